@@ -1,0 +1,2 @@
+//! The `modelzoo` command.
+fn main() {}
