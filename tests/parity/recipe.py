@@ -1,0 +1,56 @@
+"""Weights from a seed, so that nothing large is committed. README.md is the text of the recipe."""
+
+import math
+
+import numpy as np
+
+MASK = (1 << 64) - 1
+
+
+def fnv1a64(name: str) -> int:
+    state = 0xCBF29CE484222325
+    for byte in name.encode():
+        state = ((state ^ byte) * 0x100000001B3) & MASK
+    return state
+
+
+def uniform(name: str, count: int, seed: int) -> np.ndarray:
+    """`count` float64 values in [-0.5, 0.5) that depend only on the name, the index and the seed."""
+    state = np.uint64(fnv1a64(name) ^ seed)
+    with np.errstate(over="ignore"):
+        z = np.arange(count, dtype=np.uint64) + state + np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z = z ^ (z >> np.uint64(31))
+    return (z >> np.uint64(40)).astype(np.float64) / 2.0**24 - 0.5
+
+
+def tensor(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """The float32 values of the tensor that a state dict calls `name`."""
+    count = math.prod(shape)
+    v = uniform(name, count, seed)
+    if name.endswith(".running_var"):
+        values = 0.5 + (v + 0.5)
+    elif name.endswith(".weight") and len(shape) == 1:
+        values = 0.5 + (v + 0.5)
+    elif name.endswith(".weight"):
+        values = v * (2.0 * math.sqrt(3.0 * shape[0] / count))  # variance 1 / fan-in
+    elif name.endswith((".bias", ".running_mean")):
+        values = v * 0.2
+    else:
+        raise ValueError(f"the recipe has no rule for {name} {shape}")
+    return values.astype(np.float32).reshape(shape)
+
+
+def fill(module, seed: int) -> None:
+    """Gives every parameter and buffer of a torch module its value, and switches to evaluation."""
+    import torch
+
+    state = {}
+    for name, old in module.state_dict().items():
+        if name.endswith("num_batches_tracked"):
+            state[name] = torch.zeros_like(old)
+        else:
+            state[name] = torch.from_numpy(tensor(name, tuple(old.shape), seed))
+    module.load_state_dict(state)
+    module.eval()
