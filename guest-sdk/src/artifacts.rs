@@ -1,0 +1,210 @@
+//! The files of the model that is being downloaded: what `download_model` leaves behind.
+//!
+//! They are read in the ordinary way (`std::fs::read(model_path)`), and written by the functions
+//! here or by [`fetch`](crate::fetch), since the guest's own file system is read-only. Nothing
+//! becomes visible to anyone before the hook has returned success.
+//!
+//! ```no_run
+//! use modelzoo_guest::{ModelPath, Result, artifacts, fetch};
+//!
+//! fn download(model_path: &ModelPath) -> Result<()> {
+//!     let archive = fetch::url("https://example.org/model-1.0.tar.gz").download("model.tar.gz")?;
+//!     artifacts::extract(&archive)
+//!         .strip_root()
+//!         .only(["weights", "labels.txt"])
+//!         .remove_archive()
+//!         .into_dir(model_path)?;
+//!     Ok(())
+//! }
+//! ```
+
+use std::path::PathBuf;
+
+use crate::bindings::modelzoo::source::{artifacts as wit, types};
+use crate::host::call;
+use crate::path::MODEL_DIR;
+use crate::{ArtifactName, Result};
+
+/// A file that the host has written for this model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Artifact {
+    /// Where it is, relative to the model's directory.
+    pub name: ArtifactName,
+    /// Its length in bytes.
+    pub size: u64,
+    /// The SHA-256 digest of its bytes, 64 lower-case hexadecimal digits.
+    pub sha256: String,
+}
+
+impl Artifact {
+    /// The path for reading it.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        PathBuf::from(MODEL_DIR).join(self.name.as_str())
+    }
+}
+
+impl From<types::Artifact> for Artifact {
+    fn from(artifact: types::Artifact) -> Self {
+        Self {
+            name: artifact.name.into(),
+            size: artifact.size,
+            sha256: artifact.sha256,
+        }
+    }
+}
+
+impl From<&Artifact> for ArtifactName {
+    fn from(artifact: &Artifact) -> Self {
+        artifact.name.clone()
+    }
+}
+
+/// Writes a small file, replacing one of the same name.
+///
+/// # Errors
+///
+/// `InvalidInput` for a name that the host does not accept, `Limit` when a limit is reached.
+pub fn write(name: impl Into<ArtifactName>, contents: impl AsRef<[u8]>) -> Result<Artifact> {
+    call("artifacts::write", || {
+        wit::write(name.into().as_str(), contents.as_ref())
+    })
+    .map(Artifact::from)
+}
+
+/// Adds to the end of a file, which is made if need be.
+///
+/// # Errors
+///
+/// As for [`write`].
+pub fn append(name: impl Into<ArtifactName>, contents: impl AsRef<[u8]>) -> Result<Artifact> {
+    call("artifacts::append", || {
+        wit::append(name.into().as_str(), contents.as_ref())
+    })
+    .map(Artifact::from)
+}
+
+/// Copies a file of the source itself (one that the manifest's `component.files` declares) into
+/// the model's directory.
+///
+/// # Errors
+///
+/// `NotFound` when the source has no such file, else as for [`write`].
+pub fn copy_from_source(path: &str, into: impl Into<ArtifactName>) -> Result<Artifact> {
+    call("artifacts::copy_from_source", || {
+        wit::copy_from_source(path, into.into().as_str())
+    })
+    .map(Artifact::from)
+}
+
+/// Gives an artifact another name, replacing one that has it.
+///
+/// # Errors
+///
+/// `NotFound` when there is no such artifact, `InvalidInput` for a name that the host does not
+/// accept.
+pub fn rename(name: impl Into<ArtifactName>, to: impl Into<ArtifactName>) -> Result<Artifact> {
+    call("artifacts::rename", || {
+        wit::rename(name.into().as_str(), to.into().as_str())
+    })
+    .map(Artifact::from)
+}
+
+/// Removes an artifact.
+///
+/// # Errors
+///
+/// `NotFound` when there is none of that name.
+pub fn remove(name: impl Into<ArtifactName>) -> Result<()> {
+    call("artifacts::remove", || wit::remove(name.into().as_str()))
+}
+
+/// All artifacts so far, in the order of their names. Outside a component there are none.
+#[must_use]
+pub fn list() -> Vec<Artifact> {
+    #[cfg(target_family = "wasm")]
+    {
+        wit::list().into_iter().map(Artifact::from).collect()
+    }
+    #[cfg(not(target_family = "wasm"))]
+    {
+        Vec::new()
+    }
+}
+
+/// Unpacks an artifact that is a zip, or a tar that may be compressed with gzip, bzip2, xz or
+/// zstd; the bytes tell which.
+#[must_use = "nothing is unpacked until `into_dir` or `into_model_dir` says where to"]
+pub fn extract(archive: impl Into<ArtifactName>) -> Extract {
+    Extract {
+        archive: archive.into(),
+        strip_root: false,
+        only: Vec::new(),
+        remove: false,
+    }
+}
+
+/// An archive and how to unpack it; see [`extract`].
+#[derive(Debug, Clone)]
+#[must_use = "nothing is unpacked until `into_dir` or `into_model_dir` says where to"]
+pub struct Extract {
+    archive: ArtifactName,
+    strip_root: bool,
+    only: Vec<String>,
+    remove: bool,
+}
+
+impl Extract {
+    /// Leaves out the one directory that everything in the archive lies in, if there is one.
+    pub fn strip_root(mut self) -> Self {
+        self.strip_root = true;
+        self
+    }
+
+    /// Unpacks only the entries below these paths, as named in the archive (after
+    /// [`strip_root`](Self::strip_root)).
+    pub fn only<S: Into<String>>(mut self, paths: impl IntoIterator<Item = S>) -> Self {
+        self.only.extend(paths.into_iter().map(Into::into));
+        self
+    }
+
+    /// Removes the archive once it is unpacked.
+    pub fn remove_archive(mut self) -> Self {
+        self.remove = true;
+        self
+    }
+
+    /// Unpacks into a directory, and answers with the files made.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` when the artifact is no archive, or has an entry that leads elsewhere, is a
+    /// link or is encrypted; `Limit` when it is too large.
+    pub fn into_dir(self, directory: impl Into<ArtifactName>) -> Result<Vec<Artifact>> {
+        self.run(directory.into().into_string())
+    }
+
+    /// Unpacks into the model's own directory, and answers with the files made.
+    ///
+    /// # Errors
+    ///
+    /// As for [`into_dir`](Self::into_dir).
+    pub fn into_model_dir(self) -> Result<Vec<Artifact>> {
+        self.run(String::new())
+    }
+
+    fn run(self, into: String) -> Result<Vec<Artifact>> {
+        let how = wit::Extraction {
+            into,
+            strip_root: self.strip_root,
+            only: self.only,
+        };
+        let made: Vec<types::Artifact> = call("artifacts::extract", || {
+            wit::extract(self.archive.as_str(), &how)
+        })?;
+        if self.remove {
+            remove(&self.archive)?;
+        }
+        Ok(made.into_iter().map(Artifact::from).collect())
+    }
+}
