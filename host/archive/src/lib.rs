@@ -1,1 +1,47 @@
-//! archive
+//! Bounded, link-free extraction of zip and tar archives.
+//!
+//! The archives that this crate reads come from strangers. It therefore
+//!
+//! - tells the format from the bytes ([`detect`]), never from a name;
+//! - accepts regular files and directories only: an archive that holds a link, a device, an
+//!   encrypted entry or a name that could mean another place is refused as a whole;
+//! - checks **every** entry before it writes the first one, which for a compressed tar means to
+//!   decompress it twice;
+//! - stops at [`Limits`] before it has unpacked more than they allow;
+//! - writes each file as a new one, below directories that it opens without following links,
+//!   with default permissions and the present time whatever the archive says.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), modelzoo_archive::Error> {
+//! use modelzoo_archive::{Options, extract};
+//!
+//! let files = extract("source.zip".as_ref(), "staging".as_ref(), &Options {
+//!     strip_root: true,
+//!     select: &|path| path.as_ref() == "manifest.json",
+//!     ..Options::default()
+//! })?;
+//! for file in files {
+//!     println!("{} ({} bytes)", file.path, file.size);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod error;
+mod extract;
+mod format;
+mod ledger;
+mod nofollow;
+mod path;
+mod pax;
+mod stream;
+mod tar;
+mod write;
+mod zip;
+mod zip_end;
+
+pub use error::{Error, ErrorKind};
+pub use extract::{Entry, Extracted, Options, extract, list};
+pub use format::{Format, detect};
+pub use ledger::Limits;
+pub use path::{PathError, RelPath};
