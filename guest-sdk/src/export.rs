@@ -22,6 +22,17 @@ pub struct DownloadOnly<S>(PhantomData<S>);
 #[derive(Debug)]
 pub struct LoadOnly<S>(PhantomData<S>);
 
+/// Hooks of one of the three kinds.
+pub trait Hooks {}
+
+impl<S: Source> Hooks for Both<S> {}
+impl<S: DownloadSource> Hooks for DownloadOnly<S> {}
+impl<S: LoadSource> Hooks for LoadOnly<S> {}
+
+/// Stands for the exports outside a component, where linkers do not take their names: the hooks
+/// are type-checked all the same.
+pub const fn check<H: Hooks>() {}
+
 use download::exports::modelzoo::source::downloader;
 use load::exports::modelzoo::source::loader;
 

@@ -137,23 +137,32 @@ pub trait LoadSource {
 #[macro_export]
 macro_rules! export {
     ($source:ty) => {
+        #[cfg(target_family = "wasm")]
         const _: () = {
             type Hooks = $crate::export::Both<$source>;
     $crate::export::export_download!(Hooks with_types_in $crate::export::download_types);
     $crate::export::export_load!(Hooks with_types_in $crate::export::load_types);
         };
+        #[cfg(not(target_family = "wasm"))]
+        const _: () = $crate::export::check::<$crate::export::Both<$source>>();
     };
     ($source:ty, download) => {
+        #[cfg(target_family = "wasm")]
         const _: () = {
             type Hooks = $crate::export::DownloadOnly<$source>;
     $crate::export::export_download!(Hooks with_types_in $crate::export::download_types);
         };
+        #[cfg(not(target_family = "wasm"))]
+        const _: () = $crate::export::check::<$crate::export::DownloadOnly<$source>>();
     };
     ($source:ty, load) => {
+        #[cfg(target_family = "wasm")]
         const _: () = {
             type Hooks = $crate::export::LoadOnly<$source>;
     $crate::export::export_load!(Hooks with_types_in $crate::export::load_types);
         };
+        #[cfg(not(target_family = "wasm"))]
+        const _: () = $crate::export::check::<$crate::export::LoadOnly<$source>>();
     };
 }
 
