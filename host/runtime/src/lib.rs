@@ -1,1 +1,51 @@
-//! runtime
+//! The runtime: from a [`Plan`] and its weight files to a [`Model`] that predicts.
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use modelzoo_runtime::{DecodeLimits, DeviceSpec, Model, Plan, PredictOptions, decode_image};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let plan: Plan = serde_json::from_str(&std::fs::read_to_string("plan.json")?)?;
+//! let model = Model::build(&plan, Path::new("weights"), &DeviceSpec::Auto.open()?)?;
+//! let image = decode_image(Path::new("cat.jpg"), &DecodeLimits::default())?;
+//! let input = model.preprocess(&image)?;
+//! let predictions = model.predict(&[input], &PredictOptions::default())?;
+//! println!("{:?}", predictions.first());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Nothing here trusts the plan or the weights: both come from a source that nobody vouches for.
+//! Every size is checked before it is allocated, every tensor before it is used.
+//!
+//! # Features
+//! `cuda`, `cudnn` and `metal` add devices; `accelerate` lets candle's own CPU operations use
+//! Apple's library. The CPU is always there, with kernels for AVX-512, AVX2 and anything else,
+//! chosen when the program runs.
+
+#![deny(unsafe_code)]
+
+pub mod architectures;
+mod device;
+mod error;
+mod head;
+mod image;
+mod kernels;
+mod layers;
+mod model;
+mod nearest;
+mod plan;
+mod preprocess;
+mod weights;
+
+pub use architectures::architectures;
+pub use device::{Device, DeviceSpec};
+pub use error::{Error, ImageReason, NoDeviceReason};
+pub use head::{PredictOptions, Prediction};
+pub use image::{DecodeLimits, Image, decode_image, decode_image_bytes};
+pub use model::Model;
+pub use plan::{
+    Architecture, Classification, Color, Head, Normalization, Plan, Preprocessing, Resampling,
+    Size, Step,
+};
+pub use preprocess::Input;

@@ -1,0 +1,233 @@
+//! A list of layers, described in the plan.
+
+mod config;
+mod trace;
+
+use candle_core::Tensor;
+use serde_json::Value;
+
+pub use config::{Approximation, Pair, SequentialConfig, SequentialLayer};
+
+use super::read;
+use crate::device::Device;
+use crate::error::Error;
+use crate::kernels::{PoolKind, Window};
+use crate::layers::{Activation, BatchNorm, ChannelScale, Conv2d, ConvGeometry, FeatureMap, Linear, Pool, PoolWindow, global_average};
+use crate::nearest::nearest;
+use crate::plan::Size;
+use crate::weights::Scope;
+
+pub(super) const NAME: &str = "sequential";
+
+/// A checked list of layers.
+pub(crate) struct Layers(Vec<SequentialLayer>);
+
+/// An error at a field of a layer.
+fn bad(index: usize, field: &str, reason: impl Into<String>) -> Error {
+    let field = if field.is_empty() { format!("layers[{index}]") } else { format!("layers[{index}].{field}") };
+    Error::BadConfig { architecture: NAME, field, reason: reason.into() }
+}
+
+impl Layers {
+    /// Reads the layers one by one, so that an error names the layer.
+    pub(super) fn parse(config: &Value) -> Result<Self, Error> {
+        #[derive(serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Unread {
+            layers: Vec<Value>,
+        }
+        let Unread { layers } = read(NAME, String::new(), config)?;
+        let mut checked = Vec::with_capacity(layers.len());
+        for (index, layer) in layers.iter().enumerate() {
+            check_type(index, layer)?;
+            checked.push(read(NAME, format!("layers[{index}]"), layer)?);
+        }
+        trace::check(&checked)?;
+        Ok(Self(checked))
+    }
+
+    pub(super) fn in_channels(&self) -> Option<usize> {
+        trace::in_channels(&self.0)
+    }
+
+    pub(super) fn outputs(&self, channels: usize, size: Option<Size>) -> Result<Option<usize>, Error> {
+        trace::outputs(&self.0, channels, size)
+    }
+
+    /// Builds the layers, each with the batch norm and the activation that follow it.
+    pub(super) fn build(&self, weights: &Scope<'_>, device: &Device) -> Result<Sequential, Error> {
+        let mut nodes = Vec::new();
+        let mut rest = &self.0[..];
+        while let Some((layer, after)) = rest.split_first() {
+            let index = self.0.len() - rest.len();
+            rest = after;
+            let node = match layer {
+                SequentialLayer::Conv2d { name, bias, .. } => {
+                    let norm = take_norm(&mut rest, weights)?;
+                    let activation = take_activation(&mut rest);
+                    let geometry = geometry(layer).ok_or_else(|| bad(index, "", "is not a convolution"))?;
+                    let weights = weights.child(name);
+                    Node::Conv(Conv2d::load(&weights, geometry, *bias, norm.as_ref(), activation, device)?)
+                }
+                SequentialLayer::Linear { name, in_features, out_features, bias } => {
+                    let norm = take_norm(&mut rest, weights)?;
+                    let activation = take_activation(&mut rest);
+                    let sizes = [*in_features, *out_features];
+                    Node::Linear(Linear::load(&weights.child(name), sizes, *bias, norm.as_ref(), activation, device)?)
+                }
+                SequentialLayer::BatchNorm { name, features, eps, affine } => {
+                    let norm = BatchNorm::load(&weights.child(name), *features, *eps, *affine)?;
+                    Node::Norm(norm.into_layer(name, take_activation(&mut rest), device)?)
+                }
+                SequentialLayer::GlobalAvgPool {} => Node::GlobalAverage,
+                SequentialLayer::Flatten {} => Node::Flatten,
+                other => match (pool(index, other), activation(other)) {
+                    (Some(pool), _) => Node::Pool(pool),
+                    (None, Some(Activation::Identity) | None) => continue,
+                    (None, Some(activation)) => Node::Activation(activation),
+                },
+            };
+            nodes.push(node);
+        }
+        Ok(Sequential { nodes, device: device.clone() })
+    }
+}
+
+/// The names of the types are many, so a wrong one is answered with the nearest.
+fn check_type(index: usize, layer: &Value) -> Result<(), Error> {
+    let Some(found) = layer.get("type").and_then(Value::as_str) else {
+        return Err(bad(index, "type", "must be given, and be the name of a kind of layer"));
+    };
+    if config::TYPES.contains(&found) {
+        return Ok(());
+    }
+    let near = nearest(found, config::TYPES.iter().copied());
+    let known = if near.is_empty() {
+        format!("the types are {}", config::TYPES.join(", "))
+    } else {
+        format!("nearest: {}", near.join(", "))
+    };
+    Err(bad(index, "type", format!("unknown type `{}` ({known})", found.escape_debug())))
+}
+
+/// The sizes of a convolution.
+fn geometry(layer: &SequentialLayer) -> Option<ConvGeometry> {
+    let SequentialLayer::Conv2d { in_channels, out_channels, kernel_size, stride, padding, dilation, groups, .. } = layer
+    else {
+        return None;
+    };
+    let window = Window { kernel: kernel_size.0, stride: stride.0, padding: padding.0, dilation: dilation.0 };
+    Some(ConvGeometry { in_channels: *in_channels, out_channels: *out_channels, window, groups: *groups })
+}
+
+/// The pool that a layer describes.
+fn pool(index: usize, layer: &SequentialLayer) -> Option<Pool> {
+    let (kernel_size, stride, padding, ceil, kind) = match layer {
+        SequentialLayer::MaxPool { kernel_size, stride, padding, ceil_mode } => {
+            (kernel_size, stride, padding, *ceil_mode, PoolKind::Max)
+        }
+        SequentialLayer::AvgPool { kernel_size, stride, padding, ceil_mode, count_include_pad } => {
+            (kernel_size, stride, padding, *ceil_mode, PoolKind::Average { count_padding: *count_include_pad })
+        }
+        _ => return None,
+    };
+    let stride = stride.unwrap_or(*kernel_size).0;
+    let window = Window { kernel: kernel_size.0, stride, padding: padding.0, dilation: [1; 2] };
+    Some(Pool { name: format!("layers[{index}]"), window: PoolWindow { window, ceil }, kind })
+}
+
+/// The activation that a layer is; dropout is none.
+fn activation(layer: &SequentialLayer) -> Option<Activation> {
+    Some(match *layer {
+        SequentialLayer::Dropout { .. } | SequentialLayer::Identity {} => Activation::Identity,
+        SequentialLayer::Relu {} => Activation::Relu,
+        SequentialLayer::Relu6 {} => Activation::Relu6,
+        SequentialLayer::LeakyRelu { negative_slope } => Activation::LeakyRelu { negative_slope },
+        SequentialLayer::Elu { alpha } => Activation::Elu { alpha },
+        SequentialLayer::Gelu { approximate: Approximation::None } => Activation::Gelu,
+        SequentialLayer::Gelu { approximate: Approximation::Tanh } => Activation::GeluTanh,
+        SequentialLayer::Silu {} => Activation::Silu,
+        SequentialLayer::Sigmoid {} => Activation::Sigmoid,
+        SequentialLayer::Tanh {} => Activation::Tanh,
+        SequentialLayer::Hardsigmoid {} => Activation::Hardsigmoid,
+        SequentialLayer::Hardswish {} => Activation::Hardswish,
+        _ => return None,
+    })
+}
+
+/// Takes the batch norm that comes next, if one does.
+fn take_norm(rest: &mut &[SequentialLayer], weights: &Scope<'_>) -> Result<Option<BatchNorm>, Error> {
+    let Some((SequentialLayer::BatchNorm { name, features, eps, affine }, after)) = rest.split_first() else {
+        return Ok(None);
+    };
+    *rest = after;
+    BatchNorm::load(&weights.child(name), *features, *eps, *affine).map(Some)
+}
+
+/// Takes the activation that comes next, if one does, over those that do nothing.
+fn take_activation(rest: &mut &[SequentialLayer]) -> Activation {
+    while let Some((layer, after)) = rest.split_first() {
+        let Some(activation) = activation(layer) else { break };
+        *rest = after;
+        if activation != Activation::Identity {
+            return activation;
+        }
+    }
+    Activation::Identity
+}
+
+/// A built list of layers.
+pub(crate) struct Sequential {
+    nodes: Vec<Node>,
+    device: Device,
+}
+
+enum Node {
+    Conv(Conv2d),
+    Norm(ChannelScale),
+    Activation(Activation),
+    Pool(Pool),
+    GlobalAverage,
+    Flatten,
+    Linear(Linear),
+}
+
+/// What goes from layer to layer.
+enum Flow {
+    Map(FeatureMap),
+    Rows(Tensor),
+}
+
+impl Sequential {
+    pub(super) fn forward(&self, x: FeatureMap) -> Result<Tensor, Error> {
+        let mut flow = Flow::Map(x);
+        for node in &self.nodes {
+            flow = node.forward(flow, &self.device)?;
+        }
+        match flow {
+            Flow::Rows(rows) => Ok(rows),
+            Flow::Map(_) => Err(Error::bad_input(NAME, "ends with a feature map")),
+        }
+    }
+}
+
+impl Node {
+    fn forward(&self, x: Flow, device: &Device) -> Result<Flow, Error> {
+        Ok(match (self, x) {
+            (Self::Conv(layer), Flow::Map(x)) => Flow::Map(layer.forward(&x, None)?),
+            (Self::Norm(layer), Flow::Map(x)) => Flow::Map(layer.forward(&x)?),
+            (Self::Norm(layer), Flow::Rows(x)) => Flow::Rows(layer.forward_rows(&x, device)?),
+            (Self::Activation(activation), Flow::Map(x)) => Flow::Map(x.activate(*activation)?),
+            (Self::Activation(activation), Flow::Rows(x)) => Flow::Rows(activation.forward(&x, device.kernels())?),
+            (Self::Pool(pool), Flow::Map(x)) => Flow::Map(pool.forward(&x)?),
+            (Self::GlobalAverage, Flow::Map(x)) => Flow::Map(global_average(&x)?),
+            (Self::Flatten, Flow::Map(x)) => Flow::Rows(x.flatten()?),
+            (Self::Flatten, Flow::Rows(x)) => Flow::Rows(x),
+            (Self::Linear(layer), Flow::Rows(x)) => Flow::Rows(layer.forward(&x)?),
+            // `trace` has refused these.
+            (Self::Conv(_) | Self::Pool(_) | Self::GlobalAverage, Flow::Rows(_)) | (Self::Linear(_), Flow::Map(_)) => {
+                return Err(Error::bad_input(NAME, "a layer is fed with what it cannot take"));
+            }
+        })
+    }
+}

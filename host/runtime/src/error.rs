@@ -1,0 +1,272 @@
+//! What can go wrong, each with the thing that it happened to.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why a model could not be built or run.
+///
+/// The message names the thing and the reason in one line; [`Error::hint`] says what to do,
+/// where there is something to do. Text that comes from files is escaped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The plan asks for an architecture that is not in the table.
+    #[error("unknown architecture `{}`", .name.escape_debug())]
+    UnknownArchitecture {
+        /// The name that the plan has.
+        name: String,
+        /// The known names most like it, best first; may be empty.
+        nearest: Vec<String>,
+    },
+    /// A field of an architecture's configuration is unknown, missing or out of range.
+    #[error("config of architecture `{architecture}`: {}{reason}", field_prefix(.field))]
+    BadConfig {
+        /// The architecture.
+        architecture: &'static str,
+        /// The field, for example `layers[3].stride`; empty where the reason names it.
+        field: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A field of the plan is out of range.
+    #[error("plan: {}{reason}", field_prefix(.field))]
+    BadPlan {
+        /// The field, for example `preprocessing.normalize.std`.
+        field: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The number of classes is not the number of the network's outputs.
+    #[error("plan: `head.classification.classes` has {classes} names, but the network has {outputs} outputs")]
+    ClassCount {
+        /// Names in the plan.
+        classes: usize,
+        /// Outputs of the network.
+        outputs: usize,
+    },
+    /// The architecture needs a tensor that the weights do not hold.
+    #[error("weights: no tensor `{}`", .name.escape_debug())]
+    MissingTensor {
+        /// The tensor.
+        name: String,
+        /// The names in the weights most like it, best first; may be empty.
+        nearest: Vec<String>,
+    },
+    /// The weights hold a tensor that the architecture does not use.
+    #[error("weights: tensor `{}` is not used by the architecture{}", .name.escape_debug(), and_more(*.others))]
+    UnexpectedTensor {
+        /// The first such tensor, in the order of the names.
+        name: String,
+        /// How many more there are.
+        others: usize,
+        /// The names in the architecture most like it, best first; may be empty.
+        nearest: Vec<String>,
+    },
+    /// A tensor has another shape than the architecture needs.
+    #[error("weights: tensor `{}` has the shape {got:?}, the architecture needs {want:?}", .name.escape_debug())]
+    WrongShape {
+        /// The tensor.
+        name: String,
+        /// The shape that the architecture needs.
+        want: Vec<usize>,
+        /// The shape in the file.
+        got: Vec<usize>,
+    },
+    /// A tensor's elements are not floating-point numbers that we can read.
+    #[error("weights: tensor `{}` has elements of the type {dtype}", .name.escape_debug())]
+    WrongType {
+        /// The tensor.
+        name: String,
+        /// The type, as safetensors writes it.
+        dtype: &'static str,
+    },
+    /// A weights file is not what it should be.
+    #[error("weights file {}: {reason}", .path.display())]
+    WeightsFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A weights file could not be read.
+    #[error("weights file {}: {source}", .path.display())]
+    WeightsIo {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// An image could not be read or decoded.
+    #[error("image {name}: {reason}")]
+    UnreadableImage {
+        /// The file's path, or `(in memory)`.
+        name: String,
+        /// Why.
+        reason: ImageReason,
+    },
+    /// An image cannot be brought to the network's input.
+    #[error("image of {width}x{height} pixels: {reason}")]
+    Preprocess {
+        /// Columns of the image.
+        width: u32,
+        /// Rows of the image.
+        height: u32,
+        /// Why.
+        reason: String,
+    },
+    /// A device's name is not one.
+    #[error("unknown device `{}`", .name.escape_debug())]
+    UnknownDevice {
+        /// The name.
+        name: String,
+    },
+    /// A device is not there, or this build cannot use it.
+    #[error("device `{device}` is not available: {reason}")]
+    NoDevice {
+        /// The device, for example `cuda:1`.
+        device: String,
+        /// Why.
+        reason: NoDeviceReason,
+    },
+    /// What is handed to a network or a layer does not fit it.
+    #[error("{layer}: {reason}")]
+    BadInput {
+        /// The layer, by the name of its weights where it has one.
+        layer: String,
+        /// What does not fit.
+        reason: String,
+    },
+    /// An option of a prediction is out of range.
+    #[error("{option}: {reason}")]
+    BadOption {
+        /// The option.
+        option: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A feature map would be larger than the runtime computes.
+    #[error("{layer}: a result of {elements} elements is more than the limit of {limit}")]
+    TooLarge {
+        /// The layer.
+        layer: String,
+        /// How many elements it would have; saturated.
+        elements: usize,
+        /// How many are allowed.
+        limit: usize,
+    },
+    /// The network's output for an image is NaN or infinite, so that it has no label.
+    #[error("the network's output for input {index} of the batch is not a finite number")]
+    NotFinite {
+        /// The input's position in the batch.
+        index: usize,
+    },
+    /// A computation failed on the device, for example for lack of memory.
+    #[error("computation failed: {0}")]
+    Compute(#[from] candle_core::Error),
+}
+
+/// Why an image could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImageReason {
+    /// The file could not be read.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// It is a directory, a device, a pipe or a socket.
+    #[error("not a regular file")]
+    NotAFile,
+    /// The file is larger than the limit.
+    #[error("{bytes} bytes are more than the limit of {limit}")]
+    TooManyBytes {
+        /// The file's size.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The image has more pixels than the limit.
+    #[error("{width}x{height} pixels are more than the limit of {limit}")]
+    TooManyPixels {
+        /// Columns.
+        width: u32,
+        /// Rows.
+        height: u32,
+        /// The limit for their product.
+        limit: u64,
+    },
+    /// The content is in no format that we know.
+    #[error("not an image in a known format")]
+    UnknownFormat,
+    /// The pixels are of a kind that has no defined conversion to 8 bits.
+    #[error("pixels of the kind {0} are not supported")]
+    Pixels(String),
+    /// The decoder refused the content.
+    #[error("{0}")]
+    Decode(#[from] image::ImageError),
+    /// The decoder failed in a way that it should not.
+    #[error("the decoder gave up on damaged content")]
+    Panic,
+}
+
+/// Why a device is not available.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoDeviceReason {
+    /// The build lacks the feature.
+    #[error("this build has no support for it")]
+    NotBuilt {
+        /// The cargo feature.
+        feature: &'static str,
+    },
+    /// The driver or the device did not answer.
+    #[error("{0}")]
+    Failed(#[source] candle_core::Error),
+}
+
+impl Error {
+    /// What the reader can do about it, where there is something.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::UnknownArchitecture { nearest, .. } if nearest.is_empty() => {
+                let known = crate::architectures().join("`, `");
+                Some(format!("the known architectures are `{known}`"))
+            }
+            Self::UnknownArchitecture { nearest, .. }
+            | Self::MissingTensor { nearest, .. }
+            | Self::UnexpectedTensor { nearest, .. } => did_you_mean(nearest),
+            Self::WrongShape { .. } => {
+                Some("the weights belong to another variant of the architecture: compare its config with the weights".to_owned())
+            }
+            Self::WrongType { .. } => Some("the types F16, BF16, F32 and F64 are read; quantised weights are not".to_owned()),
+            Self::UnknownDevice { .. } => {
+                Some("the devices are `auto`, `cpu`, `cuda`, `cuda:<number>` and `metal`".to_owned())
+            }
+            Self::NoDevice { reason: NoDeviceReason::NotBuilt { feature }, .. } => {
+                Some(format!("build with `--features {feature}`, or use `--device cpu`"))
+            }
+            Self::NoDevice { .. } => Some("use `--device cpu`, or `--device auto` to take what is there".to_owned()),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn bad_plan(field: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::BadPlan { field: field.into(), reason: reason.into() }
+    }
+
+    pub(crate) fn bad_input(layer: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::BadInput { layer: layer.into(), reason: reason.into() }
+    }
+}
+
+fn field_prefix(field: &str) -> String {
+    if field.is_empty() { String::new() } else { format!("`{}`: ", field.escape_debug()) }
+}
+
+fn and_more(others: usize) -> String {
+    if others == 0 { String::new() } else { format!(" (nor are {others} others)") }
+}
+
+fn did_you_mean(nearest: &[String]) -> Option<String> {
+    let names: Vec<_> = nearest.iter().map(|name| format!("`{}`", name.escape_debug())).collect();
+    (!names.is_empty()).then(|| format!("nearest: {}", names.join(", ")))
+}

@@ -1,0 +1,71 @@
+//! Which instructions the CPU has.
+
+use std::sync::OnceLock;
+
+/// A set of instructions that this CPU is known to have: a value of this type is the proof.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Isa(Level);
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Level {
+    /// What the target has anyway (SSE2, NEON), as the compiler uses it.
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Isa {
+    /// The best that this CPU has.
+    pub(crate) fn detect() -> Self {
+        static BEST: OnceLock<Isa> = OnceLock::new();
+        *BEST.get_or_init(|| Self::available().last().copied().unwrap_or(Self(Level::Portable)))
+    }
+
+    /// All that this CPU has, the best last.
+    pub(crate) fn available() -> Vec<Self> {
+        #[allow(unused_mut, reason = "on some targets there is only one")]
+        let mut found = vec![Self(Level::Portable)];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                found.push(Self(Level::Avx2));
+                if is_x86_feature_detected!("avx512f") {
+                    found.push(Self(Level::Avx512));
+                }
+            }
+        }
+        found
+    }
+
+    pub(super) const fn level(self) -> Level {
+        self.0
+    }
+
+    /// Runs `work` compiled for these instructions, as far as it is inlined.
+    #[inline]
+    pub(super) fn run<R>(self, work: impl FnOnce() -> R) -> R {
+        match self.0 {
+            Level::Portable => work(),
+            // SAFETY: `available` makes a value of this level only where the CPU has the features.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => unsafe { avx2(work) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => unsafe { avx512(work) },
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn avx2<R>(work: impl FnOnce() -> R) -> R {
+    work()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,avx512f")]
+fn avx512<R>(work: impl FnOnce() -> R) -> R {
+    work()
+}

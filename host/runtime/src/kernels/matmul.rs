@@ -1,0 +1,275 @@
+//! Windows times packed weights, with bias, residual and activation: the one kernel behind
+//! convolutions and linear layers.
+
+use std::collections::TryReserveError;
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::isa::Isa;
+use super::math;
+use super::tile::{Kernels, Tile};
+use super::window::Windows;
+use crate::layers::Activation;
+
+/// Bytes of the left side that are worked on at a time, so that they stay in the second-level
+/// cache together with a panel.
+const BLOCK_BYTES: usize = 256 << 10;
+/// Multiply-adds below which waking the other threads costs more than it brings.
+const SMALL: usize = 1 << 18;
+/// Pieces of work a thread, so that an uneven machine is evened out.
+const PIECES: usize = 4;
+
+/// Sixteen floats on a cache line of their own, so that no vector load touches two lines.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([f32; 16]);
+
+/// Weights and bias, laid out for the kernels of one instruction set.
+pub(crate) struct Packed {
+    isa: Isa,
+    groups: usize,
+    depth: usize,
+    outputs: usize,
+    /// All panels, `[panels, depth, panel width]`; columns beyond the outputs are zero.
+    data: Vec<Line>,
+    /// `[panels, panel width]`.
+    bias: Vec<Line>,
+}
+
+/// A panel: some output columns of one group.
+#[derive(Clone, Copy)]
+struct Panel {
+    index: usize,
+    group: usize,
+    column: usize,
+    columns: usize,
+}
+
+impl Packed {
+    /// Packs `weight`, of the shape `[outputs, depth]`, whose rows belong to `groups` groups in
+    /// turn. `bias` has one value an output.
+    pub(crate) fn new(isa: Isa, weight: &[f32], bias: &[f32], groups: usize) -> Self {
+        let outputs = bias.len();
+        assert!(groups > 0 && outputs > 0 && outputs.is_multiple_of(groups) && weight.len().is_multiple_of(outputs));
+        let depth = weight.len() / outputs;
+        let width = Kernels::of(isa).columns;
+        let lines = width / 16;
+        let mut packed = Self { isa, groups, depth, outputs, data: Vec::new(), bias: Vec::new() };
+        let panels = packed.panels_in_group() * groups;
+        packed.data = vec![Line([0.0; 16]); panels * depth * lines];
+        packed.bias = vec![Line([0.0; 16]); panels * lines];
+        for index in 0..panels {
+            let panel = packed.panel(index);
+            for column in 0..panel.columns {
+                let output = panel.column + column;
+                let (line, lane) = (column / 16, column % 16);
+                packed.bias[index * lines + line].0[lane] = bias[output];
+                let row = &weight[output * depth..(output + 1) * depth];
+                for (at, &value) in row.iter().enumerate() {
+                    packed.data[(index * depth + at) * lines + line].0[lane] = value;
+                }
+            }
+        }
+        packed
+    }
+
+    fn panels_in_group(&self) -> usize {
+        (self.outputs / self.groups).div_ceil(Kernels::of(self.isa).columns)
+    }
+
+    fn panels(&self) -> usize {
+        self.panels_in_group() * self.groups
+    }
+
+    fn panel(&self, index: usize) -> Panel {
+        let width = Kernels::of(self.isa).columns;
+        let group_outputs = self.outputs / self.groups;
+        let (group, at) = (index / self.panels_in_group(), index % self.panels_in_group());
+        let columns = (group_outputs - at * width).min(width);
+        Panel { index, group, column: group * group_outputs + at * width, columns }
+    }
+}
+
+/// What follows the product.
+#[derive(Clone, Copy)]
+pub(crate) struct Epilogue<'a> {
+    /// Added before the activation; of the result's shape.
+    pub(crate) residual: Option<&'a [f32]>,
+    pub(crate) activation: Activation,
+}
+
+/// The product: one row a place of the windows, one column an output.
+///
+/// # Errors
+/// There is no memory for the result.
+pub(crate) fn matmul(windows: &Windows<'_>, weights: &Packed, epilogue: Epilogue<'_>) -> Result<Vec<f32>, TryReserveError> {
+    let rows = windows.count();
+    let length = rows * weights.outputs;
+    assert_eq!(weights.depth, windows.runs() * windows.run_length());
+    assert!(epilogue.residual.is_none_or(|residual| residual.len() == length));
+    let mut result: Vec<f32> = Vec::new();
+    result.try_reserve_exact(length)?;
+    let job = Job { windows, weights, epilogue, kernels: Kernels::of(weights.isa), out: Out(result.as_mut_ptr()) };
+    match job.pieces() {
+        pieces if pieces.len() <= 1 => pieces.into_iter().for_each(|piece| job.run(piece)),
+        pieces => pieces.into_par_iter().for_each(|piece| job.run(piece)),
+    }
+    // SAFETY: the capacity is there, and the pieces cover all rows and columns, each of which was
+    // written by `Job::run`.
+    unsafe { result.set_len(length) };
+    Ok(result)
+}
+
+/// Where the result goes.
+struct Out(*mut f32);
+
+// SAFETY: the pieces of a job write to disjoint elements, and nobody reads before all are done.
+unsafe impl Sync for Out {}
+
+struct Job<'a> {
+    windows: &'a Windows<'a>,
+    weights: &'a Packed,
+    epilogue: Epilogue<'a>,
+    kernels: Kernels,
+    out: Out,
+}
+
+/// Some rows and some panels.
+struct Piece {
+    rows: Range<usize>,
+    panels: Range<usize>,
+}
+
+impl Job<'_> {
+    /// Divides the result among the threads: along the larger of the two operands, so that
+    /// each thread streams its own part of it, and along the other where that is not enough.
+    fn pieces(&self) -> Vec<Piece> {
+        let (rows, panels) = (self.windows.count(), self.weights.panels());
+        if rows == 0 {
+            return Vec::new();
+        }
+        let threads = rayon::current_num_threads();
+        let work = rows.saturating_mul(self.weights.outputs).saturating_mul(self.weights.depth);
+        let wanted = if threads == 1 || work < SMALL { 1 } else { threads * PIECES };
+        let tiles = rows.div_ceil(self.kernels.rows);
+        let inputs = rows * self.windows.fresh_elements();
+        let (row_parts, panel_parts) = if self.weights.depth * self.weights.outputs > inputs {
+            let panel_parts = wanted.min(panels);
+            (wanted.div_ceil(panel_parts).min(tiles), panel_parts)
+        } else {
+            let row_parts = wanted.min(tiles);
+            (row_parts, wanted.div_ceil(row_parts).min(panels))
+        };
+        let mut pieces = Vec::with_capacity(row_parts * panel_parts);
+        for rows in split(rows, row_parts) {
+            for panels in split(panels, panel_parts) {
+                pieces.push(Piece { rows: rows.clone(), panels });
+            }
+        }
+        pieces
+    }
+
+    /// Computes a piece, a block of rows at a time: the block stays in the cache while all panels
+    /// pass by.
+    fn run(&self, piece: Piece) {
+        let bytes_a_row = (self.windows.fresh_elements() * size_of::<f32>()).max(1);
+        let block = (BLOCK_BYTES / bytes_a_row).max(4 * self.kernels.rows);
+        let count = piece.rows.len().div_ceil(block);
+        let mut sources = Sources::default();
+        for rows in split(piece.rows.len(), count) {
+            let rows = piece.rows.start + rows.start..piece.rows.start + rows.end;
+            let mut group = usize::MAX;
+            for index in piece.panels.clone() {
+                let panel = self.weights.panel(index);
+                if panel.group != group {
+                    group = panel.group;
+                    sources.fill(self.windows, self.kernels.rows, rows.clone(), group);
+                }
+                for tile in &sources.tiles {
+                    self.tile(tile, &sources, panel);
+                }
+            }
+        }
+    }
+
+    fn tile(&self, rows: &Rows, sources: &Sources, panel: Panel) {
+        let Packed { outputs, depth, .. } = *self.weights;
+        let lines = self.kernels.columns / 16;
+        let at = rows.first * outputs + panel.column;
+        let (low, high) = self.epilogue.activation.bounds().unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
+        // SAFETY: the element is in the result, whose rows are `outputs` long.
+        let out = unsafe { self.out.0.add(at) };
+        let tile = Tile {
+            sources: sources.starts[rows.sources..].as_ptr(),
+            runs: self.windows.runs(),
+            run_length: self.windows.run_length(),
+            panel: self.weights.data[panel.index * depth * lines..].as_ptr().cast(),
+            bias: self.weights.bias[panel.index * lines..].as_ptr().cast(),
+            out,
+            stride: outputs,
+            columns: panel.columns,
+            residual: self.epilogue.residual.map_or(std::ptr::null(), |residual| residual[at..].as_ptr()),
+            low,
+            high,
+        };
+        let kernel = self.kernels.select(rows.count, panel.columns);
+        // SAFETY: the weights were packed for the instructions that `isa` proves. `Sources::fill`
+        // has put `runs * count` pointers to runs of `run_length` elements at `rows.sources`. Panel
+        // and bias are `depth` rows and one row of the panel's width, and `depth` is
+        // `runs * run_length` (asserted by `matmul`). The rows and columns are inside the result
+        // and, as asserted, the residual; no other piece has the same rows and columns.
+        unsafe { kernel(&tile) };
+        if self.epilogue.activation.bounds().is_none() {
+            for row in 0..rows.count {
+                // SAFETY: the kernel has just written these elements, and they are of this piece.
+                let values = unsafe { std::slice::from_raw_parts_mut(out.add(row * outputs), panel.columns) };
+                math::activate(self.weights.isa, self.epilogue.activation, values);
+            }
+        }
+    }
+}
+
+/// Where the runs of a block of rows start, tile by tile.
+#[derive(Default)]
+struct Sources {
+    /// For each tile `[runs, rows of the tile]`.
+    starts: Vec<*const f32>,
+    tiles: Vec<Rows>,
+}
+
+/// The rows of one tile.
+struct Rows {
+    first: usize,
+    count: usize,
+    /// Where the tile's pointers are in `Sources::starts`.
+    sources: usize,
+}
+
+impl Sources {
+    /// Divides `rows` into tiles of nearly equal height: a last tile of one row would leave most
+    /// of the registers empty.
+    fn fill(&mut self, windows: &Windows<'_>, tile_rows: usize, rows: Range<usize>, group: usize) {
+        let runs = windows.runs();
+        self.tiles.clear();
+        self.starts.clear();
+        self.starts.resize(rows.len() * runs, std::ptr::null());
+        let mut sources = 0;
+        for tile in split(rows.len(), rows.len().div_ceil(tile_rows)) {
+            let (first, count) = (rows.start + tile.start, tile.len());
+            for row in 0..count {
+                for (run, slice) in windows.runs_at(first + row, group).enumerate() {
+                    debug_assert_eq!(slice.len(), windows.run_length());
+                    self.starts[sources + run * count + row] = slice.as_ptr();
+                }
+            }
+            self.tiles.push(Rows { first, count, sources });
+            sources += count * runs;
+        }
+    }
+}
+
+/// Divides `0..length` into `parts` ranges whose lengths differ by at most one.
+fn split(length: usize, parts: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..parts).map(move |part| part * length / parts..(part + 1) * length / parts)
+}

@@ -1,0 +1,67 @@
+//! The door between candle's tensors and the kernels: slices in, vectors out.
+
+use std::collections::TryReserveError;
+
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
+
+/// What a kernel returns.
+type Computed = std::result::Result<Vec<f32>, TryReserveError>;
+
+/// Computes a tensor of the shape `dims` from the elements of a tensor.
+pub(super) fn unary(name: &'static str, x: &Tensor, dims: &[usize], kernel: impl Fn(&[f32]) -> Computed) -> Result<Tensor> {
+    x.contiguous()?.apply_op1_no_bwd(&Unary { name, dims, kernel })
+}
+
+/// Computes a tensor of the shape `dims` from the elements of two tensors.
+pub(super) fn binary(
+    name: &'static str,
+    x: &Tensor,
+    y: &Tensor,
+    dims: &[usize],
+    kernel: impl Fn(&[f32], &[f32]) -> Computed,
+) -> Result<Tensor> {
+    x.contiguous()?.apply_op2_no_bwd(&y.contiguous()?, &Binary { name, dims, kernel })
+}
+
+struct Unary<'a, F> {
+    name: &'static str,
+    dims: &'a [usize],
+    kernel: F,
+}
+
+impl<F: Fn(&[f32]) -> Computed> CustomOp1 for Unary<'_, F> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        finish((self.kernel)(elements(storage, layout)?), self.dims)
+    }
+}
+
+struct Binary<'a, F> {
+    name: &'static str,
+    dims: &'a [usize],
+    kernel: F,
+}
+
+impl<F: Fn(&[f32], &[f32]) -> Computed> CustomOp2 for Binary<'_, F> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> Result<(CpuStorage, Shape)> {
+        finish((self.kernel)(elements(s1, l1)?, elements(s2, l2)?), self.dims)
+    }
+}
+
+fn elements<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    let contiguous = layout.contiguous_offsets();
+    let found = contiguous.and_then(|(start, end)| storage.as_slice::<f32>().ok()?.get(start..end));
+    found.ok_or_else(|| candle_core::Error::msg("a kernel was handed a tensor that is not contiguous f32"))
+}
+
+fn finish(computed: Computed, dims: &[usize]) -> Result<(CpuStorage, Shape)> {
+    let values = computed.map_err(|error| candle_core::Error::msg(format!("no memory for a result: {error}")))?;
+    Ok((CpuStorage::F32(values), Shape::from(dims)))
+}

@@ -1,0 +1,99 @@
+//! Feature maps.
+
+use candle_core::Tensor;
+
+use super::check_size;
+use crate::device::{Device, Kernels};
+use crate::error::Error;
+use crate::kernels::Shape;
+use crate::preprocess::Input;
+
+/// A batch of feature maps on their way through the layers.
+///
+/// Its memory order is that of the device's code: `[batch, height, width, channels]` for our own
+/// kernels, `[batch, channels, height, width]` for candle's.
+#[derive(Clone, Debug)]
+pub(crate) struct FeatureMap {
+    tensor: Tensor,
+    kernels: Kernels,
+}
+
+impl FeatureMap {
+    /// A batch of inputs of one size.
+    pub(crate) fn from_inputs(inputs: &[&Input], device: &Device) -> Result<Self, Error> {
+        let Some(first) = inputs.first() else {
+            return Err(Error::bad_input("input", "an empty batch"));
+        };
+        let dims = [inputs.len(), first.height(), first.width(), first.channels()];
+        check_size("input", &dims)?;
+        let mut values = Vec::with_capacity(inputs.len() * first.values().len());
+        for input in inputs {
+            values.extend_from_slice(input.values());
+        }
+        let last = Tensor::from_vec(values, &dims[..], device.candle())?;
+        match device.kernels() {
+            Kernels::Own => Ok(Self { tensor: last, kernels: Kernels::Own }),
+            Kernels::Candle => {
+                let tensor = last.permute((0, 3, 1, 2))?.contiguous()?;
+                Ok(Self { tensor, kernels: Kernels::Candle })
+            }
+        }
+    }
+
+    /// From a tensor of the shape `[batch, channels, height, width]`, none of them zero.
+    pub(crate) fn from_channels_first(tensor: &Tensor, device: &Device) -> Result<Self, Error> {
+        if tensor.dims4().is_err() || tensor.dims().contains(&0) {
+            let reason = format!("a tensor of the shape {:?} is not [batch, channels, height, width]", tensor.dims());
+            return Err(Error::bad_input("input", reason));
+        }
+        check_size("input", tensor.dims())?;
+        let tensor = tensor.to_device(device.candle())?.to_dtype(candle_core::DType::F32)?;
+        let tensor = match device.kernels() {
+            Kernels::Own => tensor.permute((0, 2, 3, 1))?.contiguous()?,
+            Kernels::Candle => tensor.contiguous()?,
+        };
+        Ok(Self { tensor, kernels: device.kernels() })
+    }
+
+    /// As a tensor of the shape `[batch, channels, height, width]`.
+    pub(crate) fn to_channels_first(&self) -> Result<Tensor, Error> {
+        match self.kernels {
+            Kernels::Own => Ok(self.tensor.permute((0, 3, 1, 2))?.contiguous()?),
+            Kernels::Candle => Ok(self.tensor.clone()),
+        }
+    }
+
+    /// As a matrix, one row an image, in the order that PyTorch's `flatten` has: channel by
+    /// channel, each from its first row to its last.
+    pub(crate) fn flatten(&self) -> Result<Tensor, Error> {
+        Ok(self.to_channels_first()?.flatten_from(1)?)
+    }
+
+    /// The sizes, whatever the memory order.
+    pub(crate) fn shape(&self) -> Result<Shape, Error> {
+        let (batch, second, third, fourth) = self.tensor.dims4()?;
+        Ok(match self.kernels {
+            Kernels::Own => Shape { batch, height: second, width: third, channels: fourth },
+            Kernels::Candle => Shape { batch, channels: second, height: third, width: fourth },
+        })
+    }
+
+    /// The tensor, in the memory order of the device's code.
+    pub(super) fn tensor(&self) -> &Tensor {
+        &self.tensor
+    }
+
+    pub(super) fn kernels(&self) -> Kernels {
+        self.kernels
+    }
+
+    /// A feature map from a tensor that is in the same memory order as this one's.
+    pub(super) fn with(&self, tensor: Tensor) -> Self {
+        Self { tensor, kernels: self.kernels }
+    }
+
+    /// An activation on its own.
+    pub(crate) fn activate(&self, activation: super::Activation) -> Result<Self, Error> {
+        Ok(self.with(activation.forward(&self.tensor, self.kernels)?))
+    }
+}

@@ -1,0 +1,216 @@
+//! The header of a safetensors file, checked in full before anything else looks at the file.
+//!
+//! The format: eight bytes of little-endian length, a JSON object of that length, and the
+//! elements. The file comes from a source that nobody vouches for, so that each of its numbers is
+//! compared with the file's size before it is used, and nothing larger than the header itself is
+//! allocated.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::ops::Range;
+
+use serde::Deserialize;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+
+/// The longest header that is read: as in the safetensors crate.
+const MAX_HEADER: u64 = 100_000_000;
+
+/// The types of elements that safetensors knows, with their sizes in bytes.
+const TYPES: &[(&str, usize)] = &[
+    ("BOOL", 1),
+    ("U8", 1),
+    ("I8", 1),
+    ("F8_E5M2", 1),
+    ("F8_E4M3", 1),
+    ("I16", 2),
+    ("U16", 2),
+    ("F16", 2),
+    ("BF16", 2),
+    ("I32", 4),
+    ("U32", 4),
+    ("F32", 4),
+    ("I64", 8),
+    ("U64", 8),
+    ("F64", 8),
+];
+
+/// One tensor of a file.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Entry {
+    /// The type of the elements, as safetensors writes it.
+    pub(super) dtype: &'static str,
+    pub(super) shape: Vec<usize>,
+    /// Where its bytes are in the file; as many as the type and shape need.
+    pub(super) bytes: Range<usize>,
+}
+
+/// Reads the header of `file` and checks that its tensors cover the rest of the file exactly.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub(super) fn read(file: &[u8]) -> Result<Vec<(String, Entry)>, String> {
+    let (length, rest) = file.split_first_chunk::<8>().ok_or("is too short for a safetensors file")?;
+    let length = u64::from_le_bytes(*length);
+    if length > MAX_HEADER {
+        return Err(format!("is not a safetensors file: its header would be {length} bytes long"));
+    }
+    let length = usize::try_from(length).map_err(|error| error.to_string())?;
+    let (header, data) = rest.split_at_checked(length).ok_or_else(|| {
+        format!("is cut off, or not a safetensors file: its header of {length} bytes is longer than the file")
+    })?;
+    let header: Header = serde_json::from_slice(header).map_err(|error| format!("has a malformed header: {error}"))?;
+    let start = file.len() - data.len();
+    let mut entries = Vec::with_capacity(header.0.len());
+    for (name, raw) in header.0 {
+        let entry = raw.check(start, data.len()).map_err(|reason| format!("tensor {name:?} {reason}"))?;
+        entries.push((name, entry));
+    }
+    check_cover(&mut entries, start, file.len())?;
+    Ok(entries)
+}
+
+/// Orders the tensors by their place and checks that they neither overlap nor leave holes.
+fn check_cover(entries: &mut [(String, Entry)], start: usize, end: usize) -> Result<(), String> {
+    entries.sort_by_key(|(_, entry)| (entry.bytes.start, entry.bytes.end));
+    let mut covered = start;
+    for (name, entry) in entries.iter() {
+        if entry.bytes.start != covered {
+            let what = if entry.bytes.start < covered { "overlaps another" } else { "leaves a hole before it" };
+            return Err(format!("tensor {name:?} {what}"));
+        }
+        covered = entry.bytes.end;
+    }
+    match end - covered {
+        0 => Ok(()),
+        left => Err(format!("has {left} bytes that belong to no tensor")),
+    }
+}
+
+/// A tensor as the header describes it, not yet believed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    dtype: String,
+    shape: Vec<u64>,
+    data_offsets: (u64, u64),
+}
+
+impl Raw {
+    fn check(self, start: usize, available: usize) -> Result<Entry, String> {
+        let known = TYPES.iter().find(|(name, _)| *name == self.dtype);
+        let &(dtype, size) = known.ok_or_else(|| format!("has elements of the unknown type {:?}", self.dtype))?;
+        let shape = self.shape.iter().map(|&dim| usize::try_from(dim)).collect::<Result<Vec<_>, _>>();
+        let shape = shape.map_err(|_| "has a dimension that is too large")?;
+        let bytes = shape.iter().try_fold(size, |product, &dim| product.checked_mul(dim));
+        let bytes = bytes.ok_or("has dimensions whose product is too large")?;
+        let (from, to) = self.data_offsets;
+        let offsets = usize::try_from(from).ok().zip(usize::try_from(to).ok());
+        let (from, to) = offsets.filter(|&(from, to)| from <= to && to <= available).ok_or_else(|| {
+            format!("lies at {from}..{to}, outside of the file's {available} bytes of elements")
+        })?;
+        if to - from != bytes {
+            return Err(format!("has {} bytes where its type and shape need {bytes}", to - from));
+        }
+        Ok(Entry { dtype, shape, bytes: start + from..start + to })
+    }
+}
+
+/// The whole object; a name that occurs twice is refused, where a map would keep the last.
+struct Header(Vec<(String, Raw)>);
+
+impl<'de> Deserialize<'de> for Header {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(HeaderVisitor)
+    }
+}
+
+struct HeaderVisitor;
+
+impl<'de> Visitor<'de> for HeaderVisitor {
+    type Value = Header;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of tensors")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
+        let mut seen = HashSet::new();
+        let mut tensors = Vec::new();
+        while let Some(name) = map.next_key::<String>()? {
+            if !seen.insert(name.clone()) {
+                return Err(serde::de::Error::custom(format!("{name:?} occurs twice")));
+            }
+            if name == "__metadata__" {
+                map.next_value::<IgnoredAny>()?;
+            } else {
+                tensors.push((name, map.next_value()?));
+            }
+        }
+        Ok(Header(tensors))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(header: &str, data: usize) -> Vec<u8> {
+        let mut file = (header.len() as u64).to_le_bytes().to_vec();
+        file.extend_from_slice(header.as_bytes());
+        file.resize(file.len() + data, 0);
+        file
+    }
+
+    #[test]
+    fn a_right_file_is_read() {
+        let header = r#"{"__metadata__":{"format":"pt"},
+            "b":{"dtype":"I64","shape":[],"data_offsets":[24,32]},
+            "a":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}}"#;
+        let file = file(header, 32);
+        let entries = read(&file).unwrap();
+        assert_eq!(entries[0].0, "a");
+        assert_eq!(entries[0].1.shape, [2, 3]);
+        assert_eq!(entries[1].1.bytes, file.len() - 8..file.len());
+    }
+
+    #[test]
+    fn an_empty_tensor_and_an_empty_file_are_read() {
+        let header = r#"{"a":{"dtype":"F32","shape":[0,3],"data_offsets":[0,0]}}"#;
+        assert_eq!(read(&file(header, 0)).unwrap().len(), 1);
+        assert_eq!(read(&file("{}", 0)).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn lies_are_refused() {
+        let tensor = |dtype: &str, shape: &str, from: u64, to: u64| {
+            format!(r#"{{"a":{{"dtype":"{dtype}","shape":{shape},"data_offsets":[{from},{to}]}}}}"#)
+        };
+        let two = |second: &str| {
+            format!(r#"{{"a":{{"dtype":"F32","shape":[1],"data_offsets":[0,4]}},{second}}}"#)
+        };
+        let cases = [
+            (file(&tensor("F32", "[2]", 0, 8), 7), "outside"),
+            (file(&tensor("F32", "[2]", 8, 0), 8), "outside"),
+            (file(&tensor("F32", "[2]", 0, u64::MAX), 8), "outside"),
+            (file(&tensor("F32", "[2]", 0, 8), 9), "1 bytes that belong to no tensor"),
+            (file(&tensor("F32", "[2]", 1, 9), 9), "hole"),
+            (file(&tensor("F32", "[3]", 0, 8), 8), "need 12"),
+            (file(&tensor("F99", "[2]", 0, 8), 8), "unknown type"),
+            (file(&tensor("F32", "[4294967296,4294967296,4]", 0, 8), 8), "too large"),
+            (file(&tensor("F32", "[-1]", 0, 8), 8), "malformed"),
+            (file(&two(r#""b":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}"#), 6), "overlaps"),
+            (file(&two(r#""a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}"#), 8), "twice"),
+            (file(&two(r#""b":{"dtype":"F32","shape":[1],"data_offsets":[4,8],"x":1}"#), 8), "malformed"),
+            (file("[]", 0), "malformed"),
+            (file(&"[".repeat(100_000), 0), "malformed"),
+            (u64::MAX.to_le_bytes().to_vec(), "not a safetensors file"),
+            (1000_u64.to_le_bytes().to_vec(), "cut off"),
+            (vec![0; 7], "too short"),
+            (Vec::new(), "too short"),
+        ];
+        for (file, expected) in cases {
+            let reason = read(&file).unwrap_err();
+            assert!(reason.contains(expected), "{reason:?} should tell of {expected:?}");
+        }
+    }
+}
