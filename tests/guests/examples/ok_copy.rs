@@ -1,25 +1,21 @@
 //! Copies its weights out of the source.
 
-use modelzoo_guest::plan::{Architecture, Classification};
 use modelzoo_guest::prelude::*;
-use serde_json::json;
+use test_guests::{copy_weights, tiny_plan};
 
-struct Copy;
+struct Guest;
 
-impl Source for Copy {
-    fn download_model(_: &str, model_path: &ModelPath) -> Result<()> {
-        artifacts::copy_from_source("weights.safetensors", model_path)?;
-        Ok(())
+impl Source for Guest {
+    fn download_model(model_name: &str, model_path: &ModelPath) -> Result<()> {
+        info!("copying {model_name}");
+        debug!("to {}", model_path.artifact());
+        copy_weights(model_path)
     }
 
     fn load_model(_: &str, model_path: &ModelPath, kwargs: Kwargs) -> Result<Plan> {
         kwargs.refuse_all()?;
-        Ok(Plan::new(
-            Architecture::new("sequential", json!({"layers": []}))?,
-            Classification::new(["a", "b"]),
-        )
-        .weights([model_path]))
+        tiny_plan(model_path)
     }
 }
 
-modelzoo_guest::export!(Copy);
+modelzoo_guest::export!(Guest);

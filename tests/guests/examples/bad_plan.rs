@@ -1,0 +1,93 @@
+//! Answers with a plan that makes no sense, or far too much of it; the kwarg `case` says which.
+
+use modelzoo_guest::bindings::load::exports::modelzoo::source::loader;
+use modelzoo_guest::bindings::modelzoo::source::{deployment as wit, types};
+use modelzoo_guest::prelude::*;
+use serde::Deserialize;
+use test_guests::{tiny_plan, unknown_case};
+
+/// Implements the bindings' trait, since the SDK's builders rule out some of the cases.
+struct Guest;
+
+#[derive(Deserialize)]
+struct Options {
+    case: String,
+}
+
+impl loader::Guest for Guest {
+    fn load_model(
+        _: String,
+        _: String,
+        kwargs: String,
+    ) -> std::result::Result<loader::LoadedModel, types::Error> {
+        let Options { case } = Kwargs::from_json(&kwargs)?.parse()?;
+        let mut plan = tiny_plan(&ModelPath::new(modelzoo_guest::MODEL_DIR, "weights"))?.into();
+        spoil(&mut plan, &case)?;
+        Ok(loader::LoadedModel::Deployment(plan))
+    }
+}
+
+fn spoil(plan: &mut wit::Plan, case: &str) -> Result<()> {
+    let normalize = |mean: f32, std: f32| {
+        Some(wit::Normalization {
+            mean: vec![mean],
+            std: vec![std],
+        })
+    };
+    let square = |side| wit::Size {
+        height: side,
+        width: side,
+    };
+    let wit::Head::Classification(head) = &mut plan.head;
+    let steps = &mut plan.preprocessing.steps;
+    match case {
+        "none" => {}
+        "nan_mean" => plan.preprocessing.normalize = normalize(f32::NAN, 1.0),
+        "infinite_mean" => plan.preprocessing.normalize = normalize(f32::INFINITY, 1.0),
+        "zero_std" => plan.preprocessing.normalize = normalize(0.0, 0.0),
+        "nan_std" => plan.preprocessing.normalize = normalize(0.0, f32::NAN),
+        "other_channels" => {
+            plan.preprocessing.normalize = Some(wit::Normalization {
+                mean: vec![0.0; 3],
+                std: vec![1.0; 2],
+            });
+        }
+        "nan_confidence" => head.confidence_thresh = Some(f32::NAN),
+        "large_confidence" => head.confidence_thresh = Some(1.5),
+        "zero_size" => steps.push(wit::Step::CenterCrop(square(0))),
+        "huge_size" => steps.push(wit::Step::CenterCrop(square(u32::MAX))),
+        "huge_shortest" => steps.push(wit::Step::ResizeShortest(wit::ResizeShortest {
+            to: u32::MAX,
+            resampling: wit::Resampling::Lanczos,
+        })),
+        "many_steps" => steps.resize_with(1_000_000, || wit::Step::CenterCrop(square(2))),
+        "no_classes" => head.classes.clear(),
+        "many_classes" => head.classes = vec![String::new(); 10_000_000],
+        "long_class" => head.classes = vec!["c".repeat(64 << 20), "d".to_owned()],
+        "class_controls" => {
+            head.classes = vec!["\u{1b}[2J\u{202e}a\n".to_owned(), "b\0".to_owned()];
+        }
+        "no_weights" => plan.weights.clear(),
+        "missing_weights" => plan.weights = vec!["not-there.safetensors".to_owned()],
+        "escaping_weights" => plan.weights = vec!["../../x".to_owned()],
+        "absolute_weights" => plan.weights = vec!["/etc/passwd".to_owned()],
+        "many_weights" => plan.weights = vec!["weights".to_owned(); 1_000_000],
+        "long_name" => plan.architecture.name = "r".repeat(64 << 20),
+        "config_no_json" => plan.architecture.config = "{\"layers\": ".to_owned(),
+        "config_array" => plan.architecture.config = "[]".to_owned(),
+        "config_deep" => plan.architecture.config = deep(100_000),
+        "config_long" => {
+            plan.architecture.config = format!("{{\"x\": \"{}\"}}", "y".repeat(64 << 20));
+        }
+        "config_unknown_field" => plan.architecture.config = r#"{"layerz": []}"#.to_owned(),
+        other => return Err(unknown_case(other)),
+    }
+    Ok(())
+}
+
+/// Objects within objects.
+fn deep(levels: usize) -> String {
+    format!("{}1{}", "{\"a\":".repeat(levels), "}".repeat(levels))
+}
+
+test_guests::export_raw_load!(Guest);
