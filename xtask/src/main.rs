@@ -1,2 +1,113 @@
-//! Developer commands.
-fn main() {}
+//! Developer commands of the workspace, run as `cargo xtask <command>`.
+
+mod ci;
+mod command;
+mod pack;
+mod quickstart;
+mod report;
+mod serve;
+mod test;
+mod wasm;
+
+use std::env;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::command::{complain, say};
+
+/// What any step may fail with: a message for the terminal.
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+const HELP: &str = "\
+Developer commands of the modelzoo workspace
+
+Usage: cargo xtask <COMMAND> [--help]
+
+Commands:
+  quickstart  Builds everything and applies a downloaded model to a small dataset
+  test        Runs all tests
+  ci          Runs every check that a change must pass
+  help        Prints this
+
+All of them first see to it that the Rust target wasm32-wasip2, which the guests
+are compiled for, is installed.";
+
+/// A command: its name, its help and what it does with the arguments after its name.
+struct Task {
+    name: &'static str,
+    help: &'static str,
+    run: fn(&[String]) -> Result<()>,
+}
+
+const TASKS: [Task; 3] = [
+    Task {
+        name: "quickstart",
+        help: quickstart::HELP,
+        run: quickstart::run,
+    },
+    Task {
+        name: "test",
+        help: test::HELP,
+        run: test::run,
+    },
+    Task {
+        name: "ci",
+        help: ci::HELP,
+        run: ci::run,
+    },
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let (name, rest) = match arguments.split_first() {
+        None => ("help", arguments.as_slice()),
+        Some((name, rest)) => (name.as_str(), rest),
+    };
+    if matches!(name, "help" | "--help" | "-h") {
+        let topic = TASKS
+            .iter()
+            .find(|task| rest.first().is_some_and(|name| name == task.name));
+        say(topic.map_or(HELP, |task| task.help));
+        return ExitCode::SUCCESS;
+    }
+    let Some(task) = TASKS.iter().find(|task| task.name == name) else {
+        complain(format_args!(
+            "error: there is no command `{name}`\n\n{HELP}"
+        ));
+        return ExitCode::from(2);
+    };
+    // What follows `--` belongs to the program that a command runs.
+    if rest
+        .iter()
+        .take_while(|a| *a != "--")
+        .any(|a| a == "--help" || a == "-h")
+    {
+        say(task.help);
+        return ExitCode::SUCCESS;
+    }
+    match root()
+        .and_then(|root| Ok(env::set_current_dir(root)?))
+        .and_then(|()| (task.run)(rest))
+    {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(format_args!("error: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The workspace's directory.
+fn root() -> Result<PathBuf> {
+    let package = env::var_os("CARGO_MANIFEST_DIR").ok_or("run this as `cargo xtask`")?;
+    let root = PathBuf::from(package).parent().map(PathBuf::from);
+    Ok(root.ok_or("the package has no directory above it")?)
+}
+
+/// Refuses arguments, for a command that takes none.
+fn no_arguments(arguments: &[String]) -> Result<()> {
+    match arguments.first() {
+        None => Ok(()),
+        Some(argument) => Err(format!("`{argument}` is not expected; see --help").into()),
+    }
+}
