@@ -15,7 +15,7 @@ struct Options {
 impl Source for Guest {
     fn download_model(model_name: &str, model_path: &ModelPath) -> Result<()> {
         artifacts::write(model_path, "unfinished")?;
-        Err(error(case(model_name)))
+        Err(error(case(model_name, "other")))
     }
 
     fn load_model(_: &str, _: &ModelPath, kwargs: Kwargs) -> Result<Plan> {

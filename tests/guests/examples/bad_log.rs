@@ -11,12 +11,12 @@ struct Guest;
 
 impl Source for Guest {
     fn download_model(model_name: &str, model_path: &ModelPath) -> Result<()> {
-        speak(case(model_name))?;
+        speak(case(model_name, "flood"))?;
         copy_weights(model_path)
     }
 
     fn load_model(model_name: &str, model_path: &ModelPath, _: Kwargs) -> Result<Plan> {
-        speak(case(model_name))?;
+        speak(case(model_name, "flood"))?;
         tiny_plan(model_path)
     }
 }

@@ -15,7 +15,7 @@ struct Guest;
 
 impl Source for Guest {
     fn download_model(model_name: &str, model_path: &ModelPath) -> Result<()> {
-        match case(model_name) {
+        match case(model_name, "grow") {
             "argument" => artifacts::write(model_path, vec![1; 1024 * MIB]).map(drop),
             "message" => {
                 log(Level::Info, "x".repeat(512 * MIB));
@@ -26,7 +26,7 @@ impl Source for Guest {
     }
 
     fn load_model(model_name: &str, _: &ModelPath, _: Kwargs) -> Result<Plan> {
-        Err(take(case(model_name)))
+        Err(take(case(model_name, "grow")))
     }
 }
 

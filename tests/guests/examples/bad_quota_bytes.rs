@@ -14,7 +14,7 @@ impl DownloadSource for Guest {
     fn download_model(model_name: &str, model_path: &ModelPath) -> Result<()> {
         copy_weights(model_path)?;
         let block = vec![0x55; MIB];
-        match case(model_name) {
+        match case(model_name, "append") {
             "append" => endlessly(|_| artifacts::append("big", &block).map(drop)),
             "write" => endlessly(|n| artifacts::write(format!("big{n}"), &block).map(drop)),
             "copy" => {

@@ -10,7 +10,7 @@ struct Guest;
 impl DownloadSource for Guest {
     fn download_model(model_name: &str, model_path: &ModelPath) -> Result<()> {
         copy_weights(model_path)?;
-        match case(model_name) {
+        match case(model_name, "flat") {
             "flat" => (0_u64..).try_for_each(|n| artifacts::write(format!("f{n}"), "").map(drop)),
             "deep" => (0_u64..)
                 .try_for_each(|n| artifacts::write(format!("d{n}/a/b/c/d/e/f"), "").map(drop)),

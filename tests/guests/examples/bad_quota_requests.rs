@@ -9,7 +9,7 @@ struct Guest;
 impl DownloadSource for Guest {
     fn download_model(model_name: &str, _: &ModelPath) -> Result<()> {
         let wanted = Wanted::read()?;
-        match case(model_name) {
+        match case(model_name, "get") {
             "get" => loop {
                 fetch::url(&wanted.url).get()?;
             },

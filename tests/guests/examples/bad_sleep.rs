@@ -12,11 +12,11 @@ struct Guest;
 
 impl Source for Guest {
     fn download_model(model_name: &str, _: &ModelPath) -> Result<()> {
-        Err(wait(case(model_name)))
+        Err(wait(case(model_name, "long")))
     }
 
     fn load_model(model_name: &str, _: &ModelPath, _: Kwargs) -> Result<Plan> {
-        Err(wait(case(model_name)))
+        Err(wait(case(model_name, "long")))
     }
 }
 

@@ -9,11 +9,11 @@ struct Guest;
 
 impl Source for Guest {
     fn download_model(model_name: &str, _: &ModelPath) -> Result<()> {
-        Err(open(case(model_name)))
+        Err(open(case(model_name, "connect")))
     }
 
     fn load_model(model_name: &str, _: &ModelPath, _: Kwargs) -> Result<Plan> {
-        Err(open(case(model_name)))
+        Err(open(case(model_name, "connect")))
     }
 }
 

@@ -10,11 +10,11 @@ struct Guest;
 
 impl Source for Guest {
     fn download_model(model_name: &str, _: &ModelPath) -> Result<()> {
-        Err(end(case(model_name)))
+        Err(end(case(model_name, "panic")))
     }
 
     fn load_model(model_name: &str, _: &ModelPath, _: Kwargs) -> Result<Plan> {
-        Err(end(case(model_name)))
+        Err(end(case(model_name, "panic")))
     }
 }
 

@@ -2,8 +2,8 @@
 //! builds them and exports their paths.
 //!
 //! The host gives a guest its instructions in three places: files of the source (below `/source`),
-//! the model's name (a `base_name` such as `tests/<case>`, of which the last part counts), and
-//! the kwargs.
+//! the model's name (a `base_name` such as `test/<case>`, of which the last part counts; `test/model`
+//! is the case that a guest names first), and the kwargs.
 
 use modelzoo_guest::plan::{Architecture, Classification};
 use modelzoo_guest::prelude::*;
@@ -72,11 +72,15 @@ impl Wanted {
     }
 }
 
-/// The last part of a model's name, without its version: the case that the host asks for.
+/// The case that the host asks for: the last part of a model's name, without its version; the
+/// guest's usual case where that is `model`.
 #[must_use]
-pub fn case(model_name: &str) -> &str {
+pub fn case<'a>(model_name: &'a str, usual: &'a str) -> &'a str {
     let name = model_name.split('@').next().unwrap_or_default();
-    name.rsplit('/').next().unwrap_or_default()
+    match name.rsplit('/').next() {
+        Some("model") | None => usual,
+        Some(case) => case,
+    }
 }
 
 /// The error for a case that a guest does not have, so that a slip in a host's test is seen.
@@ -96,7 +100,7 @@ pub fn copy_weights(model_path: &ModelPath) -> Result<()> {
 }
 
 /// A plan for a model as small as can be: four gray pixels, one linear layer `fc`, two classes.
-/// [`test_artifacts::tiny_weights`](../test_artifacts/fn.tiny_weights.html) makes the weights.
+/// `test_artifacts::tiny_weights` makes the weights.
 ///
 /// # Errors
 ///
@@ -129,4 +133,16 @@ macro_rules! export_raw_load {
             let _ = <$guest as Hook>::load_model;
         };
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::case;
+
+    #[test]
+    fn cases_are_the_last_part_of_the_name() {
+        assert_eq!(case("test/source/exit@1.0", "panic"), "exit");
+        assert_eq!(case("exit", "panic"), "exit");
+        assert_eq!(case("test/model@2", "panic"), "panic");
+    }
 }
