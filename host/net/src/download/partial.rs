@@ -1,0 +1,327 @@
+//! The unfinished file.
+//!
+//! In a directory for unfinished downloads it is `<key>.part`, with `<key>.json` beside it: the
+//! validator of the bytes in it, without which they are worth nothing. A later process finds both
+//! and goes on. An advisory lock on the part keeps two processes from fetching the same bytes
+//! twice; one that does not get it uses a file of its own. Nothing depends on the lock:
+//!
+//! - starting again makes a new file and renames it over the old one, so bytes of two versions
+//!   never meet in one file;
+//! - after the final rename it is checked that what was moved is the file that was written;
+//!   otherwise the bytes are copied from the open file and hashed once more.
+
+use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher as _, RandomState};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::range::Validator;
+use crate::error::Error;
+
+const BUFFER: usize = 1024 * 1024;
+const MAX_SIDECAR: u64 = 64 * 1024;
+
+/// What is known about the bytes of a part.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Known {
+    /// Tells whether the server still has the same bytes.
+    pub(crate) validator: Option<Validator>,
+    /// The length of the whole.
+    pub(crate) total: Option<u64>,
+    /// The boot of the machine: after a crash of the machine a part may have its length but not
+    /// its bytes.
+    #[serde(default)]
+    boot: Option<String>,
+}
+
+/// An unfinished file, open and ours.
+pub(crate) struct Partial {
+    file: File,
+    path: PathBuf,
+    /// Where what is known about the bytes is kept; `None` for a file that nobody goes on with.
+    sidecar: Option<PathBuf>,
+    published: bool,
+}
+
+impl Partial {
+    /// Opens the part with this key in `dir`, or one that is not kept: beside `into` without a
+    /// directory, in it when another process works on the part.
+    pub(crate) fn open(into: &Path, dir: Option<&Path>, key: &str) -> Result<Self, Error> {
+        let Some(dir) = dir else {
+            return Self::temporary(into);
+        };
+        fs::create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
+        let path = dir.join(format!("{key}.part"));
+        for _ in 0..4 {
+            let file = open(&path, false).map_err(|e| Error::io("open", &path, e))?;
+            if matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)) {
+                break;
+            }
+            // Between opening and locking, the last owner may have moved the file away.
+            if same_file(&path, &file) {
+                return Ok(Self {
+                    file,
+                    path,
+                    sidecar: Some(dir.join(format!("{key}.json"))),
+                    published: false,
+                });
+            }
+        }
+        Self::temporary(&path)
+    }
+
+    fn temporary(near: &Path) -> Result<Self, Error> {
+        let (path, file) = create_near(near)?;
+        Ok(Self {
+            file,
+            path,
+            sidecar: None,
+            published: false,
+        })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How many bytes an earlier process left, and what is known about them. `checked`: the
+    /// whole will be compared with a digest.
+    pub(crate) fn left(&self, checked: bool) -> Option<(u64, Known)> {
+        let known = read_sidecar(self.sidecar.as_deref()?)?;
+        if known.validator.is_none() && !(checked && known.total.is_some()) {
+            return None;
+        }
+        if known.boot != boot() && !checked {
+            return None;
+        }
+        let length = self.file.metadata().ok()?.len();
+        let usable = match known.total {
+            Some(total) if length > total => 0,
+            // All of it is there. Asking for the last byte again tells whether it still holds.
+            Some(total) if length == total => length.saturating_sub(1),
+            _ => length,
+        };
+        (usable > 0).then_some((usable, known))
+    }
+
+    /// Hashes the first `length` bytes.
+    pub(crate) fn hash(&mut self, length: u64) -> Result<Sha256, Error> {
+        let mut hasher = Sha256::new();
+        self.read(length, |bytes| {
+            hasher.update(bytes);
+            Ok(())
+        })
+        .map_err(|e| Error::io("read", &self.path, e))?;
+        Ok(hasher)
+    }
+
+    fn read(
+        &mut self,
+        length: u64,
+        mut each: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(0))?;
+        let mut source = (&self.file).take(length);
+        let mut buffer = vec![0; BUFFER];
+        let mut done = 0;
+        loop {
+            match source.read(&mut buffer) {
+                Ok(0) if done == length => return Ok(()),
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => {
+                    done += count as u64;
+                    each(buffer.get(..count).unwrap_or_default())?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The file, for writing from `offset` on.
+    pub(crate) fn writer(&self, offset: u64) -> Result<File, Error> {
+        let writer = self.file.try_clone().and_then(|mut file| {
+            file.seek(SeekFrom::Start(offset))?;
+            Ok(file)
+        });
+        writer.map_err(|e| Error::io("write", &self.path, e))
+    }
+
+    /// Starts again with a new, empty file.
+    pub(crate) fn restart(&mut self) -> Result<(), Error> {
+        // Without its sidecar the old part is worth nothing, whatever happens next.
+        if let Some(sidecar) = &self.sidecar {
+            remove(sidecar).map_err(|e| Error::io("delete", sidecar, e))?;
+        }
+        let (path, file) = create_near(&self.path)?;
+        let moved = match &self.sidecar {
+            Some(_) => {
+                // Locks may not work here; then the checks in `publish` are all there is.
+                let _ = file.try_lock();
+                fs::rename(&path, &self.path)
+            }
+            None => remove(&self.path).map(|()| self.path = path),
+        };
+        moved.map_err(|e| Error::io("replace", &self.path, e))?;
+        self.file = file;
+        Ok(())
+    }
+
+    /// Keeps what is known about the bytes that are about to be written.
+    pub(crate) fn remember(&self, known: &Known) -> Result<(), Error> {
+        let Some(sidecar) = &self.sidecar else {
+            return Ok(());
+        };
+        let known = Known {
+            boot: boot(),
+            ..known.clone()
+        };
+        let text = serde_json::to_vec(&known).map_err(|e| Error::io("write", sidecar, e.into()))?;
+        let (path, mut file) = create_near(sidecar)?;
+        file.write_all(&text)
+            .and_then(|()| fs::rename(&path, sidecar))
+            .map_err(|e| Error::io("write", sidecar, e))
+    }
+
+    /// Moves the finished file to `into`: it is on the disk, whole, before it is there.
+    pub(crate) fn publish(
+        &mut self,
+        into: &Path,
+        length: u64,
+        digest: [u8; 32],
+    ) -> Result<(), Error> {
+        self.file
+            .sync_all()
+            .map_err(|e| Error::io("write", &self.path, e))?;
+        if let Some(sidecar) = &self.sidecar {
+            remove(sidecar).map_err(|e| Error::io("delete", sidecar, e))?;
+        }
+        let moved = fs::rename(&self.path, into).is_ok();
+        if !moved || !same_file(into, &self.file) {
+            // Another process moved our part, or `into` is on another file system.
+            self.copy(into, length, digest)?;
+        }
+        self.published = moved;
+        if let Some(Ok(parent)) = into.parent().map(File::open) {
+            // Some file systems cannot sync a directory; the file itself is safe.
+            let _ = parent.sync_all();
+        }
+        Ok(())
+    }
+
+    fn copy(&mut self, into: &Path, length: u64, digest: [u8; 32]) -> Result<(), Error> {
+        let (path, mut copy) = create_near(into)?;
+        let mut hasher = Sha256::new();
+        let copied = self
+            .read(length, |bytes| {
+                hasher.update(bytes);
+                copy.write_all(bytes)
+            })
+            .and_then(|()| copy.sync_all());
+        let found: [u8; 32] = hasher.finalize().into();
+        let copied = copied.and_then(|()| match found == digest {
+            true => fs::rename(&path, into),
+            false => Err(io::Error::other("another process changed the bytes")),
+        });
+        copied.map_err(|error| {
+            let _ = remove(&path);
+            Error::io("write", into, error)
+        })
+    }
+
+    /// Forgets the bytes: they are of no use to anybody.
+    pub(crate) fn discard(&mut self) {
+        if let Some(sidecar) = self.sidecar.take() {
+            let _ = remove(&sidecar);
+        }
+        // Dropping it deletes the file.
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        // A part without a sidecar cannot be gone on with.
+        let worthless = match &self.sidecar {
+            Some(sidecar) => !sidecar.exists(),
+            None => true,
+        };
+        if !self.published && worthless && same_file(&self.path, &self.file) {
+            let _ = remove(&self.path);
+        }
+    }
+}
+
+fn open(path: &Path, new: bool) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    if new {
+        options.create_new(true);
+    } else {
+        options.create(true).truncate(false);
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+    }
+    options.open(path)
+}
+
+/// Creates a file with a name of its own beside `path`.
+fn create_near(path: &Path) -> Result<(PathBuf, File), Error> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    loop {
+        let nonce = RandomState::new().hash_one(std::process::id());
+        // A name can be as long as the file system allows; ours must still fit.
+        let short: String = name.chars().take(40).collect();
+        let candidate = path.with_file_name(format!(".{short}.{nonce:016x}.part"));
+        match open(&candidate, true) {
+            Ok(file) => return Ok((candidate, file)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(Error::io("create", candidate, error)),
+        }
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn read_sidecar(path: &Path) -> Option<Known> {
+    let mut text = Vec::new();
+    File::open(path)
+        .ok()?
+        .take(MAX_SIDECAR)
+        .read_to_end(&mut text)
+        .ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
+/// Whether `path` names the file that is open.
+#[cfg(unix)]
+fn same_file(path: &Path, file: &File) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    match (fs::symlink_metadata(path), file.metadata()) {
+        (Ok(named), Ok(open)) => named.dev() == open.dev() && named.ino() == open.ino(),
+        _ => false,
+    }
+}
+
+/// Whether `path` names the file that is open. Elsewhere locks are not advisory, so nobody else
+/// has moved it.
+#[cfg(not(unix))]
+fn same_file(path: &Path, _file: &File) -> bool {
+    path.exists()
+}
+
+/// Something that differs after every start of the machine; `None` where nobody tells.
+fn boot() -> Option<String> {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(text.trim().to_owned())
+}

@@ -1,0 +1,278 @@
+//! What can go wrong with a request.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::policy::Refusal;
+
+type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a request has no answer. The text is one line with the thing and the reason, and holds no
+/// secret: URLs are shown without their query. The way out, where there is one, is
+/// [`Error::hint`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A rule forbids it; nothing was sent to the place that is refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The client is offline.
+    #[error("{url} is not fetched: offline")]
+    Offline {
+        /// The URL.
+        url: String,
+    },
+    /// The name has no address.
+    #[error("cannot find the address of {host}: {source}")]
+    Resolve {
+        /// The name.
+        host: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// No connection.
+    #[error("cannot connect to {origin}: {reason}")]
+    Connect {
+        /// The origin.
+        origin: String,
+        /// The innermost cause.
+        reason: String,
+        /// The whole chain.
+        source: Source,
+    },
+    /// The server's certificate is not trusted, or TLS went wrong otherwise.
+    #[error("no secure connection to {origin}: {reason}")]
+    Tls {
+        /// The origin.
+        origin: String,
+        /// The innermost cause.
+        reason: String,
+        /// The whole chain.
+        source: Source,
+    },
+    /// Something took too long.
+    #[error("{url} timed out: {kind} for {} s", limit.as_secs_f32())]
+    Timeout {
+        /// The URL.
+        url: String,
+        /// What took too long.
+        kind: TimeoutKind,
+        /// The limit.
+        limit: Duration,
+    },
+    /// The answer is no success.
+    #[error("{url} answered {status}{}", status_text(*status))]
+    Status {
+        /// The URL.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+        /// How long the server asks to wait.
+        retry_after: Option<Duration>,
+        /// When the caller's quota is used up, the time at which it is filled again, in seconds
+        /// since 1970 (`x-ratelimit-reset` with `x-ratelimit-remaining: 0`).
+        rate_limit_reset: Option<u64>,
+    },
+    /// The answer, or its header section, is larger than allowed.
+    #[error("the {what} of {url} is larger than {limit} bytes")]
+    TooLarge {
+        /// The URL.
+        url: String,
+        /// `body` or `header section`.
+        what: &'static str,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The body has another length than expected.
+    #[error("{url} has {actual} bytes, but {expected} were expected")]
+    LengthMismatch {
+        /// The URL.
+        url: String,
+        /// The expected length.
+        expected: u64,
+        /// The length that the server announced or sent.
+        actual: u64,
+    },
+    /// The body has another digest than expected.
+    #[error("{url} has the sha256 {actual}, but {expected} was expected")]
+    DigestMismatch {
+        /// The URL that the bytes came from, after redirects and mirrors.
+        url: String,
+        /// The expected digest, in hexadecimal.
+        expected: String,
+        /// The digest of what came.
+        actual: String,
+    },
+    /// A page for people came instead of a file.
+    #[error("{url} answered with a web page instead of a file")]
+    WebPage {
+        /// The URL.
+        url: String,
+    },
+    /// The body is compressed although that was not asked for.
+    #[error("{url} answered with the content encoding `{encoding}`, which was not asked for")]
+    Encoded {
+        /// The URL.
+        url: String,
+        /// The encoding.
+        encoding: String,
+    },
+    /// The connection broke off.
+    #[error("{url} broke off after {received} bytes: {reason}")]
+    Interrupted {
+        /// The URL.
+        url: String,
+        /// How many bytes of the body are there.
+        received: u64,
+        /// The innermost cause.
+        reason: String,
+        /// The whole chain.
+        source: Source,
+    },
+    /// The answer is not valid HTTP.
+    #[error("{url} answered with something that is not valid HTTP: {reason}")]
+    Protocol {
+        /// The URL.
+        url: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A file could not be read or written.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried, such as `write`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A setting makes no sense.
+    #[error("the setting `{setting}` cannot be used: {reason}")]
+    Setting {
+        /// Its name.
+        setting: &'static str,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What took too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TimeoutKind {
+    /// Connecting.
+    Connect,
+    /// The server said nothing.
+    Idle,
+    /// The server sent less than the least rate.
+    Slow,
+    /// The whole request.
+    Total,
+}
+
+impl std::fmt::Display for TimeoutKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "no connection",
+            Self::Idle => "the server sent nothing",
+            Self::Slow => "the server sent next to nothing",
+            Self::Total => "it was not done",
+        })
+    }
+}
+
+impl Error {
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
+        Self::Io {
+            action,
+            path: path.into(),
+            source,
+        }
+    }
+
+    /// What can be done about it, where something can.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Refused(refusal) => refusal.hint(),
+            Self::Offline { .. } => {
+                Some("leave out --offline, and unset MODELZOO_OFFLINE, to fetch it".to_owned())
+            }
+            Self::Resolve { .. } | Self::Connect { .. } => Some(
+                "check the name and the network; behind a proxy, set HTTPS_PROXY".to_owned(),
+            ),
+            Self::Tls { .. } => Some(
+                "if a certificate authority of your own signed it, name it: MODELZOO_CA_BUNDLE, or `ca_bundle` in config.toml".to_owned(),
+            ),
+            Self::Status { status, retry_after, rate_limit_reset, .. } => {
+                status_hint(*status, *retry_after, *rate_limit_reset)
+            }
+            Self::WebPage { .. } => {
+                Some("the address may need a login, or may have moved: open it in a browser".to_owned())
+            }
+            Self::Timeout { .. } | Self::Interrupted { .. } => {
+                Some("run the command again: a download goes on where it stopped".to_owned())
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether trying again can help.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            Self::Resolve { .. } | Self::Connect { .. } | Self::Interrupted { .. } => true,
+            Self::Timeout { kind, .. } => *kind != TimeoutKind::Total,
+            Self::Status {
+                status,
+                rate_limit_reset,
+                ..
+            } => {
+                rate_limit_reset.is_none()
+                    && matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The words that belong to the statuses which people meet.
+fn status_text(status: u16) -> &'static str {
+    match status {
+        400 => " (bad request)",
+        401 => " (not authorised)",
+        403 => " (forbidden)",
+        404 => " (not found)",
+        410 => " (gone)",
+        416 => " (range not satisfiable)",
+        429 => " (too many requests)",
+        500 => " (server error)",
+        502 => " (bad gateway)",
+        503 => " (unavailable)",
+        504 => " (gateway timeout)",
+        _ => "",
+    }
+}
+
+fn status_hint(status: u16, after: Option<Duration>, reset: Option<u64>) -> Option<String> {
+    if let Some(reset) = reset {
+        let when = i64::try_from(reset)
+            .ok()
+            .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())
+            .map_or_else(|| "later".to_owned(), |time| format!("after {time}"));
+        return Some(format!(
+            "the quota is used up: try again {when}, or with an access token"
+        ));
+    }
+    if let Some(after) = after {
+        return Some(format!(
+            "the server asks to try again after {} s",
+            after.as_secs()
+        ));
+    }
+    match status {
+        401 | 403 => Some("it may need an access token, or terms to be accepted".to_owned()),
+        404 | 410 => Some("check the address; a private one needs an access token".to_owned()),
+        _ => None,
+    }
+}

@@ -1,0 +1,291 @@
+//! One request with its redirects: every hop passes all the rules anew.
+
+use std::time::Duration;
+
+use reqwest::Response as HttpResponse;
+use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use tokio::time::{Instant, timeout_at};
+use url::Url;
+
+use crate::audit::Recorder;
+use crate::client::{Access, Client, Request};
+use crate::config::Config;
+use crate::error::{Error, TimeoutKind};
+use crate::headers;
+use crate::policy::{Origin, Refusal, Rules, check, join_url, parse_url, redact};
+use crate::transport::MAX_HEADERS;
+
+/// A request that was read and may be sent, as often as it takes.
+pub(crate) struct Exchange<'a> {
+    client: &'a Client,
+    access: &'a Access<'a>,
+    /// What was asked for.
+    pub(crate) url: Url,
+    headers: HeaderMap,
+    /// Whether the bytes will be checked against a digest.
+    digest: bool,
+    pub(crate) deadline: Deadline,
+}
+
+/// When a request has to be done.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadline {
+    at: Instant,
+    limit: Duration,
+}
+
+/// An answer that is no redirect.
+pub(crate) struct Answer {
+    pub(crate) response: HttpResponse,
+    /// Where it came from.
+    pub(crate) url: Url,
+}
+
+/// Where the next request goes.
+struct Target {
+    url: Url,
+    /// The URL is at a mirror that the user chose for what was asked for.
+    mirror: bool,
+}
+
+impl Deadline {
+    pub(crate) fn after(limit: Duration) -> Self {
+        let far = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+        Self {
+            at: Instant::now() + limit.min(far),
+            limit,
+        }
+    }
+
+    pub(crate) fn error(&self, url: &Url) -> Error {
+        Error::Timeout {
+            url: redact(url),
+            kind: TimeoutKind::Total,
+            limit: self.limit,
+        }
+    }
+
+    /// Waits for `future` until `limit` from now, or until the deadline.
+    pub(crate) async fn wait<T>(
+        &self,
+        future: impl Future<Output = T>,
+        limit: Duration,
+        url: &Url,
+        kind: TimeoutKind,
+    ) -> Result<T, Error> {
+        let soon = Instant::now() + limit;
+        match timeout_at(soon.min(self.at), future).await {
+            Ok(value) => Ok(value),
+            Err(_) if soon >= self.at => Err(self.error(url)),
+            Err(_) => Err(Error::Timeout {
+                url: redact(url),
+                kind,
+                limit,
+            }),
+        }
+    }
+
+    /// Sleeps, unless the deadline comes before the end of it.
+    pub(crate) async fn sleep(&self, pause: Duration) -> bool {
+        if Instant::now() + pause >= self.at {
+            return false;
+        }
+        tokio::time::sleep(pause).await;
+        true
+    }
+}
+
+impl<'a> Exchange<'a> {
+    /// Reads a request and decides about it. Touches no network.
+    pub(crate) fn new(
+        client: &'a Client,
+        request: &Request,
+        access: &'a Access<'a>,
+        digest: bool,
+        limit: Duration,
+    ) -> Result<Self, Error> {
+        let exchange = Self {
+            client,
+            access,
+            url: parse_url(&request.url)?,
+            headers: headers::read_request(&request.headers)?,
+            digest,
+            deadline: Deadline::after(limit),
+        };
+        exchange.check(&exchange.url)?;
+        if exchange.config().offline {
+            return Err(Error::Offline {
+                url: redact(&exchange.url),
+            });
+        }
+        Ok(exchange)
+    }
+
+    pub(crate) fn config(&self) -> &'a Config {
+        self.client.config()
+    }
+
+    fn check(&self, url: &Url) -> Result<(), Refusal> {
+        let rules = Rules {
+            grants: self.access.grants,
+            exceptions: &self.config().private,
+            digest: self.digest,
+        };
+        check(url, &rules)
+    }
+
+    /// Sends the request and follows its redirects. `extra` are the client's own header fields,
+    /// sent at every hop. The answer can have any status but that of a redirect.
+    pub(crate) async fn send(
+        &self,
+        extra: &HeaderMap,
+        recorder: &mut Recorder<'_>,
+    ) -> Result<Answer, Error> {
+        let mut target = self.mirrored(self.url.clone());
+        let mut same_origin = true;
+        let mut from = None;
+        for _ in 0..=self.config().max_redirects {
+            same_origin &= Origin::of(&target.url) == Origin::of(&self.url);
+            let sent = self.send_once(&target, same_origin, extra, recorder).await;
+            let response = sent.map_err(|error| blame(error, from.as_deref()))?;
+            if headers::size(response.headers()) > MAX_HEADERS {
+                return Err(Error::TooLarge {
+                    url: redact(&target.url),
+                    what: "header section",
+                    limit: MAX_HEADERS as u64,
+                });
+            }
+            let Some(location) = redirect(&response) else {
+                return Ok(Answer {
+                    response,
+                    url: target.url,
+                });
+            };
+            let redirecting = redact(&target.url);
+            target = self
+                .follow(&target, &location)
+                .map_err(|refusal| blame(refusal.into(), Some(&redirecting)))?;
+            from = Some(redirecting);
+        }
+        Err(Refusal::TooManyRedirects {
+            url: redact(&self.url),
+            limit: self.config().max_redirects,
+        }
+        .into())
+    }
+
+    async fn send_once(
+        &self,
+        target: &Target,
+        same_origin: bool,
+        extra: &HeaderMap,
+        recorder: &mut Recorder<'_>,
+    ) -> Result<HttpResponse, Error> {
+        let transport = self.client.transport();
+        let client = transport.client(&target.url, target.mirror).await?;
+        let mut headers = if same_origin {
+            self.headers.clone()
+        } else {
+            headers::harmless(&self.headers)
+        };
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        headers.extend(extra.clone());
+        self.add_credentials(&target.url, &mut headers)?;
+
+        recorder.hop(redact(&target.url));
+        let config = self.config();
+        // Connecting has its own, shorter limit inside of this one.
+        let limit = config.connect_timeout.saturating_add(config.idle_timeout);
+        let request = client.get(target.url.clone()).headers(headers).send();
+        let response = self
+            .deadline
+            .wait(request, limit, &target.url, TimeoutKind::Idle)
+            .await?
+            .map_err(|error| transport.explain(error, &target.url))?;
+        recorder.status(response.status().as_u16());
+        Ok(response)
+    }
+
+    /// Adds the credentials of exactly the origin that this hop goes to.
+    fn add_credentials(&self, url: &Url, headers: &mut HeaderMap) -> Result<(), Error> {
+        if !self.access.use_credentials {
+            return Ok(());
+        }
+        let origin = Origin::of(url);
+        for credential in &self.config().credentials {
+            if Some(&credential.origin) != origin.as_ref() {
+                continue;
+            }
+            let bad = |reason: &str| Error::Setting {
+                setting: "credentials",
+                reason: format!("{}: {reason}", credential.origin),
+            };
+            let name = HeaderName::from_bytes(credential.header.as_bytes())
+                .map_err(|_| bad("the header has no valid name"))?;
+            let mut value = HeaderValue::from_str(credential.value.expose())
+                .map_err(|_| bad("the value holds control characters"))?;
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+        Ok(())
+    }
+
+    /// Applies the user's mirrors to a URL that passed the rules.
+    fn mirrored(&self, url: Url) -> Target {
+        let mirrors = &self.config().mirrors;
+        match mirrors.iter().find_map(|mirror| mirror.rewrite(&url)) {
+            Some(url) => Target { url, mirror: true },
+            None => Target { url, mirror: false },
+        }
+    }
+
+    /// Decides about a redirect.
+    fn follow(&self, from: &Target, location: &str) -> Result<Target, Refusal> {
+        let url = join_url(&from.url, location)?;
+        if from.url.scheme() == "https" && url.scheme() != "https" {
+            return Err(Refusal::Downgrade {
+                from: redact(&from.url),
+                to: redact(&url),
+            });
+        }
+        // The user chose the mirror, so it may send us about within itself.
+        if from.mirror && Origin::of(&url) == Origin::of(&from.url) {
+            return Ok(Target { url, mirror: true });
+        }
+        self.check(&url)?;
+        Ok(self.mirrored(url))
+    }
+}
+
+/// Names the server whose redirect led to a refusal.
+fn blame(error: Error, from: Option<&str>) -> Error {
+    match (error, from) {
+        (Error::Refused(refusal), Some(from)) if !matches!(refusal, Refusal::Downgrade { .. }) => {
+            Error::Refused(Refusal::Redirect {
+                from: from.to_owned(),
+                refusal: Box::new(refusal),
+            })
+        }
+        (error, _) => error,
+    }
+}
+
+/// Where an answer redirects to. A redirect without a target is an answer like any other.
+fn redirect(response: &HttpResponse) -> Option<String> {
+    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return None;
+    }
+    let location = response.headers().get(LOCATION)?;
+    Some(String::from_utf8_lossy(location.as_bytes()).into_owned())
+}
+
+/// The error that belongs to an answer which is no success.
+pub(crate) fn status_error(answer: &Answer) -> Error {
+    let headers = answer.response.headers();
+    Error::Status {
+        url: redact(&answer.url),
+        status: answer.response.status().as_u16(),
+        retry_after: headers::retry_after(headers),
+        rate_limit_reset: headers::rate_limit_reset(headers),
+    }
+}

@@ -1,0 +1,30 @@
+//! How a download tells what it has done.
+
+/// Makes one [`Task`] for every download.
+pub trait Progress: Send + Sync {
+    /// A download starts. `total` is its size in bytes where that is known already.
+    fn start(&self, label: &str, total: Option<u64>) -> Box<dyn Task>;
+}
+
+/// The progress of one download; it ends when it is dropped, well or not.
+pub trait Task: Send {
+    /// The size in bytes became known, or changed.
+    fn set_total(&mut self, total: u64);
+    /// This many bytes are there. It can go back, when a download starts again.
+    fn set(&mut self, done: u64);
+}
+
+/// Shows nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoProgress;
+
+impl Progress for NoProgress {
+    fn start(&self, _label: &str, _total: Option<u64>) -> Box<dyn Task> {
+        Box::new(Self)
+    }
+}
+
+impl Task for NoProgress {
+    fn set_total(&mut self, _total: u64) {}
+    fn set(&mut self, _done: u64) {}
+}
