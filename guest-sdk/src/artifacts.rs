@@ -178,8 +178,9 @@ impl Extract {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` when the artifact is no archive, or has an entry that leads elsewhere, is a
-    /// link or is encrypted; `Limit` when it is too large.
+    /// `NotFound` when there is no such artifact; `Unsupported` when it is no archive of these
+    /// kinds, or encrypted; `InvalidInput` when it is damaged, or has an entry that is a link or
+    /// leads elsewhere; `Limit` when it is too large.
     pub fn into_dir(self, directory: impl Into<ArtifactName>) -> Result<Vec<Artifact>> {
         self.run(directory.into().into_string())
     }

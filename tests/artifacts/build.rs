@@ -47,10 +47,6 @@ fn run() -> Result<()> {
         .nth(2)
         .ok_or("this package lies too high")?
         .to_owned();
-    let sources: Vec<_> = SOURCES
-        .iter()
-        .filter(|(_, folder, _)| root.join(folder).join("Cargo.toml").exists())
-        .collect();
     watch(&root);
     require_target()?;
 
@@ -60,8 +56,7 @@ fn run() -> Result<()> {
         .nth(4)
         .ok_or("OUT_DIR lies too high")?
         .join("guests");
-    let packages: Vec<_> = sources.iter().map(|(package, ..)| *package).collect();
-    build(&root, &target_dir, &packages)?;
+    build(&root, &target_dir)?;
 
     let built = target_dir.join(TARGET).join("guest");
     let guests = guests(&root)?;
@@ -71,7 +66,7 @@ fn run() -> Result<()> {
         let wasm = keep(&built.join("examples").join(&file), &out.join(&file))?;
         constant(&mut code, name, &format!("The guest `{name}`."), &wasm)?;
     }
-    for (package, _, library) in sources {
+    for (package, _, library) in SOURCES {
         let file = format!("{library}.wasm");
         let wasm = keep(&built.join(&file), &out.join(&file))?;
         constant(
@@ -97,14 +92,10 @@ fn watch(root: &Path) {
         println!("cargo::rerun-if-changed={}", root.join(input).display());
     }
     for (_, folder, _) in SOURCES {
+        // Not the whole folder, where the source's data is.
         let folder = root.join(folder);
-        // A file that does not exist makes cargo run this every time, so its folder stands in.
-        let manifest = folder.join("Cargo.toml");
-        if manifest.exists() {
-            println!("cargo::rerun-if-changed={}", manifest.display());
-            println!("cargo::rerun-if-changed={}", folder.join("src").display());
-        } else if folder.exists() {
-            println!("cargo::rerun-if-changed={}", folder.display());
+        for input in ["Cargo.toml", "src"] {
+            println!("cargo::rerun-if-changed={}", folder.join(input).display());
         }
     }
 }
@@ -132,7 +123,7 @@ fn require_target() -> Result<()> {
     .into())
 }
 
-fn build(root: &Path, target_dir: &Path, packages: &[&str]) -> Result<()> {
+fn build(root: &Path, target_dir: &Path) -> Result<()> {
     let mut cargo = Command::new(var("CARGO")?);
     cargo
         .current_dir(root)
@@ -147,7 +138,7 @@ fn build(root: &Path, target_dir: &Path, packages: &[&str]) -> Result<()> {
         .arg("--target-dir")
         .arg(target_dir)
         .args(["--package", "test-guests", "--lib", "--examples"]);
-    for package in packages {
+    for (package, ..) in SOURCES {
         cargo.args(["--package", package]);
     }
     for (name, _) in env::vars_os() {

@@ -1,6 +1,6 @@
 //! Takes without end. Cases, in both hooks: `grow` (memory, touched), `reserve` (3 GiB at once),
-//! `handles` (open files); in `download_model` also `argument` (one call with 1 GiB of data) and
-//! `message` (one log message of 512 MiB).
+//! `handles` (open files); in `download_model` also `argument` (one call with 256 MiB of data) and
+//! `message` (one log message of 128 MiB).
 
 use std::fs::File;
 use std::hint::black_box;
@@ -16,9 +16,9 @@ struct Guest;
 impl Source for Guest {
     fn download_model(model_name: &str, model_path: &ModelPath) -> Result<()> {
         match case(model_name, "grow") {
-            "argument" => artifacts::write(model_path, vec![1; 1024 * MIB]).map(drop),
+            "argument" => artifacts::write(model_path, vec![1; 256 * MIB]).map(drop),
             "message" => {
-                log(Level::Info, "x".repeat(512 * MIB));
+                log(Level::Info, "x".repeat(128 * MIB));
                 Err("the message was taken".into())
             }
             other => Err(take(other)),

@@ -17,11 +17,12 @@ struct Options {
 impl loader::Guest for Guest {
     fn load_model(
         _: String,
-        _: String,
+        model_path: String,
         kwargs: String,
     ) -> std::result::Result<loader::LoadedModel, types::Error> {
         let Options { case } = Kwargs::from_json(&kwargs)?.parse()?;
-        let mut plan = tiny_plan(&ModelPath::new(modelzoo_guest::MODEL_DIR, "weights"))?.into();
+        let artifact = model_path.trim_start_matches("/model/");
+        let mut plan = tiny_plan(&ModelPath::new("/model", artifact))?.into();
         spoil(&mut plan, &case)?;
         Ok(loader::LoadedModel::Deployment(plan))
     }
@@ -71,7 +72,9 @@ fn spoil(plan: &mut wit::Plan, case: &str) -> Result<()> {
         "missing_weights" => plan.weights = vec!["not-there.safetensors".to_owned()],
         "escaping_weights" => plan.weights = vec!["../../x".to_owned()],
         "absolute_weights" => plan.weights = vec!["/etc/passwd".to_owned()],
-        "many_weights" => plan.weights = vec!["weights".to_owned(); 1_000_000],
+        "many_weights" => plan
+            .weights
+            .resize(1_000_000, "weights.safetensors".to_owned()),
         "long_name" => plan.architecture.name = "r".repeat(64 << 20),
         "config_no_json" => plan.architecture.config = "{\"layers\": ".to_owned(),
         "config_array" => plan.architecture.config = "[]".to_owned(),

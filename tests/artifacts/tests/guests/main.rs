@@ -1,0 +1,35 @@
+//! Every guest of `tests/guests` in the sandbox: what each of them is for.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "these are tests"
+)]
+
+mod answers;
+mod crashes;
+mod fetching;
+mod files;
+mod limits;
+mod observing;
+mod server;
+mod well_behaved;
+mod world;
+
+use answers::*;
+use crashes::*;
+use fetching::*;
+use files::*;
+use limits::*;
+use observing::*;
+use well_behaved::*;
+
+/// Does not compile where a guest has no test of its name.
+macro_rules! assert_test_exists {
+    ($guest:ident) => {
+        const _: fn() = $guest;
+    };
+}
+test_artifacts::foreach_guest!(assert_test_exists);
