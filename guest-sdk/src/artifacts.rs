@@ -76,7 +76,7 @@ pub fn write(name: impl Into<ArtifactName>, contents: impl AsRef<[u8]>) -> Resul
 ///
 /// # Errors
 ///
-/// As for [`write`].
+/// As for [`write()`].
 pub fn append(name: impl Into<ArtifactName>, contents: impl AsRef<[u8]>) -> Result<Artifact> {
     call("artifacts::append", || {
         wit::append(name.into().as_str(), contents.as_ref())
@@ -89,7 +89,7 @@ pub fn append(name: impl Into<ArtifactName>, contents: impl AsRef<[u8]>) -> Resu
 ///
 /// # Errors
 ///
-/// `NotFound` when the source has no such file, else as for [`write`].
+/// `NotFound` when the source has no such file, else as for [`write()`].
 pub fn copy_from_source(path: &str, into: impl Into<ArtifactName>) -> Result<Artifact> {
     call("artifacts::copy_from_source", || {
         wit::copy_from_source(path, into.into().as_str())
