@@ -1,0 +1,141 @@
+//! Why a component cannot be used at all. What a hook does wrong is [`HookError`](crate::HookError).
+
+use std::path::PathBuf;
+
+use crate::inspect::SUPPORTED;
+
+/// Why a component is refused, or could not be made ready.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file is larger than [`Limits::component_bytes`](crate::Limits::component_bytes).
+    #[error("the component has {size} bytes; at most {limit} are allowed")]
+    TooLarge {
+        /// Its size in bytes.
+        size: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+
+    /// The file is something else than WebAssembly.
+    #[error("not a WebAssembly component: {what}")]
+    NotWasm {
+        /// What it seems to be.
+        what: String,
+    },
+
+    /// A core module, which has no typed interfaces.
+    #[error("not a WebAssembly component: the file is a core module")]
+    CoreModule,
+
+    /// The file ends too early.
+    #[error("the component is cut off after {size} bytes")]
+    Truncated {
+        /// How many bytes are there.
+        size: u64,
+    },
+
+    /// The bytes break the rules of WebAssembly.
+    #[error("malformed component: {reason}")]
+    Malformed {
+        /// What is wrong, and where.
+        reason: String,
+    },
+
+    /// The component was built for another version of `modelzoo:source`.
+    #[error("the component is for modelzoo:source {}; this modelzoo supports {}", .found.join(", "), SUPPORTED.join(", "))]
+    UnknownVersion {
+        /// The versions that it imports and exports; `(none)` for a name without one.
+        found: Vec<String>,
+    },
+
+    /// The component imports something that is neither WASI nor ours.
+    #[error("the component imports `{import}`, which modelzoo does not have")]
+    ForeignImport {
+        /// The import's name.
+        import: String,
+    },
+
+    /// The component imports an interface of ours that no hook of it may use.
+    #[error("the component imports `{import}`, which is not available to {hooks}")]
+    PhaseImport {
+        /// The import's name.
+        import: String,
+        /// The hooks that it exports.
+        hooks: String,
+    },
+
+    /// The component exports none of the hooks.
+    #[error("the component exports no hook of modelzoo:source; it exports {}", list(.exports))]
+    NoHook {
+        /// What it exports.
+        exports: Vec<String>,
+    },
+
+    /// The component is well-formed, but cannot be compiled or linked.
+    #[error("the component cannot be used: {reason}")]
+    Unusable {
+        /// Why not.
+        reason: String,
+    },
+
+    /// The component file could not be read.
+    #[error("cannot read {}", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+
+    /// The WebAssembly engine could not be started on this machine.
+    #[error("the WebAssembly engine cannot be started: {reason}")]
+    Engine {
+        /// Why not.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// What to do about it, where there is something.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::CoreModule | Self::NotWasm { .. } => Some(
+                "build the source for the target wasm32-wasip2, which makes a component"
+                    .to_owned(),
+            ),
+            Self::Truncated { .. } => Some("fetch or build the source again".to_owned()),
+            Self::UnknownVersion { .. } => Some(
+                "use the source's release for this version of modelzoo, or another release of modelzoo"
+                    .to_owned(),
+            ),
+            Self::PhaseImport { .. } => Some(
+                "`load-model` has no network and writes nothing; fetch everything in `download-model`"
+                    .to_owned(),
+            ),
+            Self::NoHook { .. } => Some(format!(
+                "a source exports `modelzoo:source/downloader@{v}`, `modelzoo:source/loader@{v}` or both",
+                v = SUPPORTED.first().copied().unwrap_or_default()
+            )),
+            _ => None,
+        }
+    }
+}
+
+/// `a`, `b` and so on, or `nothing`; cut off where it gets long.
+fn list(names: &[String]) -> String {
+    const SHOWN: usize = 8;
+    if names.is_empty() {
+        return "nothing".to_owned();
+    }
+    let mut out = names
+        .iter()
+        .take(SHOWN)
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ");
+    if names.len() > SHOWN {
+        out.push_str(&format!(" and {} more", names.len() - SHOWN));
+    }
+    out
+}

@@ -1,0 +1,275 @@
+//! The two hooks: what they are called with, what they answer, and how one call runs.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use modelzoo_archive::RelPath;
+use modelzoo_net as net;
+use modelzoo_runtime as runtime;
+use serde::{Deserialize, Serialize};
+use wasmtime::{Store, UpdateDeadline};
+
+use crate::artifacts::Staging;
+use crate::bindings::LoadedModel;
+use crate::bindings::source::types;
+use crate::budget::{Activity, Budget};
+use crate::deployment;
+use crate::engine::{Component, Engine};
+use crate::fetch::Network;
+use crate::hook_error::{Hook, HookError, Site};
+use crate::log::{Log, Messages};
+use crate::state::{Download, Refused, State};
+use crate::stop::Stop;
+use crate::wasi;
+
+/// Whose hook it is, for errors.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The source, as the user knows it.
+    pub source: String,
+    /// The model, with its version.
+    pub model: String,
+}
+
+/// A file that `download-model` left behind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// Its path relative to the model's directory.
+    pub name: RelPath,
+    /// Its length in bytes.
+    pub size: u64,
+    /// The SHA-256 digest of its bytes, 64 lower-case hexadecimal digits.
+    pub sha256: String,
+}
+
+/// A call of `download-model`.
+pub struct DownloadCall<'a> {
+    /// For errors.
+    pub identity: &'a Identity,
+    /// The model's name, with `@version` if it has one.
+    pub model_name: &'a str,
+    /// `/model/` and the manifest's `base_filename`.
+    pub model_path: &'a str,
+    /// The source's snapshot; the guest sees it as `/source`.
+    pub source_dir: &'a Path,
+    /// An empty directory on the store's file system that belongs to this call alone; the guest
+    /// sees it as `/model`. After success it holds the artifacts and nothing else; after an
+    /// error, whatever there was then.
+    pub model_dir: &'a Path,
+    /// Where downloads that broke off are kept to be resumed.
+    pub partials: Option<&'a Path>,
+    /// What the requests go through.
+    pub client: &'a net::Client,
+    /// What the user has granted to the source.
+    pub permissions: &'a net::policy::Permissions,
+    /// Whether the client's credentials go along, each to its own origin.
+    pub use_credentials: bool,
+    /// The manifest's `max_download_bytes`: how much the whole call may fetch.
+    pub max_download_bytes: Option<u64>,
+    /// Who is told of each request.
+    pub audit: Arc<dyn net::Audit>,
+    /// Who is told how far the downloads are.
+    pub progress: Arc<dyn net::Progress>,
+    /// Where messages go.
+    pub log: Arc<dyn Log>,
+}
+
+/// A call of `load-model`.
+pub struct LoadCall<'a> {
+    /// For errors.
+    pub identity: &'a Identity,
+    /// The model's name, with `@version` if it has one.
+    pub model_name: &'a str,
+    /// `/model/` and the manifest's `base_filename`.
+    pub model_path: &'a str,
+    /// The source's snapshot; the guest sees it as `/source`.
+    pub source_dir: &'a Path,
+    /// The model's artifacts; the guest sees them as `/model`.
+    pub model_dir: &'a Path,
+    /// The user's keyword arguments.
+    pub kwargs: &'a serde_json::Map<String, serde_json::Value>,
+    /// Where messages go.
+    pub log: Arc<dyn Log>,
+}
+
+/// What `load-model` answers.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Loaded {
+    /// The host builds the model from a plan.
+    Plan(runtime::Plan),
+}
+
+impl Engine {
+    /// Runs `download-model`, and answers with the artifacts in the order of their names.
+    ///
+    /// Needs a Tokio runtime with time and, for requests, I/O. What is computed in the guest
+    /// takes turns with other tasks every 10 ms; reading its files blocks the thread.
+    ///
+    /// # Errors
+    ///
+    /// See [`HookError`]. The engine and the component can go on being used after any of them.
+    pub async fn download_model(
+        &self,
+        component: &Component,
+        call: DownloadCall<'_>,
+    ) -> Result<Vec<Artifact>, HookError> {
+        let at = Site::new(call.identity, Hook::DownloadModel);
+        let pre = component.download_hook().map_err(|source| {
+            let at = at.clone();
+            HookError::Component { at, source }
+        })?;
+        let messages = Messages::new(call.log.clone(), self.limits().log_bytes);
+        let state = self.download_state(&call, messages.clone(), &at)?;
+        let (mut store, budget) = self.store(state);
+
+        let run = async {
+            let hook = pre.instantiate_async(&mut store).await?;
+            hook.modelzoo_source_downloader()
+                .call_download_model(&mut store, call.model_name, call.model_path)
+                .await
+        };
+        let result = self.within(&budget, run).await;
+
+        let mut download = store.into_data().download;
+        let refused = download.as_mut().map(|d| std::mem::take(&mut d.refused));
+        self.answer(at.clone(), result, &messages, refused)?;
+        let staging = download.map(|d| d.staging).unwrap_or_default();
+        match staging.verify(call.model_path) {
+            Ok(Ok(())) => Ok(staging.list()),
+            Ok(Err(reason)) => Err(HookError::BadAnswer { at, reason }),
+            Err(source) => Err(HookError::Host {
+                at,
+                doing: "checking the artifacts".to_owned(),
+                source,
+            }),
+        }
+    }
+
+    /// Runs `load-model`.
+    ///
+    /// Needs a Tokio runtime with time, and shares the thread as
+    /// [`download_model`](Self::download_model) does.
+    ///
+    /// # Errors
+    ///
+    /// See [`HookError`].
+    pub async fn load_model(
+        &self,
+        component: &Component,
+        call: LoadCall<'_>,
+    ) -> Result<Loaded, HookError> {
+        let at = Site::new(call.identity, Hook::LoadModel);
+        let pre = component.load_hook().map_err(|source| {
+            let at = at.clone();
+            HookError::Component { at, source }
+        })?;
+        let host = |doing: &str, source: io::Error| HookError::Host {
+            at: at.clone(),
+            doing: doing.to_owned(),
+            source,
+        };
+        let kwargs =
+            serde_json::to_string(call.kwargs).map_err(|e| host("writing the kwargs", e.into()))?;
+        let messages = Messages::new(call.log.clone(), self.limits().log_bytes);
+        let wasi = wasi::context(call.source_dir, call.model_dir, &messages)
+            .map_err(|e| host("opening the model's directory", io::Error::other(e)))?;
+        let state = State::new(wasi, messages.clone(), self.limits(), None);
+        let (mut store, budget) = self.store(state);
+
+        let run = async {
+            let hook = pre.instantiate_async(&mut store).await?;
+            hook.modelzoo_source_loader()
+                .call_load_model(&mut store, call.model_name, call.model_path, &kwargs)
+                .await
+        };
+        let result = self.within(&budget, run).await;
+
+        let LoadedModel::Deployment(plan) = self.answer(at.clone(), result, &messages, None)?;
+        match deployment::plan(plan, call.model_dir) {
+            Ok(plan) => Ok(Loaded::Plan(plan)),
+            Err(reason) => Err(HookError::BadAnswer { at, reason }),
+        }
+    }
+
+    fn download_state(
+        &self,
+        call: &DownloadCall<'_>,
+        messages: Messages,
+        at: &Site,
+    ) -> Result<State, HookError> {
+        let host = |doing: &str, source: io::Error| HookError::Host {
+            at: Box::new(at.clone()),
+            doing: doing.to_owned(),
+            source,
+        };
+        let staging = Staging::new(call.model_dir, call.source_dir, self.limits())
+            .map_err(|e| host("opening the staging directory", e))?;
+        let wasi = wasi::context(call.source_dir, call.model_dir, &messages)
+            .map_err(|e| host("opening the staging directory", io::Error::other(e)))?;
+        let download = Download {
+            network: Network::new(call, self.limits()),
+            staging,
+            refused: Refused::default(),
+        };
+        Ok(State::new(wasi, messages, self.limits(), Some(download)))
+    }
+
+    /// A store with all limits set, and the clock that runs with it.
+    fn store(&self, state: State) -> (Store<State>, Arc<Budget>) {
+        let limits = self.limits();
+        let budget = state.budget.clone();
+        let mut store = Store::new(self.wasmtime(), state);
+        store.limiter(|state| &mut state.limiter);
+        store.set_hostcall_fuel(usize::try_from(limits.hostcall_bytes).unwrap_or(usize::MAX));
+        store.set_max_component_handles(limits.resources as usize);
+        store.set_epoch_deadline(1);
+        let clock = budget.clone();
+        store.epoch_deadline_callback(move |_| {
+            if clock.is_over() {
+                Err(Stop::Time(Activity::Guest).into())
+            } else {
+                Ok(UpdateDeadline::Yield(1))
+            }
+        });
+        (store, budget)
+    }
+
+    /// Runs a guest until it is done or its time is over: between two instructions, as the
+    /// store's epoch tells, or while it waits for something.
+    async fn within<T>(
+        &self,
+        budget: &Budget,
+        run: impl Future<Output = wasmtime::Result<T>>,
+    ) -> wasmtime::Result<T> {
+        let _ticking = self.tick().map_err(|source| Stop::Host {
+            doing: "starting the clock".to_owned(),
+            source,
+        })?;
+        tokio::select! {
+            biased;
+            result = run => result,
+            () = budget.over() => Err(Stop::Time(Activity::Guest).into()),
+        }
+    }
+
+    /// What a hook answered, or why it did not.
+    fn answer<T>(
+        &self,
+        at: Box<Site>,
+        result: wasmtime::Result<Result<T, types::Error>>,
+        messages: &Messages,
+        refused: Option<Refused>,
+    ) -> Result<T, HookError> {
+        let tail = messages.finish();
+        match result {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(HookError::from_answer(at, error, refused)),
+            Err(error) => {
+                tracing::debug!("{at} was ended: {error:?}");
+                Err(HookError::from_run(at, error, &tail, self.limits()))
+            }
+        }
+    }
+}

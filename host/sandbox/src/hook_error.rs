@@ -1,0 +1,478 @@
+//! What can go wrong when a hook runs.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use wasmtime::Trap;
+use wasmtime::component::ResourceTableError;
+use wasmtime_wasi::I32Exit;
+
+use crate::bindings::source::types;
+use crate::budget::Activity;
+use crate::error::Error;
+use crate::hook::Identity;
+use crate::limits::Limits;
+use crate::state::Refused;
+use crate::stop::{Limit, Stop};
+use crate::text::{ERROR_BYTES, clean};
+
+/// The most bytes of the reason of a crash.
+const REASON_BYTES: usize = 512;
+
+/// One of the two hooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hook {
+    /// `download-model`
+    DownloadModel,
+    /// `load-model`
+    LoadModel,
+}
+
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::DownloadModel => "download_model",
+            Self::LoadModel => "load_model",
+        })
+    }
+}
+
+/// Which hook of which source was running, and for which model. As text:
+/// ``download_model of `acme/digits` for `acme/digits-cnn@1.0` ``.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Site {
+    /// The source.
+    pub source: String,
+    /// The model.
+    pub model: String,
+    /// The hook.
+    pub hook: Hook,
+}
+
+impl Site {
+    pub(crate) fn new(identity: &Identity, hook: Hook) -> Box<Self> {
+        Box::new(Self {
+            source: identity.source.clone(),
+            model: identity.model.clone(),
+            hook,
+        })
+    }
+}
+
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of `{}` for `{}`", self.hook, self.source, self.model)
+    }
+}
+
+/// The kinds of `error` in `wit/v0.1/types.wit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum GuestErrorKind {
+    /// Something was asked for that makes no sense.
+    InvalidInput,
+    /// Something does not exist.
+    NotFound,
+    /// A permission is missing.
+    Denied,
+    /// A server was not reached.
+    Network,
+    /// A server answered with a failure.
+    Status,
+    /// Bytes were not the ones that were promised.
+    Mismatch,
+    /// A limit was reached.
+    Limit,
+    /// A file could not be read or written.
+    Io,
+    /// Something is not supported.
+    Unsupported,
+    /// Anything else.
+    Other,
+}
+
+/// Why a hook gave no result. Each names the source, the model and the hook.
+///
+/// Text of the guest's own in it is on one line, without control characters, and of at most
+/// 2 KiB.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HookError {
+    /// The hook ran to its end and answered with an error.
+    #[error("{at} failed: {message}")]
+    Guest {
+        /// Where.
+        at: Box<Site>,
+        /// The kind that the guest gave.
+        kind: GuestErrorKind,
+        /// What the guest says.
+        message: String,
+        /// What the user can do, where the host knows.
+        hint: Option<String>,
+    },
+
+    /// The hook crashed.
+    #[error("{at} crashed: {reason}")]
+    Trap {
+        /// Where.
+        at: Box<Site>,
+        /// The guest's panic message where it printed one, else the machine's reason.
+        reason: String,
+    },
+
+    /// The hook took too long.
+    #[error("{at} was stopped: more than {} s for {activity}", .limit.as_secs_f64())]
+    Timeout {
+        /// Where.
+        at: Box<Site>,
+        /// What took so long.
+        activity: Activity,
+        /// How long it may take.
+        limit: Duration,
+    },
+
+    /// The hook reached a limit.
+    #[error("{at} was stopped: more than {}", .which.describe(*.limit))]
+    Limit {
+        /// Where.
+        at: Box<Site>,
+        /// Which limit.
+        which: Limit,
+        /// Its value, in the limit's unit.
+        limit: u64,
+    },
+
+    /// The hook called an interface that it may not have.
+    #[error("{at} was stopped: it called `{function}` of `{interface}`, which it may not have")]
+    Forbidden {
+        /// Where.
+        at: Box<Site>,
+        /// The interface, with its version.
+        interface: String,
+        /// The function.
+        function: String,
+    },
+
+    /// The hook's answer makes no sense.
+    #[error("{at} gave a bad answer: {reason}")]
+    BadAnswer {
+        /// Where.
+        at: Box<Site>,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// The component cannot be run at all.
+    #[error("{at} cannot be run")]
+    Component {
+        /// Where.
+        at: Box<Site>,
+        /// Why not.
+        #[source]
+        source: Error,
+    },
+
+    /// The host failed, not the guest.
+    #[error("{at} could not go on: {doing}")]
+    Host {
+        /// Where.
+        at: Box<Site>,
+        /// What the host was doing.
+        doing: String,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl HookError {
+    /// Which hook of which source it was.
+    pub fn site(&self) -> &Site {
+        match self {
+            Self::Guest { at, .. }
+            | Self::Trap { at, .. }
+            | Self::Timeout { at, .. }
+            | Self::Limit { at, .. }
+            | Self::Forbidden { at, .. }
+            | Self::BadAnswer { at, .. }
+            | Self::Component { at, .. }
+            | Self::Host { at, .. } => at,
+        }
+    }
+
+    /// What to do about it, where there is something.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Guest { hint, .. } => hint.clone(),
+            Self::Timeout { activity, .. } => Some(format!(
+                "a slow machine can be given more time: `limits.{}`",
+                match activity {
+                    Activity::Guest => "wall",
+                    Activity::Disk => "disk_wall",
+                    Activity::Network => "network_wall",
+                }
+            )),
+            Self::Limit {
+                which: Limit::DownloadBytes,
+                ..
+            } => Some(
+                "the source's manifest sets `permissions.max_download_bytes`; its author can raise it"
+                    .to_owned(),
+            ),
+            Self::Limit { which, .. } => {
+                Some(format!("if you trust the source, raise `limits.{which}`"))
+            }
+            Self::Trap { .. } | Self::Forbidden { .. } | Self::BadAnswer { .. } => {
+                Some("this is a fault of the source: tell its author".to_owned())
+            }
+            Self::Component { source, .. } => source.hint(),
+            Self::Host { .. } => None,
+        }
+    }
+
+    /// From what a hook answered.
+    pub(crate) fn from_answer(
+        at: Box<Site>,
+        error: types::Error,
+        refused: Option<Refused>,
+    ) -> Self {
+        use types::Error as Wit;
+        let refused = refused.unwrap_or_default();
+        let (kind, text) = match error {
+            Wit::InvalidInput(text) => (GuestErrorKind::InvalidInput, text),
+            Wit::NotFound(text) => (GuestErrorKind::NotFound, text),
+            Wit::Denied(text) => (GuestErrorKind::Denied, text),
+            Wit::Network(text) => (GuestErrorKind::Network, text),
+            Wit::Status(failure) => (
+                GuestErrorKind::Status,
+                format!(
+                    "{} answered with status {}",
+                    without_secrets(&failure.url),
+                    failure.status
+                ),
+            ),
+            Wit::Mismatch(text) => (GuestErrorKind::Mismatch, text),
+            Wit::Limit(text) => {
+                // Passed on as the host gave it, most likely; and if not, it is as true.
+                if let Some((which, limit)) = refused.limit {
+                    return Self::Limit { at, which, limit };
+                }
+                (GuestErrorKind::Limit, text)
+            }
+            Wit::Io(text) => (GuestErrorKind::Io, text),
+            Wit::Unsupported(text) => (GuestErrorKind::Unsupported, text),
+            Wit::Other(text) => (GuestErrorKind::Other, text),
+        };
+        let message = match clean(text.trim(), ERROR_BYTES) {
+            text if text.is_empty() => "it says not why".to_owned(),
+            text => text,
+        };
+        Self::Guest {
+            at,
+            kind,
+            message,
+            hint: refused.hint,
+        }
+    }
+
+    /// From what ended a guest's run. `tail` are the last lines of its standard error.
+    pub(crate) fn from_run(
+        at: Box<Site>,
+        error: wasmtime::Error,
+        tail: &[String],
+        limits: &Limits,
+    ) -> Self {
+        let error = match error.downcast::<Stop>() {
+            Ok(stop) => return Self::from_stop(at, stop, limits),
+            Err(error) => error,
+        };
+        if matches!(
+            error.downcast_ref::<ResourceTableError>(),
+            Some(ResourceTableError::Full)
+        ) {
+            return Self::Limit {
+                at,
+                which: Limit::Resources,
+                limit: limits.resources.into(),
+            };
+        }
+        let text = format!("{:#}", error);
+        if let Some((which, limit)) = engine_limit(&text, limits) {
+            return Self::Limit { at, which, limit };
+        }
+        let reason = if let Some(I32Exit(status)) = error.downcast_ref::<I32Exit>() {
+            format!("it exited with status {status}")
+        } else if let Some(panic) = panic_message(tail) {
+            panic
+        } else {
+            let reason = match error.downcast_ref::<Trap>() {
+                Some(trap) => trap.to_string(),
+                None => error.root_cause().to_string(),
+            };
+            match tail.last() {
+                Some(last) => format!("{reason}; it last said: {last}"),
+                None => reason,
+            }
+        };
+        Self::Trap {
+            at,
+            reason: clean(&reason, REASON_BYTES),
+        }
+    }
+
+    fn from_stop(at: Box<Site>, stop: Stop, limits: &Limits) -> Self {
+        match stop {
+            Stop::Limit(which, limit) => Self::Limit { at, which, limit },
+            Stop::Time(activity) => Self::Timeout {
+                at,
+                activity,
+                limit: match activity {
+                    Activity::Guest => limits.wall,
+                    Activity::Disk => limits.disk_wall,
+                    Activity::Network => limits.network_wall,
+                },
+            },
+            Stop::Forbidden {
+                interface,
+                function,
+            } => Self::Forbidden {
+                at,
+                interface: clean(&interface, REASON_BYTES),
+                function: clean(&function, REASON_BYTES),
+            },
+            Stop::Host { doing, source } => Self::Host { at, doing, source },
+        }
+    }
+}
+
+/// A URL without what could be a secret in it. The host's own have none; a guest's may.
+fn without_secrets(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    match url.split_once("://") {
+        Some((scheme, rest)) => {
+            let authority = rest.find('/').unwrap_or(rest.len());
+            let start = rest
+                .get(..authority)
+                .and_then(|authority| authority.rfind('@'))
+                .map_or(0, |at| at + 1);
+            format!("{scheme}://{}", rest.get(start..).unwrap_or_default())
+        }
+        None => url.to_owned(),
+    }
+}
+
+/// Limits that the engine enforces itself and reports as text only.
+fn engine_limit(text: &str, limits: &Limits) -> Option<(Limit, u64)> {
+    if text.contains("fuel allocated for hostcalls has been exhausted") {
+        return Some((Limit::Hostcall, limits.hostcall_bytes));
+    }
+    if text.contains("resource limit exceeded:") {
+        return Some((Limit::Instances, limits.instances.into()));
+    }
+    None
+}
+
+/// The message of a Rust panic: `panicked at src/lib.rs:1:2: the message`.
+fn panic_message(tail: &[String]) -> Option<String> {
+    let start = tail
+        .iter()
+        .rposition(|line| line.contains("panicked at "))?;
+    let mut lines = tail.iter().skip(start);
+    let (_, place) = lines.next()?.split_once("panicked at ")?;
+    let message = lines
+        .take_while(|line| !line.starts_with("note: "))
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(" ");
+    Some(
+        format!("panicked at {place} {message}")
+            .trim_end()
+            .to_owned(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn site() -> Box<Site> {
+        Box::new(Site {
+            source: "acme/digits".to_owned(),
+            model: "cnn@1".to_owned(),
+            hook: Hook::DownloadModel,
+        })
+    }
+
+    #[test]
+    fn guests_texts_are_tamed() {
+        let text = format!("  \u{1b}]0;title\u{7}\n{}", "x".repeat(10_000));
+        let error = HookError::from_answer(site(), types::Error::Other(text), None);
+        let text = error.to_string();
+        assert!(text.starts_with(
+            "download_model of `acme/digits` for `cnn@1` failed: \\u{1b}]0;title\\u{7}\\nxxx"
+        ));
+        assert!(text.len() < ERROR_BYTES + 100);
+        assert!(!text.contains(char::is_control));
+    }
+
+    #[test]
+    fn urls_lose_their_secrets() {
+        for (url, want) in [
+            (
+                "https://u:p@example.org/a@b?q=s#f",
+                "https://example.org/a@b",
+            ),
+            ("https://example.org", "https://example.org"),
+            ("https://u@v@example.org", "https://example.org"),
+            ("no url", "no url"),
+        ] {
+            let failure = types::HttpFailure {
+                status: 503,
+                url: url.to_owned(),
+            };
+            let error = HookError::from_answer(site(), types::Error::Status(failure), None);
+            assert!(
+                error
+                    .to_string()
+                    .ends_with(&format!("{want} answered with status 503")),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn panics_are_quoted() {
+        let tail = [
+            "before",
+            "",
+            "thread '<unnamed>' (1) panicked at src/lib.rs:7:9:",
+            "no such thing",
+            "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace",
+        ]
+        .map(str::to_owned);
+        let error = wasmtime::Error::from(Trap::UnreachableCodeReached);
+        let error = HookError::from_run(site(), error, &tail, &Limits::default());
+        assert_eq!(
+            error.to_string(),
+            "download_model of `acme/digits` for `cnn@1` crashed: \
+             panicked at src/lib.rs:7:9: no such thing"
+        );
+    }
+
+    #[test]
+    fn a_crash_without_a_panic_has_its_reason_and_last_words() {
+        let error = wasmtime::Error::from(Trap::StackOverflow).context("a page of frames");
+        let error = HookError::from_run(site(), error, &[], &Limits::default());
+        assert!(
+            error.to_string().ends_with("call stack exhausted"),
+            "{error}"
+        );
+        let error = wasmtime::Error::from(Trap::UnreachableCodeReached);
+        let tail = ["ValueError: no".to_owned()];
+        let error = HookError::from_run(site(), error, &tail, &Limits::default());
+        assert!(error.to_string().ends_with("it last said: ValueError: no"));
+    }
+}

@@ -1,0 +1,269 @@
+//! What a component is, found out without compiling or running anything of it.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use wasmparser::{BinaryReaderError, Chunk, Encoding, Parser, Payload, Validator};
+
+use crate::engine::FEATURES;
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::text::clean;
+
+/// The versions of the WIT package `modelzoo:source` that this host runs, newest first.
+pub const SUPPORTED: &[&str] = &["0.1.0"];
+
+/// The name of our WIT package.
+const PACKAGE: &str = "modelzoo:source";
+
+/// The most bytes of one name that an error or a [`ComponentInfo`] shows.
+const NAME_BYTES: usize = 256;
+
+/// What a component is and asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComponentInfo {
+    /// The size of the file in bytes.
+    pub size: u64,
+    /// The SHA-256 digest of the file, 64 lower-case hexadecimal digits.
+    pub sha256: String,
+    /// The version of `modelzoo:source` that the component is for.
+    pub wit_version: Option<String>,
+    /// The hooks that it exports.
+    pub hooks: Hooks,
+    /// The names of the interfaces that it imports, in the file's order, control characters
+    /// escaped.
+    pub imports: Vec<String>,
+    /// The names of what it exports, likewise.
+    pub exports: Vec<String>,
+}
+
+/// The hooks that a component exports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hooks {
+    /// `downloader.download-model`.
+    pub download: bool,
+    /// `loader.load-model`.
+    pub load: bool,
+}
+
+/// Looks at a whole component: that it is one, that it is well-formed to the last instruction,
+/// that it is for a version that this host knows, and that it imports nothing that its hooks may
+/// not have. Imports of WASI are always let through; what is not offered traps when it is called.
+///
+/// # Errors
+///
+/// Every variant of [`Error`] but `Io`, `Engine` and `Unusable`.
+pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<ComponentInfo, Error> {
+    let info = scan(bytes, limits)?;
+    Validator::new_with_features(FEATURES)
+        .validate_all(bytes)
+        .map_err(|e| malformed(&e, bytes))?;
+    Ok(info)
+}
+
+/// [`inspect`] without the look inside: reads the outermost component's imports and exports and
+/// skips everything that is nested in it. Compiling validates the rest.
+pub(crate) fn scan(bytes: &[u8], limits: &Limits) -> Result<ComponentInfo, Error> {
+    let size = bytes.len() as u64;
+    if size > limits.component_bytes {
+        return Err(Error::TooLarge {
+            size,
+            limit: limits.component_bytes,
+        });
+    }
+    check_header(bytes)?;
+    let (imports, exports) = outer_names(bytes)?;
+    let wit_version = check_versions(imports.iter().chain(&exports))?;
+    let hooks = Hooks {
+        download: exports.iter().any(|name| is_ours(name, "downloader")),
+        load: exports.iter().any(|name| is_ours(name, "loader")),
+    };
+    check_imports(&imports, hooks)?;
+    if !hooks.download && !hooks.load {
+        return Err(Error::NoHook { exports });
+    }
+    Ok(ComponentInfo {
+        size,
+        sha256: hex::encode(Sha256::digest(bytes)),
+        wit_version,
+        hooks,
+        imports,
+        exports,
+    })
+}
+
+/// Tells a component from other things by its first bytes.
+fn check_header(bytes: &[u8]) -> Result<(), Error> {
+    const MAGIC: &[u8] = b"\0asm";
+    let what = |what: &str| Error::NotWasm {
+        what: what.to_owned(),
+    };
+    if bytes.is_empty() {
+        return Err(what("the file is empty"));
+    }
+    if !bytes.starts_with(MAGIC) {
+        if MAGIC.starts_with(bytes) {
+            return Err(Error::Truncated {
+                size: bytes.len() as u64,
+            });
+        }
+        let start = bytes.trim_ascii_start();
+        return Err(match start {
+            _ if start.starts_with(b"(component") || start.starts_with(b"(module") => {
+                what("the file is WebAssembly text, which has to be assembled first")
+            }
+            _ if start.starts_with(b"<") => what("the file looks like a web page"),
+            _ if start.starts_with(b"PK") => what("the file is a zip archive"),
+            _ => what("the file does not start as WebAssembly does"),
+        });
+    }
+    match bytes.get(4..8) {
+        None => Err(Error::Truncated {
+            size: bytes.len() as u64,
+        }),
+        Some([1, 0, 0, 0]) => Err(Error::CoreModule),
+        Some([13, 0, 1, 0]) => Ok(()),
+        Some(other) => Err(Error::NotWasm {
+            what: format!(
+                "binary format {} is not the one of components",
+                hex::encode(other)
+            ),
+        }),
+    }
+}
+
+/// The names of the outermost component's imports and exports.
+fn outer_names(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), Error> {
+    let mut imports = Vec::new();
+    let mut exports = Vec::new();
+    let mut parser = Parser::new(0);
+    parser.set_features(FEATURES);
+    let mut rest = bytes;
+    loop {
+        let chunk = parser.parse(rest, true).map_err(|e| malformed(&e, bytes))?;
+        // With the last argument true, the parser never asks for more.
+        let Chunk::Parsed { consumed, payload } = chunk else {
+            return Err(Error::Truncated {
+                size: bytes.len() as u64,
+            });
+        };
+        let mut taken = consumed;
+        match payload {
+            Payload::Version {
+                encoding: Encoding::Module,
+                ..
+            } => return Err(Error::CoreModule),
+            Payload::ModuleSection {
+                unchecked_range, ..
+            }
+            | Payload::ComponentSection {
+                unchecked_range, ..
+            } => taken += unchecked_range.len(),
+            Payload::ComponentImportSection(section) => {
+                for import in section {
+                    let import = import.map_err(|e| malformed(&e, bytes))?;
+                    imports.push(clean(import.name.name, NAME_BYTES));
+                }
+            }
+            Payload::ComponentExportSection(section) => {
+                for export in section {
+                    let export = export.map_err(|e| malformed(&e, bytes))?;
+                    exports.push(clean(export.name.name, NAME_BYTES));
+                }
+            }
+            Payload::End(_) => return Ok((imports, exports)),
+            _ => {}
+        }
+        rest = rest.get(taken..).ok_or(Error::Truncated {
+            size: bytes.len() as u64,
+        })?;
+    }
+}
+
+fn malformed(error: &BinaryReaderError, bytes: &[u8]) -> Error {
+    if error.message().starts_with("unexpected end") {
+        return Error::Truncated {
+            size: bytes.len() as u64,
+        };
+    }
+    Error::Malformed {
+        reason: clean(
+            &format!("{} (at byte {})", error.message(), error.offset()),
+            crate::text::ERROR_BYTES,
+        ),
+    }
+}
+
+/// `package/interface@version` in its parts.
+struct Name<'a> {
+    package: &'a str,
+    interface: &'a str,
+    version: Option<&'a str>,
+}
+
+impl<'a> Name<'a> {
+    fn parse(name: &'a str) -> Option<Self> {
+        let (path, version) = match name.split_once('@') {
+            Some((path, version)) => (path, Some(version)),
+            None => (name, None),
+        };
+        let (package, interface) = path.split_once('/')?;
+        package.contains(':').then_some(Self {
+            package,
+            interface,
+            version,
+        })
+    }
+}
+
+fn is_ours(name: &str, interface: &str) -> bool {
+    Name::parse(name).is_some_and(|n| n.package == PACKAGE && n.interface == interface)
+}
+
+/// The one version of our package that all the names have.
+fn check_versions<'a>(names: impl Iterator<Item = &'a String>) -> Result<Option<String>, Error> {
+    let found: BTreeSet<&str> = names
+        .filter_map(|name| Name::parse(name))
+        .filter(|name| name.package == PACKAGE)
+        .map(|name| name.version.unwrap_or("(none)"))
+        .collect();
+    if found.iter().any(|version| !SUPPORTED.contains(version)) {
+        return Err(Error::UnknownVersion {
+            found: found.into_iter().map(str::to_owned).collect(),
+        });
+    }
+    // Newest first, and the newest has everything that the older ones have.
+    Ok(SUPPORTED
+        .iter()
+        .find(|version| found.contains(*version))
+        .map(|version| (*version).to_owned()))
+}
+
+/// Whether every import is WASI's or one of ours that the component's hooks may use.
+fn check_imports(imports: &[String], hooks: Hooks) -> Result<(), Error> {
+    for import in imports {
+        let foreign = || Error::ForeignImport {
+            import: import.clone(),
+        };
+        let name = Name::parse(import).ok_or_else(foreign)?;
+        if name.package.starts_with("wasi:") {
+            continue;
+        }
+        if name.package != PACKAGE {
+            return Err(foreign());
+        }
+        let allowed = match name.interface {
+            "types" | "log" | "deployment" => true,
+            "fetch" | "artifacts" => hooks.download || !hooks.load,
+            _ => return Err(foreign()),
+        };
+        if !allowed {
+            return Err(Error::PhaseImport {
+                import: import.clone(),
+                hooks: "`load-model`, its only hook".to_owned(),
+            });
+        }
+    }
+    Ok(())
+}

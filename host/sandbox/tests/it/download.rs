@@ -1,0 +1,166 @@
+//! `download-model`: what it may fetch and write, and for how long.
+
+use std::time::Duration;
+
+use modelzoo_sandbox::{Activity, Engine, GuestErrorKind, HookError, Limit, Limits};
+
+use crate::guest::{Guest, Run, Setup};
+use crate::server::Server;
+
+/// Fetches the address in the model's name again and again, and passes the first error on.
+const FETCH: &str = "
+    (loop
+      (call $get (local.get 0) (local.get 1) (i32.const 0) (i32.const 0) (i32.const 512))
+      (br_if 0 (i32.eqz (i32.load8_u (i32.const 512)))))
+    (call $fail (i32.load8_u (i32.const 516)) (i32.load (i32.const 520))
+      (i32.load (i32.const 524)))";
+
+/// Adds the model's name to a file of that name again and again, and passes the first error on.
+const APPEND: &str = "
+    (loop
+      (call $append (local.get 0) (local.get 1) (local.get 0) (local.get 1) (i32.const 512))
+      (br_if 0 (i32.eqz (i32.load8_u (i32.const 512)))))
+    (call $fail (i32.load8_u (i32.const 520)) (i32.load (i32.const 524))
+      (i32.load (i32.const 528)))";
+
+async fn run(body: &str, limits: Limits, setup: &Setup) -> HookError {
+    let engine = Engine::new(None, limits).unwrap();
+    let component = engine.load(&Guest::downloader(body).bytes()).unwrap();
+    let run: Run<_> = setup.run(&engine, &component).await;
+    run.error()
+}
+
+fn served(bytes: usize) -> Setup {
+    let server = Server::start(vec![b'x'; bytes]);
+    Setup {
+        model_name: format!("{}/file", server.origin()),
+        server: Some(server),
+        ..Setup::default()
+    }
+}
+
+#[tokio::test]
+async fn what_a_call_may_fetch_is_limited() {
+    let mut setup = served(1000);
+    setup.max_download_bytes = Some(4500);
+    let error = run(FETCH, Limits::default(), &setup).await;
+    let HookError::Limit { which, limit, .. } = &error else {
+        panic!("{error:?}")
+    };
+    assert_eq!((*which, *limit), (Limit::DownloadBytes, 4500));
+    assert_eq!(setup.server.unwrap().requests(), 5);
+    assert!(error.hint().unwrap().contains("max_download_bytes"));
+}
+
+#[tokio::test]
+async fn requests_are_limited() {
+    let setup = served(1);
+    let limits = Limits {
+        requests: 7,
+        ..Limits::default()
+    };
+    let error = run(FETCH, limits, &setup).await;
+    assert_eq!(
+        error.to_string(),
+        "download_model of `acme/source` for `model@1` was stopped: more than 7 requests"
+    );
+    assert_eq!(setup.server.unwrap().requests(), 7);
+}
+
+#[tokio::test]
+async fn what_is_not_granted_is_denied_with_a_hint() {
+    let server = Server::start(vec![]);
+    let setup = Setup {
+        model_name: format!("{}/file?token=canary", server.origin()),
+        ..Setup::default()
+    };
+    let error = run(FETCH, Limits::default(), &setup).await;
+    let HookError::Guest { kind, message, .. } = &error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(*kind, GuestErrorKind::Denied);
+    assert!(message.contains(&server.origin()), "{message}");
+    assert!(!message.contains("canary"), "{message}");
+    let hint = error.hint().unwrap();
+    assert!(
+        hint.contains(&format!("--grant {}", server.origin())),
+        "{hint}"
+    );
+    assert_eq!(server.requests(), 0);
+}
+
+#[tokio::test]
+async fn each_purse_of_time_is_limited() {
+    let setup = served(1);
+    let limits = Limits {
+        network_wall: Duration::from_millis(1),
+        ..Limits::default()
+    };
+    let error = run(FETCH, limits, &setup).await;
+    let HookError::Timeout { activity, .. } = &error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(*activity, Activity::Network);
+    assert!(
+        error
+            .to_string()
+            .ends_with("more than 0.001 s for the network"),
+        "{error}"
+    );
+
+    let setup = Setup {
+        model_name: "file".to_owned(),
+        ..Setup::default()
+    };
+    let limits = Limits {
+        disk_wall: Duration::from_millis(1),
+        ..Limits::default()
+    };
+    let error = run(APPEND, limits, &setup).await;
+    let HookError::Timeout { activity, .. } = error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(activity, Activity::Disk);
+}
+
+#[tokio::test]
+async fn what_a_call_may_write_is_limited() {
+    let setup = Setup {
+        model_name: "file".to_owned(),
+        ..Setup::default()
+    };
+    let limits = Limits {
+        staging_bytes: 1000,
+        ..Limits::default()
+    };
+    let error = run(APPEND, limits, &setup).await;
+    assert_eq!(
+        error.to_string(),
+        "download_model of `acme/source` for `model@1` was stopped: more than 1000 bytes of artifacts"
+    );
+}
+
+#[tokio::test]
+async fn names_that_lead_elsewhere_are_refused() {
+    for name in ["../x", "/etc/x", "a/../../x", "x\\y", "", "CON"] {
+        let setup = Setup {
+            model_name: name.to_owned(),
+            ..Setup::default()
+        };
+        let error = run(APPEND, Limits::default(), &setup).await;
+        let HookError::Guest { kind, message, .. } = &error else {
+            panic!("{name}: {error:?}")
+        };
+        assert_eq!(*kind, GuestErrorKind::InvalidInput, "{name}: {message}");
+    }
+}
+
+#[tokio::test]
+async fn success_without_the_models_file_is_a_bad_answer() {
+    // A result whose first byte is zero: success.
+    let error = run("(i32.const 2048)", Limits::default(), &Setup::default()).await;
+    assert_eq!(
+        error.to_string(),
+        "download_model of `acme/source` for `model@1` gave a bad answer: it left nothing at `file`"
+    );
+}
