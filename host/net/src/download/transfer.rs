@@ -83,8 +83,7 @@ impl<'a> Transfer<'a> {
         };
         match left {
             Some((hasher, length, known)) => {
-                let file = transfer.disk(move |partial| partial.writer(length)).await?;
-                transfer.sink = Some(Sink::start(file, hasher));
+                transfer.sink = Some(transfer.open_sink(length, hasher).await?);
                 transfer.done = length;
                 transfer.most = length;
                 transfer.known = known;
@@ -239,13 +238,21 @@ impl<'a> Transfer<'a> {
         self.known.total = total;
         self.note(answer);
         let known = self.known.clone();
-        let file = self.disk(move |partial| {
-            partial.remember(&known)?;
-            partial.writer(0)
-        });
-        self.sink = Some(Sink::start(file.await?, Sha256::new()));
+        self.disk(move |partial| partial.remember(&known)).await?;
+        self.sink = Some(self.open_sink(0, Sha256::new()).await?);
         self.show();
         Ok(())
+    }
+
+    async fn open_sink(&mut self, offset: u64, hasher: Sha256) -> Result<Sink, Error> {
+        self.disk(move |partial| {
+            Ok(Sink::start(
+                partial.writer(offset)?,
+                partial.writer(offset)?,
+                hasher,
+            ))
+        })
+        .await
     }
 
     fn note(&mut self, answer: &Answer) {
@@ -394,7 +401,7 @@ impl<'a> Transfer<'a> {
 
     /// Does something with the unfinished file where it may block.
     async fn disk<T: Send + 'static>(
-        &self,
+        &mut self,
         work: impl FnOnce(&mut Partial) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let partial = Arc::clone(&self.partial);

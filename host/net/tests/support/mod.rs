@@ -1,6 +1,12 @@
 //! A real HTTP server on loopback that does as the test says, and what else the tests share.
 
-#![allow(dead_code, reason = "every test file uses another part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "every test file uses another part"
+)]
+
+pub mod place;
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read, Write};
@@ -9,9 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use modelzoo_net::policy::{Grants, Permissions};
-use modelzoo_net::{
-    Access, Audit, Client, Config, Lookup, NoProgress, RequestRecord, Resolver,
-};
+use modelzoo_net::{Access, Audit, Client, Config, Lookup, NoProgress, RequestRecord, Resolver};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// A connection, with or without TLS.
@@ -108,8 +112,15 @@ impl Server {
     }
 }
 
-fn serve(stream: TcpStream, tls: Option<Arc<ServerConfig>>, seen: &Mutex<Vec<Seen>>, handler: &Handler) {
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+fn serve(
+    stream: TcpStream,
+    tls: Option<Arc<ServerConfig>>,
+    seen: &Mutex<Vec<Seen>>,
+    handler: &Handler,
+) {
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
     stream.set_nodelay(true).unwrap();
     match tls {
         Some(config) => {
@@ -142,7 +153,9 @@ fn answer(wire: &mut dyn Wire, seen: &Mutex<Vec<Seen>>, handler: &Handler) {
         index: 0,
     };
     for (name, value) in lines[1..].iter().filter_map(|line| line.split_once(": ")) {
-        request.headers.insert(name.to_ascii_lowercase(), value.to_owned());
+        request
+            .headers
+            .insert(name.to_ascii_lowercase(), value.to_owned());
     }
     {
         let mut seen = seen.lock().unwrap();
@@ -194,7 +207,9 @@ pub fn content(length: usize) -> Vec<u8> {
 
 /// Answers as a good server does: whole, or the range that is asked for.
 pub fn serve_file(seen: &Seen, wire: &mut dyn Wire, bytes: &[u8], etag: &str) {
-    let same = seen.header("if-range").is_none_or(|validator| validator == etag);
+    let same = seen
+        .header("if-range")
+        .is_none_or(|validator| validator == etag);
     match seen.range_start() {
         Some(start) if same && start < bytes.len() => {
             let range = format!("bytes {start}-{}/{}", bytes.len() - 1, bytes.len());
@@ -203,7 +218,12 @@ pub fn serve_file(seen: &Seen, wire: &mut dyn Wire, bytes: &[u8], etag: &str) {
         }
         Some(_) if same => {
             let range = format!("bytes */{}", bytes.len());
-            reply(wire, "416 Range Not Satisfiable", &[("content-range", &range)], b"");
+            reply(
+                wire,
+                "416 Range Not Satisfiable",
+                &[("content-range", &range)],
+                b"",
+            );
         }
         _ => reply(wire, "200 OK", &[("etag", etag)], bytes),
     }
@@ -230,7 +250,10 @@ impl Names {
     pub fn new(known: &[(&str, &[&str])]) -> Arc<Self> {
         let addresses = |list: &[&str]| list.iter().map(|a| a.parse().unwrap()).collect();
         Arc::new(Self {
-            known: known.iter().map(|(name, list)| ((*name).to_owned(), addresses(list))).collect(),
+            known: known
+                .iter()
+                .map(|(name, list)| ((*name).to_owned(), addresses(list)))
+                .collect(),
             asked: Mutex::default(),
         })
     }

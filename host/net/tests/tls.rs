@@ -1,0 +1,233 @@
+//! Certificates: only those that verify, and no way around it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use modelzoo_net::{Client, Config, Error, Refusal, Request};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PKCS_ECDSA_P256_SHA256,
+    date_time_ymd,
+};
+use rustls::ServerConfig;
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use support::*;
+
+/// A certificate authority of the test's own.
+struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+fn key() -> KeyPair {
+    KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap()
+}
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self(CertifiedIssuer::self_signed(params, key()).unwrap())
+    }
+
+    /// Writes the authority's certificate where a `ca_bundle` can name it.
+    fn bundle(&self, dir: &Path) -> PathBuf {
+        let path = dir.join("ca.pem");
+        std::fs::write(&path, self.0.pem()).unwrap();
+        path
+    }
+
+    /// The settings of a server that is `names`, by a certificate that `change` may spoil.
+    fn server(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> ServerConfig {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        change(&mut params);
+        let key = key();
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        server(certificate.der().clone(), &key)
+    }
+}
+
+fn server(certificate: rustls::pki_types::CertificateDer<'static>, key: &KeyPair) -> ServerConfig {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate],
+            PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+        )
+        .unwrap()
+}
+
+fn start(tls: ServerConfig) -> Server {
+    Server::start_tls(tls, |_, wire| reply(wire, "200 OK", &[], b"secure"))
+}
+
+async fn get(config: Config, url: &str) -> Result<Vec<u8>, Error> {
+    let names = Names::new(&[
+        ("good.test", &["127.0.0.1"]),
+        ("other.test", &["127.0.0.1"]),
+    ]);
+    let config = Config {
+        private: ["127.0.0.1", "::1"]
+            .iter()
+            .map(|e| e.parse().unwrap())
+            .collect(),
+        ..config
+    };
+    let log = Log::default();
+    let client = Client::with_resolver(config, names)?;
+    let response = client.get(&Request::new(url), &user(&log), 1024).await?;
+    Ok(response.body.to_vec())
+}
+
+#[tokio::test]
+async fn the_users_authorities_are_trusted() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = Authority::new();
+    let server = start(authority.server(&["good.test", "127.0.0.1"], |_| {}));
+    let config = Config {
+        ca_bundle: Some(authority.bundle(dir.path())),
+        ..config()
+    };
+    for host in ["good.test", "127.0.0.1"] {
+        let body = get(config.clone(), &server.url_as(host, "/"))
+            .await
+            .unwrap();
+        assert_eq!(body, b"secure");
+    }
+}
+
+#[tokio::test]
+async fn bad_certificates_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = Authority::new();
+    let config = Config {
+        ca_bundle: Some(authority.bundle(dir.path())),
+        ..config()
+    };
+    let own = key();
+    let self_signed = CertificateParams::new(vec!["good.test".to_owned()])
+        .unwrap()
+        .self_signed(&own)
+        .unwrap();
+    for (what, tls) in [
+        ("another name", authority.server(&["other.test"], |_| {})),
+        (
+            "expired",
+            authority.server(&["good.test"], |params| {
+                params.not_after = date_time_ymd(2001, 1, 1)
+            }),
+        ),
+        (
+            "not yet valid",
+            authority.server(&["good.test"], |params| {
+                params.not_before = date_time_ymd(2999, 1, 1)
+            }),
+        ),
+        (
+            "another authority",
+            Authority::new().server(&["good.test"], |_| {}),
+        ),
+        ("self-signed", server(self_signed.der().clone(), &own)),
+    ] {
+        let server = start(tls);
+        let error = get(config.clone(), &server.url_as("good.test", "/"))
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(&error, Error::Tls { origin, .. } if origin.contains("good.test")),
+            "{what}: {error:?}"
+        );
+        assert!(error.hint().unwrap().contains("ca_bundle"));
+        // It was not tried again, and no request was sent.
+        assert_eq!(
+            (server.seen().len(), server.connections()),
+            (0, 1),
+            "{what}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn without_the_bundle_the_authority_is_unknown() {
+    let server = start(Authority::new().server(&["good.test"], |_| {}));
+    let error = get(config(), &server.url_as("good.test", "/"))
+        .await
+        .unwrap_err();
+    // A machine without any authority says so instead.
+    assert!(
+        matches!(
+            error,
+            Error::Tls { .. }
+                | Error::Setting {
+                    setting: "ca_bundle",
+                    ..
+                }
+        ),
+        "{error:?}"
+    );
+    assert_eq!(server.seen().len(), 0);
+}
+
+#[tokio::test]
+async fn https_is_not_left_for_http() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = Authority::new();
+    let canary = Server::canary();
+    let target = canary.url("/a?token=canary");
+    let tls = authority.server(&["127.0.0.1"], |_| {});
+    let server = Server::start_tls(tls, move |_, wire| redirect(wire, &target));
+    let config = Config {
+        ca_bundle: Some(authority.bundle(dir.path())),
+        ..config()
+    };
+    let error = get(config, &server.url("/")).await.unwrap_err();
+    assert!(!error.to_string().contains("canary"), "{error}");
+    assert!(
+        matches!(error, Error::Refused(Refusal::Downgrade { .. })),
+        "{error}"
+    );
+    assert_eq!(canary.connections(), 0);
+}
+
+#[test]
+fn a_bundle_that_is_none_is_said_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let empty = dir.path().join("empty.pem");
+    std::fs::write(&empty, "no certificate here").unwrap();
+    let broken = dir.path().join("broken.pem");
+    std::fs::write(
+        &broken,
+        "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n",
+    )
+    .unwrap();
+    for path in [empty, broken, dir.path().join("missing.pem")] {
+        let error = Client::new(Config {
+            ca_bundle: Some(path.clone()),
+            ..config()
+        })
+        .unwrap_err();
+        assert!(
+            matches!(
+                error,
+                Error::Setting {
+                    setting: "ca_bundle",
+                    ..
+                }
+            ),
+            "{error}"
+        );
+        assert!(
+            error.to_string().contains(path.to_str().unwrap()),
+            "{error}"
+        );
+    }
+}
