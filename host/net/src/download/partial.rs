@@ -277,7 +277,7 @@ fn create_near(path: &Path) -> Result<(PathBuf, File), Error> {
         let nonce = RandomState::new().hash_one(std::process::id());
         // A name can be as long as the file system allows; ours must still fit.
         let short: String = name.chars().take(40).collect();
-        let candidate = path.with_file_name(format!(".{short}.{nonce:016x}.part"));
+        let candidate = path.with_file_name(format!(".{short}.{nonce:016x}.tmp"));
         match open(&candidate, true) {
             Ok(file) => return Ok((candidate, file)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
