@@ -1,0 +1,136 @@
+//! Why a reference is refused.
+
+use modelzoo_net::policy::Refusal;
+
+use crate::text::escape;
+
+/// Why a text names no source.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReferenceError {
+    /// The text has none of the forms that a source is named in.
+    #[error("`{text}` does not name a source: {reason}")]
+    NotASource {
+        /// What was typed, escaped.
+        text: String,
+        /// What is wrong with it.
+        reason: &'static str,
+        /// What could be typed instead.
+        instead: String,
+    },
+    /// The user or the repository breaks GitHub's rules for names.
+    #[error("`{text}` is not a repository on GitHub: {reason}")]
+    BadRepository {
+        /// What was typed, escaped.
+        text: String,
+        /// The rule that it breaks.
+        reason: &'static str,
+    },
+    /// The branch, tag or commit breaks git's rules for names.
+    #[error("`{git_ref}` cannot be a branch, tag or commit: {reason}")]
+    BadRef {
+        /// The ref, escaped.
+        git_ref: String,
+        /// The rule that it breaks.
+        reason: &'static str,
+    },
+    /// A page of a repository that shows something else than its files.
+    #[error("{url} is a page to look at, not a source")]
+    WebPage {
+        /// The page, without its query.
+        url: String,
+        /// What names the source that was probably meant.
+        instead: String,
+    },
+    /// The URL is refused by the rules for all URLs.
+    #[error(transparent)]
+    Url(#[from] Refusal),
+    /// A local path that cannot be meant.
+    #[error("`{text}` is not a usable path: {reason}")]
+    BadPath {
+        /// What was typed, escaped.
+        text: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A text that should be a canonical id, and is not in that form.
+    #[error("`{text}` is not the canonical id of a source")]
+    BadId {
+        /// The text, escaped.
+        text: String,
+    },
+}
+
+impl ReferenceError {
+    pub(super) fn not_a_source(
+        text: &str,
+        reason: &'static str,
+        instead: impl Into<String>,
+    ) -> Self {
+        Self::NotASource {
+            text: shown(text),
+            reason,
+            instead: instead.into(),
+        }
+    }
+
+    pub(super) fn bad_repository(text: &str, reason: &'static str) -> Self {
+        Self::BadRepository {
+            text: shown(text),
+            reason,
+        }
+    }
+
+    pub(super) fn bad_ref(git_ref: &str, reason: &'static str) -> Self {
+        Self::BadRef {
+            git_ref: shown(git_ref),
+            reason,
+        }
+    }
+
+    pub(super) fn bad_path(text: &str, reason: &'static str) -> Self {
+        Self::BadPath {
+            text: shown(text),
+            reason,
+        }
+    }
+
+    pub(super) fn bad_id(text: &str) -> Self {
+        Self::BadId { text: shown(text) }
+    }
+
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotASource { instead, .. } => Some(instead.clone()),
+            Self::BadRepository { .. } => Some(
+                "a repository is <user>/<repo>; write ./<user>/<repo> for a directory of that name"
+                    .into(),
+            ),
+            Self::BadRef { .. } => {
+                Some("a source on GitHub is <user>/<repo> or <user>/<repo>/<ref>".into())
+            }
+            Self::WebPage { instead, .. } => Some(format!("use {instead}")),
+            Self::Url(refusal) => refusal.hint(),
+            Self::BadPath { .. } | Self::BadId { .. } => None,
+        }
+    }
+}
+
+/// A text as an error shows it: escaped, shortened, and without what may be a secret (whatever
+/// comes before an `@` of a URL or after a `?`).
+pub(super) fn shown(text: &str) -> String {
+    const SHOWN: usize = 200;
+    let public = text.split_once('?').map_or(text, |(before, _)| before);
+    let public = match (public.find("://"), public.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme < at => public.get(at + 1..).unwrap_or_default(),
+        _ => public,
+    };
+    let short: String = public.chars().take(SHOWN).collect();
+    let mut shown = escape(&short).into_owned();
+    if short.len() < text.len() {
+        shown.push('…');
+    }
+    shown
+}
