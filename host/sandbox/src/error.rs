@@ -80,7 +80,7 @@ pub enum Error {
     },
 
     /// The component file could not be read.
-    #[error("cannot read {}", .path.display())]
+    #[error("cannot read {}: {source}", .path.display())]
     Io {
         /// The file.
         path: PathBuf,

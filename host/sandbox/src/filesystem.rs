@@ -327,3 +327,6 @@ impl types::HostDirectoryEntryStream for ReadOnly<'_> {
         types::HostDirectoryEntryStream::drop(&mut self.inner, stream)
     }
 }
+
+#[cfg(test)]
+mod tests;

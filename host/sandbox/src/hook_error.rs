@@ -166,7 +166,7 @@ pub enum HookError {
     },
 
     /// The component cannot be run at all.
-    #[error("{at} cannot be run")]
+    #[error("{at} cannot be run: {source}")]
     Component {
         /// Where.
         at: Box<Site>,
@@ -176,7 +176,7 @@ pub enum HookError {
     },
 
     /// The host failed, not the guest.
-    #[error("{at} could not go on: {doing}")]
+    #[error("{at} could not go on: {doing}: {source}")]
     Host {
         /// Where.
         at: Box<Site>,

@@ -21,6 +21,40 @@
 //! What it may not have it can still import, as the toolchains of some languages do; the call
 //! ends the hook, with the interface's name ([`HookError::Forbidden`]).
 //!
+//! ```no_run
+//! use std::path::Path;
+//! use std::sync::Arc;
+//!
+//! use modelzoo_sandbox::{Engine, Identity, Limits, LoadCall, Loaded, NoLog};
+//!
+//! # async fn load() -> Result<(), Box<dyn std::error::Error>> {
+//! let engine = Engine::new(Some(Path::new("cache")), Limits::default())?;
+//! let component = engine.load_file(Path::new("source/source.wasm"))?;
+//! let identity = Identity {
+//!     source: "acme/digits".to_owned(),
+//!     model: "acme/digits-cnn@1.0".to_owned(),
+//! };
+//! let loaded = engine
+//!     .load_model(
+//!         &component,
+//!         LoadCall {
+//!             identity: &identity,
+//!             model_name: "acme/digits-cnn@1.0",
+//!             model_path: "/model/digits-cnn.safetensors",
+//!             source_dir: Path::new("source"),
+//!             model_dir: Path::new("model"),
+//!             kwargs: &serde_json::Map::new(),
+//!             log: Arc::new(NoLog),
+//!         },
+//!     )
+//!     .await?;
+//! if let Loaded::Plan(plan) = loaded {
+//!     println!("a {}", plan.architecture.name);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! However a hook ends, the host goes on: a crash, a limit, a timeout is a typed [`HookError`]
 //! that names the source, the model and the hook.
 

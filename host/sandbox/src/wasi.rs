@@ -97,7 +97,8 @@ fn clocks(state: &mut State) -> Clocks<'_> {
     }
 }
 
-fn read_only(state: &mut State) -> ReadOnly<'_> {
+/// The file system of a guest.
+pub(crate) fn read_only(state: &mut State) -> ReadOnly<'_> {
     ReadOnly {
         inner: WasiFilesystemCtxView {
             ctx: state.wasi.filesystem(),

@@ -1,7 +1,9 @@
 //! Compiled components that are kept.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+#[cfg(unix)]
+use std::path::PathBuf;
 
 use modelzoo_sandbox::{Engine, HookError, Limits};
 
@@ -16,6 +18,7 @@ fn good() -> Vec<u8> {
 }
 
 /// The compiled components below a cache directory.
+#[cfg(unix)]
 fn entries(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for bucket in fs::read_dir(dir).unwrap() {
@@ -33,6 +36,7 @@ fn entries(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
+#[cfg(unix)]
 fn inode(path: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt as _;
     fs::metadata(path).unwrap().ino()

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use modelzoo_sandbox::{Activity, Engine, GuestErrorKind, HookError, Limit, Limits};
+use sha2::{Digest, Sha256};
 
 use crate::guest::{Guest, Run, Setup};
 use crate::server::Server;
@@ -163,4 +164,55 @@ async fn success_without_the_models_file_is_a_bad_answer() {
         error.to_string(),
         "download_model of `acme/source` for `model@1` gave a bad answer: it left nothing at `file`"
     );
+}
+
+/// Downloads the address in the model's name to `file`, and expects a length and, where there
+/// is one in memory, a digest. The result is at 512.
+fn download(digest: bool, size: u64) -> String {
+    format!(
+        "(call $download (local.get 0) (local.get 1) (i32.const 0) (i32.const 0)
+           (i32.const 16) (i32.const 4)
+           (i32.const {}) (i32.const 32) (i32.const 64)
+           (i32.const 1) (i64.const {size}) (i32.const 512))",
+        i32::from(digest)
+    )
+}
+
+#[tokio::test]
+async fn a_failed_download_leaves_nothing_and_an_artifact_alone() {
+    let engine = Engine::new(None, Limits::default()).unwrap();
+    let body = format!(
+        "(call $write (i32.const 16) (i32.const 4) (i32.const 16) (i32.const 4) (i32.const 512))
+         {}
+         (if (i32.eqz (i32.load8_u (i32.const 512))) (then unreachable))
+         (i32.const 2048)",
+        download(false, 999)
+    );
+    let guest = Guest::downloader_with(r#"(data (i32.const 16) "file")"#, &body);
+    let component = engine.load(&guest.bytes()).unwrap();
+    let run = served(1000).run(&engine, &component).await;
+    let [artifact] = run.result.unwrap().try_into().unwrap();
+    assert_eq!((artifact.name.as_ref(), artifact.size), ("file", 4));
+}
+
+#[tokio::test]
+async fn what_is_there_already_is_not_fetched() {
+    let engine = Engine::new(None, Limits::default()).unwrap();
+    let digest = hex::encode(Sha256::digest([b'x'; 1000]));
+    let twice = [download(true, 1000), download(true, 1000)];
+    let guest = Guest::downloader_with(
+        &format!(r#"(data (i32.const 16) "file") (data (i32.const 32) "{digest}")"#),
+        &format!(
+            "{}
+             (if (i32.load8_u (i32.const 512)) (then unreachable))
+             (i32.const 2048)",
+            twice.concat()
+        ),
+    );
+    let component = engine.load(&guest.bytes()).unwrap();
+    let setup = served(1000);
+    let run = setup.run(&engine, &component).await;
+    let [artifact] = run.result.unwrap().try_into().unwrap();
+    assert_eq!((artifact.size, artifact.sha256), (1000, digest));
+    assert_eq!(setup.server.unwrap().requests(), 1);
 }

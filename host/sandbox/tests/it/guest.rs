@@ -62,11 +62,16 @@ impl Guest {
         guest
     }
 
-    /// Exports `download-model`, and imports what only it may have: `$get`, `$write`, `$append`,
-    /// each with a last argument that says where the result goes.
+    /// Exports `download-model`, and imports what only it may have: `$get`, `$download`, `$write`
+    /// and `$append`, each with a last argument that says where the result goes.
     pub(crate) fn downloader(body: &str) -> Self {
+        Self::downloader_with("", body)
+    }
+
+    /// The same, with more fields in the main module.
+    pub(crate) fn downloader_with(fields: &str, body: &str) -> Self {
         let mut guest = Self::new(&format!(
-            r#"(func (export "download-model") (param i32 i32 i32 i32) (result i32) {body})"#
+            r#"{fields} (func (export "download-model") (param i32 i32 i32 i32) (result i32) {body})"#
         ));
         guest.exports.push_str(DOWNLOADER);
         guest.network()
@@ -91,6 +96,10 @@ impl Guest {
             NETWORK,
             &[
                 ("get", "(param i32 i32 i32 i32 i32)"),
+                (
+                    "download",
+                    "(param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i64 i32)",
+                ),
                 ("write", "(param i32 i32 i32 i32 i32)"),
                 ("append", "(param i32 i32 i32 i32 i32)"),
             ],

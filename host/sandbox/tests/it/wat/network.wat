@@ -8,7 +8,12 @@
     (type $response' (record (field "status" u16)
       (field "headers" (list (tuple string string))) (field "body" (list u8))))
     (export "response" (type $response (eq $response')))
-    (export "get" (func (param "request" $request) (result (result $response (error $error)))))))
+    (export "get" (func (param "request" $request) (result (result $response (error $error)))))
+    (type $expectation' (record (field "sha256" (option string)) (field "size" (option u64))))
+    (export "expectation" (type $expectation (eq $expectation')))
+    (export "download" (func (param "request" $request) (param "into" string)
+      (param "expect" $expectation) (result (result $artifact (error $error)))))))
+  (core func $download (canon lower (func $fetch "download") (memory $memory) (realloc $realloc)))
   (core func $get (canon lower (func $fetch "get") (memory $memory) (realloc $realloc)))
   (import "modelzoo:source/artifacts@0.1.0" (instance $artifacts
     (alias outer 1 $artifact (type $artifact'))
