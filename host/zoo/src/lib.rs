@@ -1,1 +1,71 @@
-//! zoo
+//! A model zoo whose sources are remote and untrusted.
+//!
+//! A *source* is a directory, an archive or a GitHub repository with a `manifest.json` and a
+//! WebAssembly component. The component's hooks download and load the source's models in a
+//! sandbox; the host fetches, writes and computes for them. See [`Zoo`].
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), modelzoo::Error> {
+//! use modelzoo::{Config, DeviceSpec, DownloadOptions, Grant, RegisterOptions, Zoo};
+//!
+//! let zoo = Zoo::open(Config::from_env()?);
+//! let options = RegisterOptions { overwrite: false, grant: Grant::All };
+//! zoo.register_source("acme/digits", options).await?;
+//!
+//! let options = DownloadOptions { model_name: None, source: None, overwrite: false, grant: Grant::Nothing };
+//! let downloaded = zoo.download("acme/digits-cnn", options).await?;
+//!
+//! let device = DeviceSpec::Auto.open()?;
+//! let model = zoo.load(&downloaded.record, serde_json::Map::new(), &device).await?;
+//! println!("{}", model.plan().architecture.name);
+//! # Ok(())
+//! # }
+//! ```
+
+mod acquire;
+mod apply;
+mod audit;
+mod catalog;
+mod config;
+mod disk;
+mod download;
+mod error;
+mod github;
+mod grant;
+mod load;
+mod lock;
+mod managed;
+mod receipt;
+mod register;
+mod store;
+mod update;
+mod verify;
+mod zoo;
+
+pub mod license;
+pub mod manifest;
+pub mod name;
+pub mod reference;
+pub mod requirements;
+pub mod text;
+pub mod version;
+
+pub use apply::{Applied, ApplyOptions, Watch};
+pub use catalog::{Filter, ModelRecord, ModelSummary};
+pub use config::{Config, ENVIRONMENT};
+pub use disk::{Garbage, Usage};
+pub use download::{DownloadOptions, Downloaded};
+pub use error::Error;
+pub use grant::{Grant, PermissionRequest};
+pub use load::LoadedModel;
+pub use lock::LockedSource;
+pub use modelzoo_data::{Dataset, OpenOptions};
+pub use modelzoo_net::policy::{Permission, Permissions};
+pub use modelzoo_net::{Progress, Task};
+pub use modelzoo_runtime::{Device, DeviceSpec};
+pub use modelzoo_sandbox::Level;
+pub use receipt::{Receipt, ReceiptFile};
+pub use register::{Changes, RegisterOptions, RegisterOutcome, Registered, SourceInfo};
+pub use verify::{Verified, VerifiedKind};
+
+pub use zoo::{Messages, Zoo};

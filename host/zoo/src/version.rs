@@ -81,10 +81,14 @@ impl Version {
         let count = tokens.len();
         let semver = || semver_suffix(bare, rest, count);
         // `1.0.0-1` is a pre-release to one and a post-release to the other.
-        let disputed = rest.strip_prefix('-').is_some_and(|r| r.starts_with(|c: char| c.is_ascii_digit()));
+        let disputed = rest
+            .strip_prefix('-')
+            .is_some_and(|r| r.starts_with(|c: char| c.is_ascii_digit()));
         let suffix = match disputed.then(semver).flatten() {
             Some(suffix) => suffix,
-            None => pep440_suffix(rest, count).or_else(semver).unwrap_or_else(|| natural(rest)),
+            None => pep440_suffix(rest, count)
+                .or_else(semver)
+                .unwrap_or_else(|| natural(rest)),
         };
         tokens.extend(suffix);
         if let Some(build) = build {
@@ -100,7 +104,9 @@ impl Version {
     /// Whether it announces a release rather than being one.
     #[must_use]
     pub fn is_prerelease(&self) -> bool {
-        self.tokens.iter().any(|token| matches!(token, Token::Pre(_)))
+        self.tokens
+            .iter()
+            .any(|token| matches!(token, Token::Pre(_)))
     }
 }
 
@@ -109,7 +115,9 @@ impl Ord for Version {
         fn whole(version: &Version) -> impl Iterator<Item = &Token> {
             version.tokens.iter().chain([&Token::End])
         }
-        whole(self).cmp(whole(other)).then_with(|| self.text.cmp(&other.text))
+        whole(self)
+            .cmp(whole(other))
+            .then_with(|| self.text.cmp(&other.text))
     }
 }
 
@@ -128,7 +136,10 @@ fn release(text: &str) -> (Vec<Token>, &str) {
             true => Some(rest),
             false => rest.strip_prefix('.'),
         };
-        let Some((digits, after)) = next.map(split_digits).filter(|(digits, _)| !digits.is_empty()) else {
+        let Some((digits, after)) = next
+            .map(split_digits)
+            .filter(|(digits, _)| !digits.is_empty())
+        else {
             return (numbers, rest);
         };
         numbers.push(Token::Number(Number::new(digits)));
@@ -144,7 +155,10 @@ fn pep440_suffix(text: &str, numbers: usize) -> Option<Vec<Token>> {
     }
     let mut tokens = Vec::new();
     let mut rest = text;
-    if let Some((word, number, after)) = labelled(rest, &["alpha", "beta", "preview", "pre", "rc", "a", "b", "c"]) {
+    if let Some((word, number, after)) = labelled(
+        rest,
+        &["alpha", "beta", "preview", "pre", "rc", "a", "b", "c"],
+    ) {
         // `7b` and `13b` are sizes.
         if numbers == 1 && word.len() == 1 && number.is_empty() {
             return None;
@@ -158,7 +172,10 @@ fn pep440_suffix(text: &str, numbers: usize) -> Option<Vec<Token>> {
         tokens.push(Token::Number(Number::new(number)));
         rest = after;
     }
-    let implicit = rest.strip_prefix('-').map(split_digits).filter(|(digits, _)| !digits.is_empty());
+    let implicit = rest
+        .strip_prefix('-')
+        .map(split_digits)
+        .filter(|(digits, _)| !digits.is_empty());
     if let Some((number, after)) = implicit {
         tokens.extend([Token::Post, Token::Number(Number::new(number))]);
         rest = after;
@@ -183,7 +200,9 @@ fn labelled<'a>(text: &'a str, words: &[&'static str]) -> Option<(&'static str, 
         let (digits, rest) = split_digits(numbered);
         if digits.is_empty() {
             // The separator belongs to what follows. A longer word is another word.
-            let ends = !after.starts_with(|c: char| c.is_alphabetic()) || after.starts_with("post") || after.starts_with("dev");
+            let ends = !after.starts_with(|c: char| c.is_alphabetic())
+                || after.starts_with("post")
+                || after.starts_with("dev");
             ends.then_some((*word, "", after))
         } else {
             Some((*word, digits, rest))
@@ -199,7 +218,9 @@ fn semver_suffix(whole: &str, text: &str, numbers: usize) -> Option<Vec<Token>> 
         return None;
     }
     let identifiers: Vec<&str> = text.strip_prefix('-')?.split('.').collect();
-    let valid = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    let valid = |part: &str| {
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
     if !identifiers.iter().all(|part| valid(part)) {
         return None;
     }
@@ -219,7 +240,9 @@ fn semver_suffix(whole: &str, text: &str, numbers: usize) -> Option<Vec<Token>> 
 fn natural(text: &str) -> Vec<Token> {
     runs(text)
         .map(|run| match run {
-            Run::Letters(word @ ("dev" | "alpha" | "beta" | "rc" | "preview")) => Token::Pre(pre_word(word)),
+            Run::Letters(word @ ("dev" | "alpha" | "beta" | "rc" | "preview")) => {
+                Token::Pre(pre_word(word))
+            }
             other => plain(other),
         })
         .collect()
@@ -257,7 +280,9 @@ fn runs(text: &str) -> impl Iterator<Item = Run<'_>> {
             rest = after;
             return Some(Run::Digits(digits));
         }
-        let end = rest.find(|c: char| !c.is_alphabetic()).unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| !c.is_alphabetic())
+            .unwrap_or(rest.len());
         let (word, after) = rest.split_at(end);
         rest = after;
         (!word.is_empty()).then_some(Run::Letters(word))
@@ -265,7 +290,10 @@ fn runs(text: &str) -> impl Iterator<Item = Run<'_>> {
 }
 
 fn split_digits(text: &str) -> (&str, &str) {
-    text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()))
+    text.split_at(
+        text.find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len()),
+    )
 }
 
 /// Drops the zeros at the end of each run of numbers: `1.0rc1` announces `1` as well.

@@ -1,0 +1,96 @@
+//! The command line: FiftyOne's verbs and flags, and ours besides.
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::{
+    apply, completions, delete, delete_source, download, find, gc, info, list, register_source,
+    requirements, update_source, verify,
+};
+
+const ABOUT: &str =
+    "A model zoo whose sources are remote and untrusted, and whose models run natively";
+
+/// What stands below the options of `modelzoo --help`.
+fn after_help() -> String {
+    let mut text = "Environment:\n".to_owned();
+    for (name, meaning) in modelzoo::ENVIRONMENT {
+        text += &format!("  {name:<23} {meaning}\n");
+    }
+    text + "\nExit status:\n  0 done, 1 failed, 2 wrong usage, 3 some samples failed, 4 permission needed"
+}
+
+/// Everything that was typed.
+#[derive(Debug, Parser)]
+#[command(name = "modelzoo", version, about = ABOUT, after_help = after_help(), max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The options of every command.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// Print JSON to standard output
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Open no socket
+    #[arg(long, global = true)]
+    pub(crate) offline: bool,
+    /// Use only sources that modelzoo.lock names, exactly as it pins them
+    #[arg(long, global = true)]
+    pub(crate) locked: bool,
+    /// Download only what was downloaded before, with the same digests
+    #[arg(long, global = true)]
+    pub(crate) frozen: bool,
+    /// Show no progress and no messages of sources
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Show the debug messages of modelzoo and of sources
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List the models of all registered sources
+    List(list::ListArgs),
+    /// Print where a downloaded model is
+    Find(find::FindArgs),
+    /// Show what is known about a model
+    Info(info::InfoArgs),
+    /// Download a model through its source's hook
+    Download(download::DownloadArgs),
+    /// Apply a model to a dataset and write the labels
+    Apply(apply::ApplyArgs),
+    /// Delete what was downloaded of a model
+    Delete(delete::DeleteArgs),
+    /// List the registered sources
+    ListSources,
+    /// Register a source: a directory, an archive or a GitHub repository
+    RegisterSource(register_source::RegisterArgs),
+    /// Remove a source and its models
+    DeleteSource(delete_source::DeleteSourceArgs),
+    /// Fetch registered sources anew
+    UpdateSource(update_source::UpdateArgs),
+    /// Show what a model requires
+    Requirements(requirements::RequirementsArgs),
+    /// Hold every stored byte against what was recorded
+    Verify(verify::VerifyArgs),
+    /// Show what the store takes up
+    Du,
+    /// Remove from the store what nothing needs
+    Gc(gc::GcArgs),
+    /// Print a completion script for a shell
+    Completions(completions::CompletionsArgs),
+}
+
+/// Which permissions a source gets.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct GrantArgs {
+    /// Let the source reach this host, for example https://huggingface.co; `all` for every host
+    /// that its manifest declares. Without it a terminal is asked
+    #[arg(long, value_name = "PERMISSION")]
+    pub(crate) grant: Vec<String>,
+}

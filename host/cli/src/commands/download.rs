@@ -1,0 +1,74 @@
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Args;
+use modelzoo::DownloadOptions;
+use serde_json::json;
+
+use crate::args::GrantArgs;
+use crate::console::Console;
+use crate::failure::Failure;
+
+const EXAMPLES: &str = "\
+Examples:
+  modelzoo download acme/digits-cnn
+  modelzoo download acme/digits-cnn@1.0 --overwrite
+  modelzoo download https://github.com/acme/digits --model-name acme/digits-cnn --grant all";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct DownloadArgs {
+    /// The model; or a source, which is registered if it is not yet
+    name_or_source: String,
+    /// The model to download, when a source is named
+    #[arg(short = 'n', long, value_name = "MODEL")]
+    model_name: Option<String>,
+    /// Download it again if it is there
+    #[arg(short, long)]
+    overwrite: bool,
+    /// The source that declares the model
+    #[arg(short, long, value_name = "SOURCE", conflicts_with = "model_name")]
+    source: Option<String>,
+    #[command(flatten)]
+    grant: GrantArgs,
+}
+
+pub(crate) async fn run(args: &DownloadArgs, console: &Console) -> Result<ExitCode, Failure> {
+    let zoo = console.zoo()?;
+    let downloaded = console
+        .with_grant(&args.grant, async |grant| {
+            let options = DownloadOptions {
+                model_name: args.model_name.clone(),
+                source: args.source.clone(),
+                overwrite: args.overwrite,
+                grant,
+            };
+            zoo.download(&args.name_or_source, options).await
+        })
+        .await??;
+    let name = downloaded.record.name();
+    let path = downloaded.record.path().unwrap_or_default();
+    if console.json() {
+        console.print_json(&json!({
+            "name": name,
+            "path": path,
+            "fresh": downloaded.fresh,
+            "receipt": downloaded.receipt,
+        }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if downloaded.fresh {
+        let size = indicatif::DecimalBytes(downloaded.receipt.size());
+        let files = match downloaded.receipt.files.len() {
+            1 => "1 file".to_owned(),
+            n => format!("{n} files"),
+        };
+        console.note(&format!("downloaded {name} ({files}, {size})"));
+    } else {
+        console.note(&format!(
+            "{name} is downloaded already; --overwrite downloads it again"
+        ));
+    }
+    writeln!(console.stdout(), "{}", path.display())?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,32 @@
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::console::Console;
+use crate::failure::Failure;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  modelzoo find acme/digits-cnn")]
+pub(crate) struct FindArgs {
+    /// The model
+    name: String,
+    /// The source that declares it
+    #[arg(short, long, value_name = "SOURCE")]
+    source: Option<String>,
+}
+
+pub(crate) fn run(args: &FindArgs, console: &Console) -> Result<ExitCode, Failure> {
+    let record = console.zoo()?.model(&args.name, args.source.as_deref())?;
+    let path = record
+        .path()
+        .ok_or_else(|| modelzoo::Error::NotDownloaded {
+            model: record.name(),
+        })?;
+    if console.json() {
+        console.print_json(&serde_json::json!({ "name": record.name(), "path": path }))?;
+    } else {
+        writeln!(console.stdout(), "{}", path.display())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

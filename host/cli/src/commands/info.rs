@@ -1,0 +1,84 @@
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Args;
+use modelzoo::text::escape;
+use serde_json::{Value, json};
+
+use crate::console::Console;
+use crate::failure::Failure;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  modelzoo info acme/digits-cnn --json")]
+pub(crate) struct InfoArgs {
+    /// The model
+    name: String,
+    /// The source that declares it
+    #[arg(short, long, value_name = "SOURCE")]
+    source: Option<String>,
+}
+
+pub(crate) fn run(args: &InfoArgs, console: &Console) -> Result<ExitCode, Failure> {
+    let record = console.zoo()?.model(&args.name, args.source.as_deref())?;
+    let receipt = record.receipt();
+    let path = record.path();
+    if console.json() {
+        console.print_json(&json!({
+            "name": record.name(),
+            "source": record.source,
+            "manifest": record.entry.raw(),
+            "path": path,
+            "receipt": receipt,
+        }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut out = console.stdout();
+    let mut row = |key: &str, value: &str| {
+        if value.is_empty() {
+            Ok(())
+        } else {
+            writeln!(out, "{key:<14}{}", escape(value))
+        }
+    };
+    row("name", &record.name())?;
+    row("source", record.source.id.as_str())?;
+    row(
+        "commit",
+        record.source.commit.as_deref().unwrap_or_default(),
+    )?;
+    for (key, value) in record.entry.raw().as_object().into_iter().flatten() {
+        if !matches!(key.as_str(), "base_name" | "version") {
+            row(&format!("{key} "), &plain(value))?;
+        }
+    }
+    match (&receipt, &path) {
+        (Some(receipt), Some(path)) => {
+            row("downloaded", &receipt.downloaded)?;
+            row("path", &path.display().to_string())?;
+            row("digest", &receipt.digest())?;
+            for file in &receipt.files {
+                row(
+                    "file",
+                    &format!(
+                        "{} ({} bytes, sha256 {})",
+                        file.name, file.size, file.sha256
+                    ),
+                )?;
+            }
+        }
+        _ => row("downloaded", "no")?,
+    }
+    Ok(out.flush().map(|()| ExitCode::SUCCESS)?)
+}
+
+/// A manifest's value on one line.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) if items.iter().all(Value::is_string) => {
+            items.iter().map(plain).collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
+    }
+}

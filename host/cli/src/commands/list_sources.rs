@@ -1,0 +1,43 @@
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use crate::console::Console;
+use crate::failure::Failure;
+use crate::table;
+
+pub(crate) fn run(console: &Console) -> Result<ExitCode, Failure> {
+    let sources = console.zoo()?.list_sources()?;
+    if console.json() {
+        console.print_json(&sources)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let rows: Vec<_> = sources
+        .iter()
+        .map(|s| {
+            let short = |text: &str| text.chars().take(12).collect::<String>();
+            [
+                s.locked.id.to_string(),
+                s.locked.commit.as_deref().map(short).unwrap_or_default(),
+                s.models.len().to_string(),
+                s.locked
+                    .granted
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(" "),
+                s.locked.registered.clone(),
+            ]
+        })
+        .collect();
+    let mut out = console.stdout();
+    table::print(
+        &mut out,
+        ["source", "commit", "models", "granted", "registered"],
+        &rows,
+    )?;
+    out.flush()?;
+    if sources.is_empty() {
+        console.note("no sources; `modelzoo register-source URL` registers one");
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,17 @@
+//! One file a command.
+
+pub(crate) mod apply;
+pub(crate) mod completions;
+pub(crate) mod delete;
+pub(crate) mod delete_source;
+pub(crate) mod download;
+pub(crate) mod du;
+pub(crate) mod find;
+pub(crate) mod gc;
+pub(crate) mod info;
+pub(crate) mod list;
+pub(crate) mod list_sources;
+pub(crate) mod register_source;
+pub(crate) mod requirements;
+pub(crate) mod update_source;
+pub(crate) mod verify;

@@ -1,0 +1,97 @@
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Args;
+use modelzoo::text::escape;
+use modelzoo::{Changes, RegisterOptions, RegisterOutcome, Registered};
+
+use crate::args::GrantArgs;
+use crate::console::Console;
+use crate::failure::Failure;
+
+const EXAMPLES: &str = "\
+A reference is one of
+  <user>/<repo>[/<ref>]                              a GitHub repository, at a branch, tag or commit
+  https://github.com/<user>/<repo>[/tree/<ref>]      the same
+  https://host/path/archive.zip                      a zip or a tar, compressed or not
+  ./directory or ./archive.zip                       on this machine
+
+Examples:
+  modelzoo register-source acme/digits
+  modelzoo register-source https://github.com/acme/digits/tree/v1 --grant https://huggingface.co
+  modelzoo register-source ./my-source --overwrite";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct RegisterArgs {
+    /// What to register
+    reference: String,
+    /// Fetch it again if it is registered
+    #[arg(short, long)]
+    overwrite: bool,
+    #[command(flatten)]
+    grant: GrantArgs,
+}
+
+pub(crate) async fn run(args: &RegisterArgs, console: &Console) -> Result<ExitCode, Failure> {
+    let zoo = console.zoo()?;
+    let registered = console
+        .with_grant(&args.grant, async |grant| {
+            let options = RegisterOptions {
+                overwrite: args.overwrite,
+                grant,
+            };
+            zoo.register_source(&args.reference, options).await
+        })
+        .await??;
+    if console.json() {
+        for warning in &registered.warnings {
+            console.warn(warning);
+        }
+        console.print_json(&registered)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    report(&registered, "was updated", console);
+    let mut out = console.stdout();
+    for model in &registered.source.models {
+        writeln!(out, "{}", escape(model))?;
+    }
+    Ok(out.flush().map(|()| ExitCode::SUCCESS)?)
+}
+
+/// Says what became of a source; `replaced` is what a changed one did.
+pub(super) fn report(registered: &Registered, replaced: &str, console: &Console) {
+    for warning in &registered.warnings {
+        console.warn(warning);
+    }
+    let id = registered.source.locked.id.to_string();
+    let id = escape(&id);
+    match &registered.outcome {
+        RegisterOutcome::New => console.note(&format!("{id} is registered")),
+        RegisterOutcome::AlreadyRegistered => {
+            console.note(&format!(
+                "{id} is registered already; --overwrite fetches it again"
+            ));
+        }
+        RegisterOutcome::Unchanged => console.note(&format!("{id} has not changed")),
+        RegisterOutcome::Replaced(changes) => {
+            console.note(&format!("{id} {replaced}"));
+            describe(changes, console);
+        }
+    }
+}
+
+fn describe(changes: &Changes, console: &Console) {
+    if let Some((old, new)) = &changes.commit {
+        console.note(&format!("  commit {old} -> {new}"));
+    }
+    for (sign, names) in [
+        ("+ model", &changes.models_added),
+        ("- model", &changes.models_removed),
+        ("+ permission", &changes.permissions_added),
+    ] {
+        for name in names {
+            console.note(&format!("  {sign} {}", escape(name)));
+        }
+    }
+}

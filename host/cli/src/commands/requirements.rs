@@ -1,0 +1,92 @@
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Args;
+use modelzoo::DeviceSpec;
+use modelzoo::text::escape;
+
+use crate::console::Console;
+use crate::failure::Failure;
+
+const EXAMPLES: &str = "\
+Packages are never installed: what computes in the reference system is part of modelzoo. A package
+that it does not stand in for may be one that the model's labels depend on, or none that matters.
+
+Examples:
+  modelzoo requirements acme/digits-cnn
+  modelzoo requirements acme/digits-cnn --ensure --error-level 1";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct RequirementsArgs {
+    /// The model
+    name: String,
+    /// Print them; what is done without --ensure
+    #[arg(short, long)]
+    print: bool,
+    /// Fail if this machine does not meet them
+    #[arg(short, long)]
+    ensure: bool,
+    /// What is not met is 0: an error, 1: a warning, 2: ignored
+    #[arg(long, value_name = "LEVEL", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
+    error_level: u8,
+    /// The source that declares the model
+    #[arg(short, long, value_name = "SOURCE")]
+    source: Option<String>,
+}
+
+pub(crate) fn run(args: &RequirementsArgs, console: &Console) -> Result<ExitCode, Failure> {
+    let record = console.zoo()?.model(&args.name, args.source.as_deref())?;
+    let device = DeviceSpec::Auto.open().map_err(modelzoo::Error::from)?;
+    let on_gpu = device.to_string() != "cpu";
+    let requirements = &record.entry.requirements;
+    let packages = requirements.packages(on_gpu);
+    if console.json() {
+        console.print_json(
+            &serde_json::json!({ "requirements": requirements, "packages": packages }),
+        )?;
+    } else if args.print || !args.ensure {
+        let mut out = console.stdout();
+        for package in &packages {
+            let state = if package.satisfied {
+                "part of modelzoo"
+            } else {
+                "not part of modelzoo"
+            };
+            writeln!(out, "{:<30}{state}", escape(&package.package))?;
+        }
+        for (name, support) in [("cpu", requirements.cpu), ("gpu", requirements.gpu)] {
+            if let Some(support) = support {
+                writeln!(
+                    out,
+                    "{name:<30}{}",
+                    if support {
+                        "supported"
+                    } else {
+                        "not supported"
+                    }
+                )?;
+            }
+        }
+        out.flush()?;
+    }
+    let unmet = match (on_gpu, requirements.cpu, requirements.gpu) {
+        (false, Some(false), _) => format!(
+            "{} does not support the CPU, and no GPU is there",
+            record.name()
+        ),
+        (true, _, Some(false)) => format!("{} does not support the GPU", record.name()),
+        _ => return Ok(ExitCode::SUCCESS),
+    };
+    match (args.ensure, args.error_level) {
+        (true, 0) => Err(Failure::hinted(
+            unmet,
+            "--error-level 1 makes this a warning",
+        )),
+        (true, 1) => {
+            console.warn(&unmet);
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}

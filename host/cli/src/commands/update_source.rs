@@ -1,0 +1,66 @@
+use std::process::ExitCode;
+
+use clap::Args;
+use modelzoo::Registered;
+
+use super::register_source;
+use crate::args::GrantArgs;
+use crate::console::Console;
+use crate::failure::Failure;
+
+const EXAMPLES: &str = "\
+A branch is followed to the commit that it is at now. What was downloaded stays.
+
+Examples:
+  modelzoo update-source --check
+  modelzoo update-source acme/digits";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct UpdateArgs {
+    /// The sources; all of them without one
+    sources: Vec<String>,
+    /// Show what would change, and change nothing
+    #[arg(long)]
+    check: bool,
+    #[command(flatten)]
+    grant: GrantArgs,
+}
+
+pub(crate) async fn run(args: &UpdateArgs, console: &Console) -> Result<ExitCode, Failure> {
+    let zoo = console.zoo()?;
+    let sources = match args.sources.is_empty() {
+        true => zoo
+            .list_sources()?
+            .iter()
+            .map(|s| s.locked.id.to_string())
+            .collect(),
+        false => args.sources.clone(),
+    };
+    let mut updated: Vec<Registered> = Vec::new();
+    for source in &sources {
+        let result = match args.check {
+            true => zoo.check_source(source).await?,
+            false => {
+                console
+                    .with_grant(&args.grant, async |grant| {
+                        zoo.update_source(source, grant).await
+                    })
+                    .await??
+            }
+        };
+        if !console.json() {
+            let replaced = if args.check {
+                "has changed"
+            } else {
+                "was updated"
+            };
+            register_source::report(&result, replaced, console);
+        }
+        updated.push(result);
+    }
+    if console.json() {
+        console.print_json(&updated)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

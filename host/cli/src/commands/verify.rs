@@ -1,0 +1,59 @@
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Args;
+use modelzoo::text::escape;
+
+use crate::console::Console;
+use crate::failure::Failure;
+
+const EXAMPLES: &str = "\
+Examples:
+  modelzoo verify
+  modelzoo verify acme/digits-cnn --repair";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct VerifyArgs {
+    /// The models; everything that is stored without one
+    names: Vec<String>,
+    /// Download the models anew that are not what was recorded
+    #[arg(long)]
+    repair: bool,
+}
+
+pub(crate) async fn run(args: &VerifyArgs, console: &Console) -> Result<ExitCode, Failure> {
+    let zoo = console.zoo()?;
+    let results = match args.repair {
+        true => zoo.repair(&args.names).await?,
+        false => zoo.verify(&args.names)?,
+    };
+    if console.json() {
+        console.print_json(&results)?;
+    } else {
+        let mut out = console.stdout();
+        for result in &results {
+            let state = match (result.problems.is_empty(), result.repaired) {
+                (true, _) => "ok",
+                (false, true) => "repaired",
+                (false, false) => "BAD",
+            };
+            writeln!(out, "{state:<10}{}", escape(&result.name))?;
+            for problem in &result.problems {
+                writeln!(out, "          {}", escape(problem))?;
+            }
+        }
+        out.flush()?;
+    }
+    let bad = results
+        .iter()
+        .filter(|r| !r.problems.is_empty() && !r.repaired)
+        .count();
+    match bad {
+        0 => Ok(ExitCode::SUCCESS),
+        n => Err(Failure::hinted(
+            format!("{n} of {} are not what was recorded", results.len()),
+            "`modelzoo verify --repair` downloads models anew; `modelzoo register-source --overwrite` fetches a source anew",
+        )),
+    }
+}

@@ -1,0 +1,177 @@
+//! Where things are printed: data to standard output, everything else to standard error.
+
+use std::io::{self, IsTerminal as _, Write};
+use std::sync::Arc;
+
+use modelzoo::{Config, Grant, PermissionRequest, Permissions, Zoo};
+use serde::Serialize;
+
+use crate::args::{Global, GrantArgs};
+use crate::failure::Failure;
+use crate::progress::Bars;
+
+/// The terminal, or what stands in its place.
+pub(crate) struct Console {
+    global: Global,
+    bars: Arc<Bars>,
+}
+
+impl Console {
+    pub(crate) fn new(global: &Global) -> Self {
+        Self {
+            bars: Arc::new(Bars::new(global)),
+            global: global.clone(),
+        }
+    }
+
+    /// Sends the host's own diagnostics to standard error.
+    pub(crate) fn init_tracing(&self) {
+        use tracing_subscriber::EnvFilter;
+        let level = match (self.global.quiet, self.global.verbose) {
+            (true, _) => "error",
+            (_, true) => "debug",
+            _ => "warn",
+        };
+        let filter = EnvFilter::new(format!(
+            "off,modelzoo={level},modelzoo_net={level},modelzoo_sandbox={level},modelzoo_runtime={level},modelzoo_data={level}"
+        ));
+        let bars = Arc::clone(&self.bars);
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .without_time()
+            .with_target(false)
+            .with_ansi(io::stderr().is_terminal())
+            .with_writer(move || bars.writer())
+            .init();
+    }
+
+    /// The user's zoo, reporting to this console.
+    pub(crate) fn zoo(&self) -> Result<Zoo, Failure> {
+        let mut config = Config::from_env()?;
+        config.offline |= self.global.offline;
+        config.locked = self.global.locked;
+        config.frozen = self.global.frozen;
+        Ok(Zoo::open(config)
+            .with_progress(self.bars.clone())
+            .with_messages(self.bars.clone()))
+    }
+
+    pub(crate) fn json(&self) -> bool {
+        self.global.json
+    }
+
+    pub(crate) fn bars(&self) -> &Bars {
+        &self.bars
+    }
+
+    pub(crate) fn stdout(&self) -> impl Write {
+        io::BufWriter::new(io::stdout().lock())
+    }
+
+    pub(crate) fn stderr(&self) -> impl Write {
+        self.bars.writer()
+    }
+
+    /// Prints a value as JSON.
+    pub(crate) fn print_json(&self, value: &impl Serialize) -> Result<(), Failure> {
+        let mut out = self.stdout();
+        serde_json::to_writer_pretty(&mut out, value)?;
+        writeln!(out)?;
+        Ok(out.flush()?)
+    }
+
+    /// Tells the user something that is not data.
+    pub(crate) fn note(&self, message: &str) {
+        if !self.global.quiet {
+            let _ = writeln!(self.stderr(), "{message}");
+        }
+    }
+
+    pub(crate) fn warn(&self, message: &str) {
+        let _ = writeln!(
+            self.stderr(),
+            "warning: {}",
+            modelzoo::text::escape(message)
+        );
+    }
+
+    /// Red, cyan, and the end of either; all empty where colour is not wanted.
+    pub(crate) fn colours(&self) -> [&'static str; 3] {
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+        if io::stderr().is_terminal() && !plain {
+            ["\x1b[1;31m", "\x1b[1;36m", "\x1b[0m"]
+        } else {
+            [""; 3]
+        }
+    }
+
+    /// Whether there is a person to ask.
+    pub(crate) fn interactive(&self) -> bool {
+        io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
+    /// Asks a yes-or-no question; no is the default.
+    pub(crate) fn confirm(&self, question: &str) -> bool {
+        let mut err = self.stderr();
+        let _ = write!(err, "{question} [y/N] ");
+        let _ = err.flush();
+        let mut answer = String::new();
+        let read = io::stdin().read_line(&mut answer);
+        read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+    }
+
+    /// Calls `then` with who grants permissions: the flags, or the person at the terminal.
+    pub(crate) async fn with_grant<T>(
+        &self,
+        args: &GrantArgs,
+        then: impl AsyncFnOnce(Grant<'_>) -> T,
+    ) -> Result<T, Failure> {
+        if args.grant.iter().any(|p| p == "all") {
+            return Ok(then(Grant::All).await);
+        }
+        if !args.grant.is_empty() {
+            return Ok(then(Grant::Only(permissions(&args.grant)?)).await);
+        }
+        if !self.interactive() {
+            return Ok(then(Grant::Nothing).await);
+        }
+        let mut ask = |request: &PermissionRequest| self.ask_permission(request);
+        Ok(then(Grant::Ask(&mut ask)).await)
+    }
+
+    fn ask_permission(&self, request: &PermissionRequest) -> bool {
+        use modelzoo::text::escape;
+        let mut err = self.stderr();
+        let _ = writeln!(
+            err,
+            "{} asks to reach:",
+            escape(&request.source.to_string())
+        );
+        for permission in request.network.iter() {
+            let _ = writeln!(err, "  {}", escape(&permission.to_string()));
+        }
+        if let Some(bytes) = request.max_download_bytes {
+            let _ = writeln!(
+                err,
+                "and to download at most {}",
+                indicatif::DecimalBytes(bytes)
+            );
+        }
+        drop(err);
+        self.confirm("Grant this?")
+    }
+}
+
+fn permissions(texts: &[String]) -> Result<Permissions, Failure> {
+    texts
+        .iter()
+        .map(|text| {
+            text.parse().map_err(|e| {
+                Failure::usage(
+                    format!("--grant {text}: {e}"),
+                    "a permission is https://host[:port], https://*.host, or `all`",
+                )
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,91 @@
+//! How a command fails: a line on standard error, a hint, and an exit status.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use modelzoo::text::escape;
+
+use crate::console::Console;
+
+/// Some samples failed.
+pub(crate) const SOME_FAILED: u8 = 3;
+
+/// A command that could not be done.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    Zoo(modelzoo::Error),
+    Usage {
+        message: String,
+        hint: Option<String>,
+    },
+    /// A failure that is no error of the library.
+    Plain {
+        message: String,
+        hint: Option<String>,
+    },
+    /// Standard output went away: nobody is left to tell.
+    Closed,
+}
+
+impl Failure {
+    pub(crate) fn plain(message: impl Into<String>) -> Self {
+        Self::Plain {
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    pub(crate) fn hinted(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Plain {
+            message: message.into(),
+            hint: Some(hint.into()),
+        }
+    }
+
+    pub(crate) fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Usage {
+            message: message.into(),
+            hint: Some(hint.into()),
+        }
+    }
+
+    pub(crate) fn report(&self, console: &Console) -> ExitCode {
+        let (message, hint, code) = match self {
+            Self::Zoo(error) => {
+                let code = if error.needs_permission() { 4 } else { 1 };
+                (error.to_string(), error.hint(), code)
+            }
+            Self::Usage { message, hint } => (message.clone(), hint.clone(), 2),
+            Self::Plain { message, hint } => (message.clone(), hint.clone(), 1),
+            Self::Closed => return ExitCode::SUCCESS,
+        };
+        let [red, cyan, off] = console.colours();
+        let mut err = console.stderr();
+        let _ = writeln!(err, "{red}error:{off} {}", escape(&message));
+        if let Some(hint) = hint {
+            let _ = writeln!(err, "{cyan}hint:{off} {}", escape(&hint));
+        }
+        ExitCode::from(code)
+    }
+}
+
+impl From<modelzoo::Error> for Failure {
+    fn from(error: modelzoo::Error) -> Self {
+        Self::Zoo(error)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Self::Closed,
+            _ => Self::plain(format!("cannot write the output: {error}")),
+        }
+    }
+}
+
+impl From<serde_json::Error> for Failure {
+    fn from(error: serde_json::Error) -> Self {
+        std::io::Error::from(error).into()
+    }
+}

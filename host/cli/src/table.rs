@@ -1,0 +1,44 @@
+//! Tables for people.
+
+use std::io::{self, Write};
+
+use modelzoo::text::escape;
+use unicode_width::UnicodeWidthStr as _;
+
+/// Prints rows below a header, in columns. What the cells say may come from strangers.
+pub(crate) fn print<const N: usize>(
+    out: &mut impl Write,
+    header: [&str; N],
+    rows: &[[String; N]],
+) -> io::Result<()> {
+    let escaped: Vec<[String; N]> = rows
+        .iter()
+        .map(|row| row.each_ref().map(|cell| escape(cell).into_owned()))
+        .collect();
+    let mut widths = header.map(str::width);
+    for row in &escaped {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.width());
+        }
+    }
+    line(out, &header, &widths)?;
+    let rule = widths.map(|w| "-".repeat(w));
+    line(out, &rule.each_ref().map(String::as_str), &widths)?;
+    for row in &escaped {
+        line(out, &row.each_ref().map(String::as_str), &widths)?;
+    }
+    Ok(())
+}
+
+fn line<const N: usize>(
+    out: &mut impl Write,
+    cells: &[&str; N],
+    widths: &[usize; N],
+) -> io::Result<()> {
+    let mut text = String::new();
+    for (cell, width) in cells.iter().zip(widths) {
+        text.push_str(cell);
+        text.push_str(&" ".repeat(width - cell.width() + 2));
+    }
+    writeln!(out, "{}", text.trim_end())
+}

@@ -1,0 +1,172 @@
+//! What the store takes up, and what of it nobody needs.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::Zoo;
+use crate::error::Error;
+
+/// What a part of the store takes up.
+#[derive(Debug, Clone, Serialize)]
+pub struct Usage {
+    /// The source's id, the model's name, or the part of the store.
+    pub name: String,
+    /// `source`, `model`, `cache` or `staging`.
+    pub kind: &'static str,
+    /// Bytes of all files.
+    pub bytes: u64,
+}
+
+/// Something that can go.
+#[derive(Debug, Clone, Serialize)]
+pub struct Garbage {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Why nobody needs it.
+    pub reason: &'static str,
+    /// Bytes of all files.
+    pub bytes: u64,
+}
+
+impl Zoo {
+    /// What each source, each downloaded model, the cache and the staging area take up.
+    ///
+    /// # Errors
+    /// When the lock, a manifest or a directory cannot be read.
+    pub fn usage(&self) -> Result<Vec<Usage>, Error> {
+        let mut usage = Vec::new();
+        for source in self.lock()?.sources() {
+            usage.push(Usage {
+                name: source.id.to_string(),
+                kind: "source",
+                bytes: size_of(&self.snapshot_dir(source))?,
+            });
+            for record in self.models_of(source)? {
+                if record.receipt().is_some() {
+                    let bytes = size_of(&record.dir)?;
+                    usage.push(Usage {
+                        name: record.name(),
+                        kind: "model",
+                        bytes,
+                    });
+                }
+            }
+        }
+        for (kind, dir) in [
+            ("cache", self.store().cache_dir()),
+            ("staging", self.store().staging_dir()),
+        ] {
+            usage.push(Usage {
+                name: kind.into(),
+                kind,
+                bytes: size_of(&dir)?,
+            });
+        }
+        Ok(usage)
+    }
+
+    /// What of the store is not reachable from the lock: unfinished work, old snapshots, and
+    /// models that no registered source declares.
+    ///
+    /// # Errors
+    /// When the lock, a manifest or a directory cannot be read.
+    pub fn garbage(&self) -> Result<Vec<Garbage>, Error> {
+        let mut keep = BTreeSet::new();
+        for source in self.lock()?.sources() {
+            let snapshot = self.snapshot_dir(source);
+            keep.insert(snapshot);
+            keep.extend(
+                self.models_of(source)?
+                    .into_iter()
+                    .filter(|r| r.receipt().is_some())
+                    .map(|r| r.dir),
+            );
+        }
+        let mut garbage = Vec::new();
+        for part in ["sources", "models"] {
+            for key in entries(&self.store().home().join(part))? {
+                let inner = entries(&key)?;
+                let lost: Vec<_> = inner.iter().filter(|p| !keep.contains(*p)).collect();
+                let reason = "no registered source declares it";
+                if lost.len() == inner.len() {
+                    garbage.push(Garbage {
+                        bytes: size_of(&key)?,
+                        path: key,
+                        reason,
+                    });
+                } else {
+                    for path in lost {
+                        garbage.push(Garbage {
+                            bytes: size_of(path)?,
+                            path: path.clone(),
+                            reason,
+                        });
+                    }
+                }
+            }
+        }
+        let staging = self.store().staging_dir();
+        let partials = entries(&staging.join("partials"))?;
+        for path in entries(&staging)?.into_iter().chain(partials) {
+            if path.is_dir() && !path.ends_with("partials")
+                || path.parent().is_some_and(|p| p.ends_with("partials"))
+            {
+                garbage.push(Garbage {
+                    bytes: size_of(&path)?,
+                    path,
+                    reason: "it was never finished",
+                });
+            }
+        }
+        Ok(garbage)
+    }
+
+    /// Removes what [`Zoo::garbage`] lists. Work that another process has under way is lost to it.
+    ///
+    /// # Errors
+    /// As [`Zoo::garbage`], and when something cannot be removed.
+    pub fn collect_garbage(&self) -> Result<Vec<Garbage>, Error> {
+        let garbage = self.garbage()?;
+        for item in &garbage {
+            let removed = if item.path.is_dir() {
+                fs::remove_dir_all(&item.path)
+            } else {
+                fs::remove_file(&item.path)
+            };
+            match removed {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::io("remove", &item.path, error));
+                }
+                _ => {}
+            }
+        }
+        Ok(garbage)
+    }
+}
+
+fn entries(dir: &Path) -> Result<Vec<PathBuf>, Error> {
+    let read = match fs::read_dir(dir) {
+        Ok(read) => read,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Error::io("read", dir, error)),
+    };
+    let mut paths = Vec::new();
+    for entry in read {
+        paths.push(entry.map_err(|e| Error::io("read", dir, e))?.path());
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// The bytes of all files below a path, links not followed.
+fn size_of(path: &Path) -> Result<u64, Error> {
+    match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() => entries(path)?.iter().map(|p| size_of(p)).sum(),
+        Ok(meta) => Ok(meta.len()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(Error::io("read", path, error)),
+    }
+}

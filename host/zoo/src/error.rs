@@ -1,0 +1,251 @@
+//! What can go wrong, in words for the person at the terminal.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use modelzoo_net::policy::Permissions;
+
+use crate::reference::SourceId;
+
+/// Why a verb of the [`Zoo`](crate::Zoo) failed.
+///
+/// The text is one line that names the thing and the reason; [`Error::hint`] says what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "the fields are what the messages say they are")]
+pub enum Error {
+    #[error("{setting}: {reason}")]
+    Config { setting: String, reason: String },
+    #[error("no directory for the store: the platform names no home directory")]
+    NoHome,
+    #[error("cannot {action} {path}: {source}", path = path.display())]
+    Io {
+        action: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+    #[error("{path} cannot be read: {reason}", path = path.display())]
+    BadLock { path: PathBuf, reason: String },
+    #[error("{path} is {size} bytes, and at most {cap} are read", path = path.display())]
+    FileTooLarge { path: PathBuf, size: u64, cap: u64 },
+
+    #[error(transparent)]
+    Reference(#[from] crate::reference::ReferenceError),
+    #[error(transparent)]
+    Name(#[from] crate::name::NameError),
+    #[error("{path}: no such file or directory", path = .0.display())]
+    NoSuchPath(PathBuf),
+    #[error("{path}: {reason}")]
+    BadPath { path: String, reason: String },
+    #[error("GitHub has no repository {repo}{}", if *with_token { "" } else { " that can be seen without a token" })]
+    NoSuchRepository { repo: String, with_token: bool },
+    #[error("{repo} has no branch, tag or commit `{git_ref}`")]
+    NoSuchRef { repo: String, git_ref: String },
+    #[error("`{git_ref}` is both a branch ({branch}) and a tag ({tag}) of {repo}")]
+    AmbiguousRef {
+        repo: String,
+        git_ref: String,
+        branch: String,
+        tag: String,
+    },
+    #[error("{url} did not answer as GitHub's API does")]
+    BadApiAnswer { url: String },
+
+    #[error(transparent)]
+    Manifest(#[from] crate::manifest::ManifestError),
+    #[error(
+        "{reference} has no manifest.json{}",
+        if rejected.is_empty() { " (looked at its root and four levels below)".to_owned() }
+        else { format!("; looked at {}", rejected.join(", ")) }
+    )]
+    NoManifest {
+        reference: String,
+        rejected: Vec<String>,
+    },
+    #[error("{manifest} declares {file}, which the source does not contain")]
+    MissingFile { manifest: String, file: String },
+    #[error("{file} has the digest {actual}, and the manifest says {expected}")]
+    ComponentDigest {
+        file: String,
+        expected: String,
+        actual: String,
+    },
+    #[error("{file}: {source}")]
+    Component {
+        file: String,
+        source: modelzoo_sandbox::Error,
+    },
+
+    #[error("no source {wanted} is registered")]
+    UnknownSource {
+        wanted: String,
+        nearest: Vec<String>,
+    },
+    #[error("no model {wanted} {}", scope.as_ref().map_or("is declared by any registered source".to_owned(), |s| format!("is declared by {s}")))]
+    UnknownModel {
+        wanted: String,
+        scope: Option<SourceId>,
+        nearest: Vec<String>,
+        any_source: bool,
+    },
+    #[error("several sources declare {wanted}: {}", candidates.join(", "))]
+    AmbiguousModel {
+        wanted: String,
+        candidates: Vec<String>,
+    },
+    #[error("{source_id} declares {} models: {}", models.len(), models.join(", "))]
+    ModelNotChosen {
+        source_id: SourceId,
+        models: Vec<String>,
+    },
+    #[error("{model} is not downloaded")]
+    NotDownloaded { model: String },
+    #[error("{model} cannot be {}: {reason}", if *download { "downloaded" } else { "loaded" })]
+    NoHook {
+        model: String,
+        download: bool,
+        reason: String,
+    },
+    #[error("{source_id} asks for permissions that it does not have: {}", missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    PermissionNeeded {
+        source_id: SourceId,
+        missing: Permissions,
+    },
+    #[error("{source_id} does not ask for {permission}")]
+    GrantNotAsked {
+        source_id: SourceId,
+        permission: String,
+        asked: Permissions,
+    },
+    #[error("{file} of {model} is not what was downloaded before")]
+    ArtifactChanged { model: String, file: String },
+    #[error("{model} was not downloaded before, and --frozen records nothing new")]
+    Frozen { model: String },
+    #[error("{source_id} is not in modelzoo.lock, and --locked adds nothing to it")]
+    NotLocked { source_id: SourceId },
+    #[error(
+        "{source_id} is not what modelzoo.lock pins: its tree is {actual} instead of {expected}"
+    )]
+    PinMoved {
+        source_id: SourceId,
+        expected: String,
+        actual: String,
+    },
+    #[error("the download hook of {model} ended without leaving a file")]
+    NothingDownloaded { model: String },
+
+    #[error(transparent)]
+    Hook(#[from] modelzoo_sandbox::HookError),
+    #[error(transparent)]
+    Sandbox(modelzoo_sandbox::Error),
+    #[error(transparent)]
+    Net(#[from] modelzoo_net::Error),
+    #[error(transparent)]
+    Archive(#[from] modelzoo_archive::Error),
+    #[error(transparent)]
+    Runtime(#[from] modelzoo_runtime::Error),
+    #[error(transparent)]
+    Data(#[from] modelzoo_data::Error),
+}
+
+impl Error {
+    pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    /// What the user can do about it, where that is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoHome => Some("set MODELZOO_HOME to a directory".into()),
+            Self::Io { source, .. } => io_hint(source),
+            Self::Reference(error) => error.hint(),
+            Self::Name(error) => error.hint(),
+            Self::Manifest(error) => error.hint(),
+            Self::NoSuchRepository { with_token: false, .. } => {
+                Some("set GITHUB_TOKEN if the repository is private".into())
+            }
+            Self::NoSuchRepository { .. } => {
+                Some("check the spelling, and that GITHUB_TOKEN may read it".into())
+            }
+            Self::AmbiguousRef { .. } => {
+                Some("name the commit instead, as <user>/<repo>/<commit>".into())
+            }
+            Self::BadApiAnswer { .. } => Some("check GITHUB_API_URL".into()),
+            Self::NoManifest { .. } => Some("a source has a manifest.json with `name` and `models`".into()),
+            Self::ComponentDigest { .. } => {
+                Some("the publisher has to correct `component.sha256`, or the file was changed on its way".into())
+            }
+            Self::Component { source, .. } | Self::Sandbox(source) => source.hint(),
+            Self::UnknownSource { nearest, .. } => Some(did_you_mean(
+                nearest,
+                "`modelzoo list-sources` shows what is registered",
+            )),
+            Self::UnknownModel { any_source: false, .. } => {
+                Some("no source is registered yet: `modelzoo register-source URL`".into())
+            }
+            Self::UnknownModel { nearest, .. } => {
+                Some(did_you_mean(nearest, "`modelzoo list` shows all models"))
+            }
+            Self::AmbiguousModel { .. } => Some("name the source too, with --source".into()),
+            Self::ModelNotChosen { .. } => Some("choose one with --model-name".into()),
+            Self::NotDownloaded { model } => Some(format!("`modelzoo download {model}`")),
+            Self::PermissionNeeded { missing, .. } => Some(format!(
+                "grant them with {}, or all that the source declares with --grant all",
+                missing
+                    .iter()
+                    .map(|p| format!("--grant {p}"))
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            )),
+            Self::GrantNotAsked { asked, .. } if asked.is_empty() => {
+                Some("it asks for no permission: leave --grant out".into())
+            }
+            Self::GrantNotAsked { asked, .. } => Some(format!(
+                "it asks for {}",
+                asked.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+            )),
+            Self::ArtifactChanged { .. } => Some(
+                "if its publisher changed it on purpose, `modelzoo update-source` accepts it with the new version of the source".into(),
+            ),
+            Self::Frozen { .. } => Some("download it once without --frozen".into()),
+            Self::NotLocked { .. } => Some("register it without --locked".into()),
+            Self::PinMoved { .. } => Some("`modelzoo register-source --overwrite` accepts what is there now".into()),
+            Self::Hook(error) => error.hint(),
+            Self::Net(error) => error.hint(),
+            Self::Archive(error) => error.hint(),
+            Self::Runtime(error) => error.hint(),
+            Self::Data(error) => error.hint(),
+            _ => None,
+        }
+    }
+
+    /// Whether the user has to grant something before this can succeed.
+    #[must_use]
+    pub fn needs_permission(&self) -> bool {
+        matches!(self, Self::PermissionNeeded { .. })
+    }
+}
+
+fn io_hint(error: &io::Error) -> Option<String> {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Some("make room, or set MODELZOO_HOME to a directory on another disk".into())
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            Some("set MODELZOO_HOME to a directory that you may write".into())
+        }
+        _ => None,
+    }
+}
+
+fn did_you_mean(nearest: &[String], otherwise: &str) -> String {
+    match nearest {
+        [] => otherwise.to_owned(),
+        names => format!("did you mean {}?", names.join(" or ")),
+    }
+}

@@ -1,0 +1,197 @@
+//! GitHub, through its REST API: from a ref to the commit it names, and from a commit to an archive.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use modelzoo_net::{Access, Client, Grants, Request};
+use serde::Deserialize;
+use url::Url;
+
+use crate::error::Error;
+use crate::reference::{GitHubRepo, RefKind, RefSpec};
+
+/// The most bytes of an API answer that are read.
+const MAX_ANSWER: u64 = 4 << 20;
+
+/// A commit, and what of the reference was not part of the ref.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Resolved {
+    /// 40 hexadecimal digits.
+    pub(crate) commit: String,
+    /// What followed the ref: the directory of the repository that is meant; empty for its root.
+    pub(crate) subdir: String,
+}
+
+/// One repository of a GitHub API.
+pub(crate) struct GitHub<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) api: &'a Url,
+    pub(crate) repo: &'a GitHubRepo,
+    pub(crate) audit: &'a dyn modelzoo_net::Audit,
+    pub(crate) progress: &'a dyn modelzoo_net::Progress,
+    /// Cleared when the API refuses the token, so that a public repository is still reached.
+    pub(crate) use_token: AtomicBool,
+}
+
+/// `GET /repos/{owner}/{repo}/git/ref/{ref}`.
+#[derive(Deserialize)]
+struct GitRef {
+    object: GitObject,
+}
+
+#[derive(Deserialize)]
+struct GitObject {
+    sha: String,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+impl GitHub<'_> {
+    /// Finds the commit that a ref names now; without a ref, the default branch's.
+    pub(crate) async fn resolve(&self, wanted: Option<&RefSpec>) -> Result<Resolved, Error> {
+        let Some(wanted) = wanted else {
+            return match self.commit("HEAD").await? {
+                Some(commit) => Ok(Resolved {
+                    commit,
+                    subdir: String::new(),
+                }),
+                None => Err(self.no_repository()),
+            };
+        };
+        for (git_ref, subdir) in wanted.candidates() {
+            if let Some(commit) = self.find(wanted.kind(), &git_ref).await? {
+                return Ok(Resolved { commit, subdir });
+            }
+        }
+        if self.commit("HEAD").await?.is_none() {
+            return Err(self.no_repository());
+        }
+        Err(Error::NoSuchRef {
+            repo: format!("{}/{}", self.repo.owner, self.repo.repo),
+            git_ref: wanted.as_str().to_owned(),
+        })
+    }
+
+    /// The address of the archive of a commit.
+    pub(crate) fn archive(&self, commit: &str) -> String {
+        self.address(&format!("zipball/{commit}"))
+    }
+
+    async fn find(&self, kind: RefKind, name: &str) -> Result<Option<String>, Error> {
+        match kind {
+            RefKind::Commit => self.commit(name).await,
+            RefKind::Branch => Ok(self.git_ref(&format!("heads/{name}")).await?.map(|o| o.sha)),
+            RefKind::Pull => Ok(self.git_ref(name).await?.map(|object| object.sha)),
+            RefKind::Tag => self.tag(name).await,
+            RefKind::Any if is_commit(name) => self.commit(name).await,
+            RefKind::Any => {
+                let branch = self.git_ref(&format!("heads/{name}")).await?;
+                let tag = self.tag(name).await?;
+                match (branch, tag) {
+                    (Some(branch), Some(tag)) if branch.sha != tag => Err(Error::AmbiguousRef {
+                        repo: format!("{}/{}", self.repo.owner, self.repo.repo),
+                        git_ref: name.to_owned(),
+                        branch: branch.sha,
+                        tag,
+                    }),
+                    (Some(branch), _) => Ok(Some(branch.sha)),
+                    (None, Some(tag)) => Ok(Some(tag)),
+                    (None, None) if may_abbreviate_commit(name) => self.commit(name).await,
+                    (None, None) => Ok(None),
+                }
+            }
+        }
+    }
+
+    /// The commit of a tag. An annotated tag is an object of its own that points to it.
+    async fn tag(&self, name: &str) -> Result<Option<String>, Error> {
+        match self.git_ref(&format!("tags/{name}")).await? {
+            Some(object) if object.kind == "tag" => self.commit(&format!("tags/{name}")).await,
+            Some(object) => Ok(Some(object.sha)),
+            None => Ok(None),
+        }
+    }
+
+    async fn git_ref(&self, name: &str) -> Result<Option<GitObject>, Error> {
+        let url = self.address(&format!("git/ref/{name}"));
+        let Some(body) = self.get(&url, "application/vnd.github+json").await? else {
+            return Ok(None);
+        };
+        match serde_json::from_slice::<GitRef>(&body) {
+            Ok(found) if is_commit(&found.object.sha) => Ok(Some(found.object)),
+            _ => Err(Error::BadApiAnswer { url }),
+        }
+    }
+
+    async fn commit(&self, name: &str) -> Result<Option<String>, Error> {
+        let url = self.address(&format!("commits/{name}"));
+        let Some(body) = self.get(&url, "application/vnd.github.sha").await? else {
+            return Ok(None);
+        };
+        match std::str::from_utf8(&body).map(str::trim) {
+            Ok(sha) if is_commit(sha) => Ok(Some(sha.to_ascii_lowercase())),
+            _ => Err(Error::BadApiAnswer { url }),
+        }
+    }
+
+    /// An API answer; `None` when there is no such thing.
+    async fn get(&self, url: &str, accept: &str) -> Result<Option<Vec<u8>>, Error> {
+        let request = Request {
+            url: url.to_owned(),
+            headers: vec![
+                ("accept".into(), accept.into()),
+                ("x-github-api-version".into(), "2022-11-28".into()),
+            ],
+        };
+        loop {
+            let with_token = self.use_token.load(Ordering::Relaxed);
+            match self.client.get(&request, &self.access(), MAX_ANSWER).await {
+                Ok(answer) => return Ok(Some(answer.body.to_vec())),
+                Err(modelzoo_net::Error::Status { status: 401, .. }) if with_token => {
+                    tracing::warn!("GitHub refuses the GITHUB_TOKEN (401); trying without it");
+                    self.use_token.store(false, Ordering::Relaxed);
+                }
+                // 409: a repository without a commit. 422: nothing of that name.
+                Err(modelzoo_net::Error::Status {
+                    status: 404 | 409 | 422,
+                    ..
+                }) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// How requests to this API are made: only the user asked for them, and the token goes along.
+    pub(crate) fn access(&self) -> Access<'_> {
+        Access {
+            grants: Grants::UserAsked,
+            use_credentials: self.use_token.load(Ordering::Relaxed),
+            audit: self.audit,
+            progress: self.progress,
+        }
+    }
+
+    fn address(&self, rest: &str) -> String {
+        let GitHubRepo { owner, repo, .. } = self.repo;
+        let mut url = self.api.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(["repos", owner, repo]);
+            path.extend(rest.split('/'));
+        }
+        url.into()
+    }
+
+    fn no_repository(&self) -> Error {
+        Error::NoSuchRepository {
+            repo: format!("{}/{}", self.repo.owner, self.repo.repo),
+            with_token: self.use_token.load(Ordering::Relaxed),
+        }
+    }
+}
+
+fn is_commit(text: &str) -> bool {
+    text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+fn may_abbreviate_commit(text: &str) -> bool {
+    (7..40).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit())
+}

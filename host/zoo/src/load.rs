@@ -1,0 +1,104 @@
+//! Loading downloaded models through their source's hook.
+
+use modelzoo_runtime::{Device, Model, Plan};
+use modelzoo_sandbox::LoadCall;
+use serde_json::{Map, Value};
+
+use crate::Zoo;
+use crate::audit::Event;
+use crate::catalog::ModelRecord;
+use crate::download::identity;
+use crate::error::Error;
+use crate::receipt::Receipt;
+
+/// A model that is ready to run.
+pub struct LoadedModel {
+    /// The model's record.
+    pub record: ModelRecord,
+    /// What it was built from.
+    pub receipt: Receipt,
+    /// The kwargs that its hook was given.
+    pub kwargs: Map<String, Value>,
+    /// The model, on its device.
+    pub model: Model,
+    pub(crate) device: Device,
+}
+
+impl LoadedModel {
+    /// The plan that the hook answered with.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        self.model.plan()
+    }
+
+    /// Where a label of this model comes from: what is recorded beside the labels.
+    #[must_use]
+    pub fn provenance(&self) -> Value {
+        serde_json::json!({
+            "model": self.record.name(),
+            "source": self.record.source.id,
+            "commit": self.record.source.commit,
+            "component": self.receipt.component,
+            "model_digest": self.receipt.digest(),
+            "kwargs": self.kwargs,
+            "device": self.device.to_string(),
+            "version": env!("CARGO_PKG_VERSION"),
+        })
+    }
+}
+
+impl Zoo {
+    /// Loads a downloaded model: asks its source's `load_model` hook for a plan and builds it.
+    ///
+    /// # Errors
+    /// [`Error::NotDownloaded`]; [`Error::Hook`] when the hook fails, for example over a kwarg
+    /// that it does not know; [`Error::Runtime`] when the plan cannot be built.
+    pub async fn load(
+        &self,
+        record: &ModelRecord,
+        kwargs: Map<String, Value>,
+        device: &Device,
+    ) -> Result<LoadedModel, Error> {
+        let receipt = record.receipt().ok_or_else(|| Error::NotDownloaded {
+            model: record.name(),
+        })?;
+        let plan = self.plan(record, &kwargs).await?;
+        let model = Model::build(&plan, &record.files_dir(), device)?;
+        Ok(LoadedModel {
+            record: record.clone(),
+            receipt,
+            kwargs,
+            model,
+            device: device.clone(),
+        })
+    }
+
+    async fn plan(&self, record: &ModelRecord, kwargs: &Map<String, Value>) -> Result<Plan, Error> {
+        let component = self.component(record, false)?;
+        let call = LoadCall {
+            identity: &identity(record),
+            model_name: &record.name(),
+            model_path: &record.guest_path(),
+            source_dir: &record.manifest_dir,
+            model_dir: &record.files_dir(),
+            kwargs,
+            log: self.log_of(&record.source.id),
+        };
+        match self.engine()?.load_model(&component, call).await {
+            Ok(modelzoo_sandbox::Loaded::Plan(plan)) => Ok(plan),
+            Ok(_) => Err(Error::NoHook {
+                model: record.name(),
+                download: false,
+                reason: "its hook answers with what this version cannot run".into(),
+            }),
+            Err(error) => {
+                let audit = self.audit_of(&record.source.id, Some(record.name()));
+                audit.record(&Event::HookFailed {
+                    hook: "load_model",
+                    reason: &error.to_string(),
+                });
+                Err(error.into())
+            }
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Models whose files the host fetches itself, as the manifest says: by `artifacts`, or by the
+//! `manager` of the reference system. No hook runs.
+//!
+//! The addresses stand in the manifest, where the user can read them, and nothing but a file comes
+//! of them; so they are fetched as an address that the user typed would be: from any public host,
+//! without credentials.
+
+use std::path::{Path, PathBuf};
+
+use hex::FromHex as _;
+use modelzoo_archive::{Limits, Options, RelPath};
+use modelzoo_net::{Access, Download, Grants, Request};
+use modelzoo_sandbox::Artifact;
+use serde_json::Value;
+
+use crate::Zoo;
+use crate::acquire::{hash_file, list_files};
+use crate::audit::AuditLog;
+use crate::catalog::ModelRecord;
+use crate::error::Error;
+use crate::manifest::ArtifactEntry;
+
+/// How much may be fetched for a model whose manifest gives no size.
+const MAX_BYTES: u64 = 64 << 30;
+
+/// The files to fetch for a model; `None` when its hook is to do it.
+pub(crate) fn artifacts(record: &ModelRecord) -> Result<Option<Vec<ArtifactEntry>>, Error> {
+    if !record.entry.artifacts.is_empty() {
+        return Ok(Some(record.entry.artifacts.clone()));
+    }
+    let Some(config) = record.entry.manager.as_ref().and_then(|m| m.get("config")) else {
+        return Ok(None);
+    };
+    let text = |name: &str| config.get(name).and_then(Value::as_str);
+    let flag = |name: &str| config.get(name).and_then(Value::as_bool);
+    let url = match (text("url"), text("google_drive_id")) {
+        (Some(url), _) => url.to_owned(),
+        (None, Some(id)) => google_drive(id),
+        (None, None) => return Ok(None),
+    };
+    let unsafe_path = |e: modelzoo_archive::PathError| Error::BadPath {
+        path: record.name(),
+        reason: e.to_string(),
+    };
+    let path = match &record.entry.base_filename {
+        Some(path) => path.clone(),
+        None => RelPath::parse(&record.entry.name().file_stem()).map_err(unsafe_path)?,
+    };
+    Ok(Some(vec![ArtifactEntry {
+        path,
+        urls: vec![url],
+        sha256: None,
+        size_bytes: None,
+        unpack: flag("extract_archive").unwrap_or(false),
+    }]))
+}
+
+/// Where Google Drive serves a file of any size without asking back.
+fn google_drive(id: &str) -> String {
+    let query: String = url::form_urlencoded::byte_serialize(id.as_bytes()).collect();
+    format!("https://drive.usercontent.google.com/download?export=download&confirm=t&id={query}")
+}
+
+impl Zoo {
+    /// Fetches files into a model's directory, and answers with all that is there then.
+    pub(crate) async fn fetch_artifacts(
+        &self,
+        record: &ModelRecord,
+        artifacts: &[ArtifactEntry],
+        files: &Path,
+        audit: &AuditLog,
+    ) -> Result<Vec<Artifact>, Error> {
+        for artifact in artifacts {
+            let into = match artifact.unpack {
+                true => files.with_file_name("archive"),
+                false => artifact.path.under(files),
+            };
+            self.fetch_one(record, artifact, &into, audit).await?;
+            if artifact.unpack {
+                unpack(&into, files)?;
+                std::fs::remove_file(&into).map_err(|e| Error::io("remove", &into, e))?;
+            }
+        }
+        list_files(files)?
+            .into_iter()
+            .map(|name| {
+                let (size, sha256) = hash_file(&name.under(files))?;
+                Ok(Artifact { name, size, sha256 })
+            })
+            .collect()
+    }
+
+    /// Fetches one file from the first of its addresses that has the right bytes.
+    async fn fetch_one(
+        &self,
+        record: &ModelRecord,
+        artifact: &ArtifactEntry,
+        into: &PathBuf,
+        audit: &AuditLog,
+    ) -> Result<(), Error> {
+        let partials = self.store().partials_dir()?;
+        let access = Access {
+            grants: Grants::UserAsked,
+            use_credentials: false,
+            audit,
+            progress: self.progress(),
+        };
+        if let Some(dir) = into.parent() {
+            crate::store::create_dir_all(dir)?;
+        }
+        let label = artifact.path.to_string();
+        let download = Download {
+            into,
+            partials: Some(&partials),
+            label: &label,
+            max_bytes: artifact
+                .size_bytes
+                .or(record.max_download_bytes)
+                .unwrap_or(MAX_BYTES),
+            expect_sha256: artifact
+                .sha256
+                .as_ref()
+                .and_then(|hex| <[u8; 32]>::from_hex(hex).ok()),
+            expect_size: artifact.size_bytes,
+            refuse_html: true,
+        };
+        let mut failure = None;
+        for url in &artifact.urls {
+            let request = Request {
+                url: url.clone(),
+                headers: Vec::new(),
+            };
+            match self.client()?.download(&request, &access, &download).await {
+                Ok(_) => return Ok(()),
+                Err(error) => {
+                    if artifact.urls.len() > 1 {
+                        tracing::warn!("{error}; trying the next address of {label}");
+                    }
+                    failure = Some(error);
+                }
+            }
+        }
+        Err(failure.map_or_else(
+            || Error::NothingDownloaded {
+                model: record.name(),
+            },
+            Error::from,
+        ))
+    }
+}
+
+fn unpack(archive: &Path, into: &Path) -> Result<(), Error> {
+    let options = Options {
+        limits: Limits {
+            max_bytes: MAX_BYTES,
+            ..Limits::default()
+        },
+        strip_root: true,
+        select: &|_| true,
+    };
+    modelzoo_archive::extract(archive, into, &options)?;
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! Receipts: what makes a model downloaded.
+//!
+//! A model's directory holds `files/` and, written last, `receipt.json`. A model counts as
+//! downloaded when the receipt is there and every file that it lists has the size that it says.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use modelzoo_archive::RelPath;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::error::Error;
+use crate::reference::SourceId;
+
+const FORMAT: u32 = 1;
+const RECEIPT: &str = "receipt.json";
+/// The directory of the artifacts, within a model's own.
+pub(crate) const FILES: &str = "files";
+
+/// One artifact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiptFile {
+    /// Where it is, relative to the model's files.
+    pub name: RelPath,
+    /// Bytes.
+    pub size: u64,
+    /// Of its bytes, as 64 hexadecimal digits.
+    pub sha256: String,
+}
+
+/// What a download left behind, and where it came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The version of this file's format.
+    pub format: u32,
+    /// The model's name, with its version.
+    pub model: String,
+    /// The source that declares it.
+    pub source: SourceId,
+    /// The source's commit, where it has one.
+    pub commit: Option<String>,
+    /// The digest of the source's snapshot.
+    pub tree: String,
+    /// The digest of the component whose hook downloaded the model.
+    pub component: Option<String>,
+    /// When (RFC 3339, UTC).
+    pub downloaded: String,
+    /// The artifacts, sorted by name.
+    pub files: Vec<ReceiptFile>,
+}
+
+impl Receipt {
+    pub(crate) const FORMAT: u32 = FORMAT;
+
+    /// SHA-256 over the names, sizes and digests of the artifacts: the model's digest.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        tree_digest(
+            self.files
+                .iter()
+                .map(|f| (f.name.as_ref(), f.size, f.sha256.as_str())),
+        )
+    }
+
+    /// The digest of each artifact, by name.
+    pub(crate) fn digests(&self) -> BTreeMap<String, String> {
+        self.files
+            .iter()
+            .map(|f| (f.name.to_string(), f.sha256.clone()))
+            .collect()
+    }
+
+    /// All bytes of the artifacts.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.files.iter().map(|f| f.size).sum()
+    }
+
+    /// Writes the receipt into a model's directory, as the last thing that is put there.
+    pub(crate) fn write(&self, dir: &Path) -> Result<(), Error> {
+        let path = dir.join(RECEIPT);
+        let text =
+            serde_json::to_vec_pretty(self).map_err(|e| Error::io("write", &path, e.into()))?;
+        fs::write(&path, text).map_err(|e| Error::io("write", &path, e))
+    }
+
+    /// Reads the receipt of a model's directory and holds the files against it.
+    ///
+    /// `None` when the model is not downloaded: there is no receipt, or it is not whole, or a file
+    /// is missing, is not a plain file, or has another size.
+    pub(crate) fn read(dir: &Path) -> Option<Self> {
+        let receipt = Self::read_unchecked(dir)?;
+        let files = dir.join(FILES);
+        let matches = receipt.files.iter().all(|f| {
+            fs::symlink_metadata(f.name.under(&files))
+                .is_ok_and(|m| m.is_file() && m.len() == f.size)
+        });
+        matches.then_some(receipt)
+    }
+
+    /// Reads the receipt of a model's directory, whatever has become of the files.
+    pub(crate) fn read_unchecked(dir: &Path) -> Option<Self> {
+        let receipt: Self = serde_json::from_slice(&fs::read(dir.join(RECEIPT)).ok()?).ok()?;
+        (receipt.format == FORMAT).then_some(receipt)
+    }
+}
+
+/// SHA-256 over files given as (name, size, hexadecimal SHA-256) in the order of their names.
+pub(crate) fn tree_digest<'a>(files: impl Iterator<Item = (&'a str, u64, &'a str)>) -> String {
+    let mut hash = Sha256::new();
+    for (name, size, sha256) in files {
+        hash.update(format!("{size} {sha256} {name}\n"));
+    }
+    hex::encode(hash.finalize())
+}

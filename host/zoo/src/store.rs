@@ -1,0 +1,234 @@
+//! The store on disk: where things are, and how they get there without ever being half there.
+//!
+//! ```text
+//! modelzoo.lock                             what is registered
+//! sources/<source-key>/<tree>/              immutable snapshots
+//! models/<source-key>/<model>@<version>/    files/ and receipt.json
+//! cache/                                    compiled components
+//! staging/                                  everything unfinished
+//! audit.jsonl                               what was granted, denied and fetched
+//! ```
+//!
+//! Whatever becomes visible is first made below `staging/` (same file system), flushed to disk,
+//! and then renamed into place.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use tempfile::TempDir;
+
+use crate::error::Error;
+
+/// Unfinished work older than this is removed when a store is opened; partial downloads are kept
+/// as long, so that they can be resumed.
+const STALE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The directory of a zoo.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    home: PathBuf,
+}
+
+impl Store {
+    pub(crate) fn new(home: PathBuf) -> Self {
+        Self { home }
+    }
+
+    pub(crate) fn home(&self) -> &Path {
+        &self.home
+    }
+
+    pub(crate) fn lock_path(&self) -> PathBuf {
+        self.home.join("modelzoo.lock")
+    }
+
+    pub(crate) fn audit_path(&self) -> PathBuf {
+        self.home.join("audit.jsonl")
+    }
+
+    pub(crate) fn source_dir(&self, key: &str) -> PathBuf {
+        self.home.join("sources").join(key)
+    }
+
+    pub(crate) fn models_dir(&self, key: &str) -> PathBuf {
+        self.home.join("models").join(key)
+    }
+
+    pub(crate) fn cache_dir(&self) -> PathBuf {
+        self.home.join("cache")
+    }
+
+    pub(crate) fn staging_dir(&self) -> PathBuf {
+        self.home.join("staging")
+    }
+
+    /// The directory of resumable downloads.
+    pub(crate) fn partials_dir(&self) -> Result<PathBuf, Error> {
+        let dir = self.staging_dir().join("partials");
+        create_dir_all(&dir)?;
+        Ok(dir)
+    }
+
+    /// A fresh directory for unfinished work; removed again when the value is dropped.
+    pub(crate) fn stage(&self) -> Result<TempDir, Error> {
+        let dir = self.staging_dir();
+        create_dir_all(&dir)?;
+        self.sweep();
+        tempfile::Builder::new()
+            .prefix("work-")
+            .tempdir_in(&dir)
+            .map_err(|e| Error::io("create a directory in", &dir, e))
+    }
+
+    /// Moves a finished directory to `target`. When something is there already it is replaced if
+    /// `replace`, and else left as it is. Answers whether `staged` is now at `target`.
+    pub(crate) fn publish_dir(
+        &self,
+        staged: &Path,
+        target: &Path,
+        replace: bool,
+    ) -> Result<bool, Error> {
+        sync_tree(staged)?;
+        let parent = target.parent().unwrap_or(&self.home);
+        create_dir_all(parent)?;
+        match fs::rename(staged, target) {
+            Ok(()) => {}
+            Err(e) if is_occupied(&e) && !replace => return Ok(false),
+            Err(e) if is_occupied(&e) => self.exchange(staged, target)?,
+            Err(e) => return Err(Error::io("move into place", target, e)),
+        }
+        sync_dir(parent)?;
+        Ok(true)
+    }
+
+    /// Puts `staged` where `target` is; what was there ends up in staging.
+    fn exchange(&self, staged: &Path, target: &Path) -> Result<(), Error> {
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::fs::{CWD, RenameFlags, renameat_with};
+            if renameat_with(CWD, staged, CWD, target, RenameFlags::EXCHANGE).is_ok() {
+                return Ok(());
+            }
+        }
+        let aside = self.stage()?;
+        let old = aside.path().join("old");
+        fs::rename(target, &old).map_err(|e| Error::io("move aside", target, e))?;
+        fs::rename(staged, target).map_err(|e| {
+            // The old one goes back, so that a failure leaves what was there.
+            let _ = fs::rename(&old, target);
+            Error::io("move into place", target, e)
+        })
+    }
+
+    /// Removes a directory so that it is gone at once: renamed into staging first.
+    pub(crate) fn remove_dir(&self, dir: &Path) -> Result<bool, Error> {
+        let aside = self.stage()?;
+        match fs::rename(dir, aside.path().join("gone")) {
+            Ok(()) => {}
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(e) => return Err(Error::io("remove", dir, e)),
+        }
+        aside.close().map_err(|e| Error::io("remove", dir, e))?;
+        Ok(true)
+    }
+
+    /// Removes unfinished work that nobody will come back to. Failing to is no error: the next
+    /// command tries again.
+    fn sweep(&self) {
+        let dirs = [self.staging_dir(), self.staging_dir().join("partials")];
+        for entry in dirs
+            .iter()
+            .filter_map(|d| fs::read_dir(d).ok())
+            .flatten()
+            .flatten()
+        {
+            let stale = entry.metadata().and_then(|m| m.modified()).is_ok_and(|t| {
+                SystemTime::now()
+                    .duration_since(t)
+                    .is_ok_and(|age| age > STALE)
+            });
+            if !stale || entry.file_name() == "partials" {
+                continue;
+            }
+            let path = entry.path();
+            let _ = match entry.file_type() {
+                Ok(kind) if kind.is_dir() => fs::remove_dir_all(&path),
+                _ => fs::remove_file(&path),
+            };
+        }
+    }
+}
+
+/// Whether a rename failed because its target is a directory with something in it.
+fn is_occupied(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists
+    )
+}
+
+pub(crate) fn create_dir_all(dir: &Path) -> Result<(), Error> {
+    fs::create_dir_all(dir).map_err(|e| Error::io("create", dir, e))
+}
+
+/// Writes a file so that a reader sees the old bytes or the new ones, and a crash leaves either.
+pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let failed = |e| Error::io("write", path, e);
+    let dir = path.parent().unwrap_or(Path::new("."));
+    create_dir_all(dir)?;
+    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
+    file.write_all(bytes).map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist(path).map_err(|e| failed(e.error))?;
+    sync_dir(dir)
+}
+
+/// Flushes a directory tree to disk, files before the directories that name them.
+fn sync_tree(dir: &Path) -> Result<(), Error> {
+    for entry in fs::read_dir(dir).map_err(|e| Error::io("read", dir, e))? {
+        let entry = entry.map_err(|e| Error::io("read", dir, e))?;
+        let path = entry.path();
+        let kind = entry.file_type().map_err(|e| Error::io("read", &path, e))?;
+        if kind.is_dir() {
+            sync_tree(&path)?;
+        } else {
+            File::open(&path)
+                .and_then(|f| f.sync_all())
+                .map_err(|e| Error::io("flush", &path, e))?;
+        }
+    }
+    sync_dir(dir)
+}
+
+fn sync_dir(dir: &Path) -> Result<(), Error> {
+    // Windows has no way to flush a directory, and does not need one.
+    if cfg!(unix) {
+        File::open(dir)
+            .and_then(|d| d.sync_all())
+            .map_err(|e| Error::io("flush", dir, e))?;
+    }
+    Ok(())
+}
+
+/// Holds an advisory lock on a file until it is dropped.
+#[derive(Debug)]
+pub(crate) struct FileLock {
+    _file: File,
+}
+
+impl FileLock {
+    /// Waits for the lock. The file is made when it is not there, and stays.
+    pub(crate) fn acquire(path: &Path) -> Result<Self, Error> {
+        create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path)
+            .map_err(|e| Error::io("open", path, e))?;
+        file.lock().map_err(|e| Error::io("lock", path, e))?;
+        Ok(Self { _file: file })
+    }
+}

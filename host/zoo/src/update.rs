@@ -1,0 +1,126 @@
+//! Bringing registered sources up to date, and seeing what that would change.
+
+use crate::Zoo;
+use crate::error::Error;
+use crate::github::Resolved;
+use crate::grant::Grant;
+use crate::lock::LockedSource;
+use crate::reference::SourceRef;
+use crate::register::{RegisterOptions, RegisterOutcome, Registered, SourceInfo, outcome};
+
+impl Zoo {
+    /// Fetches a registered source anew and replaces it, if it has changed.
+    ///
+    /// # Errors
+    /// [`Error::UnknownSource`]; otherwise as [`Zoo::register_source`]. The source is then as it
+    /// was.
+    pub async fn update_source(&self, source: &str, grant: Grant<'_>) -> Result<Registered, Error> {
+        let locked = self.locked(source)?;
+        let reference = self.parse_reference(&locked.reference)?;
+        if let Some(unchanged) = self.same_commit(&locked, &reference).await? {
+            return Ok(unchanged);
+        }
+        self.register(
+            &reference,
+            RegisterOptions {
+                overwrite: true,
+                grant,
+            },
+        )
+        .await
+    }
+
+    /// What [`Zoo::update_source`] would change. Nothing is stored.
+    ///
+    /// # Errors
+    /// As [`Zoo::update_source`], but for permissions, which are not asked for.
+    pub async fn check_source(&self, source: &str) -> Result<Registered, Error> {
+        let locked = self.locked(source)?;
+        let reference = self.parse_reference(&locked.reference)?;
+        if let Some(unchanged) = self.same_commit(&locked, &reference).await? {
+            return Ok(unchanged);
+        }
+        let snapshot = self.acquire(&reference).await?;
+        self.check_components(&snapshot)?;
+        let before = self.source_info(&locked)?;
+        let locked = LockedSource {
+            commit: snapshot.commit.clone(),
+            subdir: snapshot.subdir.clone(),
+            tree: snapshot.tree.clone(),
+            ..locked
+        };
+        let after = SourceInfo::new(locked, &snapshot.manifests);
+        Ok(Registered {
+            outcome: outcome(Some(&before), &after),
+            source: after,
+            warnings: Vec::new(),
+        })
+    }
+
+    /// Fetches the snapshots that the lock names and the store lacks, as when a lock was brought
+    /// from another machine.
+    pub(crate) async fn restore_sources(&self) -> Result<(), Error> {
+        for source in self.lock()?.sources() {
+            self.restore(source).await?;
+        }
+        Ok(())
+    }
+
+    /// Fetches the snapshot of a source at the commit that is locked, if it is not there.
+    pub(crate) async fn restore(&self, locked: &LockedSource) -> Result<(), Error> {
+        let dir = self.snapshot_dir(locked);
+        if dir.is_dir() {
+            return Ok(());
+        }
+        let pin = locked.commit.as_ref().map(|commit| Resolved {
+            commit: commit.clone(),
+            subdir: locked.subdir.clone(),
+        });
+        let reference = self.parse_reference(&locked.reference)?;
+        let snapshot = self.acquire_at(&reference, pin).await?;
+        if snapshot.tree != locked.tree {
+            return Err(Error::PinMoved {
+                source_id: locked.id.clone(),
+                expected: locked.tree.clone(),
+                actual: snapshot.tree,
+            });
+        }
+        self.store().publish_dir(&snapshot.root, &dir, false)?;
+        Ok(())
+    }
+
+    fn locked(&self, source: &str) -> Result<LockedSource, Error> {
+        let id = self.find_source(source)?;
+        let lock = self.lock()?;
+        let locked = lock.get(&id).cloned();
+        locked.ok_or_else(|| Error::UnknownSource {
+            wanted: source.to_owned(),
+            nearest: Vec::new(),
+        })
+    }
+
+    /// The answer for a source of which GitHub says that it is at the commit that is locked:
+    /// nothing need be fetched.
+    async fn same_commit(
+        &self,
+        locked: &LockedSource,
+        reference: &SourceRef,
+    ) -> Result<Option<Registered>, Error> {
+        let (SourceRef::GitHub(repo, git_ref), Some(commit)) = (reference, &locked.commit) else {
+            return Ok(None);
+        };
+        if !self.snapshot_dir(locked).is_dir() {
+            return Ok(None);
+        }
+        let audit = self.audit_of(&locked.id, None);
+        let resolved = self.github(repo, &audit)?.resolve(git_ref.as_ref()).await?;
+        if resolved.commit != *commit {
+            return Ok(None);
+        }
+        Ok(Some(Registered {
+            source: self.source_info(locked)?,
+            outcome: RegisterOutcome::Unchanged,
+            warnings: Vec::new(),
+        }))
+    }
+}

@@ -1,0 +1,248 @@
+//! Downloads by a hook: cut off, killed, capped, checked, and raced.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::server::{Response, Server};
+use crate::source::Source;
+use crate::world::{Run, World};
+
+const MODEL: &str = "test/model";
+const SIZE: usize = 3 << 20;
+
+/// Bytes that differ from place to place, so that a part in the wrong place is seen.
+fn body(seed: u32) -> Vec<u8> {
+    (0..SIZE as u32 / 4)
+        .flat_map(|n| (n ^ seed).wrapping_mul(2_654_435_761).to_le_bytes())
+        .collect()
+}
+
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// A world with a source registered whose hook fetches `/weights` from the server.
+fn fetching(server: &Server, expect: &str) -> World {
+    let world = World::reaching(&[server]);
+    let permission = format!("http://{}", server.authority());
+    Source::new(test_artifacts::OK_FETCH)
+        .asking(&permission)
+        .file("url.txt", format!("{} {expect}", server.url("/weights")))
+        .write(&world.path("source"));
+    world.ok(&["register-source", "./source", "--grant", "all"]);
+    world
+}
+
+fn downloaded(world: &World) -> Vec<u8> {
+    let path = world.ok(&["find", MODEL]).stdout;
+    std::fs::read(path.trim_end()).unwrap()
+}
+
+fn nothing_visible(world: &World) {
+    assert!(
+        !world
+            .visible()
+            .keys()
+            .any(|p| p.starts_with(world.home().join("models")))
+    );
+    assert_eq!(world.run(&["find", MODEL]).code, Some(1));
+}
+
+#[test]
+fn a_cut_connection_is_resumed() {
+    let weights = body(1);
+    let expect = sha256(&weights);
+    let first = AtomicUsize::new(0);
+    let served = weights.clone();
+    let server = Server::start(move |request| {
+        let whole = Response::file(request, &served, "\"v1\"");
+        match first.fetch_add(1, Ordering::SeqCst) {
+            0 => Response {
+                cut_after: Some(SIZE / 3),
+                ..whole
+            },
+            _ => whole,
+        }
+    });
+    let world = fetching(&server, &expect);
+    world.ok(&["download", MODEL]);
+    assert_eq!(downloaded(&world), weights);
+    let seen = server.seen();
+    assert_eq!(seen.len(), 2, "{seen:#?}");
+    assert!(seen[1].range_start().unwrap() > 0);
+    assert_eq!(seen[1].header("if-range"), Some("\"v1\""));
+}
+
+#[test]
+fn a_changed_file_is_fetched_from_its_beginning() {
+    let (old, new) = (body(1), body(2));
+    let expected = new.clone();
+    let count = AtomicUsize::new(0);
+    let server = Server::start(move |request| match count.fetch_add(1, Ordering::SeqCst) {
+        0 => Response {
+            cut_after: Some(SIZE / 2),
+            ..Response::file(request, &old, "\"old\"")
+        },
+        _ => Response::file(request, &new, "\"new\""),
+    });
+    let world = fetching(&server, "");
+    world.ok(&["download", MODEL]);
+    assert_eq!(downloaded(&world), expected);
+}
+
+#[test]
+fn a_killed_download_leaves_nothing_visible_and_is_resumed() {
+    let weights = body(3);
+    let expect = sha256(&weights);
+    let slow = AtomicUsize::new(1);
+    let served = weights.clone();
+    let server = Server::start(move |request| Response {
+        pause: (slow.swap(0, Ordering::SeqCst) == 1).then_some(Duration::from_millis(40)),
+        ..Response::file(request, &served, "\"v1\"")
+    });
+    let world = fetching(&server, &expect);
+    let mut child = world.command(&["download", MODEL]).spawn().unwrap();
+    wait_until("some of the file has arrived", || {
+        partial_bytes(&world) > 512 << 10
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    nothing_visible(&world);
+    assert!(
+        partial_bytes(&world) < SIZE as u64,
+        "the download was not cut short"
+    );
+
+    world.ok(&["download", MODEL]);
+    assert_eq!(downloaded(&world), weights);
+    let resumed = server.seen().last().unwrap().range_start();
+    assert!(resumed.unwrap_or(0) > 0, "{resumed:?}");
+}
+
+#[test]
+fn other_bytes_than_promised_are_refused() {
+    let weights = body(4);
+    let server = Server::files([("/weights", weights)]);
+    let world = fetching(&server, &"0".repeat(64));
+    let error = world.refused(1, &["download", MODEL]);
+    assert!(
+        error.contains("sha256") || error.contains("digest"),
+        "{error}"
+    );
+    nothing_visible(&world);
+}
+
+#[test]
+fn the_manifest_caps_what_is_downloaded() {
+    let server = Server::files([("/weights", body(5))]);
+    let world = World::reaching(&[&server]);
+    Source::new(test_artifacts::OK_FETCH)
+        .asking(&format!("http://{}", server.authority()))
+        .manifest(|m| m["permissions"]["max_download_bytes"] = (SIZE - 1).into())
+        .file("url.txt", server.url("/weights"))
+        .write(&world.path("source"));
+    world.ok(&["register-source", "./source", "--grant", "all"]);
+    let error = world.refused(1, &["download", MODEL]);
+    assert!(
+        error.contains("max_download_bytes") || error.contains("at most"),
+        "{error}"
+    );
+    nothing_visible(&world);
+}
+
+#[test]
+fn a_missing_file_is_an_error_that_names_it() {
+    let server = Server::files([]);
+    let world = fetching(&server, "");
+    let error = world.refused(1, &["download", MODEL]);
+    assert!(
+        error.contains("404") || error.contains("not found"),
+        "{error}"
+    );
+    assert!(
+        error.contains("/weights") && error.contains("test/model"),
+        "{error}"
+    );
+}
+
+#[test]
+fn two_processes_at_once() {
+    let weights = body(6);
+    let server = Server::files([("/weights", weights.clone())]);
+    let world = fetching(&server, &sha256(&weights));
+    let children: Vec<_> = (0..4)
+        .map(|_| world.command(&["download", MODEL]).spawn().unwrap())
+        .collect();
+    for child in children {
+        let run = Run::from(child.wait_with_output().unwrap());
+        assert_eq!(run.code, Some(0), "{run:#?}");
+    }
+    assert_eq!(downloaded(&world), weights);
+    let models = world.home().join("models");
+    let copies = world
+        .visible()
+        .keys()
+        .filter(|p| p.starts_with(&models) && p.ends_with("receipt.json"))
+        .count();
+    assert_eq!(copies, 1);
+    assert_eq!(world.unfinished(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn overwriting_keeps_the_old_model_until_the_new_one_is_whole() {
+    let weights = body(7);
+    let served = weights.clone();
+    let count = AtomicUsize::new(0);
+    let server = Server::start(move |request| match count.fetch_add(1, Ordering::SeqCst) {
+        0 => Response::file(request, &served, "\"v1\""),
+        _ => Response::status(404),
+    });
+    let world = fetching(&server, "");
+    world.ok(&["download", MODEL]);
+    world.refused(1, &["download", MODEL, "--overwrite"]);
+    assert_eq!(downloaded(&world), weights);
+}
+
+#[test]
+fn a_model_whose_files_were_changed_is_not_downloaded() {
+    let weights = body(8);
+    let server = Server::files([("/weights", weights.clone())]);
+    let world = fetching(&server, "");
+    world.ok(&["download", MODEL]);
+    let path = world.ok(&["find", MODEL]).stdout;
+    std::fs::write(path.trim_end(), b"short").unwrap();
+    nothing_downloaded(&world);
+    world.ok(&["download", MODEL]);
+    assert_eq!(downloaded(&world), weights);
+}
+
+fn nothing_downloaded(world: &World) {
+    assert_eq!(world.json(&["list", "-d", "-n"]), serde_json::json!([]));
+}
+
+fn partial_bytes(world: &World) -> u64 {
+    let dir = world.home().join("staging/partials");
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    entries
+        .filter_map(|e| e.metadata().ok())
+        .map(|m| m.len())
+        .max()
+        .unwrap_or(0)
+}
+
+fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(
+            start.elapsed() < Duration::from_secs(60),
+            "waited in vain until {what}"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

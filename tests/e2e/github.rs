@@ -1,0 +1,208 @@
+//! GitHub repositories, by the routes of GitHub's API.
+
+use serde_json::json;
+
+use crate::main_path::whole_path;
+use crate::server::{Request, Response, Server};
+use crate::source::Source;
+use crate::world::World;
+
+const MAIN: &str = "1111111111111111111111111111111111111111";
+const FEATURE: &str = "2222222222222222222222222222222222222222";
+const TAGGED: &str = "3333333333333333333333333333333333333333";
+const TAG_OBJECT: &str = "4444444444444444444444444444444444444444";
+const TOKEN: &str = "ghp_canary_token_0123456789";
+
+/// A GitHub with the one repository `acme/digits`: its API, and the host that archives come from.
+struct GitHub {
+    api: Server,
+    codeload: Server,
+}
+
+impl GitHub {
+    fn start() -> Self {
+        Self::with(|_| None)
+    }
+
+    /// `first` may answer a request to the API before the repository does.
+    fn with(first: impl Fn(&Request) -> Option<Response> + Send + Sync + 'static) -> Self {
+        let codeload =
+            Server::start(
+                |request| match request.path.strip_prefix("/acme/digits/legacy.zip/") {
+                    Some(commit) => Response::ok(
+                        Source::digits().zip(&format!("acme-digits-{}/", &commit[..7])),
+                    )
+                    .with("content-type", "application/zip"),
+                    None => Response::status(404),
+                },
+            );
+        let archives = codeload.url("/acme/digits/legacy.zip/");
+        let api = Server::start(move |request| {
+            first(request).unwrap_or_else(|| answer(request, &archives))
+        });
+        Self { api, codeload }
+    }
+
+    fn world(&self) -> World {
+        World::reaching(&[&self.api, &self.codeload]).env("GITHUB_API_URL", &self.api.url(""))
+    }
+}
+
+fn answer(request: &Request, archives: &str) -> Response {
+    let Some(route) = request.path.strip_prefix("/repos/acme/digits/") else {
+        return Response::status(404);
+    };
+    let object = |sha: &str, kind: &str| {
+        Response::ok(json!({ "object": { "sha": sha, "type": kind } }).to_string())
+    };
+    match route {
+        "git/ref/heads/main" => object(MAIN, "commit"),
+        "git/ref/heads/feature/x" => object(FEATURE, "commit"),
+        "git/ref/heads/both" => object(MAIN, "commit"),
+        "git/ref/tags/both" => object(FEATURE, "commit"),
+        "git/ref/tags/v1.0" => object(TAG_OBJECT, "tag"),
+        "commits/HEAD" => Response::ok(MAIN),
+        "commits/tags/v1.0" => Response::ok(TAGGED),
+        _ => match (
+            route.strip_prefix("commits/"),
+            route.strip_prefix("zipball/"),
+        ) {
+            (Some(sha), _) if [MAIN, FEATURE, TAGGED].contains(&sha) => Response::ok(sha),
+            (_, Some(sha)) if sha.len() == 40 => Response::redirect(format!("{archives}{sha}")),
+            _ => Response::status(404),
+        },
+    }
+}
+
+fn commit_of(world: &World) -> String {
+    world.json(&["list-sources"])[0]["commit"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
+#[test]
+fn the_whole_path_by_repository() {
+    let github = GitHub::start();
+    let world = github.world().env("GITHUB_TOKEN", TOKEN);
+    assert!(whole_path(&world, "acme/digits") >= 0.98);
+    assert_eq!(commit_of(&world), MAIN);
+    let lock = std::fs::read_to_string(world.home().join("modelzoo.lock")).unwrap();
+    assert!(lock.contains(MAIN) && lock.contains("tree = "), "{lock}");
+
+    // The token goes to the API and to nothing that the API sends us to.
+    let bearer = format!("Bearer {TOKEN}");
+    let api = github.api.seen();
+    assert!(
+        !api.is_empty()
+            && api
+                .iter()
+                .all(|r| r.header("authorization") == Some(&bearer))
+    );
+    let archives = github.codeload.seen();
+    assert_eq!(archives.len(), 1);
+    assert_eq!(archives[0].header("authorization"), None);
+    for (path, bytes) in world.visible() {
+        assert!(!String::from_utf8_lossy(&bytes).contains(TOKEN), "{path:?}");
+    }
+    assert!(!format!("{:?}", world.audit()).contains(TOKEN));
+}
+
+#[test]
+fn branches_tags_and_commits() {
+    let github = GitHub::start();
+    for (reference, commit) in [
+        ("acme/digits/main", MAIN),
+        ("acme/digits/feature/x", FEATURE),
+        ("acme/digits/v1.0", TAGGED),
+        ("https://github.com/acme/digits", MAIN),
+        ("https://github.com/acme/digits/tree/feature/x", FEATURE),
+        ("https://github.com/acme/digits/releases/tag/v1.0", TAGGED),
+        (
+            "https://github.com/acme/digits/commit/2222222222222222222222222222222222222222",
+            FEATURE,
+        ),
+        (
+            "acme/digits/3333333333333333333333333333333333333333",
+            TAGGED,
+        ),
+        ("git@github.com:acme/digits.git", MAIN),
+    ] {
+        let world = github.world();
+        world.ok(&["register-source", reference]);
+        assert_eq!(commit_of(&world), commit, "{reference}");
+    }
+}
+
+#[test]
+fn spellings_of_one_repository_are_one_source() {
+    let github = GitHub::start();
+    let world = github.world();
+    world.ok(&["register-source", "acme/digits"]);
+    let before = world.visible();
+    for spelling in [
+        "https://github.com/Acme/Digits/",
+        "https://www.github.com/acme/digits.git",
+        "ACME/digits",
+    ] {
+        let again = world.json(&["register-source", spelling]);
+        assert_eq!(
+            again["outcome"]["outcome"], "already_registered",
+            "{spelling}"
+        );
+    }
+    assert_eq!(world.visible(), before);
+    let run = world.ok(&["delete-source", "https://github.com/acme/digits"]);
+    assert!(run.stderr.contains("deleted"), "{}", run.stderr);
+    assert_eq!(world.json(&["list-sources"]), json!([]));
+}
+
+#[test]
+fn a_branch_and_a_tag_of_one_name() {
+    let github = GitHub::start();
+    let world = github.world();
+    let error = world.refused(1, &["register-source", "acme/digits/both"]);
+    assert!(error.contains(MAIN) && error.contains(FEATURE), "{error}");
+}
+
+#[test]
+fn what_is_not_there() {
+    let github = GitHub::start();
+    let world = github.world();
+    let error = world.refused(1, &["register-source", "acme/digits/no-such-branch"]);
+    assert!(error.contains("no-such-branch"), "{error}");
+    let error = world.refused(1, &["register-source", "acme/other"]);
+    assert!(
+        error.contains("acme/other") && error.contains("GITHUB_TOKEN"),
+        "{error}"
+    );
+    assert_eq!(github.codeload.seen().len(), 0);
+}
+
+#[test]
+fn a_refused_token_does_not_stop_a_public_repository() {
+    let github = GitHub::with(|request| {
+        request
+            .header("authorization")
+            .map(|_| Response::status(401))
+    });
+    let world = github.world().env("GITHUB_TOKEN", TOKEN);
+    let run = world.ok(&["register-source", "acme/digits"]);
+    assert!(run.stderr.contains("GITHUB_TOKEN"), "{}", run.stderr);
+    assert!(!run.stderr.contains(TOKEN));
+}
+
+#[test]
+fn the_rate_limit_is_explained() {
+    let github = GitHub::with(|_| {
+        let limited = Response::status(403).with("x-ratelimit-remaining", "0");
+        Some(limited.with("x-ratelimit-reset", "4102444800"))
+    });
+    let error = github
+        .world()
+        .refused(1, &["register-source", "acme/digits"]);
+    assert!(
+        error.contains("quota") && error.contains("2100-01-01"),
+        "{error}"
+    );
+}

@@ -1,0 +1,21 @@
+//! The real `modelzoo` binary against real components, real archives and a real HTTP server.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test that cannot go on should stop with a panic"
+)]
+
+mod apply;
+mod downloads;
+mod github;
+mod hostile;
+mod main_path;
+mod server;
+mod source;
+mod upkeep;
+mod verbs;
+mod world;

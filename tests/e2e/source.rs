@@ -1,0 +1,141 @@
+//! Sources made for tests: a manifest, a guest's component, and files.
+
+use std::io::{Cursor, Write as _};
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+/// A source in the making.
+pub(crate) struct Source {
+    manifest: Value,
+    files: Vec<(String, Vec<u8>)>,
+}
+
+impl Source {
+    /// A source of the name `test/source` with one model `test/model`, whose hooks are a guest's.
+    pub(crate) fn new(component: &str) -> Self {
+        let bytes = std::fs::read(component).unwrap();
+        Self {
+            manifest: json!({
+                "name": "test/source",
+                "url": "https://example.org/test/source",
+                "component": { "path": "source.wasm", "files": [] },
+                "permissions": { "network": [] },
+                "models": [{
+                    "base_name": "test/model",
+                    "base_filename": "weights.safetensors",
+                    "license": "MIT",
+                    "tags": ["classification", "image"],
+                    "description": "A model for tests",
+                }],
+            }),
+            files: vec![("source.wasm".into(), bytes)],
+        }
+    }
+
+    /// The digits example, as it is published.
+    pub(crate) fn digits() -> Self {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/digits");
+        let mut source = Self::new(test_artifacts::DIGITS_SOURCE);
+        source.manifest =
+            serde_json::from_slice(&std::fs::read(dir.join("manifest.json")).unwrap()).unwrap();
+        for file in ["digits-cnn.safetensors", "README.md"] {
+            source
+                .files
+                .push((file.into(), std::fs::read(dir.join(file)).unwrap()));
+        }
+        source
+    }
+
+    /// Changes the manifest.
+    pub(crate) fn manifest(mut self, change: impl FnOnce(&mut Value)) -> Self {
+        change(&mut self.manifest);
+        self
+    }
+
+    /// Asks for a host.
+    pub(crate) fn asking(self, permission: &str) -> Self {
+        self.manifest(|m| {
+            m["permissions"]["network"]
+                .as_array_mut()
+                .unwrap()
+                .push(permission.into())
+        })
+    }
+
+    /// Adds a file that hooks may read.
+    pub(crate) fn file(mut self, name: &str, contents: impl Into<Vec<u8>>) -> Self {
+        self.files.push((name.into(), contents.into()));
+        self.manifest(|m| {
+            m["component"]["files"]
+                .as_array_mut()
+                .unwrap()
+                .push(name.into())
+        })
+    }
+
+    /// Everything that is in the source, by name.
+    pub(crate) fn files(&self) -> Vec<(String, Vec<u8>)> {
+        let manifest = serde_json::to_vec_pretty(&self.manifest).unwrap();
+        let mut files = self.files.clone();
+        files.insert(0, ("manifest.json".into(), manifest));
+        files
+    }
+
+    /// Writes the source into a directory.
+    pub(crate) fn write(&self, dir: &Path) {
+        for (name, contents) in self.files() {
+            let path = dir.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, contents).unwrap();
+        }
+    }
+
+    /// The source as a zip, its files below `root` (empty for none).
+    pub(crate) fn zip(&self, root: &str) -> Vec<u8> {
+        let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        for (name, contents) in self.files() {
+            zip.start_file(
+                format!("{root}{name}"),
+                zip::write::SimpleFileOptions::default(),
+            )
+            .unwrap();
+            zip.write_all(&contents).unwrap();
+        }
+        zip.finish().unwrap().into_inner()
+    }
+
+    /// The source as a tar.gz.
+    pub(crate) fn tar_gz(&self) -> Vec<u8> {
+        let gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        let mut tar = tar::Builder::new(gz);
+        for (name, contents) in self.files() {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(contents.len() as u64);
+            header.set_mode(0o644);
+            tar.append_data(&mut header, name, contents.as_slice())
+                .unwrap();
+        }
+        tar.into_inner().unwrap().finish().unwrap()
+    }
+}
+
+/// The held-out digits, copied to a directory of the test's own.
+pub(crate) fn digits_dataset(to: &Path) {
+    copy(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/digits/dataset"),
+        to,
+    );
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to.join(entry.file_name()));
+        } else {
+            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! Keeping a store in order: updates, pins, verification, garbage.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::server::{Response, Server};
+use crate::source::Source;
+use crate::world::World;
+
+const MODEL: &str = "modelzoo/digits-cnn";
+
+fn with_digits() -> World {
+    let world = World::new();
+    Source::digits().write(&world.path("source"));
+    world.ok(&["register-source", "./source"]);
+    world.ok(&["download", MODEL]);
+    world
+}
+
+fn model_file(world: &World) -> PathBuf {
+    world.ok(&["find", MODEL]).stdout.trim_end().into()
+}
+
+#[test]
+fn an_update_is_checked_and_then_made() {
+    let world = with_digits();
+    let unchanged = world.json(&["update-source", "--check"]);
+    assert_eq!(unchanged[0]["outcome"]["outcome"], "unchanged");
+    Source::digits()
+        .manifest(|m| m["models"][0]["version"] = json!("1.1"))
+        .write(&world.path("source"));
+    let before = world.visible();
+    let changes = world.json(&["update-source", "--check"]);
+    assert_eq!(
+        changes[0]["outcome"]["models_added"],
+        json!(["modelzoo/digits-cnn@1.1"])
+    );
+    assert_eq!(
+        changes[0]["outcome"]["models_removed"],
+        json!(["modelzoo/digits-cnn@1.0"])
+    );
+    assert_eq!(world.visible(), before, "a check changes nothing");
+    world.ok(&["update-source", "./source"]);
+    assert_eq!(
+        world.json(&["list", "-n"]),
+        json!(["modelzoo/digits-cnn@1.1"])
+    );
+}
+
+#[test]
+fn verification_finds_what_was_changed_and_repairs_it() {
+    let world = with_digits();
+    world.ok(&["verify"]);
+    let path = model_file(&world);
+    let good = std::fs::read(&path).unwrap();
+    let mut bad = good.clone();
+    bad[1000] ^= 1;
+    std::fs::write(&path, &bad).unwrap();
+    let run = world.run(&["verify"]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(
+        run.stdout
+            .contains("digits-cnn.safetensors: has other bytes"),
+        "{}",
+        run.stdout
+    );
+    world.ok(&["verify", "--repair"]);
+    assert_eq!(std::fs::read(&path).unwrap(), good);
+    world.ok(&["verify"]);
+
+    let snapshot = world
+        .visible()
+        .into_keys()
+        .find(|p| p.ends_with("source.wasm"))
+        .unwrap();
+    std::fs::write(&snapshot, b"other").unwrap();
+    assert_eq!(world.run(&["verify"]).code, Some(1));
+}
+
+#[test]
+fn garbage_is_what_the_lock_does_not_reach() {
+    let world = with_digits();
+    let keep = world.visible();
+    let stray = [
+        "sources/0123456789abcdef/tree/manifest.json",
+        "models/0123456789abcdef/m/receipt.json",
+        "staging/work-left/x",
+    ];
+    for file in stray {
+        let path = world.home().join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, "stray").unwrap();
+    }
+    let listed = world.json(&["gc", "--dry-run"]);
+    assert_eq!(listed.as_array().unwrap().len(), 3, "{listed}");
+    assert!(stray.iter().all(|file| world.home().join(file).exists()));
+    world.ok(&["gc"]);
+    assert!(stray.iter().all(|file| !world.home().join(file).exists()));
+    assert_eq!(world.visible(), keep);
+    assert_eq!(world.json(&["gc", "--dry-run"]), json!([]));
+}
+
+#[test]
+fn disk_usage_adds_up() {
+    let world = with_digits();
+    let usage = world.json(&["du"]);
+    let of = |kind: &str| {
+        usage
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|u| u["kind"] == kind)
+            .unwrap()["bytes"]
+            .as_u64()
+    };
+    assert!(of("model").unwrap() > 380_896 && of("source").unwrap() > 380_896);
+    assert!(of("cache").unwrap() > 0);
+}
+
+#[test]
+fn other_bytes_than_the_first_time_are_refused() {
+    let count = std::sync::atomic::AtomicUsize::new(0);
+    let server =
+        Server::start(
+            move |_| match count.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+                0 | 1 => Response::ok(test_artifacts::tiny_weights()),
+                _ => Response::ok(b"something else".to_vec()),
+            },
+        );
+    let world = World::reaching(&[&server]);
+    Source::new(test_artifacts::OK_FETCH)
+        .asking(&format!("http://{}", server.authority()))
+        .file("url.txt", server.url("/weights"))
+        .write(&world.path("source"));
+    world.ok(&["register-source", "./source", "--grant", "all"]);
+    let error = world.refused(1, &["download", "test/model", "--frozen"]);
+    assert!(error.contains("--frozen"), "{error}");
+    world.ok(&["download", "test/model"]);
+    let lock = std::fs::read_to_string(world.home().join("modelzoo.lock")).unwrap();
+    assert!(lock.contains("weights.safetensors"), "{lock}");
+    let error = world.refused(1, &["download", "test/model", "--overwrite"]);
+    assert!(
+        error.contains("weights.safetensors") && error.contains("hint:"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_lock_from_elsewhere_is_followed_exactly() {
+    let world = with_digits();
+    let lock = std::fs::read(world.home().join("modelzoo.lock")).unwrap();
+    std::fs::remove_dir_all(world.home()).unwrap();
+    std::fs::create_dir(world.home()).unwrap();
+    std::fs::write(world.home().join("modelzoo.lock"), &lock).unwrap();
+    world.ok(&["download", MODEL, "--locked", "--frozen"]);
+    assert_eq!(
+        std::fs::read(world.home().join("modelzoo.lock")).unwrap(),
+        lock
+    );
+
+    // What is there now is not what the lock pins.
+    std::fs::remove_dir_all(world.home()).unwrap();
+    std::fs::create_dir(world.home()).unwrap();
+    std::fs::write(world.home().join("modelzoo.lock"), &lock).unwrap();
+    Source::digits()
+        .manifest(|m| m["url"] = json!("https://example.org"))
+        .write(&world.path("source"));
+    let error = world.refused(1, &["download", MODEL, "--locked"]);
+    assert!(error.contains("modelzoo.lock pins"), "{error}");
+
+    std::fs::create_dir(world.path("other")).unwrap();
+    Source::digits().write(&world.path("other"));
+    let error = world.refused(1, &["register-source", "./other", "--locked"]);
+    assert!(error.contains("--locked"), "{error}");
+}
+
+/// A source without a component, as the reference system has them.
+fn without_component(model: Value) -> Vec<u8> {
+    serde_json::to_vec(&json!({ "name": "test/plain", "models": [model] })).unwrap()
+}
+
+#[test]
+fn a_manager_fetches_without_a_hook() {
+    let archive = Source::digits().zip("inner/");
+    let server = Server::files([("/m.zip", archive), ("/m.bin", b"weights".to_vec())]);
+    let world = World::reaching(&[&server]);
+    for (name, config, file) in [
+        ("plain", json!({ "url": server.url("/m.bin") }), "m.bin"),
+        (
+            "packed",
+            json!({ "url": server.url("/m.zip"), "extract_archive": true }),
+            "manifest.json",
+        ),
+    ] {
+        let dir = world.path(name);
+        std::fs::create_dir(&dir).unwrap();
+        let model = json!({
+            "base_name": format!("test/{name}"),
+            "base_filename": "m.bin",
+            "manager": { "type": "fiftyone.core.models.ModelManager", "config": config },
+        });
+        std::fs::write(dir.join("manifest.json"), without_component(model)).unwrap();
+        world.ok(&["register-source", &format!("./{name}")]);
+        let downloaded = world.json(&["download", &format!("test/{name}")]);
+        let files = downloaded["receipt"]["files"].as_array().unwrap();
+        assert!(files.iter().any(|f| f["name"] == file), "{files:?}");
+    }
+}
+
+#[test]
+fn artifacts_are_fetched_from_the_first_address_that_has_them() {
+    let weights = b"the right weights".to_vec();
+    let server = Server::files([("/wrong", b"others".to_vec()), ("/right", weights.clone())]);
+    let world = World::reaching(&[&server]);
+    let model = json!({
+        "base_name": "test/m",
+        "artifacts": [{
+            "path": "weights.bin",
+            "url": [server.url("/missing"), server.url("/wrong"), server.url("/right")],
+            "sha256": crate::downloads::sha256(&weights),
+        }],
+    });
+    std::fs::create_dir(world.path("s")).unwrap();
+    std::fs::write(world.path("s/manifest.json"), without_component(model)).unwrap();
+    world.ok(&["register-source", "./s"]);
+    world.ok(&["download", "test/m"]);
+    let found = world.ok(&["find", "test/m"]).stdout;
+    assert_eq!(
+        std::fs::read(PathBuf::from(found.trim_end()).join("weights.bin")).unwrap(),
+        weights
+    );
+}
+
+#[test]
+fn a_web_page_is_never_weights() {
+    let server = Server::start(|_| {
+        Response::ok(b"<!DOCTYPE html><html>quota exceeded</html>".to_vec())
+            .with("content-type", "text/html")
+    });
+    let world = World::reaching(&[&server]);
+    let model = json!({
+        "base_name": "test/m",
+        "manager": { "type": "x", "config": { "url": server.url("/m") } },
+    });
+    std::fs::create_dir(world.path("s")).unwrap();
+    std::fs::write(world.path("s/manifest.json"), without_component(model)).unwrap();
+    world.ok(&["register-source", "./s"]);
+    let error = world.refused(1, &["download", "test/m"]);
+    assert!(
+        error.to_lowercase().contains("html") || error.contains("web page"),
+        "{error}"
+    );
+}
+
+#[test]
+fn requirements_are_shown_and_never_run() {
+    let world = World::new();
+    Source::digits()
+        .manifest(|m| {
+            m["models"][0]["requirements"] = json!({
+                "packages": ["torch>=2", "surprise"], "cpu": { "support": false }, "gpu": { "support": true }
+            });
+        })
+        .write(&world.path("source"));
+    world.ok(&["register-source", "./source"]);
+    let shown = world.ok(&["requirements", MODEL]).stdout;
+    assert!(
+        shown.contains("surprise") && shown.contains("not part of modelzoo"),
+        "{shown}"
+    );
+    let error = world.refused(1, &["requirements", MODEL, "--ensure"]);
+    assert!(error.contains("does not support the CPU"), "{error}");
+    world.ok(&["requirements", MODEL, "--ensure", "--error-level", "1"]);
+}

@@ -1,0 +1,159 @@
+//! A fresh store for each test, and the binary run in it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::server::Server;
+
+/// A directory of its own, with a store, a place for sources and datasets, and settings.
+pub(crate) struct World {
+    dir: TempDir,
+    env: BTreeMap<String, String>,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self {
+            dir: TempDir::new().unwrap(),
+            env: BTreeMap::new(),
+        }
+    }
+
+    /// A world whose user lets these servers be reached, although they are on this machine.
+    pub(crate) fn reaching(servers: &[&Server]) -> Self {
+        let allowed: Vec<_> = servers.iter().map(|s| s.authority()).collect();
+        Self::new().env("MODELZOO_ALLOW_PRIVATE", &allowed.join(","))
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.insert(name.into(), value.into());
+        self
+    }
+
+    /// A path in this world.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn home(&self) -> PathBuf {
+        self.path("home")
+    }
+
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_modelzoo"));
+        command
+            .args(args)
+            .current_dir(self.dir.path())
+            .env_clear()
+            .env("MODELZOO_HOME", self.home())
+            .envs(&self.env)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    pub(crate) fn run(&self, args: &[&str]) -> Run {
+        Run::from(self.command(args).output().unwrap())
+    }
+
+    /// Runs a command that must succeed.
+    pub(crate) fn ok(&self, args: &[&str]) -> Run {
+        let run = self.run(args);
+        assert_eq!(run.code, Some(0), "modelzoo {args:?}: {run:#?}");
+        run
+    }
+
+    /// Runs a command that must succeed, and reads the JSON that it prints.
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
+        let run = self.ok(&[args, &["--json"]].concat());
+        serde_json::from_str(&run.stdout).unwrap_or_else(|e| panic!("{e}: {}", run.stdout))
+    }
+
+    /// Runs a command that must fail with an exit status, and leave the registry and the models
+    /// as they were. Answers with what it said.
+    pub(crate) fn refused(&self, code: i32, args: &[&str]) -> String {
+        let before = self.visible();
+        let run = self.run(args);
+        assert_eq!(run.code, Some(code), "modelzoo {args:?}: {run:#?}");
+        assert_eq!(run.stdout, "", "a failure prints no data");
+        assert!(!run.stderr.contains("panicked"), "{}", run.stderr);
+        assert_eq!(
+            self.visible(),
+            before,
+            "a failure changes nothing that is visible"
+        );
+        run.stderr
+    }
+
+    /// Everything in the store that a later command would see, with its contents.
+    pub(crate) fn visible(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let mut files = BTreeMap::new();
+        for part in ["modelzoo.lock", "sources", "models"] {
+            collect(&self.home().join(part), &mut files);
+        }
+        files
+    }
+
+    /// What staging holds but for what it always may: locks and resumable downloads.
+    pub(crate) fn unfinished(&self) -> Vec<PathBuf> {
+        let mut files = BTreeMap::new();
+        collect(&self.home().join("staging"), &mut files);
+        let kept =
+            |p: &PathBuf| p.ends_with("registry.turn") || p.iter().any(|part| part == "partials");
+        files.into_keys().filter(|p| !kept(p)).collect()
+    }
+
+    /// The audit log's records.
+    pub(crate) fn audit(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.home().join("audit.jsonl")).unwrap_or_default();
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    /// What a run printed, with all that differs from run to run taken out: for snapshots.
+    pub(crate) fn transcript(&self, run: &Run) -> String {
+        let text = format!(
+            "exit: {}\n--- stdout\n{}--- stderr\n{}",
+            run.code.map_or("signal".into(), |c| c.to_string()),
+            run.stdout,
+            run.stderr
+        );
+        let root = self.dir.path().canonicalize().unwrap();
+        text.replace(root.to_str().unwrap(), "[WORLD]")
+            .replace(self.dir.path().to_str().unwrap(), "[WORLD]")
+    }
+}
+
+impl From<Output> for Run {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+fn collect(path: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
+    if path.is_dir() {
+        for entry in std::fs::read_dir(path).unwrap() {
+            collect(&entry.unwrap().path(), files);
+        }
+    } else if let Ok(bytes) = std::fs::read(path) {
+        files.insert(path.to_owned(), bytes);
+    }
+}
