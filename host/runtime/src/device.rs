@@ -26,7 +26,9 @@ impl FromStr for DeviceSpec {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self, Error> {
-        let unknown = || Error::UnknownDevice { name: name.to_owned() };
+        let unknown = || Error::UnknownDevice {
+            name: name.to_owned(),
+        };
         match name {
             "auto" => Ok(Self::Auto),
             "cpu" => Ok(Self::Cpu),
@@ -92,12 +94,19 @@ impl DeviceSpec {
         built: bool,
         open: impl FnOnce() -> candle_core::Result<candle_core::Device>,
     ) -> Result<Device, Error> {
-        let no_device = |reason| Error::NoDevice { device: self.to_string(), reason };
+        let no_device = |reason| Error::NoDevice {
+            device: self.to_string(),
+            reason,
+        };
         if !built {
             return Err(no_device(NoDeviceReason::NotBuilt { feature }));
         }
         let inner = open().map_err(|source| no_device(NoDeviceReason::Failed(source)))?;
-        Ok(Device { inner, spec: self, kernels: Kernels::Candle })
+        Ok(Device {
+            inner,
+            spec: self,
+            kernels: Kernels::Candle,
+        })
     }
 }
 
@@ -105,7 +114,10 @@ fn auto() -> Device {
     for spec in [DeviceSpec::Cuda(0), DeviceSpec::Metal] {
         match spec.open() {
             Ok(device) => return device,
-            Err(Error::NoDevice { reason: NoDeviceReason::Failed(error), .. }) => {
+            Err(Error::NoDevice {
+                reason: NoDeviceReason::Failed(error),
+                ..
+            }) => {
                 tracing::warn!(%error, "device {spec} does not answer");
             }
             Err(_) => {}
@@ -138,14 +150,22 @@ impl Device {
     /// (`RAYON_NUM_THREADS`).
     #[must_use]
     pub fn cpu() -> Self {
-        Self { inner: candle_core::Device::Cpu, spec: DeviceSpec::Cpu, kernels: Kernels::Own }
+        Self {
+            inner: candle_core::Device::Cpu,
+            spec: DeviceSpec::Cpu,
+            kernels: Kernels::Own,
+        }
     }
 
     /// The CPU with nothing but candle's plain operations: slow, and the reference that the
     /// kernels are compared with. It takes the same path as a CUDA or Metal device.
     #[must_use]
     pub fn cpu_reference() -> Self {
-        Self { inner: candle_core::Device::Cpu, spec: DeviceSpec::Cpu, kernels: Kernels::Candle }
+        Self {
+            inner: candle_core::Device::Cpu,
+            spec: DeviceSpec::Cpu,
+            kernels: Kernels::Candle,
+        }
     }
 
     /// Candle's own handle.

@@ -37,7 +37,9 @@ pub enum Error {
         reason: String,
     },
     /// The number of classes is not the number of the network's outputs.
-    #[error("plan: `head.classification.classes` has {classes} names, but the network has {outputs} outputs")]
+    #[error(
+        "plan: `head.classification.classes` has {classes} names, but the network has {outputs} outputs"
+    )]
     ClassCount {
         /// Names in the plan.
         classes: usize,
@@ -196,6 +198,9 @@ pub enum ImageReason {
     /// The content is in no format that we know.
     #[error("not an image in a known format")]
     UnknownFormat,
+    /// The file ends before the image does.
+    #[error("the file ends before the image does")]
+    CutOff,
     /// The pixels are of a kind that has no defined conversion to 8 bits.
     #[error("pixels of the kind {0} are not supported")]
     Pixels(String),
@@ -250,23 +255,40 @@ impl Error {
     }
 
     pub(crate) fn bad_plan(field: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::BadPlan { field: field.into(), reason: reason.into() }
+        Self::BadPlan {
+            field: field.into(),
+            reason: reason.into(),
+        }
     }
 
     pub(crate) fn bad_input(layer: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::BadInput { layer: layer.into(), reason: reason.into() }
+        Self::BadInput {
+            layer: layer.into(),
+            reason: reason.into(),
+        }
     }
 }
 
 fn field_prefix(field: &str) -> String {
-    if field.is_empty() { String::new() } else { format!("`{}`: ", field.escape_debug()) }
+    if field.is_empty() {
+        String::new()
+    } else {
+        format!("`{}`: ", field.escape_debug())
+    }
 }
 
 fn and_more(others: usize) -> String {
-    if others == 0 { String::new() } else { format!(" (nor are {others} others)") }
+    if others == 0 {
+        String::new()
+    } else {
+        format!(" (nor are {others} others)")
+    }
 }
 
 fn did_you_mean(nearest: &[String]) -> Option<String> {
-    let names: Vec<_> = nearest.iter().map(|name| format!("`{}`", name.escape_debug())).collect();
+    let names: Vec<_> = nearest
+        .iter()
+        .map(|name| format!("`{}`", name.escape_debug()))
+        .collect();
     (!names.is_empty()).then(|| format!("nearest: {}", names.join(", ")))
 }

@@ -43,14 +43,22 @@ impl Reader {
     pub(crate) fn check_outputs(&self, outputs: usize) -> Result<(), Error> {
         match self {
             Self::Classification(Classification { classes, .. }) if classes.len() != outputs => {
-                Err(Error::ClassCount { classes: classes.len(), outputs })
+                Err(Error::ClassCount {
+                    classes: classes.len(),
+                    outputs,
+                })
             }
             Self::Classification(_) => Ok(()),
         }
     }
 
     /// Reads one row of outputs, that of input `index`.
-    pub(crate) fn read(&self, index: usize, outputs: Vec<f32>, options: &PredictOptions) -> Result<Prediction, Error> {
+    pub(crate) fn read(
+        &self,
+        index: usize,
+        outputs: Vec<f32>,
+        options: &PredictOptions,
+    ) -> Result<Prediction, Error> {
         let Self::Classification(head) = self;
         let (best, confidence) = top(&outputs).ok_or(Error::NotFinite { index })?;
         let threshold = options.confidence_thresh.or(head.confidence_thresh);
@@ -66,9 +74,10 @@ impl Reader {
 impl PredictOptions {
     pub(crate) fn validate(&self) -> Result<(), Error> {
         match self.confidence_thresh {
-            Some(value) if !(0.0..=1.0).contains(&value) => {
-                Err(Error::BadOption { option: "confidence_thresh", reason: format!("{value} is not between 0 and 1") })
-            }
+            Some(value) if !(0.0..=1.0).contains(&value) => Err(Error::BadOption {
+                option: "confidence_thresh",
+                reason: format!("{value} is not between 0 and 1"),
+            }),
             _ => Ok(()),
         }
     }
@@ -78,7 +87,10 @@ impl PredictOptions {
 ///
 /// The largest is taken away from each before the exponential, so that none overflows; the sum
 /// is f64, so that thousands of classes do not round it away.
-#[allow(clippy::cast_possible_truncation, reason = "a probability fits into f32")]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "a probability fits into f32"
+)]
 fn top(outputs: &[f32]) -> Option<(usize, f32)> {
     let (mut best, mut largest) = (0, *outputs.first()?);
     for (index, &output) in outputs.iter().enumerate() {
@@ -89,7 +101,10 @@ fn top(outputs: &[f32]) -> Option<(usize, f32)> {
             (best, largest) = (index, output);
         }
     }
-    let sum: f64 = outputs.iter().map(|&output| (f64::from(output) - f64::from(largest)).exp()).sum();
+    let sum: f64 = outputs
+        .iter()
+        .map(|&output| (f64::from(output) - f64::from(largest)).exp())
+        .sum();
     Some((best, (1.0 / sum) as f32))
 }
 
@@ -99,12 +114,21 @@ mod tests {
 
     fn reader(classes: usize, confidence_thresh: Option<f32>) -> Reader {
         let classes = (0..classes).map(|class| format!("class {class}")).collect();
-        Reader::Classification(Classification { classes, confidence_thresh })
+        Reader::Classification(Classification {
+            classes,
+            confidence_thresh,
+        })
     }
 
-    fn read(reader: &Reader, outputs: &[f32], options: &PredictOptions) -> (Option<String>, Option<f32>) {
+    fn read(
+        reader: &Reader,
+        outputs: &[f32],
+        options: &PredictOptions,
+    ) -> (Option<String>, Option<f32>) {
         let prediction = reader.read(0, outputs.to_vec(), options).unwrap();
-        let Prediction::Classification { label, confidence, .. } = prediction;
+        let Prediction::Classification {
+            label, confidence, ..
+        } = prediction;
         (label, confidence)
     }
 
@@ -131,10 +155,20 @@ mod tests {
     #[test]
     fn below_the_threshold_there_is_no_label_but_logits_stay() {
         let reader = reader(2, Some(0.9));
-        let with = |confidence_thresh| PredictOptions { confidence_thresh, store_logits: true };
+        let with = |confidence_thresh| PredictOptions {
+            confidence_thresh,
+            store_logits: true,
+        };
         let prediction = reader.read(0, vec![0.0, 1.0], &with(None)).unwrap();
         let logits = Some(vec![0.0, 1.0]);
-        assert_eq!(prediction, Prediction::Classification { label: None, confidence: None, logits });
+        assert_eq!(
+            prediction,
+            Prediction::Classification {
+                label: None,
+                confidence: None,
+                logits
+            }
+        );
         // The user's threshold wins, zero included.
         assert!(read(&reader, &[0.0, 1.0], &with(Some(0.0))).0.is_some());
         // At the threshold there is a label.
@@ -143,8 +177,15 @@ mod tests {
 
     #[test]
     fn outputs_that_are_no_numbers_are_an_error() {
-        for outputs in [[0.0, f32::NAN], [f32::NAN, 0.0], [f32::INFINITY, 0.0], [0.0, f32::NEG_INFINITY]] {
-            let error = reader(2, None).read(7, outputs.to_vec(), &PredictOptions::default()).unwrap_err();
+        for outputs in [
+            [0.0, f32::NAN],
+            [f32::NAN, 0.0],
+            [f32::INFINITY, 0.0],
+            [0.0, f32::NEG_INFINITY],
+        ] {
+            let error = reader(2, None)
+                .read(7, outputs.to_vec(), &PredictOptions::default())
+                .unwrap_err();
             assert!(matches!(error, Error::NotFinite { index: 7 }), "{error}");
         }
     }

@@ -6,11 +6,11 @@
 //! clipped at 255.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Cursor, Seek};
+use std::io::{Cursor, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use crate::error::{Error, ImageReason};
 use crate::plan::Color;
@@ -27,7 +27,10 @@ pub struct DecodeLimits {
 
 impl Default for DecodeLimits {
     fn default() -> Self {
-        Self { max_bytes: 1 << 30, max_pixels: 178_956_970 }
+        Self {
+            max_bytes: 1 << 30,
+            max_pixels: 178_956_970,
+        }
     }
 }
 
@@ -47,7 +50,12 @@ impl Image {
     pub fn from_pixels(width: u32, height: u32, color: Color, pixels: Vec<u8>) -> Option<Self> {
         let area = (width as usize).checked_mul(height as usize)?;
         let bytes = area.checked_mul(color.channels())?;
-        (area > 0 && bytes == pixels.len()).then_some(Self { width, height, color, pixels })
+        (area > 0 && bytes == pixels.len()).then_some(Self {
+            width,
+            height,
+            color,
+            pixels,
+        })
     }
 
     /// Columns.
@@ -81,8 +89,10 @@ impl Image {
 /// [`Error::UnreadableImage`] names the file: it is missing, not a regular file, too large, in no
 /// known format, or damaged.
 pub fn decode_image(path: &Path, limits: &DecodeLimits) -> Result<Image, Error> {
-    read_file(path, limits)
-        .map_err(|reason| Error::UnreadableImage { name: path.display().to_string(), reason })
+    read_file(path, limits).map_err(|reason| Error::UnreadableImage {
+        name: path.display().to_string(),
+        reason,
+    })
 }
 
 /// Decodes an image in memory; the format is found by its content.
@@ -90,8 +100,11 @@ pub fn decode_image(path: &Path, limits: &DecodeLimits) -> Result<Image, Error> 
 /// # Errors
 /// [`Error::UnreadableImage`]: too large, in no known format, or damaged.
 pub fn decode_image_bytes(bytes: &[u8], limits: &DecodeLimits) -> Result<Image, Error> {
-    let decoded = check_bytes(bytes.len() as u64, limits).and_then(|()| decode(Cursor::new(bytes), limits));
-    decoded.map_err(|reason| Error::UnreadableImage { name: "(in memory)".to_owned(), reason })
+    let decoded = check_bytes(bytes.len() as u64, limits).and_then(|()| decode(bytes, limits));
+    decoded.map_err(|reason| Error::UnreadableImage {
+        name: "(in memory)".to_owned(),
+        reason,
+    })
 }
 
 fn read_file(path: &Path, limits: &DecodeLimits) -> Result<Image, ImageReason> {
@@ -101,25 +114,37 @@ fn read_file(path: &Path, limits: &DecodeLimits) -> Result<Image, ImageReason> {
     }
     let file = File::open(path)?;
     check_bytes(file.metadata()?.len(), limits)?;
-    decode(BufReader::new(file), limits)
+    let mut bytes = Vec::new();
+    // The file may grow meanwhile.
+    file.take(limits.max_bytes.saturating_add(1))
+        .read_to_end(&mut bytes)?;
+    check_bytes(bytes.len() as u64, limits)?;
+    decode(&bytes, limits)
 }
 
 fn check_bytes(bytes: u64, limits: &DecodeLimits) -> Result<(), ImageReason> {
     if bytes > limits.max_bytes {
-        return Err(ImageReason::TooManyBytes { bytes, limit: limits.max_bytes });
+        return Err(ImageReason::TooManyBytes {
+            bytes,
+            limit: limits.max_bytes,
+        });
     }
     Ok(())
 }
 
 /// Decodes behind a wall: the decoders are fuzzed, but a panic in one must cost one sample only.
-fn decode(content: impl BufRead + Seek, limits: &DecodeLimits) -> Result<Image, ImageReason> {
-    catch_unwind(AssertUnwindSafe(|| decode_within(content, limits))).unwrap_or(Err(ImageReason::Panic))
+fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Image, ImageReason> {
+    catch_unwind(AssertUnwindSafe(|| decode_within(bytes, limits)))
+        .unwrap_or(Err(ImageReason::Panic))
 }
 
-fn decode_within(content: impl BufRead + Seek, limits: &DecodeLimits) -> Result<Image, ImageReason> {
-    let mut reader = ImageReader::new(content).with_guessed_format()?;
-    if reader.format().is_none() {
-        return Err(ImageReason::UnknownFormat);
+fn decode_within(bytes: &[u8], limits: &DecodeLimits) -> Result<Image, ImageReason> {
+    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
+    match reader.format() {
+        None => return Err(ImageReason::UnknownFormat),
+        // The decoder would fill what is missing with grey; Pillow refuses it.
+        Some(ImageFormat::Jpeg) if !jpeg_has_end(bytes) => return Err(ImageReason::CutOff),
+        Some(_) => {}
     }
     let mut allowed = Limits::default();
     // The decoder's own buffers and its result, at four bytes a pixel.
@@ -128,11 +153,38 @@ fn decode_within(content: impl BufRead + Seek, limits: &DecodeLimits) -> Result<
     let decoder = reader.into_decoder()?;
     let (width, height) = decoder.dimensions();
     if u64::from(width) * u64::from(height) > limits.max_pixels {
-        return Err(ImageReason::TooManyPixels { width, height, limit: limits.max_pixels });
+        return Err(ImageReason::TooManyPixels {
+            width,
+            height,
+            limit: limits.max_pixels,
+        });
     }
     let (color, pixels) = to_8_bit(DynamicImage::from_decoder(decoder)?)?;
     Image::from_pixels(width, height, color, pixels)
         .ok_or_else(|| ImageReason::Pixels("no pixels at all".to_owned()))
+}
+
+/// Whether the marker that ends a JPEG is there, outside of any segment (a preview in the EXIF data
+/// has one too).
+fn jpeg_has_end(bytes: &[u8]) -> bool {
+    if bytes.ends_with(&[0xff, 0xd9]) {
+        return true;
+    }
+    let mut rest = bytes;
+    while let Some(at) = rest.iter().position(|&byte| byte == 0xff) {
+        rest = rest.get(at + 1..).unwrap_or_default();
+        let after = match *rest {
+            [0xd9, ..] => return true,
+            // Padding before a marker.
+            [0xff, ..] => 0,
+            // Not a marker, or one without a segment.
+            [0x00 | 0x01 | 0xd0..=0xd8, ..] => 1,
+            [_, high, low, ..] => 1 + usize::from(u16::from_be_bytes([high, low])),
+            _ => return false,
+        };
+        rest = rest.get(after..).unwrap_or_default();
+    }
+    false
 }
 
 /// The pixels as Pillow's `convert("RGB")` or `convert("L")` sees them.
@@ -140,16 +192,28 @@ fn to_8_bit(image: DynamicImage) -> Result<(Color, Vec<u8>), ImageReason> {
     let high = |value: u16| value.to_be_bytes()[0];
     match image {
         DynamicImage::ImageLuma8(image) => Ok((Color::Gray, image.into_raw())),
-        DynamicImage::ImageLumaA8(image) => Ok((Color::Gray, image.pixels().map(|pixel| pixel.0[0]).collect())),
+        DynamicImage::ImageLumaA8(image) => Ok((
+            Color::Gray,
+            image.pixels().map(|pixel| pixel.0[0]).collect(),
+        )),
         DynamicImage::ImageRgb8(image) => Ok((Color::Rgb, image.into_raw())),
         DynamicImage::ImageRgba8(image) => Ok((Color::Rgb, without_alpha(image.as_raw()))),
         // Pillow keeps 16-bit grey in its mode `I;16`, whose way to 8 bits is to clip.
         DynamicImage::ImageLuma16(image) => {
-            let clipped = image.as_raw().iter().map(|&value| u8::try_from(value).unwrap_or(u8::MAX));
+            let clipped = image
+                .as_raw()
+                .iter()
+                .map(|&value| u8::try_from(value).unwrap_or(u8::MAX));
             Ok((Color::Gray, clipped.collect()))
         }
-        DynamicImage::ImageLumaA16(image) => Ok((Color::Gray, image.pixels().map(|pixel| high(pixel.0[0])).collect())),
-        DynamicImage::ImageRgb16(image) => Ok((Color::Rgb, image.as_raw().iter().map(|&value| high(value)).collect())),
+        DynamicImage::ImageLumaA16(image) => Ok((
+            Color::Gray,
+            image.pixels().map(|pixel| high(pixel.0[0])).collect(),
+        )),
+        DynamicImage::ImageRgb16(image) => Ok((
+            Color::Rgb,
+            image.as_raw().iter().map(|&value| high(value)).collect(),
+        )),
         DynamicImage::ImageRgba16(image) => {
             let colors: Vec<u8> = image.as_raw().iter().map(|&value| high(value)).collect();
             Ok((Color::Rgb, without_alpha(&colors)))
@@ -160,5 +224,8 @@ fn to_8_bit(image: DynamicImage) -> Result<(Color, Vec<u8>), ImageReason> {
 
 fn without_alpha(pixels: &[u8]) -> Vec<u8> {
     let (pixels, _) = pixels.as_chunks::<4>();
-    pixels.iter().flat_map(|&[red, green, blue, _]| [red, green, blue]).collect()
+    pixels
+        .iter()
+        .flat_map(|&[red, green, blue, _]| [red, green, blue])
+        .collect()
 }

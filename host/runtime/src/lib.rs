@@ -36,6 +36,7 @@ mod model;
 mod nearest;
 mod plan;
 mod preprocess;
+mod resample;
 mod weights;
 
 pub use architectures::architectures;

@@ -56,7 +56,12 @@ impl Model {
         let weights = Weights::open(dir, &plan.weights)?;
         let network = config.build(&weights.root(), device)?;
         weights.finish()?;
-        Ok(Self { plan: plan.clone(), network, head, device: device.clone() })
+        Ok(Self {
+            plan: plan.clone(),
+            network,
+            head,
+            device: device.clone(),
+        })
     }
 
     /// The plan that this was built from.
@@ -89,7 +94,11 @@ impl Model {
     /// size that the network cannot take, [`Error::ClassCount`] where the number of outputs shows
     /// only now, [`Error::NotFinite`] when a result is not a number, [`Error::Compute`] when the
     /// device fails. There are then no predictions for any of the inputs.
-    pub fn predict(&self, inputs: &[Input], options: &PredictOptions) -> Result<Vec<Prediction>, Error> {
+    pub fn predict(
+        &self,
+        inputs: &[Input],
+        options: &PredictOptions,
+    ) -> Result<Vec<Prediction>, Error> {
         options.validate()?;
         let mut predictions = Vec::with_capacity(inputs.len());
         for bucket in buckets(inputs) {
@@ -102,7 +111,10 @@ impl Model {
             }
         }
         predictions.sort_by_key(|&(index, _)| index);
-        Ok(predictions.into_iter().map(|(_, prediction)| prediction).collect())
+        Ok(predictions
+            .into_iter()
+            .map(|(_, prediction)| prediction)
+            .collect())
     }
 
     /// The network alone: a tensor of the shape `[batch, channels, height, width]` to its outputs,
@@ -124,7 +136,11 @@ fn buckets(inputs: &[Input]) -> Vec<Vec<(usize, &Input)>> {
     let size = |input: &Input| (input.height(), input.width(), input.channels());
     let mut buckets: Vec<Vec<(usize, &Input)>> = Vec::new();
     for (index, input) in inputs.iter().enumerate() {
-        let same = |bucket: &&mut Vec<(usize, &Input)>| bucket.first().is_some_and(|(_, first)| size(first) == size(input));
+        let same = |bucket: &&mut Vec<(usize, &Input)>| {
+            bucket
+                .first()
+                .is_some_and(|(_, first)| size(first) == size(input))
+        };
         match buckets.iter_mut().find(same) {
             Some(bucket) => bucket.push((index, input)),
             None => buckets.push(vec![(index, input)]),

@@ -16,7 +16,11 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
     let longest = name.chars().count().max(1);
     // A heap of the best few: a weights file may hold thousands of names.
     let mut best: BinaryHeap<(usize, &str)> = BinaryHeap::new();
-    for candidate in known.into_iter().filter(|name| name.len() <= LONGEST).take(LOOKED_AT) {
+    for candidate in known
+        .into_iter()
+        .filter(|name| name.len() <= LONGEST)
+        .take(LOOKED_AT)
+    {
         let distance = strsim::damerau_levenshtein(name, candidate);
         let allowed = longest.max(candidate.chars().count()).div_ceil(3);
         let related = distance <= allowed || shares_ending(name, candidate);
@@ -27,13 +31,19 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
             }
         }
     }
-    best.into_sorted_vec().into_iter().map(|(_, candidate)| candidate.to_owned()).collect()
+    best.into_sorted_vec()
+        .into_iter()
+        .map(|(_, candidate)| candidate.to_owned())
+        .collect()
 }
 
 /// Whether one dotted name is the other with a prefix (`module.conv1.weight`, `conv1.weight`).
 fn shares_ending(name: &str, candidate: &str) -> bool {
     let ends = |long: &str, short: &str| {
-        !short.is_empty() && long.strip_suffix(short).is_some_and(|prefix| prefix.ends_with('.'))
+        !short.is_empty()
+            && long
+                .strip_suffix(short)
+                .is_some_and(|prefix| prefix.ends_with('.'))
     };
     ends(name, candidate) || ends(candidate, name)
 }
@@ -45,7 +55,10 @@ mod tests {
     #[test]
     fn typing_errors_find_their_name() {
         assert_eq!(nearest("resent", ["resnet", "sequential"]), ["resnet"]);
-        assert_eq!(nearest("zzz", ["resnet", "sequential"]), Vec::<String>::new());
+        assert_eq!(
+            nearest("zzz", ["resnet", "sequential"]),
+            Vec::<String>::new()
+        );
     }
 
     #[test]

@@ -199,10 +199,15 @@ impl Preprocessing {
             };
             if sides.iter().any(|side| !(1..=MAX_SIDE).contains(side)) {
                 let field = format!("preprocessing.steps[{index}]");
-                return Err(Error::bad_plan(field, format!("a side must be 1 to {MAX_SIDE} pixels")));
+                return Err(Error::bad_plan(
+                    field,
+                    format!("a side must be 1 to {MAX_SIDE} pixels"),
+                ));
             }
         }
-        let Some(Normalization { mean, std }) = &self.normalize else { return Ok(()) };
+        let Some(Normalization { mean, std }) = &self.normalize else {
+            return Ok(());
+        };
         let channels = self.color.channels();
         for (field, values) in [("mean", mean), ("std", std)] {
             let field = format!("preprocessing.normalize.{field}");
@@ -211,11 +216,17 @@ impl Preprocessing {
                 return Err(Error::bad_plan(field, reason));
             }
             if values.iter().any(|value| !value.is_finite()) {
-                return Err(Error::bad_plan(field, "has a value that is not a finite number"));
+                return Err(Error::bad_plan(
+                    field,
+                    "has a value that is not a finite number",
+                ));
             }
         }
         if std.contains(&0.0) {
-            return Err(Error::bad_plan("preprocessing.normalize.std", "must not contain zero"));
+            return Err(Error::bad_plan(
+                "preprocessing.normalize.std",
+                "must not contain zero",
+            ));
         }
         Ok(())
     }
@@ -236,9 +247,10 @@ impl Classification {
             return Err(Error::bad_plan("head.classification.classes", "is empty"));
         }
         match self.confidence_thresh {
-            Some(value) if !(0.0..=1.0).contains(&value) => {
-                Err(Error::bad_plan("head.classification.confidence_thresh", "must be 0 to 1"))
-            }
+            Some(value) if !(0.0..=1.0).contains(&value) => Err(Error::bad_plan(
+                "head.classification.confidence_thresh",
+                "must be 0 to 1",
+            )),
             _ => Ok(()),
         }
     }

@@ -2,12 +2,10 @@
 
 use std::borrow::Cow;
 
-use fast_image_resize::images::{Image as Resized, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
-
 use crate::error::Error;
 use crate::image::Image;
 use crate::plan::{Color, Normalization, Preprocessing, Resampling, Size, Step};
+use crate::resample::resample;
 
 /// The most pixels of an image between two steps: a strip of one row, resized so that its
 /// shorter side is 256 pixels, would be enormous.
@@ -58,9 +56,16 @@ struct Pixels<'a> {
 
 /// Runs all steps on an image.
 pub(crate) fn preprocess(image: &Image, plan: &Preprocessing) -> Result<Input, Error> {
-    let fail = |reason: String| Error::Preprocess { width: image.width(), height: image.height(), reason };
+    let fail = |reason: String| Error::Preprocess {
+        width: image.width(),
+        height: image.height(),
+        reason,
+    };
     let mut pixels = Pixels {
-        size: Size { height: image.height(), width: image.width() },
+        size: Size {
+            height: image.height(),
+            width: image.width(),
+        },
         channels: plan.color.channels(),
         bytes: convert(image, plan.color),
     };
@@ -76,7 +81,9 @@ pub(crate) fn preprocess(image: &Image, plan: &Preprocessing) -> Result<Input, E
         .map_err(fail)?;
     }
     if pixels.size.area() > MAX_PIXELS {
-        return Err(fail(format!("is more than {MAX_PIXELS} pixels and the plan does not make it smaller")));
+        return Err(fail(format!(
+            "is more than {MAX_PIXELS} pixels and the plan does not make it smaller"
+        )));
     }
     let normalize = plan.normalize.as_ref();
     Ok(Input {
@@ -94,7 +101,10 @@ fn convert(image: &Image, to: Color) -> Cow<'_, [u8]> {
         (Color::Gray, Color::Rgb) => image.pixels().iter().flat_map(|&luma| [luma; 3]).collect(),
         (Color::Rgb, Color::Gray) => {
             let (pixels, _) = image.pixels().as_chunks::<3>();
-            pixels.iter().map(|&[red, green, blue]| luma(red, green, blue)).collect()
+            pixels
+                .iter()
+                .map(|&[red, green, blue]| luma(red, green, blue))
+                .collect()
         }
     }
 }
@@ -107,14 +117,24 @@ fn luma(red: u8, green: u8, blue: u8) -> u8 {
 }
 
 /// The size whose shorter side is `to`, as torchvision computes it.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rounds down, saturates, and is checked by `resize`")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "rounds down, saturates, and is checked by `resize`"
+)]
 fn shortest(size: Size, to: u32) -> Size {
     let (short, long) = (size.height.min(size.width), size.height.max(size.width));
     let longer = (f64::from(to) * f64::from(long) / f64::from(short)) as u32;
     if size.width <= size.height {
-        Size { width: to, height: longer }
+        Size {
+            width: to,
+            height: longer,
+        }
     } else {
-        Size { width: longer, height: to }
+        Size {
+            width: longer,
+            height: to,
+        }
     }
 }
 
@@ -122,23 +142,18 @@ fn resize<'a>(pixels: Pixels<'a>, to: Size, resampling: Resampling) -> Result<Pi
     if pixels.size == to {
         return Ok(pixels);
     }
-    let Size { height, width } = to;
     if to.area() > MAX_PIXELS {
-        return Err(format!("would be resized to {width}x{height}, more than {MAX_PIXELS} pixels"));
+        return Err(format!(
+            "would be resized to {}x{}, more than {MAX_PIXELS} pixels",
+            to.width, to.height
+        ));
     }
-    let kind = if pixels.channels == 3 { PixelType::U8x3 } else { PixelType::U8 };
-    let source = ImageRef::new(pixels.size.width, pixels.size.height, &pixels.bytes, kind)
-        .map_err(|error| error.to_string())?;
-    let algorithm = match resampling {
-        Resampling::Nearest => ResizeAlg::Nearest,
-        Resampling::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
-        Resampling::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
-        Resampling::Lanczos => ResizeAlg::Convolution(FilterType::Lanczos3),
-    };
-    let options = ResizeOptions::new().resize_alg(algorithm).use_alpha(false);
-    let mut resized = Resized::new(width, height, kind);
-    Resizer::new().resize(&source, &mut resized, &options).map_err(|error| error.to_string())?;
-    Ok(Pixels { size: to, channels: pixels.channels, bytes: Cow::Owned(resized.into_vec()) })
+    let bytes = resample(&pixels.bytes, pixels.size, to, pixels.channels, resampling);
+    Ok(Pixels {
+        size: to,
+        channels: pixels.channels,
+        bytes: Cow::Owned(bytes),
+    })
 }
 
 /// Cuts the middle out. Where the image is smaller, it is first padded with black, the odd
@@ -151,14 +166,24 @@ fn center_crop<'a>(pixels: &Pixels<'_>, to: Size) -> Pixels<'a> {
     let from = columns.from * pixels.channels;
     let into = columns.to * pixels.channels;
     let length = columns.length * pixels.channels;
-    let source_rows = pixels.bytes.chunks_exact(row_bytes(pixels.size.width)).skip(rows.from);
+    let source_rows = pixels
+        .bytes
+        .chunks_exact(row_bytes(pixels.size.width))
+        .skip(rows.from);
     let target_rows = bytes.chunks_exact_mut(row_bytes(to.width)).skip(rows.to);
     for (source, target) in source_rows.zip(target_rows).take(rows.length) {
-        if let (Some(source), Some(target)) = (source.get(from..from + length), target.get_mut(into..into + length)) {
+        if let (Some(source), Some(target)) = (
+            source.get(from..from + length),
+            target.get_mut(into..into + length),
+        ) {
             target.copy_from_slice(source);
         }
     }
-    Pixels { size: to, channels: pixels.channels, bytes: Cow::Owned(bytes) }
+    Pixels {
+        size: to,
+        channels: pixels.channels,
+        bytes: Cow::Owned(bytes),
+    }
 }
 
 /// Which part of one side is kept, and where it goes.
@@ -175,10 +200,22 @@ impl Span {
             // Half of an odd margin is rounded to even, as Python's `round` does.
             let margin = have - want;
             let half = margin / 2;
-            let from = if margin % 2 == 1 { half + half % 2 } else { half };
-            Self { from, to: 0, length: want }
+            let from = if margin % 2 == 1 {
+                half + half % 2
+            } else {
+                half
+            };
+            Self {
+                from,
+                to: 0,
+                length: want,
+            }
         } else {
-            Self { from: 0, to: (want - have) / 2, length: have }
+            Self {
+                from: 0,
+                to: (want - have) / 2,
+                length: have,
+            }
         }
     }
 }
@@ -187,20 +224,29 @@ impl Span {
 /// as `ToTensor` and `Normalize` compute them.
 fn normalized(pixels: &Pixels<'_>, normalize: Option<&Normalization>) -> Vec<f32> {
     let identity = ([0.0; 3], [1.0; 3]);
-    let (mean, std) = normalize.map_or((&identity.0[..], &identity.1[..]), |values| (&values.mean, &values.std));
+    let (mean, std) = normalize.map_or((&identity.0[..], &identity.1[..]), |values| {
+        (&values.mean, &values.std)
+    });
     let tables: Vec<[f32; 256]> = mean
         .iter()
         .zip(std)
         .map(|(mean, std)| std::array::from_fn(|value| (value as f32 / 255.0 - mean) / std))
         .collect();
-    let look_up = |table: &[f32; 256], byte: u8| table.get(usize::from(byte)).copied().unwrap_or_default();
+    let look_up =
+        |table: &[f32; 256], byte: u8| table.get(usize::from(byte)).copied().unwrap_or_default();
     match &tables[..] {
         [red, green, blue, ..] if pixels.channels == 3 => {
             let (triples, _) = pixels.bytes.as_chunks::<3>();
-            let values = triples.iter().map(|&[r, g, b]| [look_up(red, r), look_up(green, g), look_up(blue, b)]);
+            let values = triples
+                .iter()
+                .map(|&[r, g, b]| [look_up(red, r), look_up(green, g), look_up(blue, b)]);
             values.collect::<Vec<_>>().into_flattened()
         }
-        [gray, ..] => pixels.bytes.iter().map(|&byte| look_up(gray, byte)).collect(),
+        [gray, ..] => pixels
+            .bytes
+            .iter()
+            .map(|&byte| look_up(gray, byte))
+            .collect(),
         [] => Vec::new(),
     }
 }

@@ -60,7 +60,11 @@ impl Config {
 
     /// Follows the sizes of the feature maps through the network, for an input of `channels`
     /// and, where the plan fixes it, `size`. Returns the number of outputs, where it is known.
-    pub(crate) fn outputs(&self, channels: usize, size: Option<Size>) -> Result<Option<usize>, Error> {
+    pub(crate) fn outputs(
+        &self,
+        channels: usize,
+        size: Option<Size>,
+    ) -> Result<Option<usize>, Error> {
         match self {
             Self::Sequential(layers) => layers.outputs(channels, size),
             Self::ResNet(sizes) => Ok(Some(sizes.outputs())),
@@ -93,9 +97,21 @@ impl Network {
 }
 
 /// Reads a configuration, or a part of it that is at `field`.
-fn read<T: DeserializeOwned>(architecture: &'static str, field: String, config: &Value) -> Result<T, Error> {
+fn read<T: DeserializeOwned>(
+    architecture: &'static str,
+    field: String,
+    config: &Value,
+) -> Result<T, Error> {
     if !config.is_object() {
-        return Err(Error::BadConfig { architecture, field, reason: "must be a JSON object".to_owned() });
+        return Err(Error::BadConfig {
+            architecture,
+            field,
+            reason: "must be a JSON object".to_owned(),
+        });
     }
-    T::deserialize(config).map_err(|error| Error::BadConfig { architecture, field, reason: error.to_string() })
+    T::deserialize(config).map_err(|error| Error::BadConfig {
+        architecture,
+        field,
+        reason: error.to_string(),
+    })
 }

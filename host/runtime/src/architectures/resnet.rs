@@ -9,7 +9,10 @@ use super::read;
 use crate::device::Device;
 use crate::error::Error;
 use crate::kernels::{PoolKind, Window};
-use crate::layers::{Activation, BatchNorm, Conv2d, ConvGeometry, FeatureMap, Linear, Pool, PoolWindow, global_average};
+use crate::layers::{
+    Activation, BatchNorm, Conv2d, ConvGeometry, FeatureMap, Linear, Pool, PoolWindow,
+    global_average,
+};
 use crate::weights::Scope;
 
 pub(super) const NAME: &str = "resnet";
@@ -110,10 +113,23 @@ impl Sizes {
             (Some(152), None, None) => (Block::Bottleneck, [3, 8, 36, 3]),
             (Some(_), None, None) => return Err(bad("depth", "must be 18, 34, 50, 101 or 152")),
             (None, Some(block), Some(layers)) => (block, layers),
-            (None, ..) => return Err(bad("depth", "must be given, or else both `block` and `layers`")),
-            (Some(_), ..) => return Err(bad("depth", "says all that `block` and `layers` say: give one or the other")),
+            (None, ..) => {
+                return Err(bad(
+                    "depth",
+                    "must be given, or else both `block` and `layers`",
+                ));
+            }
+            (Some(_), ..) => {
+                return Err(bad(
+                    "depth",
+                    "says all that `block` and `layers` say: give one or the other",
+                ));
+            }
         };
-        if layers.iter().any(|blocks| !(1..=MAX_BLOCKS).contains(blocks)) {
+        if layers
+            .iter()
+            .any(|blocks| !(1..=MAX_BLOCKS).contains(blocks))
+        {
             return Err(bad("layers", format!("each must be 1 to {MAX_BLOCKS}")));
         }
         let sizes = [
@@ -127,10 +143,19 @@ impl Sizes {
                 return Err(bad(field, format!("must be 1 to {MAX_SIZE}")));
             }
         }
-        if block == Block::Basic && (config.groups, config.width_per_group) != (groups(), width_per_group()) {
-            return Err(bad("groups", "only bottleneck blocks have groups and another width"));
+        if block == Block::Basic
+            && (config.groups, config.width_per_group) != (groups(), width_per_group())
+        {
+            return Err(bad(
+                "groups",
+                "only bottleneck blocks have groups and another width",
+            ));
         }
-        Ok(Self { block, layers, config })
+        Ok(Self {
+            block,
+            layers,
+            config,
+        })
     }
 
     pub(super) fn in_channels(&self) -> usize {
@@ -157,10 +182,34 @@ impl Sizes {
             }
         }
         let fc = [channels, self.config.num_classes];
-        let fc = Linear::load(&weights.child("fc"), fc, true, None, Activation::Identity, device)?;
-        let window = Window { kernel: [3; 2], stride: [2; 2], padding: [1; 2], dilation: [1; 2] };
-        let pool = Pool { name: "maxpool".to_owned(), window: PoolWindow { window, ceil: false }, kind: PoolKind::Max };
-        Ok(ResNet { stem, pool, blocks, fc })
+        let fc = Linear::load(
+            &weights.child("fc"),
+            fc,
+            true,
+            None,
+            Activation::Identity,
+            device,
+        )?;
+        let window = Window {
+            kernel: [3; 2],
+            stride: [2; 2],
+            padding: [1; 2],
+            dilation: [1; 2],
+        };
+        let pool = Pool {
+            name: "maxpool".to_owned(),
+            window: PoolWindow {
+                window,
+                ceil: false,
+            },
+            kind: PoolKind::Max,
+        };
+        Ok(ResNet {
+            stem,
+            pool,
+            blocks,
+            fc,
+        })
     }
 
     /// How many times more channels a block has than its planes.
@@ -182,12 +231,22 @@ impl Sizes {
         let outputs = planes * self.expansion();
         let square = ConvGeometry::square;
         let geometries = match self.block {
-            Block::Basic => vec![square(channels, planes, 3, stride, 1), square(planes, outputs, 3, 1, 1)],
+            Block::Basic => vec![
+                square(channels, planes, 3, stride, 1),
+                square(planes, outputs, 3, 1, 1),
+            ],
             Block::Bottleneck => {
-                let ResNetConfig { groups, width_per_group, .. } = self.config;
+                let ResNetConfig {
+                    groups,
+                    width_per_group,
+                    ..
+                } = self.config;
                 let width = (planes * width_per_group / 64).saturating_mul(groups);
                 if width == 0 || width > MAX_SIZE {
-                    return Err(bad("width_per_group", format!("gives {width} channels with {groups} groups")));
+                    return Err(bad(
+                        "width_per_group",
+                        format!("gives {width} channels with {groups} groups"),
+                    ));
                 }
                 vec![
                     square(channels, width, 1, 1, 0),
@@ -200,20 +259,41 @@ impl Sizes {
         for (index, geometry) in geometries.into_iter().enumerate() {
             // The last one's activation comes after the residual, which it adds.
             let (conv, norm) = (format!("conv{}", index + 1), format!("bn{}", index + 1));
-            convolutions.push(normed(weights, &conv, &norm, geometry, Activation::Relu, device)?);
+            convolutions.push(normed(
+                weights,
+                &conv,
+                &norm,
+                geometry,
+                Activation::Relu,
+                device,
+            )?);
         }
         let downsample = if stride != 1 || channels != outputs {
             let geometry = square(channels, outputs, 1, stride, 0);
-            Some(normed(&weights.child("downsample"), "0", "1", geometry, Activation::Identity, device)?)
+            Some(normed(
+                &weights.child("downsample"),
+                "0",
+                "1",
+                geometry,
+                Activation::Identity,
+                device,
+            )?)
         } else {
             None
         };
-        Ok(Residual { convolutions, downsample })
+        Ok(Residual {
+            convolutions,
+            downsample,
+        })
     }
 }
 
 fn bad(field: &str, reason: impl Into<String>) -> Error {
-    Error::BadConfig { architecture: NAME, field: field.to_owned(), reason: reason.into() }
+    Error::BadConfig {
+        architecture: NAME,
+        field: field.to_owned(),
+        reason: reason.into(),
+    }
 }
 
 /// A convolution without bias and the batch norm that follows it, as one layer.
@@ -225,8 +305,20 @@ fn normed(
     activation: Activation,
     device: &Device,
 ) -> Result<Conv2d, Error> {
-    let norm = BatchNorm::load(&weights.child(norm), geometry.out_channels, BatchNorm::EPS, true)?;
-    Conv2d::load(&weights.child(conv), geometry, false, Some(&norm), activation, device)
+    let norm = BatchNorm::load(
+        &weights.child(norm),
+        geometry.out_channels,
+        BatchNorm::EPS,
+        true,
+    )?;
+    Conv2d::load(
+        &weights.child(conv),
+        geometry,
+        false,
+        Some(&norm),
+        activation,
+        device,
+    )
 }
 
 /// A built ResNet.
@@ -255,7 +347,9 @@ impl ResNet {
 
 impl Residual {
     fn forward(&self, x: FeatureMap) -> Result<FeatureMap, Error> {
-        let Some((last, before)) = self.convolutions.split_last() else { return Ok(x) };
+        let Some((last, before)) = self.convolutions.split_last() else {
+            return Ok(x);
+        };
         let mut inner = x.clone();
         for convolution in before {
             inner = convolution.forward(&inner, None)?;

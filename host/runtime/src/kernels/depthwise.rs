@@ -30,7 +30,12 @@ impl Depthwise {
         for tap in 0..taps {
             transposed.extend(weight.chunks_exact(taps).map(|channel| channel[tap]));
         }
-        Self { isa, window, weight: transposed, bias }
+        Self {
+            isa,
+            window,
+            weight: transposed,
+            bias,
+        }
     }
 }
 
@@ -48,7 +53,10 @@ pub(crate) fn depthwise(
 ) -> Result<Vec<f32>, TryReserveError> {
     assert_eq!(input.len(), shape.len());
     assert_eq!(shape.channels, weights.bias.len());
-    let [rows, columns] = [weights.window.places(0, shape.height), weights.window.places(1, shape.width)];
+    let [rows, columns] = [
+        weights.window.places(0, shape.height),
+        weights.window.places(1, shape.width),
+    ];
     let row = columns * shape.channels;
     let mut result = super::pool::zeros(shape.batch * rows * row)?;
     assert!(residual.is_none_or(|residual| residual.len() == result.len()));
@@ -56,26 +64,34 @@ pub(crate) fn depthwise(
         return Ok(result);
     }
     let image = shape.height * shape.width * shape.channels;
-    result.par_chunks_exact_mut(row).enumerate().for_each(|(at, out)| {
-        let input = &input[at / rows * image..][..image];
-        weights.isa.run(
-            #[inline(always)]
-            || one_row(input, shape, weights, at % rows, out),
-        );
-        if let Some(residual) = residual {
-            for (value, residual) in out.iter_mut().zip(&residual[at * row..]) {
-                *value += residual;
+    result
+        .par_chunks_exact_mut(row)
+        .enumerate()
+        .for_each(|(at, out)| {
+            let input = &input[at / rows * image..][..image];
+            weights.isa.run(
+                #[inline(always)]
+                || one_row(input, shape, weights, at % rows, out),
+            );
+            if let Some(residual) = residual {
+                for (value, residual) in out.iter_mut().zip(&residual[at * row..]) {
+                    *value += residual;
+                }
             }
-        }
-        math::activate(weights.isa, activation, out);
-    });
+            math::activate(weights.isa, activation, out);
+        });
     Ok(result)
 }
 
 /// One row of the result.
 #[inline(always)]
 fn one_row(input: &[f32], shape: Shape, weights: &Depthwise, y: usize, out: &mut [f32]) {
-    let Depthwise { window, weight, bias, .. } = weights;
+    let Depthwise {
+        window,
+        weight,
+        bias,
+        ..
+    } = weights;
     let channels = shape.channels;
     for (x, out) in out.chunks_exact_mut(channels).enumerate() {
         for (block, out) in out.chunks_mut(LANES).enumerate() {
@@ -84,12 +100,20 @@ fn one_row(input: &[f32], shape: Shape, weights: &Depthwise, y: usize, out: &mut
             let mut sums = [0.0; LANES];
             sums[..width].copy_from_slice(&bias[first..first + width]);
             for down in 0..window.kernel[0] {
-                let Some(at_y) = window.tap(0, shape.height, y, down) else { continue };
+                let Some(at_y) = window.tap(0, shape.height, y, down) else {
+                    continue;
+                };
                 for across in 0..window.kernel[1] {
-                    let Some(at_x) = window.tap(1, shape.width, x, across) else { continue };
+                    let Some(at_x) = window.tap(1, shape.width, x, across) else {
+                        continue;
+                    };
                     let source = &input[(at_y * shape.width + at_x) * channels + first..][..width];
-                    let weight = &weight[(down * window.kernel[1] + across) * channels + first..][..width];
-                    if let (Ok(source), Ok(weight)) = (<&[f32; LANES]>::try_from(source), <&[f32; LANES]>::try_from(weight)) {
+                    let weight =
+                        &weight[(down * window.kernel[1] + across) * channels + first..][..width];
+                    if let (Ok(source), Ok(weight)) = (
+                        <&[f32; LANES]>::try_from(source),
+                        <&[f32; LANES]>::try_from(weight),
+                    ) {
                         for lane in 0..LANES {
                             sums[lane] += source[lane] * weight[lane];
                         }

@@ -20,7 +20,12 @@ impl Isa {
     /// The best that this CPU has.
     pub(crate) fn detect() -> Self {
         static BEST: OnceLock<Isa> = OnceLock::new();
-        *BEST.get_or_init(|| Self::available().last().copied().unwrap_or(Self(Level::Portable)))
+        *BEST.get_or_init(|| {
+            Self::available()
+                .last()
+                .copied()
+                .unwrap_or(Self(Level::Portable))
+        })
     }
 
     /// All that this CPU has, the best last.
@@ -45,7 +50,7 @@ impl Isa {
 
     /// Runs `work` compiled for these instructions, as far as it is inlined.
     #[inline]
-    pub(super) fn run<R>(self, work: impl FnOnce() -> R) -> R {
+    pub(crate) fn run<R>(self, work: impl FnOnce() -> R) -> R {
         match self.0 {
             Level::Portable => work(),
             // SAFETY: `available` makes a value of this level only where the CPU has the features.

@@ -51,11 +51,23 @@ impl Packed {
     /// turn. `bias` has one value an output.
     pub(crate) fn new(isa: Isa, weight: &[f32], bias: &[f32], groups: usize) -> Self {
         let outputs = bias.len();
-        assert!(groups > 0 && outputs > 0 && outputs.is_multiple_of(groups) && weight.len().is_multiple_of(outputs));
+        assert!(
+            groups > 0
+                && outputs > 0
+                && outputs.is_multiple_of(groups)
+                && weight.len().is_multiple_of(outputs)
+        );
         let depth = weight.len() / outputs;
         let width = Kernels::of(isa).columns;
         let lines = width / 16;
-        let mut packed = Self { isa, groups, depth, outputs, data: Vec::new(), bias: Vec::new() };
+        let mut packed = Self {
+            isa,
+            groups,
+            depth,
+            outputs,
+            data: Vec::new(),
+            bias: Vec::new(),
+        };
         let panels = packed.panels_in_group() * groups;
         packed.data = vec![Line([0.0; 16]); panels * depth * lines];
         packed.bias = vec![Line([0.0; 16]); panels * lines];
@@ -85,9 +97,17 @@ impl Packed {
     fn panel(&self, index: usize) -> Panel {
         let width = Kernels::of(self.isa).columns;
         let group_outputs = self.outputs / self.groups;
-        let (group, at) = (index / self.panels_in_group(), index % self.panels_in_group());
+        let (group, at) = (
+            index / self.panels_in_group(),
+            index % self.panels_in_group(),
+        );
         let columns = (group_outputs - at * width).min(width);
-        Panel { index, group, column: group * group_outputs + at * width, columns }
+        Panel {
+            index,
+            group,
+            column: group * group_outputs + at * width,
+            columns,
+        }
     }
 }
 
@@ -103,14 +123,28 @@ pub(crate) struct Epilogue<'a> {
 ///
 /// # Errors
 /// There is no memory for the result.
-pub(crate) fn matmul(windows: &Windows<'_>, weights: &Packed, epilogue: Epilogue<'_>) -> Result<Vec<f32>, TryReserveError> {
+pub(crate) fn matmul(
+    windows: &Windows<'_>,
+    weights: &Packed,
+    epilogue: Epilogue<'_>,
+) -> Result<Vec<f32>, TryReserveError> {
     let rows = windows.count();
     let length = rows * weights.outputs;
     assert_eq!(weights.depth, windows.runs() * windows.run_length());
-    assert!(epilogue.residual.is_none_or(|residual| residual.len() == length));
+    assert!(
+        epilogue
+            .residual
+            .is_none_or(|residual| residual.len() == length)
+    );
     let mut result: Vec<f32> = Vec::new();
     result.try_reserve_exact(length)?;
-    let job = Job { windows, weights, epilogue, kernels: Kernels::of(weights.isa), out: Out(result.as_mut_ptr()) };
+    let job = Job {
+        windows,
+        weights,
+        epilogue,
+        kernels: Kernels::of(weights.isa),
+        out: Out(result.as_mut_ptr()),
+    };
     match job.pieces() {
         pieces if pieces.len() <= 1 => pieces.into_iter().for_each(|piece| job.run(piece)),
         pieces => pieces.into_par_iter().for_each(|piece| job.run(piece)),
@@ -150,8 +184,14 @@ impl Job<'_> {
             return Vec::new();
         }
         let threads = rayon::current_num_threads();
-        let work = rows.saturating_mul(self.weights.outputs).saturating_mul(self.weights.depth);
-        let wanted = if threads == 1 || work < SMALL { 1 } else { threads * PIECES };
+        let work = rows
+            .saturating_mul(self.weights.outputs)
+            .saturating_mul(self.weights.depth);
+        let wanted = if threads == 1 || work < SMALL {
+            1
+        } else {
+            threads * PIECES
+        };
         let tiles = rows.div_ceil(self.kernels.rows);
         let inputs = rows * self.windows.fresh_elements();
         let (row_parts, panel_parts) = if self.weights.depth * self.weights.outputs > inputs {
@@ -164,7 +204,10 @@ impl Job<'_> {
         let mut pieces = Vec::with_capacity(row_parts * panel_parts);
         for rows in split(rows, row_parts) {
             for panels in split(panels, panel_parts) {
-                pieces.push(Piece { rows: rows.clone(), panels });
+                pieces.push(Piece {
+                    rows: rows.clone(),
+                    panels,
+                });
             }
         }
         pieces
@@ -197,19 +240,28 @@ impl Job<'_> {
         let Packed { outputs, depth, .. } = *self.weights;
         let lines = self.kernels.columns / 16;
         let at = rows.first * outputs + panel.column;
-        let (low, high) = self.epilogue.activation.bounds().unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
+        let (low, high) = self
+            .epilogue
+            .activation
+            .bounds()
+            .unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
         // SAFETY: the element is in the result, whose rows are `outputs` long.
         let out = unsafe { self.out.0.add(at) };
         let tile = Tile {
             sources: sources.starts[rows.sources..].as_ptr(),
             runs: self.windows.runs(),
             run_length: self.windows.run_length(),
-            panel: self.weights.data[panel.index * depth * lines..].as_ptr().cast(),
+            panel: self.weights.data[panel.index * depth * lines..]
+                .as_ptr()
+                .cast(),
             bias: self.weights.bias[panel.index * lines..].as_ptr().cast(),
             out,
             stride: outputs,
             columns: panel.columns,
-            residual: self.epilogue.residual.map_or(std::ptr::null(), |residual| residual[at..].as_ptr()),
+            residual: self
+                .epilogue
+                .residual
+                .map_or(std::ptr::null(), |residual| residual[at..].as_ptr()),
             low,
             high,
         };
@@ -223,7 +275,9 @@ impl Job<'_> {
         if self.epilogue.activation.bounds().is_none() {
             for row in 0..rows.count {
                 // SAFETY: the kernel has just written these elements, and they are of this piece.
-                let values = unsafe { std::slice::from_raw_parts_mut(out.add(row * outputs), panel.columns) };
+                let values = unsafe {
+                    std::slice::from_raw_parts_mut(out.add(row * outputs), panel.columns)
+                };
                 math::activate(self.weights.isa, self.epilogue.activation, values);
             }
         }
@@ -236,6 +290,8 @@ struct Sources {
     /// For each tile `[runs, rows of the tile]`.
     starts: Vec<*const f32>,
     tiles: Vec<Rows>,
+    /// Copies of the runs, where they would be in each other's way.
+    copies: Vec<f32>,
 }
 
 /// The rows of one tile.
@@ -254,16 +310,33 @@ impl Sources {
         self.tiles.clear();
         self.starts.clear();
         self.starts.resize(rows.len() * runs, std::ptr::null());
+        // A line more, so that the copies are not in each other's way again.
+        let apart = windows.run_length() + 16;
+        let copying = windows.collide();
+        if copying {
+            self.copies.resize(rows.len() * runs * apart, 0.0);
+        }
+        let mut copies = self.copies.chunks_exact_mut(apart);
         let mut sources = 0;
         for tile in split(rows.len(), rows.len().div_ceil(tile_rows)) {
             let (first, count) = (rows.start + tile.start, tile.len());
             for row in 0..count {
                 for (run, slice) in windows.runs_at(first + row, group).enumerate() {
                     debug_assert_eq!(slice.len(), windows.run_length());
-                    self.starts[sources + run * count + row] = slice.as_ptr();
+                    self.starts[sources + run * count + row] = match copies.next() {
+                        Some(copy) if copying => {
+                            copy[..slice.len()].copy_from_slice(slice);
+                            copy.as_ptr()
+                        }
+                        _ => slice.as_ptr(),
+                    };
                 }
             }
-            self.tiles.push(Rows { first, count, sources });
+            self.tiles.push(Rows {
+                first,
+                count,
+                sources,
+            });
             sources += count * runs;
         }
     }

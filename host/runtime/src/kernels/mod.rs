@@ -15,7 +15,10 @@
 //! Every output element is summed in one fixed order, whatever the batch, the tile or the thread
 //! that it falls to: a batch equals its singles to the last bit.
 
-#![allow(clippy::indexing_slicing, reason = "kernels index by shapes that their callers and assertions have checked")]
+#![allow(
+    clippy::indexing_slicing,
+    reason = "kernels index by shapes that their callers and assertions have checked"
+)]
 #![allow(unsafe_code, reason = "see the module's documentation")]
 
 mod depthwise;
@@ -23,6 +26,8 @@ mod isa;
 mod math;
 mod matmul;
 mod pool;
+#[cfg(test)]
+mod tests;
 mod tile;
 mod window;
 #[cfg(target_arch = "x86_64")]

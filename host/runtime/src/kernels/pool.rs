@@ -42,38 +42,60 @@ pub(crate) fn pool(
         return Ok(result);
     }
     let image = shape.height * shape.width * shape.channels;
-    result.par_chunks_exact_mut(row).enumerate().for_each(|(at, out)| {
-        let input = &input[at / rows * image..][..image];
-        isa.run(
-            #[inline(always)]
-            || one_row(input, shape, window, at % rows, kind, out),
-        );
-    });
+    result
+        .par_chunks_exact_mut(row)
+        .enumerate()
+        .for_each(|(at, out)| {
+            let input = &input[at / rows * image..][..image];
+            isa.run(
+                #[inline(always)]
+                || one_row(input, shape, window, at % rows, kind, out),
+            );
+        });
     Ok(result)
 }
 
 /// One row of the result.
 #[inline(always)]
-fn one_row(input: &[f32], shape: Shape, window: &Window, y: usize, kind: PoolKind, out: &mut [f32]) {
+fn one_row(
+    input: &[f32],
+    shape: Shape,
+    window: &Window,
+    y: usize,
+    kind: PoolKind,
+    out: &mut [f32],
+) {
     let channels = shape.channels;
     for (x, out) in out.chunks_exact_mut(channels).enumerate() {
-        out.fill(if kind == PoolKind::Max { f32::NEG_INFINITY } else { 0.0 });
+        out.fill(if kind == PoolKind::Max {
+            f32::NEG_INFINITY
+        } else {
+            0.0
+        });
         let mut taps = 0_usize;
         for down in 0..window.kernel[0] {
-            let Some(at_y) = window.tap(0, shape.height, y, down) else { continue };
+            let Some(at_y) = window.tap(0, shape.height, y, down) else {
+                continue;
+            };
             for across in 0..window.kernel[1] {
-                let Some(at_x) = window.tap(1, shape.width, x, across) else { continue };
+                let Some(at_x) = window.tap(1, shape.width, x, across) else {
+                    continue;
+                };
                 let source = &input[(at_y * shape.width + at_x) * channels..][..channels];
                 taps += 1;
                 match kind {
                     PoolKind::Max => larger(out, source),
-                    PoolKind::Average { .. } => out.iter_mut().zip(source).for_each(|(out, source)| *out += source),
+                    PoolKind::Average { .. } => out
+                        .iter_mut()
+                        .zip(source)
+                        .for_each(|(out, source)| *out += source),
                 }
             }
         }
         if let PoolKind::Average { count_padding } = kind {
             let taps = if count_padding {
-                taps_with_padding(window, 0, shape.height, y) * taps_with_padding(window, 1, shape.width, x)
+                taps_with_padding(window, 0, shape.height, y)
+                    * taps_with_padding(window, 1, shape.width, x)
             } else {
                 taps
             };
@@ -88,40 +110,60 @@ fn one_row(input: &[f32], shape: Shape, window: &Window, y: usize, kind: PoolKin
 fn larger(out: &mut [f32], source: &[f32]) {
     for (out, &source) in out.iter_mut().zip(source) {
         // NaN wins, as in PyTorch.
-        *out = if source > *out || source.is_nan() { source } else { *out };
+        *out = if source > *out || source.is_nan() {
+            source
+        } else {
+            *out
+        };
     }
 }
 
 /// Taps of the window at `place` that are inside the feature map or its padding.
 fn taps_with_padding(window: &Window, axis: usize, length: usize, place: usize) -> usize {
     let end = length + 2 * window.padding[axis];
-    (0..window.kernel[axis]).filter(|tap| place * window.stride[axis] + tap * window.dilation[axis] < end).count()
+    (0..window.kernel[axis])
+        .filter(|tap| place * window.stride[axis] + tap * window.dilation[axis] < end)
+        .count()
 }
 
 /// The mean of each channel over the whole image; the result has the shape `[batch, channels]`.
 ///
 /// # Errors
 /// There is no memory for the result.
-pub(crate) fn global_average(isa: Isa, input: &[f32], shape: Shape) -> Result<Vec<f32>, TryReserveError> {
+pub(crate) fn global_average(
+    isa: Isa,
+    input: &[f32],
+    shape: Shape,
+) -> Result<Vec<f32>, TryReserveError> {
     assert_eq!(input.len(), shape.len());
-    let Shape { height, width, channels, batch } = shape;
+    let Shape {
+        height,
+        width,
+        channels,
+        batch,
+    } = shape;
     let mut result = zeros(batch * channels)?;
     if input.is_empty() {
         return Ok(result);
     }
     let share = 1.0 / (height * width) as f32;
     let images = input.par_chunks_exact(height * width * channels);
-    result.par_chunks_exact_mut(channels).zip(images).for_each(|(out, image)| {
-        isa.run(
-            #[inline(always)]
-            || {
-                for pixel in image.chunks_exact(channels) {
-                    out.iter_mut().zip(pixel).for_each(|(out, value)| *out += value);
-                }
-                out.iter_mut().for_each(|out| *out *= share);
-            },
-        );
-    });
+    result
+        .par_chunks_exact_mut(channels)
+        .zip(images)
+        .for_each(|(out, image)| {
+            isa.run(
+                #[inline(always)]
+                || {
+                    for pixel in image.chunks_exact(channels) {
+                        out.iter_mut()
+                            .zip(pixel)
+                            .for_each(|(out, value)| *out += value);
+                    }
+                    out.iter_mut().for_each(|out| *out *= share);
+                },
+            );
+        });
     Ok(result)
 }
 

@@ -65,14 +65,23 @@ impl Kernels {
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 => (x86::avx512::ROWS, x86::avx512::COLUMNS),
         };
-        Self { rows, columns, level }
+        Self {
+            rows,
+            columns,
+            level,
+        }
     }
 
     /// The kernel for a tile of `rows` rows and `columns` columns.
     pub(super) fn select(self, rows: usize, columns: usize) -> Kernel {
         assert!((1..=self.rows).contains(&rows) && (1..=self.columns).contains(&columns));
         match self.level {
-            Level::Portable => [portable::<1>, portable::<2>, portable::<3>, portable::<PORTABLE_ROWS>][rows - 1],
+            Level::Portable => [
+                portable::<1>,
+                portable::<2>,
+                portable::<3>,
+                portable::<PORTABLE_ROWS>,
+            ][rows - 1],
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => x86::avx2::select(rows, columns),
             #[cfg(target_arch = "x86_64")]
@@ -114,7 +123,11 @@ unsafe fn portable<const ROWS: usize>(tile: &Tile) {
         for (column, &sum) in sums.iter().enumerate().take(tile.columns) {
             let at = row * tile.stride + column;
             // SAFETY: the residual, where there is one, is laid out like the result.
-            let residual = if tile.residual.is_null() { 0.0 } else { unsafe { *tile.residual.add(at) } };
+            let residual = if tile.residual.is_null() {
+                0.0
+            } else {
+                unsafe { *tile.residual.add(at) }
+            };
             let sum = sum + residual;
             // A comparison with NaN is false, so that NaN stays.
             let sum = if sum < tile.low { tile.low } else { sum };

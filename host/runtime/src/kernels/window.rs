@@ -27,7 +27,12 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    pub(crate) const POINT: Self = Self { kernel: [1; 2], stride: [1; 2], padding: [0; 2], dilation: [1; 2] };
+    pub(crate) const POINT: Self = Self {
+        kernel: [1; 2],
+        stride: [1; 2],
+        padding: [0; 2],
+        dilation: [1; 2],
+    };
 
     /// The number of places along one side (0: height, 1: width) of `length`; none if the window
     /// does not fit.
@@ -40,7 +45,13 @@ impl Window {
     }
 
     /// Where tap `tap` of the window at place `place` is along one side; none in the padding.
-    pub(super) fn tap(&self, axis: usize, length: usize, place: usize, tap: usize) -> Option<usize> {
+    pub(super) fn tap(
+        &self,
+        axis: usize,
+        length: usize,
+        place: usize,
+        tap: usize,
+    ) -> Option<usize> {
         let at = place * self.stride[axis] + tap * self.dilation[axis];
         at.checked_sub(self.padding[axis]).filter(|&at| at < length)
     }
@@ -64,10 +75,25 @@ impl<'a> Windows<'a> {
     /// `input` has the shape `shape`, and its channels are divided into `groups`.
     pub(crate) fn new(input: &'a [f32], shape: Shape, window: Window, groups: usize) -> Self {
         assert_eq!(input.len(), shape.len());
-        let out = [window.places(0, shape.height), window.places(1, shape.width)];
+        let out = [
+            window.places(0, shape.height),
+            window.places(1, shape.width),
+        ];
         let whole_rows = Self::takes_whole_rows(&window, groups);
-        let run = if whole_rows { window.kernel[1] * shape.channels } else { shape.channels / groups };
-        Self { input, shape, window, out, zeros: vec![0.0; run], whole_rows, groups }
+        let run = if whole_rows {
+            window.kernel[1] * shape.channels
+        } else {
+            shape.channels / groups
+        };
+        Self {
+            input,
+            shape,
+            window,
+            out,
+            zeros: vec![0.0; run],
+            whole_rows,
+            groups,
+        }
     }
 
     /// With neither padding nor dilation along the width, the taps of a row are side by side.
@@ -83,7 +109,11 @@ impl<'a> Windows<'a> {
     /// Runs a window.
     pub(super) fn runs(&self) -> usize {
         let [height, width] = self.window.kernel;
-        if self.whole_rows { height } else { height * width }
+        if self.whole_rows {
+            height
+        } else {
+            height * width
+        }
     }
 
     /// Elements a run.
@@ -94,22 +124,41 @@ impl<'a> Windows<'a> {
     /// Elements of the input that one place brings into the cache for the first time, about.
     pub(super) fn fresh_elements(&self) -> usize {
         let per_pixel = self.shape.channels / self.groups;
-        let [down, across] = [0, 1].map(|axis| self.window.stride[axis].min(self.window.kernel[axis]));
+        let [down, across] =
+            [0, 1].map(|axis| self.window.stride[axis].min(self.window.kernel[axis]));
         per_pixel * down * across
+    }
+
+    /// Whether neighbouring places are so far apart that the same elements of all of them share
+    /// one set of a first-level cache, which holds 8 lines (sets repeat every 4 KiB).
+    pub(super) fn collide(&self) -> bool {
+        let apart = self.shape.channels * self.window.stride[1] * size_of::<f32>();
+        self.run_length() >= 64 && apart.is_multiple_of(4096)
     }
 
     /// The runs of the window at place `row`, in the order of the weights.
     pub(super) fn runs_at(&self, row: usize, group: usize) -> impl Iterator<Item = &[f32]> {
-        let Shape { height, width, channels, .. } = self.shape;
+        let Shape {
+            height,
+            width,
+            channels,
+            ..
+        } = self.shape;
         let (rest, x) = (row / self.out[1], row % self.out[1]);
         let (image, y) = (rest / self.out[0], rest % self.out[0]);
-        let across = if self.whole_rows { 1 } else { self.window.kernel[1] };
+        let across = if self.whole_rows {
+            1
+        } else {
+            self.window.kernel[1]
+        };
         let first_channel = group * (channels / self.groups);
         (0..self.window.kernel[0]).flat_map(move |down| {
             let at_y = self.window.tap(0, height, y, down);
             (0..across).map(move |tap| {
                 let at_x = self.window.tap(1, width, x, tap);
-                let Some((y, x)) = at_y.zip(at_x) else { return &self.zeros[..] };
+                let Some((y, x)) = at_y.zip(at_x) else {
+                    return &self.zeros[..];
+                };
                 let start = ((image * height + y) * width + x) * channels + first_channel;
                 &self.input[start..start + self.run_length()]
             })
@@ -119,7 +168,10 @@ impl<'a> Windows<'a> {
 
 /// A copy with `padding` columns of zeros on either side of each row.
 pub(crate) fn pad_width(input: &[f32], shape: Shape, padding: usize) -> (Vec<f32>, Shape) {
-    let padded = Shape { width: shape.width + 2 * padding, ..shape };
+    let padded = Shape {
+        width: shape.width + 2 * padding,
+        ..shape
+    };
     let mut copy = vec![0.0; padded.len()];
     let margin = padding * shape.channels;
     let row = shape.width * shape.channels;

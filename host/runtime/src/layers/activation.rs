@@ -37,7 +37,9 @@ impl Activation {
         Self::Identity,
         Self::Relu,
         Self::Relu6,
-        Self::LeakyRelu { negative_slope: 0.1 },
+        Self::LeakyRelu {
+            negative_slope: 0.1,
+        },
         Self::Elu { alpha: 0.7 },
         Self::Gelu,
         Self::GeluTanh,
@@ -81,7 +83,9 @@ impl Activation {
             Self::Identity => Ok(x.clone()),
             Self::Relu => x.relu(),
             Self::Relu6 => x.clamp(0f32, 6f32),
-            Self::LeakyRelu { negative_slope } => x.relu()? - (x.neg()?.relu()? * f64::from(negative_slope))?,
+            Self::LeakyRelu { negative_slope } => {
+                x.relu()? - (x.neg()?.relu()? * f64::from(negative_slope))?
+            }
             Self::Elu { alpha } => x.elu(f64::from(alpha)),
             Self::Gelu => x.gelu_erf(),
             Self::GeluTanh => x.gelu(),

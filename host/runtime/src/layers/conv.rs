@@ -24,9 +24,25 @@ pub(crate) struct ConvGeometry {
 
 impl ConvGeometry {
     /// A square window over all channels.
-    pub(crate) fn square(in_channels: usize, out_channels: usize, kernel: usize, stride: usize, padding: usize) -> Self {
-        let window = Window { kernel: [kernel; 2], stride: [stride; 2], padding: [padding; 2], dilation: [1; 2] };
-        Self { in_channels, out_channels, window, groups: 1 }
+    pub(crate) fn square(
+        in_channels: usize,
+        out_channels: usize,
+        kernel: usize,
+        stride: usize,
+        padding: usize,
+    ) -> Self {
+        let window = Window {
+            kernel: [kernel; 2],
+            stride: [stride; 2],
+            padding: [padding; 2],
+            dilation: [1; 2],
+        };
+        Self {
+            in_channels,
+            out_channels,
+            window,
+            groups: 1,
+        }
     }
 
     /// The same in so many groups.
@@ -37,7 +53,12 @@ impl ConvGeometry {
     /// The shape of the weights.
     fn weight_dims(&self) -> [usize; 4] {
         let [height, width] = self.window.kernel;
-        [self.out_channels, self.in_channels / self.groups.max(1), height, width]
+        [
+            self.out_channels,
+            self.in_channels / self.groups.max(1),
+            height,
+            width,
+        ]
     }
 }
 
@@ -67,8 +88,20 @@ impl Conv2d {
         device: &Device,
     ) -> Result<Self, Error> {
         let weight = scope.get("weight", &geometry.weight_dims())?;
-        let bias = if bias { Some(scope.get("bias", &[geometry.out_channels])?) } else { None };
-        Self::new(scope.name(), geometry, &weight, bias.as_ref(), norm, activation, device)
+        let bias = if bias {
+            Some(scope.get("bias", &[geometry.out_channels])?)
+        } else {
+            None
+        };
+        Self::new(
+            scope.name(),
+            geometry,
+            &weight,
+            bias.as_ref(),
+            norm,
+            activation,
+            device,
+        )
     }
 
     /// From `weight`, `[out_channels, in_channels / groups, kernel height, kernel width]`, and
@@ -95,27 +128,47 @@ impl Conv2d {
             Kernels::Candle => Code::candle(&geometry, values, biases, device)?,
             Kernels::Own => Code::own(&geometry, values, biases)?,
         };
-        Ok(Self { name: name.to_owned(), geometry, activation, code })
+        Ok(Self {
+            name: name.to_owned(),
+            geometry,
+            activation,
+            code,
+        })
     }
 
     /// Convolves; `residual` is added before the activation and has the result's shape.
-    pub(crate) fn forward(&self, x: &FeatureMap, residual: Option<&FeatureMap>) -> Result<FeatureMap, Error> {
+    pub(crate) fn forward(
+        &self,
+        x: &FeatureMap,
+        residual: Option<&FeatureMap>,
+    ) -> Result<FeatureMap, Error> {
         let shape = x.shape()?;
         let out = self.result_shape(shape)?;
         if let Some(residual) = residual
             && residual.shape()? != out
         {
-            return Err(Error::bad_input(&self.name, "the residual has another shape than the result"));
+            return Err(Error::bad_input(
+                &self.name,
+                "the residual has another shape than the result",
+            ));
         }
         let tensor = match &self.code {
-            Code::Candle { weight, bias } => self.with_candle(x.tensor(), weight, bias, residual)?,
+            Code::Candle { weight, bias } => {
+                self.with_candle(x.tensor(), weight, bias, residual)?
+            }
             Code::Dense(_) | Code::Depthwise(_) => {
                 let dims = [out.batch, out.height, out.width, out.channels];
                 match residual {
-                    None => cpu::unary("conv2d", x.tensor(), &dims, |x| self.compute(x, shape, None))?,
-                    Some(residual) => cpu::binary("conv2d", x.tensor(), residual.tensor(), &dims, |x, residual| {
-                        self.compute(x, shape, Some(residual))
+                    None => cpu::unary("conv2d", x.tensor(), &dims, |x| {
+                        self.compute(x, shape, None)
                     })?,
+                    Some(residual) => cpu::binary(
+                        "conv2d",
+                        x.tensor(),
+                        residual.tensor(),
+                        &dims,
+                        |x, residual| self.compute(x, shape, Some(residual)),
+                    )?,
                 }
             }
         };
@@ -123,12 +176,20 @@ impl Conv2d {
     }
 
     fn result_shape(&self, shape: Shape) -> Result<Shape, Error> {
-        let ConvGeometry { in_channels, out_channels, window, .. } = &self.geometry;
+        let ConvGeometry {
+            in_channels,
+            out_channels,
+            window,
+            ..
+        } = &self.geometry;
         if shape.channels != *in_channels {
             let reason = format!("takes {in_channels} channels, got {}", shape.channels);
             return Err(Error::bad_input(&self.name, reason));
         }
-        let (height, width) = (window.places(0, shape.height), window.places(1, shape.width));
+        let (height, width) = (
+            window.places(0, shape.height),
+            window.places(1, shape.width),
+        );
         if height == 0 || width == 0 {
             let [kernel_height, kernel_width] = window.kernel;
             let reason = format!(
@@ -138,36 +199,70 @@ impl Conv2d {
             return Err(Error::bad_input(&self.name, reason));
         }
         check_size(&self.name, &[shape.batch, height, width, *out_channels])?;
-        Ok(Shape { batch: shape.batch, height, width, channels: *out_channels })
+        Ok(Shape {
+            batch: shape.batch,
+            height,
+            width,
+            channels: *out_channels,
+        })
     }
 
-    fn compute(&self, x: &[f32], shape: Shape, residual: Option<&[f32]>) -> Result<Vec<f32>, std::collections::TryReserveError> {
+    fn compute(
+        &self,
+        x: &[f32],
+        shape: Shape,
+        residual: Option<&[f32]>,
+    ) -> Result<Vec<f32>, std::collections::TryReserveError> {
         let ConvGeometry { window, groups, .. } = self.geometry;
         let packed = match &self.code {
-            Code::Depthwise(weights) => return kernels::depthwise(x, shape, weights, residual, self.activation),
+            Code::Depthwise(weights) => {
+                return kernels::depthwise(x, shape, weights, residual, self.activation);
+            }
             Code::Dense(packed) => packed,
             // `forward` has sent it elsewhere.
             Code::Candle { .. } => return Ok(Vec::new()),
         };
-        let epilogue = Epilogue { residual, activation: self.activation };
+        let epilogue = Epilogue {
+            residual,
+            activation: self.activation,
+        };
         let [top, side] = window.padding;
-        let unpadded = Window { padding: [top, 0], ..window };
-        if side > 0 && shape.channels < FEW_CHANNELS && Windows::takes_whole_rows(&unpadded, groups) {
+        let unpadded = Window {
+            padding: [top, 0],
+            ..window
+        };
+        if side > 0 && shape.channels < FEW_CHANNELS && Windows::takes_whole_rows(&unpadded, groups)
+        {
             let (copy, shape) = kernels::pad_width(x, shape, side);
-            return kernels::matmul(&Windows::new(&copy, shape, unpadded, groups), packed, epilogue);
+            return kernels::matmul(
+                &Windows::new(&copy, shape, unpadded, groups),
+                packed,
+                epilogue,
+            );
         }
         kernels::matmul(&Windows::new(x, shape, window, groups), packed, epilogue)
     }
 
     /// Candle's convolution has one stride, padding and dilation for both sides; where ours
     /// differ, the padding is added before, and the stride taken after.
-    fn with_candle(&self, x: &Tensor, weight: &Tensor, bias: &Tensor, residual: Option<&FeatureMap>) -> Result<Tensor, Error> {
+    fn with_candle(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        residual: Option<&FeatureMap>,
+    ) -> Result<Tensor, Error> {
         let ConvGeometry { window, groups, .. } = self.geometry;
-        let ([top, side], [down, across], dilation) = (window.padding, window.stride, dilation_of(&window));
+        let ([top, side], [down, across], dilation) =
+            (window.padding, window.stride, dilation_of(&window));
         let (x, padding) = if top == side {
             (x.clone(), top)
         } else {
-            (x.pad_with_zeros(2, top, top)?.pad_with_zeros(3, side, side)?, 0)
+            (
+                x.pad_with_zeros(2, top, top)?
+                    .pad_with_zeros(3, side, side)?,
+                0,
+            )
         };
         let stride = if down == across { down } else { 1 };
         let mut y = x.conv2d(weight, padding, stride, dilation, groups)?;
@@ -208,23 +303,57 @@ impl Code {
         let isa = Isa::detect();
         let [outputs, inputs, height, width] = geometry.weight_dims();
         if geometry.groups > 1 && inputs == 1 && outputs == geometry.in_channels {
-            return Ok(Self::Depthwise(Depthwise::new(isa, geometry.window, &values, bias)));
+            return Ok(Self::Depthwise(Depthwise::new(
+                isa,
+                geometry.window,
+                &values,
+                bias,
+            )));
         }
         // Our windows are read tap by tap, each with all its channels.
-        let weight = Tensor::from_vec(values, (outputs, inputs, height * width), &candle_core::Device::Cpu)?;
-        let weight = weight.transpose(1, 2)?.contiguous()?.flatten_all()?.to_vec1::<f32>()?;
-        Ok(Self::Dense(Packed::new(isa, &weight, &bias, geometry.groups)))
+        let weight = Tensor::from_vec(
+            values,
+            (outputs, inputs, height * width),
+            &candle_core::Device::Cpu,
+        )?;
+        let weight = weight
+            .transpose(1, 2)?
+            .contiguous()?
+            .flatten_all()?
+            .to_vec1::<f32>()?;
+        Ok(Self::Dense(Packed::new(
+            isa,
+            &weight,
+            &bias,
+            geometry.groups,
+        )))
     }
 
-    fn candle(geometry: &ConvGeometry, values: Vec<f32>, bias: Vec<f32>, device: &Device) -> Result<Self, Error> {
-        let ConvGeometry { out_channels, window, .. } = geometry;
-        let mut weight = Tensor::from_vec(values, geometry.weight_dims().as_slice(), &candle_core::Device::Cpu)?;
+    fn candle(
+        geometry: &ConvGeometry,
+        values: Vec<f32>,
+        bias: Vec<f32>,
+        device: &Device,
+    ) -> Result<Self, Error> {
+        let ConvGeometry {
+            out_channels,
+            window,
+            ..
+        } = geometry;
+        let mut weight = Tensor::from_vec(
+            values,
+            geometry.weight_dims().as_slice(),
+            &candle_core::Device::Cpu,
+        )?;
         let ([down, across], [height, width]) = (window.dilation, window.kernel);
         if down != across && height > 1 && width > 1 {
             weight = spread(&spread(&weight, 2, down)?, 3, across)?;
         }
         let bias = Tensor::from_vec(bias, (1, *out_channels, 1, 1), device.candle())?;
-        Ok(Self::Candle { weight: weight.to_device(device.candle())?, bias })
+        Ok(Self::Candle {
+            weight: weight.to_device(device.candle())?,
+            bias,
+        })
     }
 }
 

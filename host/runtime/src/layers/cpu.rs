@@ -8,8 +8,14 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tenso
 type Computed = std::result::Result<Vec<f32>, TryReserveError>;
 
 /// Computes a tensor of the shape `dims` from the elements of a tensor.
-pub(super) fn unary(name: &'static str, x: &Tensor, dims: &[usize], kernel: impl Fn(&[f32]) -> Computed) -> Result<Tensor> {
-    x.contiguous()?.apply_op1_no_bwd(&Unary { name, dims, kernel })
+pub(super) fn unary(
+    name: &'static str,
+    x: &Tensor,
+    dims: &[usize],
+    kernel: impl Fn(&[f32]) -> Computed,
+) -> Result<Tensor> {
+    x.contiguous()?
+        .apply_op1_no_bwd(&Unary { name, dims, kernel })
 }
 
 /// Computes a tensor of the shape `dims` from the elements of two tensors.
@@ -20,7 +26,8 @@ pub(super) fn binary(
     dims: &[usize],
     kernel: impl Fn(&[f32], &[f32]) -> Computed,
 ) -> Result<Tensor> {
-    x.contiguous()?.apply_op2_no_bwd(&y.contiguous()?, &Binary { name, dims, kernel })
+    x.contiguous()?
+        .apply_op2_no_bwd(&y.contiguous()?, &Binary { name, dims, kernel })
 }
 
 struct Unary<'a, F> {
@@ -50,18 +57,30 @@ impl<F: Fn(&[f32], &[f32]) -> Computed> CustomOp2 for Binary<'_, F> {
         self.name
     }
 
-    fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> Result<(CpuStorage, Shape)> {
-        finish((self.kernel)(elements(s1, l1)?, elements(s2, l2)?), self.dims)
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        finish(
+            (self.kernel)(elements(s1, l1)?, elements(s2, l2)?),
+            self.dims,
+        )
     }
 }
 
 fn elements<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     let contiguous = layout.contiguous_offsets();
     let found = contiguous.and_then(|(start, end)| storage.as_slice::<f32>().ok()?.get(start..end));
-    found.ok_or_else(|| candle_core::Error::msg("a kernel was handed a tensor that is not contiguous f32"))
+    found.ok_or_else(|| {
+        candle_core::Error::msg("a kernel was handed a tensor that is not contiguous f32")
+    })
 }
 
 fn finish(computed: Computed, dims: &[usize]) -> Result<(CpuStorage, Shape)> {
-    let values = computed.map_err(|error| candle_core::Error::msg(format!("no memory for a result: {error}")))?;
+    let values = computed
+        .map_err(|error| candle_core::Error::msg(format!("no memory for a result: {error}")))?;
     Ok((CpuStorage::F32(values), Shape::from(dims)))
 }

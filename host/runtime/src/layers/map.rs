@@ -24,7 +24,12 @@ impl FeatureMap {
         let Some(first) = inputs.first() else {
             return Err(Error::bad_input("input", "an empty batch"));
         };
-        let dims = [inputs.len(), first.height(), first.width(), first.channels()];
+        let dims = [
+            inputs.len(),
+            first.height(),
+            first.width(),
+            first.channels(),
+        ];
         check_size("input", &dims)?;
         let mut values = Vec::with_capacity(inputs.len() * first.values().len());
         for input in inputs {
@@ -32,10 +37,16 @@ impl FeatureMap {
         }
         let last = Tensor::from_vec(values, &dims[..], device.candle())?;
         match device.kernels() {
-            Kernels::Own => Ok(Self { tensor: last, kernels: Kernels::Own }),
+            Kernels::Own => Ok(Self {
+                tensor: last,
+                kernels: Kernels::Own,
+            }),
             Kernels::Candle => {
                 let tensor = last.permute((0, 3, 1, 2))?.contiguous()?;
-                Ok(Self { tensor, kernels: Kernels::Candle })
+                Ok(Self {
+                    tensor,
+                    kernels: Kernels::Candle,
+                })
             }
         }
     }
@@ -43,16 +54,24 @@ impl FeatureMap {
     /// From a tensor of the shape `[batch, channels, height, width]`, none of them zero.
     pub(crate) fn from_channels_first(tensor: &Tensor, device: &Device) -> Result<Self, Error> {
         if tensor.dims4().is_err() || tensor.dims().contains(&0) {
-            let reason = format!("a tensor of the shape {:?} is not [batch, channels, height, width]", tensor.dims());
+            let reason = format!(
+                "a tensor of the shape {:?} is not [batch, channels, height, width]",
+                tensor.dims()
+            );
             return Err(Error::bad_input("input", reason));
         }
         check_size("input", tensor.dims())?;
-        let tensor = tensor.to_device(device.candle())?.to_dtype(candle_core::DType::F32)?;
+        let tensor = tensor
+            .to_device(device.candle())?
+            .to_dtype(candle_core::DType::F32)?;
         let tensor = match device.kernels() {
             Kernels::Own => tensor.permute((0, 2, 3, 1))?.contiguous()?,
             Kernels::Candle => tensor.contiguous()?,
         };
-        Ok(Self { tensor, kernels: device.kernels() })
+        Ok(Self {
+            tensor,
+            kernels: device.kernels(),
+        })
     }
 
     /// As a tensor of the shape `[batch, channels, height, width]`.
@@ -73,8 +92,18 @@ impl FeatureMap {
     pub(crate) fn shape(&self) -> Result<Shape, Error> {
         let (batch, second, third, fourth) = self.tensor.dims4()?;
         Ok(match self.kernels {
-            Kernels::Own => Shape { batch, height: second, width: third, channels: fourth },
-            Kernels::Candle => Shape { batch, channels: second, height: third, width: fourth },
+            Kernels::Own => Shape {
+                batch,
+                height: second,
+                width: third,
+                channels: fourth,
+            },
+            Kernels::Candle => Shape {
+                batch,
+                channels: second,
+                height: third,
+                width: fourth,
+            },
         })
     }
 
@@ -89,7 +118,10 @@ impl FeatureMap {
 
     /// A feature map from a tensor that is in the same memory order as this one's.
     pub(super) fn with(&self, tensor: Tensor) -> Self {
-        Self { tensor, kernels: self.kernels }
+        Self {
+            tensor,
+            kernels: self.kernels,
+        }
     }
 
     /// An activation on its own.

@@ -38,9 +38,15 @@ const MAX_ELEMENTS: usize = 1 << 30;
 
 /// Refuses a result of more elements than are computed.
 fn check_size(layer: &str, dims: &[usize]) -> Result<(), Error> {
-    let elements = dims.iter().fold(1_usize, |product, &dim| product.saturating_mul(dim));
+    let elements = dims
+        .iter()
+        .fold(1_usize, |product, &dim| product.saturating_mul(dim));
     if elements > MAX_ELEMENTS {
-        return Err(Error::TooLarge { layer: layer.to_owned(), elements, limit: MAX_ELEMENTS });
+        return Err(Error::TooLarge {
+            layer: layer.to_owned(),
+            elements,
+            limit: MAX_ELEMENTS,
+        });
     }
     Ok(())
 }

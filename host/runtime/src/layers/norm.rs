@@ -21,7 +21,12 @@ impl BatchNorm {
 
     /// Reads `weight`, `bias` (both unless `affine` is false), `running_mean` and `running_var`,
     /// each of `channels` values.
-    pub(crate) fn load(scope: &Scope<'_>, channels: usize, eps: f64, affine: bool) -> Result<Self, Error> {
+    pub(crate) fn load(
+        scope: &Scope<'_>,
+        channels: usize,
+        eps: f64,
+        affine: bool,
+    ) -> Result<Self, Error> {
         let values = |name: &str| -> Result<Vec<f64>, Error> {
             let values = scope.get(name, &[channels])?.to_vec1::<f32>()?;
             Ok(values.into_iter().map(f64::from).collect())
@@ -32,9 +37,17 @@ impl BatchNorm {
             (vec![1.0; channels], vec![0.0; channels])
         };
         let (mean, variance) = (values("running_mean")?, values("running_var")?);
-        let scale: Vec<f64> =
-            weight.iter().zip(&variance).map(|(weight, variance)| weight / (variance + eps).sqrt()).collect();
-        let shift = bias.iter().zip(&mean).zip(&scale).map(|((bias, mean), scale)| bias - mean * scale).collect();
+        let scale: Vec<f64> = weight
+            .iter()
+            .zip(&variance)
+            .map(|(weight, variance)| weight / (variance + eps).sqrt())
+            .collect();
+        let shift = bias
+            .iter()
+            .zip(&mean)
+            .zip(&scale)
+            .map(|((bias, mean), scale)| bias - mean * scale)
+            .collect();
         Ok(Self { scale, shift })
     }
 
@@ -44,20 +57,28 @@ impl BatchNorm {
         let part = weight.len() / self.scale.len().max(1);
         let parts = weight.chunks_exact_mut(part.max(1)).zip(bias);
         for ((part, bias), (scale, shift)) in parts.zip(self.scale.iter().zip(&self.shift)) {
-            part.iter_mut().for_each(|value| *value = rounded(f64::from(*value) * scale));
+            part.iter_mut()
+                .for_each(|value| *value = rounded(f64::from(*value) * scale));
             *bias = rounded(f64::from(*bias) * scale + shift);
         }
     }
 
     /// The norm as a layer of its own, with what follows it.
-    pub(crate) fn into_layer(self, name: &str, activation: Activation, device: &Device) -> Result<ChannelScale, Error> {
+    pub(crate) fn into_layer(
+        self,
+        name: &str,
+        activation: Activation,
+        device: &Device,
+    ) -> Result<ChannelScale, Error> {
         let channels = self.scale.len();
         match device.kernels() {
             Kernels::Own => {
                 // A 1x1 convolution of each channel by itself.
                 let geometry = ConvGeometry::square(channels, channels, 1, 1, 0).grouped(channels);
-                let ones = Tensor::ones((channels, 1, 1, 1), DType::F32, &candle_core::Device::Cpu)?;
-                let layer = Conv2d::new(name, geometry, &ones, None, Some(&self), activation, device)?;
+                let ones =
+                    Tensor::ones((channels, 1, 1, 1), DType::F32, &candle_core::Device::Cpu)?;
+                let layer =
+                    Conv2d::new(name, geometry, &ones, None, Some(&self), activation, device)?;
                 Ok(ChannelScale::Own(layer))
             }
             Kernels::Candle => {
@@ -65,13 +86,20 @@ impl BatchNorm {
                     let values: Vec<f32> = values.into_iter().map(rounded).collect();
                     Tensor::from_vec(values, (1, channels, 1, 1), device.candle())
                 };
-                Ok(ChannelScale::Candle { scale: values(self.scale)?, shift: values(self.shift)?, activation })
+                Ok(ChannelScale::Candle {
+                    scale: values(self.scale)?,
+                    shift: values(self.shift)?,
+                    activation,
+                })
             }
         }
     }
 }
 
-#[allow(clippy::cast_possible_truncation, reason = "rounding is what it is for")]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "rounding is what it is for"
+)]
 fn rounded(value: f64) -> f32 {
     value as f32
 }
@@ -79,14 +107,22 @@ fn rounded(value: f64) -> f32 {
 /// A scale and a shift a channel.
 pub(crate) enum ChannelScale {
     Own(Conv2d),
-    Candle { scale: Tensor, shift: Tensor, activation: Activation },
+    Candle {
+        scale: Tensor,
+        shift: Tensor,
+        activation: Activation,
+    },
 }
 
 impl ChannelScale {
     pub(crate) fn forward(&self, x: &FeatureMap) -> Result<FeatureMap, Error> {
         match self {
             Self::Own(layer) => layer.forward(x, None),
-            Self::Candle { scale, shift, activation } => {
+            Self::Candle {
+                scale,
+                shift,
+                activation,
+            } => {
                 let y = x.tensor().broadcast_mul(scale)?.broadcast_add(shift)?;
                 Ok(x.with(activation.with_candle(&y)?))
             }

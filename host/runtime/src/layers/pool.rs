@@ -22,15 +22,23 @@ impl PoolWindow {
         if !self.ceil {
             return floor;
         }
-        let (Some(&kernel), Some(&stride), Some(&padding)) =
-            (self.window.kernel.get(axis), self.window.stride.get(axis), self.window.padding.get(axis))
-        else {
+        let (Some(&kernel), Some(&stride), Some(&padding)) = (
+            self.window.kernel.get(axis),
+            self.window.stride.get(axis),
+            self.window.padding.get(axis),
+        ) else {
             return floor;
         };
         let padded = length + 2 * padding;
-        let ceiling = (padded + stride).saturating_sub(kernel).div_ceil(stride.max(1));
+        let ceiling = (padded + stride)
+            .saturating_sub(kernel)
+            .div_ceil(stride.max(1));
         // The last window must begin inside the feature map or the padding before it.
-        if ceiling > 1 && (ceiling - 1) * stride >= length + padding { ceiling - 1 } else { ceiling }
+        if ceiling > 1 && (ceiling - 1) * stride >= length + padding {
+            ceiling - 1
+        } else {
+            ceiling
+        }
     }
 }
 
@@ -44,10 +52,16 @@ pub(crate) struct Pool {
 impl Pool {
     pub(crate) fn forward(&self, x: &FeatureMap) -> Result<FeatureMap, Error> {
         let shape = x.shape()?;
-        let out = [self.window.places(0, shape.height), self.window.places(1, shape.width)];
+        let out = [
+            self.window.places(0, shape.height),
+            self.window.places(1, shape.width),
+        ];
         let [height, width] = out;
         if height == 0 || width == 0 {
-            let reason = format!("the window does not fit into a feature map of {}x{}", shape.height, shape.width);
+            let reason = format!(
+                "the window does not fit into a feature map of {}x{}",
+                shape.height, shape.width
+            );
             return Err(Error::bad_input(&self.name, reason));
         }
         let dims = [shape.batch, height, width, shape.channels];
@@ -62,17 +76,29 @@ impl Pool {
     }
 
     /// Candle's pools have no padding, so it is added before.
-    fn with_candle(&self, x: &Tensor, shape: Shape, out: [usize; 2]) -> candle_core::Result<Tensor> {
-        let Window { kernel: [height, width], stride: [down, across], .. } = self.window.window;
+    fn with_candle(
+        &self,
+        x: &Tensor,
+        shape: Shape,
+        out: [usize; 2],
+    ) -> candle_core::Result<Tensor> {
+        let Window {
+            kernel: [height, width],
+            stride: [down, across],
+            ..
+        } = self.window.window;
         let (kernel, stride) = ((height, width), (down, across));
         match self.kind {
-            PoolKind::Max => self.fit(x, out, f32::NEG_INFINITY, f32::NEG_INFINITY)?.max_pool2d_with_stride(kernel, stride),
+            PoolKind::Max => self
+                .fit(x, out, f32::NEG_INFINITY, f32::NEG_INFINITY)?
+                .max_pool2d_with_stride(kernel, stride),
             PoolKind::Average { count_padding } => {
                 let mean = |x: &Tensor| x.avg_pool2d_with_stride(kernel, stride);
                 let sums = mean(&self.fit(x, out, 0.0, 0.0)?)?;
                 // The share of each window that counts.
                 let ones = Tensor::ones((1, 1, shape.height, shape.width), DType::F32, x.device())?;
-                let counted = mean(&self.fit(&ones, out, f32::from(u8::from(count_padding)), 0.0)?)?;
+                let counted =
+                    mean(&self.fit(&ones, out, f32::from(u8::from(count_padding)), 0.0)?)?;
                 // A window of nothing but padding is zero, as in PyTorch.
                 sums.broadcast_div(&counted.clamp(f32::MIN_POSITIVE, 1f32)?)
             }
@@ -81,23 +107,46 @@ impl Pool {
 
     /// Pads, so that the windows fit exactly: `padding` around the feature map, and `beyond`
     /// where the last windows reach further.
-    fn fit(&self, x: &Tensor, out: [usize; 2], padding: f32, beyond: f32) -> candle_core::Result<Tensor> {
-        let Window { kernel, stride, padding: margins, .. } = self.window.window;
+    fn fit(
+        &self,
+        x: &Tensor,
+        out: [usize; 2],
+        padding: f32,
+        beyond: f32,
+    ) -> candle_core::Result<Tensor> {
+        let Window {
+            kernel,
+            stride,
+            padding: margins,
+            ..
+        } = self.window.window;
         let mut x = x.clone();
-        let axes = kernel.into_iter().zip(stride).zip(margins).zip(out);
-        for (axis, (((kernel, stride), margin), places)) in axes.enumerate() {
+        for (axis, margin) in margins.into_iter().enumerate() {
+            x = extend(&x, axis + 2, margin, padding, true)?;
+            x = extend(&x, axis + 2, margin, padding, false)?;
+        }
+        let axes = kernel.into_iter().zip(stride).zip(out);
+        for (axis, ((kernel, stride), places)) in axes.enumerate() {
             let dim = axis + 2;
-            x = extend(&x, dim, margin, padding, true)?;
-            x = extend(&x, dim, margin, padding, false)?;
             let (have, want) = (x.dim(dim)?, (places - 1) * stride + kernel);
-            x = if want > have { extend(&x, dim, want - have, beyond, false)? } else { x.narrow(dim, 0, want)? };
+            x = if want > have {
+                extend(&x, dim, want - have, beyond, false)?
+            } else {
+                x.narrow(dim, 0, want)?
+            };
         }
         x.contiguous()
     }
 }
 
 /// Adds `count` places of one value before or after a dimension.
-fn extend(x: &Tensor, dim: usize, count: usize, value: f32, before: bool) -> candle_core::Result<Tensor> {
+fn extend(
+    x: &Tensor,
+    dim: usize,
+    count: usize,
+    value: f32,
+    before: bool,
+) -> candle_core::Result<Tensor> {
     if count == 0 {
         return Ok(x.clone());
     }
@@ -106,7 +155,11 @@ fn extend(x: &Tensor, dim: usize, count: usize, value: f32, before: bool) -> can
         *size = count;
     }
     let more = Tensor::full(value, dims, x.device())?;
-    if before { Tensor::cat(&[&more, x], dim) } else { Tensor::cat(&[x, &more], dim) }
+    if before {
+        Tensor::cat(&[&more, x], dim)
+    } else {
+        Tensor::cat(&[x, &more], dim)
+    }
 }
 
 /// The mean of each channel over the whole image: a feature map of one pixel.
@@ -115,7 +168,9 @@ pub(crate) fn global_average(x: &FeatureMap) -> Result<FeatureMap, Error> {
     let tensor = match x.kernels() {
         Kernels::Own => {
             let dims = [shape.batch, 1, 1, shape.channels];
-            cpu::unary("global_average", x.tensor(), &dims, |x| kernels::global_average(Isa::detect(), x, shape))?
+            cpu::unary("global_average", x.tensor(), &dims, |x| {
+                kernels::global_average(Isa::detect(), x, shape)
+            })?
         }
         Kernels::Candle => x.tensor().mean_keepdim((2, 3))?,
     };

@@ -49,20 +49,27 @@ pub(super) struct Entry {
 /// # Errors
 /// What is wrong with it, in words.
 pub(super) fn read(file: &[u8]) -> Result<Vec<(String, Entry)>, String> {
-    let (length, rest) = file.split_first_chunk::<8>().ok_or("is too short for a safetensors file")?;
+    let (length, rest) = file
+        .split_first_chunk::<8>()
+        .ok_or("is too short for a safetensors file")?;
     let length = u64::from_le_bytes(*length);
     if length > MAX_HEADER {
-        return Err(format!("is not a safetensors file: its header would be {length} bytes long"));
+        return Err(format!(
+            "is not a safetensors file: its header would be {length} bytes long"
+        ));
     }
     let length = usize::try_from(length).map_err(|error| error.to_string())?;
     let (header, data) = rest.split_at_checked(length).ok_or_else(|| {
         format!("is cut off, or not a safetensors file: its header of {length} bytes is longer than the file")
     })?;
-    let header: Header = serde_json::from_slice(header).map_err(|error| format!("has a malformed header: {error}"))?;
+    let header: Header = serde_json::from_slice(header)
+        .map_err(|error| format!("has a malformed header: {error}"))?;
     let start = file.len() - data.len();
     let mut entries = Vec::with_capacity(header.0.len());
     for (name, raw) in header.0 {
-        let entry = raw.check(start, data.len()).map_err(|reason| format!("tensor {name:?} {reason}"))?;
+        let entry = raw
+            .check(start, data.len())
+            .map_err(|reason| format!("tensor {name:?} {reason}"))?;
         entries.push((name, entry));
     }
     check_cover(&mut entries, start, file.len())?;
@@ -75,7 +82,11 @@ fn check_cover(entries: &mut [(String, Entry)], start: usize, end: usize) -> Res
     let mut covered = start;
     for (name, entry) in entries.iter() {
         if entry.bytes.start != covered {
-            let what = if entry.bytes.start < covered { "overlaps another" } else { "leaves a hole before it" };
+            let what = if entry.bytes.start < covered {
+                "overlaps another"
+            } else {
+                "leaves a hole before it"
+            };
             return Err(format!("tensor {name:?} {what}"));
         }
         covered = entry.bytes.end;
@@ -98,20 +109,36 @@ struct Raw {
 impl Raw {
     fn check(self, start: usize, available: usize) -> Result<Entry, String> {
         let known = TYPES.iter().find(|(name, _)| *name == self.dtype);
-        let &(dtype, size) = known.ok_or_else(|| format!("has elements of the unknown type {:?}", self.dtype))?;
-        let shape = self.shape.iter().map(|&dim| usize::try_from(dim)).collect::<Result<Vec<_>, _>>();
+        let &(dtype, size) =
+            known.ok_or_else(|| format!("has elements of the unknown type {:?}", self.dtype))?;
+        let shape = self
+            .shape
+            .iter()
+            .map(|&dim| usize::try_from(dim))
+            .collect::<Result<Vec<_>, _>>();
         let shape = shape.map_err(|_| "has a dimension that is too large")?;
-        let bytes = shape.iter().try_fold(size, |product, &dim| product.checked_mul(dim));
+        let bytes = shape
+            .iter()
+            .try_fold(size, |product, &dim| product.checked_mul(dim));
         let bytes = bytes.ok_or("has dimensions whose product is too large")?;
         let (from, to) = self.data_offsets;
         let offsets = usize::try_from(from).ok().zip(usize::try_from(to).ok());
-        let (from, to) = offsets.filter(|&(from, to)| from <= to && to <= available).ok_or_else(|| {
-            format!("lies at {from}..{to}, outside of the file's {available} bytes of elements")
-        })?;
+        let (from, to) = offsets
+            .filter(|&(from, to)| from <= to && to <= available)
+            .ok_or_else(|| {
+                format!("lies at {from}..{to}, outside of the file's {available} bytes of elements")
+            })?;
         if to - from != bytes {
-            return Err(format!("has {} bytes where its type and shape need {bytes}", to - from));
+            return Err(format!(
+                "has {} bytes where its type and shape need {bytes}",
+                to - from
+            ));
         }
-        Ok(Entry { dtype, shape, bytes: start + from..start + to })
+        Ok(Entry {
+            dtype,
+            shape,
+            bytes: start + from..start + to,
+        })
     }
 }
 
@@ -192,15 +219,39 @@ mod tests {
             (file(&tensor("F32", "[2]", 0, 8), 7), "outside"),
             (file(&tensor("F32", "[2]", 8, 0), 8), "outside"),
             (file(&tensor("F32", "[2]", 0, u64::MAX), 8), "outside"),
-            (file(&tensor("F32", "[2]", 0, 8), 9), "1 bytes that belong to no tensor"),
+            (
+                file(&tensor("F32", "[2]", 0, 8), 9),
+                "1 bytes that belong to no tensor",
+            ),
             (file(&tensor("F32", "[2]", 1, 9), 9), "hole"),
             (file(&tensor("F32", "[3]", 0, 8), 8), "need 12"),
             (file(&tensor("F99", "[2]", 0, 8), 8), "unknown type"),
-            (file(&tensor("F32", "[4294967296,4294967296,4]", 0, 8), 8), "too large"),
+            (
+                file(&tensor("F32", "[4294967296,4294967296,4]", 0, 8), 8),
+                "too large",
+            ),
             (file(&tensor("F32", "[-1]", 0, 8), 8), "malformed"),
-            (file(&two(r#""b":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}"#), 6), "overlaps"),
-            (file(&two(r#""a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}"#), 8), "twice"),
-            (file(&two(r#""b":{"dtype":"F32","shape":[1],"data_offsets":[4,8],"x":1}"#), 8), "malformed"),
+            (
+                file(
+                    &two(r#""b":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}"#),
+                    6,
+                ),
+                "overlaps",
+            ),
+            (
+                file(
+                    &two(r#""a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}"#),
+                    8,
+                ),
+                "twice",
+            ),
+            (
+                file(
+                    &two(r#""b":{"dtype":"F32","shape":[1],"data_offsets":[4,8],"x":1}"#),
+                    8,
+                ),
+                "malformed",
+            ),
             (file("[]", 0), "malformed"),
             (file(&"[".repeat(100_000), 0), "malformed"),
             (u64::MAX.to_le_bytes().to_vec(), "not a safetensors file"),
@@ -210,7 +261,10 @@ mod tests {
         ];
         for (file, expected) in cases {
             let reason = read(&file).unwrap_err();
-            assert!(reason.contains(expected), "{reason:?} should tell of {expected:?}");
+            assert!(
+                reason.contains(expected),
+                "{reason:?} should tell of {expected:?}"
+            );
         }
     }
 }

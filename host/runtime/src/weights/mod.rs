@@ -36,21 +36,33 @@ impl Weights {
         for name in names {
             let path = inside(dir, name)?;
             let file = map(&path)?;
-            let malformed = |reason| Error::WeightsFile { path: path.clone(), reason };
+            let malformed = |reason| Error::WeightsFile {
+                path: path.clone(),
+                reason,
+            };
             for (tensor, entry) in header::read(&file).map_err(malformed)? {
                 if tensors.contains_key(&tensor) {
-                    return Err(malformed(format!("tensor {tensor:?} is in another of the weight files too")));
+                    return Err(malformed(format!(
+                        "tensor {tensor:?} is in another of the weight files too"
+                    )));
                 }
                 tensors.insert(tensor, (files.len(), entry));
             }
             files.push(file);
         }
-        Ok(Self { files, tensors, used: RefCell::default() })
+        Ok(Self {
+            files,
+            tensors,
+            used: RefCell::default(),
+        })
     }
 
     /// The place from which an architecture reads its tensors.
     pub(crate) fn root(&self) -> Scope<'_> {
-        Scope { weights: self, prefix: String::new() }
+        Scope {
+            weights: self,
+            prefix: String::new(),
+        }
     }
 
     /// Checks, once the architecture is built, that it has used everything.
@@ -59,9 +71,13 @@ impl Weights {
     /// [`Error::UnexpectedTensor`].
     pub(crate) fn finish(self) -> Result<(), Error> {
         let used = self.used.into_inner();
-        let mut unexpected =
-            self.tensors.keys().filter(|name| !used.contains(*name) && !name.ends_with(IGNORED_SUFFIX));
-        let Some(name) = unexpected.next() else { return Ok(()) };
+        let mut unexpected = self
+            .tensors
+            .keys()
+            .filter(|name| !used.contains(*name) && !name.ends_with(IGNORED_SUFFIX));
+        let Some(name) = unexpected.next() else {
+            return Ok(());
+        };
         Err(Error::UnexpectedTensor {
             name: name.clone(),
             others: unexpected.count(),
@@ -73,10 +89,17 @@ impl Weights {
         let Some((file, entry)) = self.tensors.get(&name) else {
             let used = self.used.borrow();
             let unused = self.tensors.keys().filter(|name| !used.contains(*name));
-            return Err(Error::MissingTensor { nearest: nearest(&name, unused.map(String::as_str)), name });
+            return Err(Error::MissingTensor {
+                nearest: nearest(&name, unused.map(String::as_str)),
+                name,
+            });
         };
         if entry.shape != shape {
-            return Err(Error::WrongShape { name, want: shape.to_vec(), got: entry.shape.clone() });
+            return Err(Error::WrongShape {
+                name,
+                want: shape.to_vec(),
+                got: entry.shape.clone(),
+            });
         }
         let dtype = match entry.dtype {
             "F16" => DType::F16,
@@ -85,7 +108,10 @@ impl Weights {
             "F64" => DType::F64,
             other => return Err(Error::WrongType { name, dtype: other }),
         };
-        let bytes = self.files.get(*file).and_then(|file| file.get(entry.bytes.clone()));
+        let bytes = self
+            .files
+            .get(*file)
+            .and_then(|file| file.get(entry.bytes.clone()));
         let bytes = bytes.unwrap_or_default();
         self.used.borrow_mut().insert(name);
         Ok(Tensor::from_raw_buffer(bytes, dtype, shape, &Device::Cpu)?.to_dtype(DType::F32)?)
@@ -102,7 +128,10 @@ pub(crate) struct Scope<'a> {
 impl Scope<'_> {
     /// The part whose names go on with `name`.
     pub(crate) fn child(&self, name: &str) -> Self {
-        Self { weights: self.weights, prefix: self.full(name) }
+        Self {
+            weights: self.weights,
+            prefix: self.full(name),
+        }
     }
 
     /// The prefix, for messages: `layer1.0.conv2`.
@@ -119,7 +148,11 @@ impl Scope<'_> {
     }
 
     fn full(&self, name: &str) -> String {
-        if self.prefix.is_empty() { name.to_owned() } else { format!("{}.{name}", self.prefix) }
+        if self.prefix.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}.{name}", self.prefix)
+        }
     }
 }
 
@@ -128,15 +161,24 @@ impl Scope<'_> {
 fn inside(dir: &Path, name: &str) -> Result<PathBuf, Error> {
     let normal = |component| matches!(component, Component::Normal(_));
     if name.is_empty() || !Path::new(name).components().all(normal) {
-        return Err(Error::bad_plan("weights", format!("{name:?} is not a name inside the model's directory")));
+        return Err(Error::bad_plan(
+            "weights",
+            format!("{name:?} is not a name inside the model's directory"),
+        ));
     }
     Ok(dir.join(name))
 }
 
 #[allow(unsafe_code, reason = "a mapping is unsafe by nature")]
 fn map(path: &Path) -> Result<Mmap, Error> {
-    let failed = |source| Error::WeightsIo { path: path.to_owned(), source };
-    let malformed = |reason: &str| Error::WeightsFile { path: path.to_owned(), reason: reason.to_owned() };
+    let failed = |source| Error::WeightsIo {
+        path: path.to_owned(),
+        source,
+    };
+    let malformed = |reason: &str| Error::WeightsFile {
+        path: path.to_owned(),
+        reason: reason.to_owned(),
+    };
     // Asked before opening, because opening a pipe waits for its writer.
     if !std::fs::metadata(path).map_err(failed)?.is_file() {
         return Err(malformed("is not a regular file"));

@@ -244,7 +244,11 @@ impl<'de> Visitor<'de> for PairVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Pair, A::Error> {
-        let mut next = |at| sequence.next_element()?.ok_or_else(|| serde::de::Error::invalid_length(at, &self));
+        let mut next = |at| {
+            sequence
+                .next_element()?
+                .ok_or_else(|| serde::de::Error::invalid_length(at, &self))
+        };
         let pair = Pair([next(0)?, next(1)?]);
         match sequence.next_element::<serde::de::IgnoredAny>()? {
             Some(_) => Err(serde::de::Error::invalid_length(3, &self)),

@@ -12,7 +12,10 @@ use super::read;
 use crate::device::Device;
 use crate::error::Error;
 use crate::kernels::{PoolKind, Window};
-use crate::layers::{Activation, BatchNorm, ChannelScale, Conv2d, ConvGeometry, FeatureMap, Linear, Pool, PoolWindow, global_average};
+use crate::layers::{
+    Activation, BatchNorm, ChannelScale, Conv2d, ConvGeometry, FeatureMap, Linear, Pool,
+    PoolWindow, global_average,
+};
 use crate::nearest::nearest;
 use crate::plan::Size;
 use crate::weights::Scope;
@@ -24,8 +27,16 @@ pub(crate) struct Layers(Vec<SequentialLayer>);
 
 /// An error at a field of a layer.
 fn bad(index: usize, field: &str, reason: impl Into<String>) -> Error {
-    let field = if field.is_empty() { format!("layers[{index}]") } else { format!("layers[{index}].{field}") };
-    Error::BadConfig { architecture: NAME, field, reason: reason.into() }
+    let field = if field.is_empty() {
+        format!("layers[{index}]")
+    } else {
+        format!("layers[{index}].{field}")
+    };
+    Error::BadConfig {
+        architecture: NAME,
+        field,
+        reason: reason.into(),
+    }
 }
 
 impl Layers {
@@ -50,7 +61,11 @@ impl Layers {
         trace::in_channels(&self.0)
     }
 
-    pub(super) fn outputs(&self, channels: usize, size: Option<Size>) -> Result<Option<usize>, Error> {
+    pub(super) fn outputs(
+        &self,
+        channels: usize,
+        size: Option<Size>,
+    ) -> Result<Option<usize>, Error> {
         trace::outputs(&self.0, channels, size)
     }
 
@@ -65,17 +80,42 @@ impl Layers {
                 SequentialLayer::Conv2d { name, bias, .. } => {
                     let norm = take_norm(&mut rest, weights)?;
                     let activation = take_activation(&mut rest);
-                    let geometry = geometry(layer).ok_or_else(|| bad(index, "", "is not a convolution"))?;
+                    let geometry =
+                        geometry(layer).ok_or_else(|| bad(index, "", "is not a convolution"))?;
                     let weights = weights.child(name);
-                    Node::Conv(Conv2d::load(&weights, geometry, *bias, norm.as_ref(), activation, device)?)
+                    Node::Conv(Conv2d::load(
+                        &weights,
+                        geometry,
+                        *bias,
+                        norm.as_ref(),
+                        activation,
+                        device,
+                    )?)
                 }
-                SequentialLayer::Linear { name, in_features, out_features, bias } => {
+                SequentialLayer::Linear {
+                    name,
+                    in_features,
+                    out_features,
+                    bias,
+                } => {
                     let norm = take_norm(&mut rest, weights)?;
                     let activation = take_activation(&mut rest);
                     let sizes = [*in_features, *out_features];
-                    Node::Linear(Linear::load(&weights.child(name), sizes, *bias, norm.as_ref(), activation, device)?)
+                    Node::Linear(Linear::load(
+                        &weights.child(name),
+                        sizes,
+                        *bias,
+                        norm.as_ref(),
+                        activation,
+                        device,
+                    )?)
                 }
-                SequentialLayer::BatchNorm { name, features, eps, affine } => {
+                SequentialLayer::BatchNorm {
+                    name,
+                    features,
+                    eps,
+                    affine,
+                } => {
                     let norm = BatchNorm::load(&weights.child(name), *features, *eps, *affine)?;
                     Node::Norm(norm.into_layer(name, take_activation(&mut rest), device)?)
                 }
@@ -89,14 +129,21 @@ impl Layers {
             };
             nodes.push(node);
         }
-        Ok(Sequential { nodes, device: device.clone() })
+        Ok(Sequential {
+            nodes,
+            device: device.clone(),
+        })
     }
 }
 
 /// The names of the types are many, so a wrong one is answered with the nearest.
 fn check_type(index: usize, layer: &Value) -> Result<(), Error> {
     let Some(found) = layer.get("type").and_then(Value::as_str) else {
-        return Err(bad(index, "type", "must be given, and be the name of a kind of layer"));
+        return Err(bad(
+            index,
+            "type",
+            "must be given, and be the name of a kind of layer",
+        ));
     };
     if config::TYPES.contains(&found) {
         return Ok(());
@@ -107,33 +154,80 @@ fn check_type(index: usize, layer: &Value) -> Result<(), Error> {
     } else {
         format!("nearest: {}", near.join(", "))
     };
-    Err(bad(index, "type", format!("unknown type `{}` ({known})", found.escape_debug())))
+    Err(bad(
+        index,
+        "type",
+        format!("unknown type `{}` ({known})", found.escape_debug()),
+    ))
 }
 
 /// The sizes of a convolution.
 fn geometry(layer: &SequentialLayer) -> Option<ConvGeometry> {
-    let SequentialLayer::Conv2d { in_channels, out_channels, kernel_size, stride, padding, dilation, groups, .. } = layer
+    let SequentialLayer::Conv2d {
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride,
+        padding,
+        dilation,
+        groups,
+        ..
+    } = layer
     else {
         return None;
     };
-    let window = Window { kernel: kernel_size.0, stride: stride.0, padding: padding.0, dilation: dilation.0 };
-    Some(ConvGeometry { in_channels: *in_channels, out_channels: *out_channels, window, groups: *groups })
+    let window = Window {
+        kernel: kernel_size.0,
+        stride: stride.0,
+        padding: padding.0,
+        dilation: dilation.0,
+    };
+    Some(ConvGeometry {
+        in_channels: *in_channels,
+        out_channels: *out_channels,
+        window,
+        groups: *groups,
+    })
 }
 
 /// The pool that a layer describes.
 fn pool(index: usize, layer: &SequentialLayer) -> Option<Pool> {
     let (kernel_size, stride, padding, ceil, kind) = match layer {
-        SequentialLayer::MaxPool { kernel_size, stride, padding, ceil_mode } => {
-            (kernel_size, stride, padding, *ceil_mode, PoolKind::Max)
-        }
-        SequentialLayer::AvgPool { kernel_size, stride, padding, ceil_mode, count_include_pad } => {
-            (kernel_size, stride, padding, *ceil_mode, PoolKind::Average { count_padding: *count_include_pad })
-        }
+        SequentialLayer::MaxPool {
+            kernel_size,
+            stride,
+            padding,
+            ceil_mode,
+        } => (kernel_size, stride, padding, *ceil_mode, PoolKind::Max),
+        SequentialLayer::AvgPool {
+            kernel_size,
+            stride,
+            padding,
+            ceil_mode,
+            count_include_pad,
+        } => (
+            kernel_size,
+            stride,
+            padding,
+            *ceil_mode,
+            PoolKind::Average {
+                count_padding: *count_include_pad,
+            },
+        ),
         _ => return None,
     };
     let stride = stride.unwrap_or(*kernel_size).0;
-    let window = Window { kernel: kernel_size.0, stride, padding: padding.0, dilation: [1; 2] };
-    Some(Pool { name: format!("layers[{index}]"), window: PoolWindow { window, ceil }, kind })
+    let window = Window {
+        kernel: kernel_size.0,
+        stride,
+        padding: padding.0,
+        dilation: [1; 2],
+    };
+    Some(Pool {
+        name: format!("layers[{index}]"),
+        window: PoolWindow { window, ceil },
+        kind,
+    })
 }
 
 /// The activation that a layer is; dropout is none.
@@ -144,8 +238,12 @@ fn activation(layer: &SequentialLayer) -> Option<Activation> {
         SequentialLayer::Relu6 {} => Activation::Relu6,
         SequentialLayer::LeakyRelu { negative_slope } => Activation::LeakyRelu { negative_slope },
         SequentialLayer::Elu { alpha } => Activation::Elu { alpha },
-        SequentialLayer::Gelu { approximate: Approximation::None } => Activation::Gelu,
-        SequentialLayer::Gelu { approximate: Approximation::Tanh } => Activation::GeluTanh,
+        SequentialLayer::Gelu {
+            approximate: Approximation::None,
+        } => Activation::Gelu,
+        SequentialLayer::Gelu {
+            approximate: Approximation::Tanh,
+        } => Activation::GeluTanh,
         SequentialLayer::Silu {} => Activation::Silu,
         SequentialLayer::Sigmoid {} => Activation::Sigmoid,
         SequentialLayer::Tanh {} => Activation::Tanh,
@@ -156,8 +254,20 @@ fn activation(layer: &SequentialLayer) -> Option<Activation> {
 }
 
 /// Takes the batch norm that comes next, if one does.
-fn take_norm(rest: &mut &[SequentialLayer], weights: &Scope<'_>) -> Result<Option<BatchNorm>, Error> {
-    let Some((SequentialLayer::BatchNorm { name, features, eps, affine }, after)) = rest.split_first() else {
+fn take_norm(
+    rest: &mut &[SequentialLayer],
+    weights: &Scope<'_>,
+) -> Result<Option<BatchNorm>, Error> {
+    let Some((
+        SequentialLayer::BatchNorm {
+            name,
+            features,
+            eps,
+            affine,
+        },
+        after,
+    )) = rest.split_first()
+    else {
         return Ok(None);
     };
     *rest = after;
@@ -167,7 +277,9 @@ fn take_norm(rest: &mut &[SequentialLayer], weights: &Scope<'_>) -> Result<Optio
 /// Takes the activation that comes next, if one does, over those that do nothing.
 fn take_activation(rest: &mut &[SequentialLayer]) -> Activation {
     while let Some((layer, after)) = rest.split_first() {
-        let Some(activation) = activation(layer) else { break };
+        let Some(activation) = activation(layer) else {
+            break;
+        };
         *rest = after;
         if activation != Activation::Identity {
             return activation;
@@ -218,15 +330,21 @@ impl Node {
             (Self::Norm(layer), Flow::Map(x)) => Flow::Map(layer.forward(&x)?),
             (Self::Norm(layer), Flow::Rows(x)) => Flow::Rows(layer.forward_rows(&x, device)?),
             (Self::Activation(activation), Flow::Map(x)) => Flow::Map(x.activate(*activation)?),
-            (Self::Activation(activation), Flow::Rows(x)) => Flow::Rows(activation.forward(&x, device.kernels())?),
+            (Self::Activation(activation), Flow::Rows(x)) => {
+                Flow::Rows(activation.forward(&x, device.kernels())?)
+            }
             (Self::Pool(pool), Flow::Map(x)) => Flow::Map(pool.forward(&x)?),
             (Self::GlobalAverage, Flow::Map(x)) => Flow::Map(global_average(&x)?),
             (Self::Flatten, Flow::Map(x)) => Flow::Rows(x.flatten()?),
             (Self::Flatten, Flow::Rows(x)) => Flow::Rows(x),
             (Self::Linear(layer), Flow::Rows(x)) => Flow::Rows(layer.forward(&x)?),
             // `trace` has refused these.
-            (Self::Conv(_) | Self::Pool(_) | Self::GlobalAverage, Flow::Rows(_)) | (Self::Linear(_), Flow::Map(_)) => {
-                return Err(Error::bad_input(NAME, "a layer is fed with what it cannot take"));
+            (Self::Conv(_) | Self::Pool(_) | Self::GlobalAverage, Flow::Rows(_))
+            | (Self::Linear(_), Flow::Map(_)) => {
+                return Err(Error::bad_input(
+                    NAME,
+                    "a layer is fed with what it cannot take",
+                ));
             }
         })
     }

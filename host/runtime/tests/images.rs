@@ -1,0 +1,264 @@
+//! Decoding: what is refused, and that nothing of it is expensive or fatal.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
+
+use std::io::Cursor;
+use std::path::Path;
+
+use image::{DynamicImage, ImageFormat, RgbImage};
+use modelzoo_runtime::{
+    Color, DecodeLimits, Device, Error, Image, ImageReason, Model, decode_image, decode_image_bytes,
+};
+use serde_json::json;
+
+fn encoded(format: ImageFormat) -> Vec<u8> {
+    let image = RgbImage::from_fn(40, 30, |x, y| {
+        image::Rgb([(x * 6) as u8, (y * 8) as u8, (x * y) as u8])
+    });
+    let mut bytes = Cursor::new(Vec::new());
+    DynamicImage::ImageRgb8(image)
+        .write_to(&mut bytes, format)
+        .unwrap();
+    bytes.into_inner()
+}
+
+fn reason(bytes: &[u8], limits: &DecodeLimits) -> ImageReason {
+    match decode_image_bytes(bytes, limits) {
+        Err(Error::UnreadableImage { reason, .. }) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_format_is_found_by_content() {
+    let dir = tempfile::tempdir().unwrap();
+    for format in [
+        ImageFormat::Png,
+        ImageFormat::Jpeg,
+        ImageFormat::Bmp,
+        ImageFormat::Gif,
+        ImageFormat::Tiff,
+        ImageFormat::WebP,
+    ] {
+        let path = dir.path().join("picture.txt");
+        std::fs::write(&path, encoded(format)).unwrap();
+        let image = decode_image(&path, &DecodeLimits::default()).unwrap();
+        assert_eq!(
+            (image.width(), image.height(), image.color()),
+            (40, 30, Color::Rgb),
+            "{format:?}"
+        );
+    }
+}
+
+#[test]
+fn what_is_no_image_is_refused() {
+    let limits = DecodeLimits::default();
+    for bytes in [&b""[..], b"x", b"<html>Not found</html>", &[0; 100]] {
+        assert!(matches!(reason(bytes, &limits), ImageReason::UnknownFormat));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let error = decode_image(dir.path(), &limits).unwrap_err();
+    assert!(error.to_string().ends_with("not a regular file"), "{error}");
+    let missing = dir.path().join("missing.png");
+    let error = decode_image(&missing, &limits).unwrap_err();
+    assert!(error.to_string().contains("missing.png"), "{error}");
+    #[cfg(unix)]
+    for device in ["/dev/zero", "/dev/null"] {
+        let error = decode_image(Path::new(device), &limits).unwrap_err();
+        assert!(error.to_string().ends_with("not a regular file"), "{error}");
+    }
+}
+
+#[test]
+fn a_header_that_promises_too_much_is_refused_before_anything_is_allocated() {
+    // A BMP header of 2^31-1 by 100 pixels and nothing behind it, and a PNG's of 20000 by 20000.
+    let mut bmp = encoded(ImageFormat::Bmp);
+    bmp[18..22].copy_from_slice(&i32::MAX.to_le_bytes());
+    bmp[22..26].copy_from_slice(&100_i32.to_le_bytes());
+    let limits = DecodeLimits::default();
+    let found = reason(&bmp, &limits);
+    assert!(
+        matches!(
+            found,
+            ImageReason::TooManyPixels { .. } | ImageReason::Decode(_)
+        ),
+        "{found:?}"
+    );
+
+    let mut png = encoded(ImageFormat::Png);
+    png[16..20].copy_from_slice(&20_000_u32.to_be_bytes());
+    png[20..24].copy_from_slice(&20_000_u32.to_be_bytes());
+    let checksum = crc(&png[12..29]);
+    png[29..33].copy_from_slice(&checksum.to_be_bytes());
+    let found = reason(&png, &limits);
+    assert!(
+        matches!(
+            found,
+            ImageReason::TooManyPixels {
+                width: 20_000,
+                height: 20_000,
+                ..
+            } | ImageReason::Decode(_)
+        ),
+        "{found:?}"
+    );
+}
+
+/// The CRC of PNG's chunks.
+fn crc(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
+            if crc & 1 == 1 {
+                0xedb8_8320 ^ (crc >> 1)
+            } else {
+                crc >> 1
+            }
+        })
+    })
+}
+
+#[test]
+fn the_limits_are_kept() {
+    let png = encoded(ImageFormat::Png);
+    let mut limits = DecodeLimits::default();
+    limits.max_pixels = 40 * 30;
+    assert!(decode_image_bytes(&png, &limits).is_ok());
+    limits.max_pixels = 40 * 30 - 1;
+    assert!(matches!(
+        reason(&png, &limits),
+        ImageReason::TooManyPixels {
+            width: 40,
+            height: 30,
+            limit: 1199
+        }
+    ));
+    let mut limits = DecodeLimits::default();
+    limits.max_bytes = png.len() as u64 - 1;
+    assert!(matches!(
+        reason(&png, &limits),
+        ImageReason::TooManyBytes { .. }
+    ));
+}
+
+#[test]
+fn damaged_images_are_errors_or_images_but_never_more() {
+    let limits = DecodeLimits::default();
+    let mut state = 1_u64;
+    for format in [
+        ImageFormat::Png,
+        ImageFormat::Jpeg,
+        ImageFormat::Bmp,
+        ImageFormat::Gif,
+        ImageFormat::Tiff,
+        ImageFormat::WebP,
+    ] {
+        let good = encoded(format);
+        for _ in 0..200 {
+            let mut bytes = good.clone();
+            for _ in 0..3 {
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                let at = (state >> 33) as usize % bytes.len();
+                bytes[at] ^= (state >> 20) as u8;
+            }
+            if let Ok(image) = decode_image_bytes(&bytes, &limits) {
+                let area = image.width() as usize * image.height() as usize;
+                assert_eq!(image.pixels().len(), area * image.color().channels());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_cut_off_is_an_error() {
+    let limits = DecodeLimits::default();
+    for format in [
+        ImageFormat::Png,
+        ImageFormat::Jpeg,
+        ImageFormat::Bmp,
+        ImageFormat::WebP,
+    ] {
+        let bytes = encoded(format);
+        let cut = &bytes[..bytes.len() * 2 / 3];
+        assert!(decode_image_bytes(cut, &limits).is_err(), "{format:?}");
+    }
+    // Without its last two bytes, the end marker, a JPEG is refused, though all pixels are there.
+    let jpeg = encoded(ImageFormat::Jpeg);
+    assert!(matches!(
+        reason(&jpeg[..jpeg.len() - 2], &limits),
+        ImageReason::CutOff
+    ));
+    // What follows the end does not matter, nor does an end marker inside a segment stand for it.
+    assert!(decode_image_bytes(&[&jpeg[..], b"more"].concat(), &limits).is_ok());
+    let comment = [0xff, 0xfe, 0, 4, 0xff, 0xd9];
+    let with_comment = [&jpeg[..2], &comment, &jpeg[2..jpeg.len() - 2]].concat();
+    assert!(matches!(
+        reason(&with_comment, &limits),
+        ImageReason::CutOff
+    ));
+}
+
+#[test]
+fn extreme_shapes_are_resized_or_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    candle_core::safetensors::save(
+        &std::collections::HashMap::<String, candle_core::Tensor>::new(),
+        dir.path().join("w"),
+    )
+    .unwrap();
+    let model = |steps: serde_json::Value| {
+        let plan = serde_json::from_value(json!({
+            "architecture": { "name": "sequential", "config": { "layers": [{ "type": "global_avg_pool" }, { "type": "flatten" }] } },
+            "weights": ["w"],
+            "preprocessing": { "color": "gray", "steps": steps },
+            "head": { "classification": { "classes": ["mean"] } },
+        }));
+        Model::build(&plan.unwrap(), dir.path(), &Device::cpu()).unwrap()
+    };
+    let strip = Image::from_pixels(100_000, 1, Color::Gray, vec![100; 100_000]).unwrap();
+    let point = Image::from_pixels(1, 1, Color::Gray, vec![255]).unwrap();
+    for resampling in ["nearest", "bilinear", "bicubic", "lanczos"] {
+        let shortest =
+            model(json!([{ "resize_shortest": { "to": 1024, "resampling": resampling } }]));
+        let error = shortest.preprocess(&strip).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                Error::Preprocess {
+                    width: 100_000,
+                    height: 1,
+                    ..
+                }
+            ),
+            "{error}"
+        );
+        let squash = model(
+            json!([{ "resize": { "to": { "height": 7, "width": 5 }, "resampling": resampling } }]),
+        );
+        for (image, value) in [(&strip, 100.0 / 255.0), (&point, 1.0)] {
+            let input = squash.preprocess(image).unwrap();
+            assert_eq!((input.height(), input.width(), input.channels()), (7, 5, 1));
+            assert!(
+                input
+                    .values()
+                    .iter()
+                    .all(|&found| (found - value).abs() < 1e-6),
+                "{resampling}"
+            );
+        }
+    }
+    // Nothing in the plan makes it smaller.
+    let large = Image::from_pixels(10_000, 7_000, Color::Gray, vec![0; 70_000_000]).unwrap();
+    let error = model(json!([])).preprocess(&large).unwrap_err();
+    assert!(
+        error.to_string().contains("does not make it smaller"),
+        "{error}"
+    );
+}

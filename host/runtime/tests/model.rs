@@ -1,0 +1,545 @@
+//! Building models and predicting, through the public surface.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
+
+mod common;
+
+use std::path::Path;
+
+use modelzoo_runtime::{
+    Color, Device, Error, Image, Model, Plan, PredictOptions, Prediction, architectures,
+};
+use serde_json::{Value, json};
+
+const CLASSES: [&str; 3] = ["red", "green", "blue"];
+
+/// A network whose outputs are ten times the mean of each colour, but for a channel order that the
+/// weights change: `weight` is that of a 1x1 convolution.
+fn colors(dir: &Path, weight: [f32; 9]) -> Plan {
+    let weight =
+        candle_core::Tensor::from_vec(weight.to_vec(), (3, 3, 1, 1), &candle_core::Device::Cpu)
+            .unwrap();
+    candle_core::safetensors::save(
+        &[("mix.weight", weight)].into(),
+        dir.join("mix.safetensors"),
+    )
+    .unwrap();
+    serde_json::from_value(json!({
+        "architecture": { "name": "sequential", "config": { "layers": [
+            { "type": "conv2d", "name": "mix", "in_channels": 3, "out_channels": 3, "kernel_size": 1, "bias": false },
+            { "type": "global_avg_pool" },
+            { "type": "flatten" },
+        ] } },
+        "weights": ["mix.safetensors"],
+        "preprocessing": { "color": "rgb", "steps": [] },
+        "head": { "classification": { "classes": CLASSES } },
+    }))
+    .unwrap()
+}
+
+const TEN: [f32; 9] = [10., 0., 0., 0., 10., 0., 0., 0., 10.];
+
+fn plain(width: u32, height: u32, color: [u8; 3]) -> Image {
+    Image::from_pixels(
+        width,
+        height,
+        Color::Rgb,
+        color.repeat((width * height) as usize),
+    )
+    .unwrap()
+}
+
+fn label(prediction: &Prediction) -> Option<&str> {
+    let Prediction::Classification { label, .. } = prediction else {
+        panic!("{prediction:?}")
+    };
+    label.as_deref()
+}
+
+#[test]
+fn images_of_mixed_sizes_keep_their_order_and_equal_their_singles() {
+    let dir = tempfile::tempdir().unwrap();
+    for device in [Device::cpu(), Device::cpu_reference()] {
+        let model = Model::build(&colors(dir.path(), TEN), dir.path(), &device).unwrap();
+        let images = [
+            (3, 2, [9, 200, 3]),
+            (5, 5, [200, 9, 3]),
+            (3, 2, [1, 2, 250]),
+            (1, 1, [0, 255, 0]),
+            (5, 5, [0, 0, 200]),
+        ];
+        let inputs: Vec<_> = images
+            .iter()
+            .map(|&(width, height, color)| model.preprocess(&plain(width, height, color)).unwrap())
+            .collect();
+        let options = PredictOptions {
+            store_logits: true,
+            ..PredictOptions::default()
+        };
+        let predictions = model.predict(&inputs, &options).unwrap();
+        let labels: Vec<_> = predictions.iter().map(label).collect();
+        assert_eq!(
+            labels,
+            [
+                Some("green"),
+                Some("red"),
+                Some("blue"),
+                Some("green"),
+                Some("blue")
+            ]
+        );
+        for (input, prediction) in inputs.iter().zip(&predictions) {
+            assert_eq!(
+                &model
+                    .predict(std::slice::from_ref(input), &options)
+                    .unwrap()[0],
+                prediction
+            );
+        }
+        let Prediction::Classification {
+            confidence, logits, ..
+        } = &predictions[3]
+        else {
+            panic!()
+        };
+        assert_eq!(logits.as_deref(), Some(&[0.0, 10.0, 0.0][..]));
+        let expected = 1.0 / (1.0 + 2.0 * (-10f64).exp());
+        assert!((f64::from(confidence.unwrap()) - expected).abs() < 1e-6);
+        assert!(model.predict(&[], &options).unwrap().is_empty());
+    }
+}
+
+#[test]
+fn the_threshold_of_the_plan_gives_way_to_the_users() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut plan = serde_json::to_value(colors(dir.path(), TEN)).unwrap();
+    plan["head"]["classification"]["confidence_thresh"] = json!(0.9);
+    let model = Model::build(
+        &serde_json::from_value(plan).unwrap(),
+        dir.path(),
+        &Device::cpu(),
+    )
+    .unwrap();
+    let unsure = [model.preprocess(&plain(2, 2, [100, 110, 100])).unwrap()];
+    let with = |confidence_thresh| PredictOptions {
+        confidence_thresh,
+        store_logits: false,
+    };
+    assert_eq!(
+        label(&model.predict(&unsure, &with(None)).unwrap()[0]),
+        None
+    );
+    assert_eq!(
+        label(&model.predict(&unsure, &with(Some(0.1))).unwrap()[0]),
+        Some("green")
+    );
+    for bad in [-0.1, 1.1, f32::NAN] {
+        let error = model.predict(&unsure, &with(Some(bad))).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                Error::BadOption {
+                    option: "confidence_thresh",
+                    ..
+                }
+            ),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn outputs_that_are_not_finite_are_an_error_and_not_a_label() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut weight = TEN;
+    weight[4] = f32::NAN;
+    let model = Model::build(&colors(dir.path(), weight), dir.path(), &Device::cpu()).unwrap();
+    let input = model.preprocess(&plain(2, 2, [1, 2, 3])).unwrap();
+    let error = model
+        .predict(&[input], &PredictOptions::default())
+        .unwrap_err();
+    assert!(matches!(error, Error::NotFinite { index: 0 }), "{error}");
+}
+
+#[test]
+fn a_model_is_used_from_many_threads_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = Model::build(&colors(dir.path(), TEN), dir.path(), &Device::cpu()).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let model = &model;
+            scope.spawn(move || {
+                for round in 0..20 {
+                    let mut color = [10, 10, 10];
+                    color[(thread + round) % 3] = 200;
+                    let input = model.preprocess(&plain(20, 10, color)).unwrap();
+                    let predictions = model.predict(&[input], &PredictOptions::default()).unwrap();
+                    assert_eq!(label(&predictions[0]), Some(CLASSES[(thread + round) % 3]));
+                }
+            });
+        }
+    });
+}
+
+/// Changes a good plan and expects building it to fail.
+fn refused(change: impl FnOnce(&mut Value, &Path)) -> Error {
+    let dir = tempfile::tempdir().unwrap();
+    let mut plan = serde_json::to_value(colors(dir.path(), TEN)).unwrap();
+    change(&mut plan, dir.path());
+    match Model::build(
+        &serde_json::from_value(plan).unwrap(),
+        dir.path(),
+        &Device::cpu(),
+    ) {
+        Ok(_) => panic!("the plan was built"),
+        Err(error) => error,
+    }
+}
+
+#[test]
+fn a_plan_that_cannot_be_is_refused_with_the_field() {
+    let cases: [(&str, &str, Value, &str); 8] = [
+        ("/weights", "weights", json!([]), "names no file"),
+        (
+            "/weights",
+            "weights",
+            json!(["../mix.safetensors"]),
+            "not a name inside",
+        ),
+        (
+            "/weights",
+            "weights",
+            json!(["/mix.safetensors"]),
+            "not a name inside",
+        ),
+        (
+            "/preprocessing/steps",
+            "steps",
+            json!([{ "center_crop": { "height": 0, "width": 3 } }]),
+            "preprocessing.steps[0]",
+        ),
+        (
+            "/preprocessing/steps",
+            "steps",
+            json!([{ "resize_shortest": { "to": 100_000, "resampling": "nearest" } }]),
+            "preprocessing.steps[0]",
+        ),
+        (
+            "/preprocessing",
+            "normalize",
+            json!({ "color": "rgb", "steps": [], "normalize": { "mean": [0.5], "std": [1.0, 1.0, 1.0] } }),
+            "mean`: has 1 values for 3 channels",
+        ),
+        (
+            "/preprocessing",
+            "normalize",
+            json!({ "color": "rgb", "steps": [], "normalize": { "mean": [0.5, 0.5, 0.5], "std": [1.0, 0.0, 1.0] } }),
+            "zero",
+        ),
+        (
+            "/head/classification/classes",
+            "classes",
+            json!([]),
+            "is empty",
+        ),
+    ];
+    for (pointer, what, value, expected) in cases {
+        let error = refused(|plan, _| *plan.pointer_mut(pointer).unwrap() = value);
+        assert!(matches!(error, Error::BadPlan { .. }), "{what}: {error:?}");
+        assert!(
+            error.to_string().contains(expected),
+            "{error} should tell of {expected}"
+        );
+    }
+    let error = refused(|plan, _| plan["preprocessing"]["color"] = json!("gray"));
+    assert!(error.to_string().contains("the network takes 3"), "{error}");
+    let error = refused(|plan, _| plan["head"]["classification"]["classes"] = json!(["a", "b"]));
+    assert!(
+        matches!(
+            error,
+            Error::ClassCount {
+                classes: 2,
+                outputs: 3
+            }
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_unknown_architecture_is_answered_with_the_nearest() {
+    let error = refused(|plan, _| plan["architecture"]["name"] = json!("resnett"));
+    assert_eq!(error.to_string(), "unknown architecture `resnett`");
+    assert_eq!(error.hint().unwrap(), "nearest: `resnet`");
+    let error = refused(|plan, _| plan["architecture"]["name"] = json!("\u{1b}[2J"));
+    assert!(!error.to_string().contains('\u{1b}'), "{error:?}");
+    let hint = error.hint().unwrap();
+    assert!(
+        architectures().iter().all(|name| hint.contains(name)),
+        "{hint}"
+    );
+}
+
+#[test]
+fn plans_with_unknown_fields_are_no_plans() {
+    let dir = tempfile::tempdir().unwrap();
+    let good = serde_json::to_value(colors(dir.path(), TEN)).unwrap();
+    for pointer in [
+        "",
+        "/architecture",
+        "/preprocessing",
+        "/head/classification",
+    ] {
+        let mut plan = good.clone();
+        plan.pointer_mut(pointer).unwrap()["extra"] = json!(1);
+        let error = serde_json::from_value::<Plan>(plan)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("unknown field `extra`"),
+            "{pointer}: {error}"
+        );
+    }
+}
+
+fn save(dir: &Path, tensors: &[(&str, candle_core::Tensor)]) {
+    let tensors = tensors
+        .iter()
+        .cloned()
+        .collect::<std::collections::HashMap<_, _>>();
+    candle_core::safetensors::save(&tensors, dir.join("mix.safetensors")).unwrap();
+}
+
+fn zeros(dims: &[usize], dtype: candle_core::DType) -> candle_core::Tensor {
+    candle_core::Tensor::zeros(dims, dtype, &candle_core::Device::Cpu).unwrap()
+}
+
+#[test]
+fn weights_that_do_not_fit_are_named() {
+    use candle_core::DType::{F32, I64};
+    let error = refused(|_, dir| {
+        save(
+            dir,
+            &[
+                ("module.mix.weight", zeros(&[3, 3, 1, 1], F32)),
+                ("other", zeros(&[1], F32)),
+            ],
+        )
+    });
+    assert_eq!(error.to_string(), "weights: no tensor `mix.weight`");
+    assert_eq!(error.hint().unwrap(), "nearest: `module.mix.weight`");
+
+    let error = refused(|_, dir| save(dir, &[("mix.weight", zeros(&[3, 3, 3, 3], F32))]));
+    assert_eq!(
+        error.to_string(),
+        "weights: tensor `mix.weight` has the shape [3, 3, 3, 3], the architecture needs [3, 3, 1, 1]"
+    );
+
+    let error = refused(|_, dir| save(dir, &[("mix.weight", zeros(&[3, 3, 1, 1], I64))]));
+    assert_eq!(
+        error.to_string(),
+        "weights: tensor `mix.weight` has elements of the type I64"
+    );
+
+    let weight = ("mix.weight", zeros(&[3, 3, 1, 1], F32));
+    let error = refused(|_, dir| {
+        save(
+            dir,
+            &[
+                weight.clone(),
+                ("mix.weights", zeros(&[3], F32)),
+                ("z", zeros(&[3], F32)),
+            ],
+        )
+    });
+    assert_eq!(
+        error.to_string(),
+        "weights: tensor `mix.weights` is not used by the architecture (nor are 1 others)"
+    );
+    assert!(error.hint().unwrap().contains("`mix.weight`"));
+
+    let error = refused(|plan, dir| {
+        std::fs::copy(dir.join("mix.safetensors"), dir.join("more.safetensors")).unwrap();
+        plan["weights"] = json!(["mix.safetensors", "more.safetensors"]);
+    });
+    assert!(
+        error
+            .to_string()
+            .contains("\"mix.weight\" is in another of the weight files too"),
+        "{error}"
+    );
+}
+
+#[test]
+fn counts_of_batches_are_ignored_and_half_precision_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = colors(dir.path(), TEN);
+    for dtype in [
+        candle_core::DType::F16,
+        candle_core::DType::BF16,
+        candle_core::DType::F64,
+    ] {
+        let weight =
+            candle_core::Tensor::from_vec(TEN.to_vec(), (3, 3, 1, 1), &candle_core::Device::Cpu)
+                .unwrap();
+        save(
+            dir.path(),
+            &[
+                ("mix.weight", weight.to_dtype(dtype).unwrap()),
+                (
+                    "bn.num_batches_tracked",
+                    zeros(&[], candle_core::DType::I64),
+                ),
+            ],
+        );
+        let model = Model::build(&plan, dir.path(), &Device::cpu()).unwrap();
+        let input = model.preprocess(&plain(2, 2, [0, 0, 255])).unwrap();
+        assert_eq!(
+            label(&model.predict(&[input], &PredictOptions::default()).unwrap()[0]),
+            Some("blue")
+        );
+    }
+}
+
+#[test]
+fn files_that_are_no_weights_are_refused() {
+    let error = refused(|_, dir| std::fs::remove_file(dir.join("mix.safetensors")).unwrap());
+    assert!(matches!(error, Error::WeightsIo { .. }), "{error:?}");
+    let contents: [&[u8]; 4] = [
+        b"",
+        b"<html>Not found</html>",
+        &[0xff; 64],
+        b"\x02\0\0\0\0\0\0\0{}extra",
+    ];
+    for content in contents {
+        let error = refused(|_, dir| std::fs::write(dir.join("mix.safetensors"), content).unwrap());
+        assert!(matches!(error, Error::WeightsFile { .. }), "{error:?}");
+        assert!(error.to_string().contains("mix.safetensors"), "{error}");
+    }
+    let error = refused(|plan, dir| {
+        std::fs::create_dir(dir.join("folder")).unwrap();
+        plan["weights"] = json!(["folder"]);
+    });
+    assert!(error.to_string().contains("not a regular file"), "{error}");
+}
+
+#[test]
+fn resnet_configurations_are_checked() {
+    let cases = [
+        (json!({}), "`depth`: must be given"),
+        (
+            json!({ "depth": 20 }),
+            "`depth`: must be 18, 34, 50, 101 or 152",
+        ),
+        (
+            json!({ "depth": 18, "layers": [1, 1, 1, 1] }),
+            "give one or the other",
+        ),
+        (json!({ "block": "basic" }), "or else both"),
+        (
+            json!({ "block": "wide", "layers": [1, 1, 1, 1] }),
+            "unknown variant `wide`",
+        ),
+        (
+            json!({ "block": "basic", "layers": [1, 1, 0, 1] }),
+            "`layers`: each must be",
+        ),
+        (json!({ "depth": 18, "groups": 2 }), "only bottleneck"),
+        (
+            json!({ "depth": 50, "num_classes": 0 }),
+            "`num_classes`: must be 1",
+        ),
+        (
+            json!({ "depth": 50, "groups": 1_000_000, "width_per_group": 1_000_000 }),
+            "`width_per_group`: gives",
+        ),
+        (
+            json!({ "depth": 50, "classes": 3 }),
+            "unknown field `classes`",
+        ),
+        (json!([50]), "must be a JSON object"),
+    ];
+    for (config, expected) in cases {
+        let error = refused(|plan, _| {
+            plan["architecture"] = json!({ "name": "resnet", "config": config });
+            plan["head"]["classification"]["classes"] = json!(vec!["x"; 1000]);
+        });
+        // Those that pass the check of the configuration alone fail at the weights.
+        assert!(
+            matches!(
+                error,
+                Error::BadConfig {
+                    architecture: "resnet",
+                    ..
+                } | Error::MissingTensor { .. }
+            ),
+            "{error:?}"
+        );
+        if matches!(error, Error::BadConfig { .. }) {
+            assert!(
+                error.to_string().contains(expected),
+                "{error} should tell of {expected}"
+            );
+        } else {
+            assert!(
+                expected.contains("width_per_group"),
+                "{config} was not refused: {error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn grouped_and_shallow_resnets_are_built_and_agree_with_the_plain_path() {
+    for (config, width, groups) in [
+        (
+            json!({ "block": "bottleneck", "layers": [1, 1, 1, 1], "num_classes": 5, "groups": 32, "width_per_group": 4 }),
+            4,
+            32,
+        ),
+        (
+            json!({ "block": "bottleneck", "layers": [1, 2, 1, 1], "num_classes": 5, "width_per_group": 128 }),
+            128,
+            1,
+        ),
+    ] {
+        let layers: [usize; 4] = serde_json::from_value(config["layers"].clone()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        common::write_recipe(
+            &dir.path().join("w.safetensors"),
+            &common::resnet_tensors(true, layers, 5, width, groups),
+            3,
+        );
+        let plan = serde_json::from_value(json!({
+            "architecture": { "name": "resnet", "config": config },
+            "weights": ["w.safetensors"],
+            "preprocessing": { "color": "rgb", "steps": [] },
+            "head": { "classification": { "classes": vec!["x"; 5] } },
+        }))
+        .unwrap();
+        let x = common::recipe("x", &[2, 3, 40, 50], 1);
+        let run = |device| {
+            Model::build(&plan, dir.path(), &device)
+                .unwrap()
+                .forward(&x)
+                .unwrap()
+                .to_vec2::<f32>()
+                .unwrap()
+        };
+        let (ours, theirs) = (
+            run(Device::cpu()).concat(),
+            run(Device::cpu_reference()).concat(),
+        );
+        let scale = theirs
+            .iter()
+            .fold(0f32, |scale, value| scale.max(value.abs()));
+        for (ours, theirs) in ours.iter().zip(&theirs) {
+            assert!((ours - theirs).abs() <= 1e-5 * scale, "{ours} and {theirs}");
+        }
+    }
+}

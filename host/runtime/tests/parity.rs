@@ -1,0 +1,233 @@
+//! Our answers against those of torchvision and Pillow, which `tests/parity` keeps. A missing
+//! file fails: these tests never pass for want of something to compare.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device as Candle, Tensor};
+use modelzoo_runtime::{Color, DecodeLimits, Device, Model, Plan, decode_image};
+use serde_json::{Value, json};
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/parity/fixtures")
+}
+
+fn read_json(path: &Path) -> Value {
+    serde_json::from_slice(
+        &std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())),
+    )
+    .unwrap()
+}
+
+fn read_tensor(path: &Path, name: &str) -> Tensor {
+    let tensors = candle_core::safetensors::load(path, &Candle::Cpu);
+    tensors.unwrap_or_else(|error| panic!("{}: {error}", path.display()))[name].clone()
+}
+
+fn largest(x: &Tensor) -> f32 {
+    x.abs()
+        .unwrap()
+        .flatten_all()
+        .unwrap()
+        .max(0)
+        .unwrap()
+        .to_scalar()
+        .unwrap()
+}
+
+#[test]
+fn the_recipe_is_the_makers() {
+    // From tests/parity/README.md.
+    let cases = [
+        (
+            "conv1.weight",
+            vec![64, 3, 7, 7],
+            [0.021306396, -0.0062156403, 0.13292861],
+        ),
+        (
+            "bn1.running_var",
+            vec![64],
+            [0.7201460, 1.0972767, 0.83720553],
+        ),
+        ("fc.bias", vec![10], [0.07923875, 0.09354852, 0.01884619]),
+    ];
+    for (name, shape, want) in cases {
+        let got = common::recipe(name, &shape, 18)
+            .flatten_all()
+            .unwrap()
+            .to_vec1::<f32>()
+            .unwrap();
+        assert!(
+            got.iter()
+                .zip(want)
+                .all(|(got, want)| (got - want).abs() < 1e-7),
+            "{name}: {:?}",
+            &got[..3]
+        );
+    }
+}
+
+#[test]
+fn resnet18_is_torchvisions() {
+    check_resnet("resnet18-tiny", false, [2, 2, 2, 2]);
+}
+
+#[test]
+fn resnet50_is_torchvisions() {
+    check_resnet("resnet50-tiny", true, [3, 4, 6, 3]);
+}
+
+fn check_resnet(case: &str, bottleneck: bool, layers: [usize; 4]) {
+    let folder = fixtures().join(case);
+    let config = read_json(&folder.join("config.json"));
+    let classes = usize::try_from(config["num_classes"].as_u64().unwrap()).unwrap();
+    let seed = read_json(&folder.join("recipe.json"))["seed"]
+        .as_u64()
+        .unwrap();
+    let (x, y) = (
+        read_tensor(&folder.join("inputs.safetensors"), "x"),
+        read_tensor(&folder.join("outputs.safetensors"), "y"),
+    );
+
+    let dir = tempfile::tempdir().unwrap();
+    common::write_recipe(
+        &dir.path().join("weights.safetensors"),
+        &common::resnet_tensors(bottleneck, layers, classes, 64, 1),
+        seed,
+    );
+    let plan: Plan = serde_json::from_value(json!({
+        "architecture": { "name": "resnet", "config": config },
+        "weights": ["weights.safetensors"],
+        "preprocessing": { "color": "rgb", "steps": [] },
+        "head": { "classification": { "classes": vec!["class"; classes] } },
+    }))
+    .unwrap();
+    for device in [Device::cpu(), Device::cpu_reference()] {
+        let model = Model::build(&plan, dir.path(), &device).unwrap();
+        let ours = model.forward(&x).unwrap();
+        assert_eq!(ours.dims(), y.dims());
+        let error = largest(&(&ours - &y).unwrap()) / largest(&y);
+        assert!(
+            error <= 1e-4,
+            "{case} on {device:?}: relative error {error}"
+        );
+        let best = |y: &Tensor| y.argmax(1).unwrap().to_vec1::<u32>().unwrap();
+        assert_eq!(best(&ours), best(&y), "{case} on {device:?}");
+    }
+}
+
+/// A model that gives back what it is fed with, so that preprocessing can be looked at.
+fn preprocessor(dir: &Path, case: &Value) -> Model {
+    let channels = if case["color"] == "rgb" { 3 } else { 1 };
+    candle_core::safetensors::save(
+        &std::collections::HashMap::<String, Tensor>::new(),
+        dir.join("none.safetensors"),
+    )
+    .unwrap();
+    let mut preprocessing = json!({ "color": case["color"], "steps": case["steps"] });
+    if let Some(normalize) = case.get("normalize") {
+        preprocessing["normalize"] = normalize.clone();
+    }
+    let plan = json!({
+        "architecture": { "name": "sequential", "config": { "layers": [{ "type": "global_avg_pool" }, { "type": "flatten" }] } },
+        "weights": ["none.safetensors"],
+        "preprocessing": preprocessing,
+        "head": { "classification": { "classes": vec!["mean"; channels] } },
+    });
+    Model::build(&serde_json::from_value(plan).unwrap(), dir, &Device::cpu()).unwrap()
+}
+
+#[test]
+fn preprocessing_is_pillows() {
+    let folder = fixtures().join("preprocessing");
+    let cases = read_json(&folder.join("cases.json"));
+    let cases = cases["cases"].as_array().unwrap();
+    assert!(cases.len() > 50, "only {} cases", cases.len());
+    let dir = tempfile::tempdir().unwrap();
+    let mut failures = Vec::new();
+    for case in cases {
+        let path = |field: &str| folder.join(case[field].as_str().unwrap());
+        let image = decode_image(&path("image"), &DecodeLimits::default()).unwrap();
+        let want = decode_image(&path("expected"), &DecodeLimits::default()).unwrap();
+        let mut plain = case.clone();
+        plain.as_object_mut().unwrap().remove("normalize");
+        let input = preprocessor(dir.path(), &plain).preprocess(&image).unwrap();
+        assert_eq!(
+            want.color(),
+            if input.channels() == 3 {
+                Color::Rgb
+            } else {
+                Color::Gray
+            },
+            "{case}"
+        );
+        let size = (want.height() as usize, want.width() as usize);
+        if (input.height(), input.width()) != size {
+            failures.push(format!(
+                "{}: {}x{} instead of {size:?}",
+                case["name"],
+                input.height(),
+                input.width()
+            ));
+            continue;
+        }
+        let apart = |(got, want): (&f32, &u8)| (got * 255.0 - f32::from(*want)).abs();
+        let apart = input
+            .values()
+            .iter()
+            .zip(want.pixels())
+            .map(apart)
+            .fold(0.0, f32::max);
+        let allowed = if case["lossy"] == true { 4.01 } else { 1.01 };
+        println!("{}: {apart}", case["name"]);
+        if apart > allowed {
+            failures.push(format!("{}: {apart} levels apart", case["name"]));
+        }
+        if case.get("tensor").is_some() {
+            check_tensor(
+                case,
+                &preprocessor(dir.path(), case),
+                &image,
+                &read_tensor(&path("tensor"), "x"),
+            );
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// Normalised values: a pixel that is one level apart is that much apart after the division.
+fn check_tensor(case: &Value, model: &Model, image: &modelzoo_runtime::Image, want: &Tensor) {
+    let input = model.preprocess(image).unwrap();
+    let std = case["normalize"]["std"].as_array().map_or(1.0, |std| {
+        std.iter()
+            .map(|std| std.as_f64().unwrap())
+            .fold(1.0, f64::min)
+    });
+    let want = want
+        .permute((1, 2, 0))
+        .unwrap()
+        .flatten_all()
+        .unwrap()
+        .to_vec1::<f32>()
+        .unwrap();
+    assert_eq!(input.values().len(), want.len());
+    let apart = input
+        .values()
+        .iter()
+        .zip(&want)
+        .map(|(got, want)| f64::from((got - want).abs()))
+        .fold(0.0, f64::max);
+    assert!(
+        apart <= 1.01 / 255.0 / std,
+        "{}: {apart} apart",
+        case["name"]
+    );
+}
