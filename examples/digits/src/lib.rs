@@ -27,7 +27,9 @@ impl Source for Digits {
             .unwrap_or_else(|| (0..10).map(|digit| digit.to_string()).collect());
         if classes.len() != 10 {
             let count = classes.len();
-            return Err(Error::invalid_input(format_args!("`classes` has {count} names, and there are 10 digits")));
+            return Err(Error::invalid_input(format_args!(
+                "`classes` has {count} names, and there are 10 digits"
+            )));
         }
         let head = Classification::new(classes).confidence_thresh(options.confidence_thresh);
         Ok(Plan::new(Architecture::new("sequential", layers())?, head)
@@ -38,13 +40,9 @@ impl Source for Digits {
 
 /// The network that `train.py` trains.
 fn layers() -> serde_json::Value {
-    let conv = |name: &str, from: u32, to: u32| {
-        json!({"type": "conv2d", "name": name, "in_channels": from, "out_channels": to, "kernel_size": 3, "padding": 1})
-    };
+    let conv = |name: &str, from: u32, to: u32| json!({"type": "conv2d", "name": name, "in_channels": from, "out_channels": to, "kernel_size": 3, "padding": 1});
     let norm = |name: &str, channels: u32| json!({"type": "batch_norm", "name": name, "features": channels});
-    let linear = |name: &str, from: u32, to: u32| {
-        json!({"type": "linear", "name": name, "in_features": from, "out_features": to})
-    };
+    let linear = |name: &str, from: u32, to: u32| json!({"type": "linear", "name": name, "in_features": from, "out_features": to});
     let relu = json!({"type": "relu"});
     let pool = json!({"type": "max_pool", "kernel_size": 2});
     json!({"layers": [
