@@ -1,1 +1,80 @@
-//! data
+//! Datasets in and out, in FiftyOne's forms and without its database.
+//!
+//! A [`Dataset`] is a FiftyOneDataset directory or a directory of images. It is
+//! read as a list of [`Sample`]s, each with a vetted path: what a dataset from
+//! somebody else names outside itself, on the network, or as a device is refused.
+//! Results of a run go into a [`ResultSink`], which keeps them on disk as they
+//! come, so that an interrupted run resumes, and writes them all at once.
+//!
+//! What this crate does not know in a dataset it keeps byte for byte: new values
+//! are put into the text of `samples.json` and `metadata.json`, which are never
+//! printed again from parsed values. A file is replaced by renaming a complete
+//! one over it, so a crash leaves the old or the new, and both can be read.
+//!
+//! ```
+//! use modelzoo_data::{
+//!     Classification, Dataset, FieldName, Label, LabelType, ResultSink, SinkOptions,
+//! };
+//!
+//! fn classify(_image: &[u8]) -> String {
+//!     "cat".to_owned()
+//! }
+//!
+//! fn apply(directory: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
+//!     let dataset = Dataset::open(directory)?;
+//!     let field: FieldName = "predictions".parse()?;
+//!     let options = SinkOptions {
+//!         fingerprint: "digest of the model, arguments".to_owned(),
+//!         ..SinkOptions::default()
+//!     };
+//!     let mut sink = ResultSink::open(&dataset, &field, LabelType::Classification, options)?;
+//!     for sample in dataset.samples() {
+//!         let sample = sample?;
+//!         let index = sample.index;
+//!         if sink.is_done(index) {
+//!             continue;
+//!         }
+//!         match sample.read(64 << 20) {
+//!             Ok(image) => {
+//!                 let label = Label::Classification(Classification {
+//!                     label: Some(classify(&image)),
+//!                     ..Classification::default()
+//!                 });
+//!                 sink.put(index, Some(&label))?;
+//!             }
+//!             Err(error) => sink.fail(index, &error.to_string())?,
+//!         }
+//!     }
+//!     let written = sink.commit()?;
+//!     println!("{} labels, {} failures", written.written, written.failed);
+//!     Ok(())
+//! }
+//! # let directory = tempfile::tempdir().unwrap();
+//! # std::fs::write(directory.path().join("a.png"), b"").unwrap();
+//! # apply(directory.path()).unwrap();
+//! ```
+
+mod commit;
+mod dataset;
+mod documents;
+mod error;
+mod field;
+mod images;
+mod label;
+mod media;
+mod metadata;
+mod object_id;
+mod replace;
+mod results;
+mod scan;
+mod sink;
+mod splice;
+mod text;
+mod vector;
+
+pub use dataset::{Dataset, OpenOptions, Sample};
+pub use error::{Error, MediaError};
+pub use field::FieldName;
+pub use label::{Classification, Label, LabelType};
+pub use object_id::ObjectId;
+pub use sink::{Output, ResultSink, SinkOptions, Written};

@@ -1,0 +1,257 @@
+use std::io;
+use std::path::PathBuf;
+
+use crate::text::{escape, shown};
+
+/// What can go wrong with a dataset as a whole. What can go wrong with the file
+/// of one sample is a [`MediaError`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The dataset is not a directory.
+    #[error("{}: not a directory", shown(path))]
+    NotADirectory {
+        /// The path as given.
+        path: PathBuf,
+    },
+    /// The directory is no dataset and holds no images.
+    #[error("{}: no images in this directory", shown(path))]
+    NoImages {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A file could not be read or written.
+    #[error("{}: cannot {action}: {source}", shown(path))]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A file of the dataset is not what its format says.
+    #[error("{}: byte {offset}: {reason}", shown(path))]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Where, counted from the beginning of the file.
+        offset: u64,
+        /// What is wrong there.
+        reason: String,
+    },
+    /// `metadata.json` does not describe a dataset.
+    #[error("{}: {reason}", shown(path))]
+    Metadata {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// One document is too large to be held in memory.
+    #[error(
+        "{}: a document of {bytes} bytes, beyond the limit of {limit}",
+        shown(path)
+    )]
+    TooLarge {
+        /// The file that the document is in.
+        path: PathBuf,
+        /// The size of the document.
+        bytes: u64,
+        /// The largest that is read.
+        limit: u64,
+    },
+    /// The name cannot be a field.
+    #[error("'{}' cannot be the name of a field: {reason}", escape(name))]
+    FieldName {
+        /// The name, shortened.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The dataset has a field of this name with other contents.
+    #[error(
+        "field '{field}' is a {} already, and cannot become a {wanted}",
+        escape(existing)
+    )]
+    FieldType {
+        /// The field.
+        field: String,
+        /// The type that the dataset has.
+        existing: String,
+        /// The type to be written.
+        wanted: &'static str,
+    },
+    /// The dataset says that the field is read-only.
+    #[error("field '{field}' is read-only in this dataset")]
+    FieldReadOnly {
+        /// The field.
+        field: String,
+    },
+    /// A label of another type than the sink was opened for.
+    #[error("a {found} where field '{field}' takes a {wanted}")]
+    LabelType {
+        /// The field.
+        field: String,
+        /// The field's type.
+        wanted: &'static str,
+        /// The label's type.
+        found: &'static str,
+    },
+    /// A label in the dataset cannot be read.
+    #[error("sample {index}: field '{}' cannot be read: {reason}", escape(field))]
+    Label {
+        /// The sample.
+        index: usize,
+        /// The field.
+        field: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// There is no sample of this number.
+    #[error("sample {index} of a dataset with {len}")]
+    NoSuchSample {
+        /// The number asked for.
+        index: usize,
+        /// How many there are.
+        len: usize,
+    },
+    /// A FiftyOneDataset without `metadata.json` cannot take a field.
+    #[error("{}: missing, so a field cannot be declared", shown(path))]
+    NoMetadata {
+        /// Where the file should be.
+        path: PathBuf,
+    },
+    /// The output is there already.
+    #[error("{}: exists already", shown(path))]
+    OutputExists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file that would be replaced is a link.
+    #[error("{}: a link, which writing would replace", shown(path))]
+    Linked {
+        /// The link.
+        path: PathBuf,
+    },
+    /// The dataset has parts that a second dataset beside it cannot share.
+    #[error("{}: a new dataset cannot share this part of the old one", shown(path))]
+    NotShared {
+        /// The part.
+        path: PathBuf,
+    },
+    /// Somebody changed the dataset's list of samples during the run.
+    #[error("{}: the samples changed during the run", shown(path))]
+    Changed {
+        /// The file or directory that lists the samples.
+        path: PathBuf,
+    },
+}
+
+impl Error {
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NotADirectory { .. } => {
+                "a dataset is a directory: of images, or with metadata.json and samples.json".into()
+            }
+            Self::NoImages { .. } => format!(
+                "images end in one of {}",
+                crate::images::EXTENSIONS
+                    .map(|end| format!(".{end}"))
+                    .join(", ")
+            ),
+            Self::FieldName { .. } => {
+                "a field is a letter, then letters, digits and underscores".into()
+            }
+            Self::FieldType { .. } | Self::FieldReadOnly { .. } => {
+                "choose another field name, or another place with --output".into()
+            }
+            Self::NoMetadata { .. } => {
+                "write the results elsewhere with --output results.jsonl".into()
+            }
+            Self::OutputExists { .. } => "choose another path, or move the old file away".into(),
+            Self::Linked { .. } | Self::NotShared { .. } => {
+                "write the results as JSON lines with --output results.jsonl".into()
+            }
+            Self::Changed { .. } => {
+                "run the same command again: samples that were done and are unchanged are kept"
+                    .into()
+            }
+            _ => return None,
+        })
+    }
+
+    /// For `map_err` on what `action` did to `path`.
+    pub(crate) fn io(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io {
+            action,
+            path,
+            source,
+        }
+    }
+}
+
+/// Why the file of one sample is not used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MediaError {
+    /// The document has no usable `filepath`.
+    #[error("no filepath: {reason}")]
+    NoFilepath {
+        /// What the document has instead.
+        reason: String,
+    },
+    /// The file is elsewhere on the network.
+    #[error("{}: a URL; only files are read", escape(filepath))]
+    Remote {
+        /// The path as stored.
+        filepath: String,
+    },
+    /// The path leads out of the dataset.
+    #[error("{}: outside the dataset", escape(filepath))]
+    Outside {
+        /// The path as stored.
+        filepath: String,
+    },
+    /// A device, a pipe, a socket or a directory.
+    #[error("{}: {kind}, not a file", escape(filepath))]
+    NotAFile {
+        /// The path as stored.
+        filepath: String,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// The file is larger than the caller allows.
+    #[error("{}: larger than {limit} bytes", escape(filepath))]
+    TooLarge {
+        /// The path as stored.
+        filepath: String,
+        /// The most that is read.
+        limit: u64,
+    },
+    /// The file could not be opened or read.
+    #[error("{}: {source}", escape(filepath))]
+    Io {
+        /// The path as stored.
+        filepath: String,
+        /// The system's reason.
+        source: io::Error,
+    },
+}
+
+impl MediaError {
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Outside { .. } => {
+                Some("--allow-outside reads files that the dataset names outside itself".into())
+            }
+            _ => None,
+        }
+    }
+}

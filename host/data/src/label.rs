@@ -1,0 +1,295 @@
+use serde_json::{Map, Value, json};
+
+use crate::object_id::ObjectId;
+use crate::{text, vector};
+
+/// A label of one sample, in FiftyOne's types.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Label {
+    /// One class for the whole image.
+    Classification(Classification),
+}
+
+/// The type of a label field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LabelType {
+    /// One class for the whole image.
+    Classification,
+}
+
+/// One class for the whole image: FiftyOne's `Classification`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Classification {
+    /// The identity of this label.
+    pub id: ObjectId,
+    /// Tags that people put on the label.
+    pub tags: Vec<String>,
+    /// The class; absent where the model was not confident enough of any.
+    pub label: Option<String>,
+    /// How sure the model is, from 0 to 1.
+    pub confidence: Option<f64>,
+    /// The scores of all classes before normalisation.
+    pub logits: Option<Vec<f32>>,
+}
+
+impl Default for Classification {
+    /// A label with a new identity and nothing else.
+    fn default() -> Self {
+        Self {
+            id: ObjectId::new(),
+            tags: Vec::new(),
+            label: None,
+            confidence: None,
+            logits: None,
+        }
+    }
+}
+
+impl LabelType {
+    /// The name of FiftyOne's class, as `_cls` has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Classification => "Classification",
+        }
+    }
+
+    /// The full name of FiftyOne's class, as `embedded_doc_type` has it.
+    pub(crate) fn class(self) -> String {
+        format!("fiftyone.core.labels.{}", self.name())
+    }
+
+    /// FiftyOne's description of a field `name` of this type, for `sample_fields`.
+    pub(crate) fn field(self, name: &str) -> Value {
+        let mut field = field(name, "EmbeddedDocumentField", None);
+        set(&mut field, "embedded_doc_type", self.class().into());
+        set(&mut field, "fields", self.members().into());
+        field
+    }
+
+    fn members(self) -> Vec<Value> {
+        match self {
+            Self::Classification => vec![
+                id_field(),
+                field("tags", "ListField", Some("StringField")),
+                field("label", "StringField", None),
+                field("confidence", "FloatField", None),
+                field("logits", "VectorField", None),
+            ],
+        }
+    }
+}
+
+/// The field `id`, which documents hold as `_id`.
+pub(crate) fn id_field() -> Value {
+    let mut id = field("id", "ObjectIdField", None);
+    set(&mut id, "db_field", "_id".into());
+    id
+}
+
+/// FiftyOne's description of a plain field: `kind` and `element` are class
+/// names in its module of fields.
+pub(crate) fn field(name: &str, kind: &str, element: Option<&str>) -> Value {
+    let class = |class: &str| format!("fiftyone.core.fields.{class}");
+    json!({
+        "name": name,
+        "ftype": class(kind),
+        "embedded_doc_type": null,
+        "subfield": element.map(class),
+        "fields": [],
+        "db_field": name,
+        "description": null,
+        "info": null,
+        "read_only": false,
+        "created_at": null,
+    })
+}
+
+pub(crate) fn set(object: &mut Value, key: &str, value: Value) {
+    if let Some(object) = object.as_object_mut() {
+        object.insert(key.to_owned(), value);
+    }
+}
+
+impl Label {
+    /// The type of this label.
+    pub fn kind(&self) -> LabelType {
+        match self {
+            Self::Classification(_) => LabelType::Classification,
+        }
+    }
+
+    /// FiftyOne's JSON of this label: `_id`, `_cls`, `tags`, then the label's own
+    /// members. Numbers that JSON has no word for are `{"$numberDouble": "NaN"}`.
+    pub fn to_json(&self) -> Value {
+        match self {
+            Self::Classification(label) => {
+                let mut json = json!({
+                    "_id": { "$oid": label.id.to_string() },
+                    "_cls": self.kind().name(),
+                    "tags": label.tags,
+                    "label": label.label,
+                    "confidence": label.confidence.map(text::double),
+                });
+                if let Some(logits) = &label.logits {
+                    set(&mut json, "logits", vector::to_value(logits));
+                }
+                json
+            }
+        }
+    }
+
+    /// Reads a label from FiftyOne's JSON; the reason is a part of a sentence.
+    pub(crate) fn from_json(value: &Value) -> Result<Self, String> {
+        let object = value.as_object().ok_or("it is not a label")?;
+        match object.get("_cls").and_then(Value::as_str) {
+            Some("Classification") => Ok(Self::Classification(classification(object)?)),
+            Some(other) => Err(format!(
+                "it is a {}, and only Classification is read",
+                text::escape(other)
+            )),
+            None => Err("it has no `_cls`".to_owned()),
+        }
+    }
+}
+
+fn classification(object: &Map<String, Value>) -> Result<Classification, String> {
+    let id = match member(object, "_id") {
+        // Some older exports have labels without an identity.
+        None => ObjectId::new(),
+        Some(id) => id
+            .get("$oid")
+            .unwrap_or(id)
+            .as_str()
+            .and_then(|digits| digits.parse().ok())
+            .ok_or("its `_id` is not 24 hexadecimal digits")?,
+    };
+    let tags = match member(object, "tags") {
+        None => Vec::new(),
+        Some(tags) => serde_json::from_value(tags.clone())
+            .map_err(|_| "its `tags` are not a list of strings")?,
+    };
+    let label = match member(object, "label") {
+        None => None,
+        Some(label) => Some(
+            label
+                .as_str()
+                .ok_or("its `label` is not a string")?
+                .to_owned(),
+        ),
+    };
+    let confidence = match member(object, "confidence") {
+        None => None,
+        Some(number) => Some(text::as_double(number).ok_or("its `confidence` is not a number")?),
+    };
+    let logits = match member(object, "logits") {
+        None => None,
+        Some(logits) => {
+            Some(vector::from_value(logits).map_err(|reason| format!("its `logits`: {reason}"))?)
+        }
+    };
+    Ok(Classification {
+        id,
+        tags,
+        label,
+        confidence,
+        logits,
+    })
+}
+
+fn member<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
+    object.get(key).filter(|value| !value.is_null())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_fiftyones_json() {
+        let label = Label::Classification(Classification {
+            id: "0123456789abcdef01234567".parse().unwrap(),
+            tags: vec!["a".to_owned()],
+            label: Some("cat".to_owned()),
+            confidence: Some(0.5),
+            logits: None,
+        });
+        assert_eq!(
+            String::from_utf8(text::to_json(&label.to_json())).unwrap(),
+            r#"{"_id": {"$oid": "0123456789abcdef01234567"}, "_cls": "Classification", "tags": ["a"], "label": "cat", "confidence": 0.5}"#,
+        );
+    }
+
+    #[test]
+    fn reads_back_what_it_writes() {
+        for (confidence, logits) in [
+            (None, None),
+            (Some(f64::from(0.9_f32)), Some(vec![1.0, f32::INFINITY])),
+            (Some(f64::NEG_INFINITY), Some(vec![])),
+        ] {
+            let label = Label::Classification(Classification {
+                label: confidence.map(|_| "x\u{1b}".to_owned()),
+                confidence,
+                logits,
+                ..Classification::default()
+            });
+            let text = text::to_json(&label.to_json());
+            assert_eq!(
+                Label::from_json(&text::parse(&text).unwrap()).unwrap(),
+                label
+            );
+        }
+    }
+
+    #[test]
+    fn nan_is_written_as_extended_json_and_read_in_both_forms() {
+        let json = Label::Classification(Classification {
+            confidence: Some(f64::NAN),
+            ..Classification::default()
+        })
+        .to_json();
+        assert_eq!(
+            json.get("confidence"),
+            Some(&json!({"$numberDouble": "NaN"}))
+        );
+        for text in [
+            text::to_json(&json),
+            br#"{"_cls": "Classification", "confidence": NaN}"#.to_vec(),
+        ] {
+            let Label::Classification(label) =
+                Label::from_json(&text::parse(&text).unwrap()).unwrap();
+            assert!(label.confidence.unwrap().is_nan());
+        }
+    }
+
+    #[test]
+    fn says_what_is_wrong_with_a_label() {
+        for (value, reason) in [
+            (json!("cat"), "not a label"),
+            (json!({"label": "cat"}), "no `_cls`"),
+            (
+                json!({"_cls": "Detections\u{1b}"}),
+                "it is a Detections\\u{1b}, and",
+            ),
+            (
+                json!({"_cls": "Classification", "_id": {"$oid": "12"}}),
+                "`_id`",
+            ),
+            (json!({"_cls": "Classification", "label": 1}), "`label`"),
+            (json!({"_cls": "Classification", "tags": [1]}), "`tags`"),
+            (
+                json!({"_cls": "Classification", "confidence": "high"}),
+                "`confidence`",
+            ),
+            (
+                json!({"_cls": "Classification", "logits": "%"}),
+                "bad base64",
+            ),
+        ] {
+            let error = Label::from_json(&value).unwrap_err();
+            assert!(error.contains(reason), "{error} / {reason}");
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! `metadata.json`: which fields samples have, and where they came from.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::documents::{Stamp, malformed, read_bounded};
+use crate::label::{LabelType, field, id_field};
+use crate::object_id::ObjectId;
+use crate::splice::{Object, SetError, push, set};
+use crate::{Error, FieldName, text};
+
+/// The version that new datasets declare: the first whose samples have
+/// `created_at` and `last_modified_at`. FiftyOne brings it up to its own.
+const VERSION: &str = "1.0.0";
+/// A member of our own, which FiftyOne ignores and does not export: the samples
+/// are the images of the directory that the dataset is in.
+const OF_DIRECTORY: &str = "_modelzoo_directory";
+/// Where provenance lies: `info.modelzoo.<field>`.
+const INFO: [&str; 2] = ["info", "modelzoo"];
+
+/// The file, as it was read.
+#[derive(Clone)]
+pub(crate) struct Metadata {
+    pub(crate) path: PathBuf,
+    pub(crate) text: Vec<u8>,
+    stamp: Option<Stamp>,
+    fields: Vec<Field>,
+    /// Whether the samples are the images of the dataset's directory.
+    pub(crate) of_directory: bool,
+}
+
+#[derive(Deserialize)]
+struct Declared {
+    #[serde(default)]
+    sample_fields: Option<Vec<Field>>,
+    #[serde(default, rename = "_modelzoo_directory")]
+    of_directory: Option<bool>,
+}
+
+#[derive(Clone, Deserialize)]
+struct Field {
+    name: Option<String>,
+    #[serde(default)]
+    ftype: Option<String>,
+    #[serde(default)]
+    embedded_doc_type: Option<String>,
+    #[serde(default)]
+    db_field: Option<String>,
+    #[serde(default)]
+    read_only: Option<bool>,
+}
+
+impl Metadata {
+    pub(crate) fn open(path: PathBuf) -> Result<Self, Error> {
+        let stamp = fs::metadata(&path).map(|metadata| Stamp::of(&metadata));
+        let text = read_bounded(&path)?;
+        let mut metadata = Self::parse(path, text)?;
+        metadata.stamp = stamp.ok();
+        Ok(metadata)
+    }
+
+    fn parse(path: PathBuf, text: Vec<u8>) -> Result<Self, Error> {
+        Object::parse(&text).map_err(|error| malformed(&path, error))?;
+        let declared: Declared = text::parse(&text).map_err(|error| Error::Metadata {
+            path: path.clone(),
+            reason: error.to_string(),
+        })?;
+        Ok(Self {
+            path,
+            text,
+            stamp: None,
+            fields: declared.sample_fields.unwrap_or_default(),
+            of_directory: declared.of_directory.unwrap_or(false),
+        })
+    }
+
+    /// Whether what is at the path now is not what was opened.
+    pub(crate) fn is_stale(&self) -> bool {
+        fs::metadata(&self.path).map_or(true, |now| Some(Stamp::of(&now)) != self.stamp)
+    }
+
+    /// The member of sample documents that holds the field `name`.
+    pub(crate) fn key<'a>(&'a self, name: &'a str) -> &'a str {
+        self.fields
+            .iter()
+            .find(|field| field.name.as_deref() == Some(name))
+            .and_then(|field| field.db_field.as_deref())
+            .unwrap_or(name)
+    }
+
+    /// Whether the field `name` is declared already; an error if what is declared
+    /// leaves no place for labels of type `kind`.
+    pub(crate) fn declares(&self, name: &FieldName, kind: LabelType) -> Result<bool, Error> {
+        let name = name.as_str();
+        let taken = |existing: String| Error::FieldType {
+            field: name.to_owned(),
+            existing,
+            wanted: kind.name(),
+        };
+        for field in &self.fields {
+            let stored = field.db_field.as_deref();
+            if field.name.as_deref() != Some(name) {
+                if stored == Some(name) {
+                    return Err(taken(format!("{} of another name", field.type_name())));
+                }
+                continue;
+            }
+            if field.embedded_doc_type.as_deref() != Some(&kind.class()) {
+                return Err(taken(field.type_name()));
+            }
+            if stored.is_some_and(|stored| stored != name) {
+                return Err(taken(format!("{} under another name", field.type_name())));
+            }
+            if field.read_only == Some(true) {
+                return Err(Error::FieldReadOnly {
+                    field: name.to_owned(),
+                });
+            }
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// The same with the field described, if it is not, and without the
+    /// provenance of what it held: the state in which samples may change.
+    pub(crate) fn declaring(&self, name: &FieldName, kind: LabelType) -> Result<Self, Error> {
+        let mut next = self.clone();
+        if !self.declares(name, kind)? {
+            let object = Object::parse(&self.text).map_err(|error| malformed(&self.path, error))?;
+            let list = match object.get(&self.text, "sample_fields") {
+                None | Some(b"null") => b"[]",
+                Some(list) => list,
+            };
+            let element = text::to_json(&kind.field(name.as_str()));
+            let list = push(list, &element).map_err(|error| malformed(&self.path, error))?;
+            next.text = object.with(&self.text, "sample_fields", &list);
+        }
+        if self.has_provenance(name)? {
+            let path: Vec<&str> = INFO.into_iter().chain([name.as_str()]).collect();
+            next.text = set(&next.text, &path, b"null").map_err(|error| self.unsettable(error))?;
+        }
+        Ok(next)
+    }
+
+    fn has_provenance(&self, name: &FieldName) -> Result<bool, Error> {
+        let mut text = self.text.as_slice();
+        for key in INFO.into_iter().chain([name.as_str()]) {
+            if !text.starts_with(b"{") {
+                return Ok(false);
+            }
+            let object = Object::parse(text).map_err(|error| malformed(&self.path, error))?;
+            match object.get(text, key) {
+                None => return Ok(false),
+                Some(inner) => text = inner,
+            }
+        }
+        Ok(text != b"null")
+    }
+
+    /// The same with `info.modelzoo.<field>` set, or as it is if there is nothing
+    /// to say.
+    pub(crate) fn with_provenance(
+        &self,
+        name: &FieldName,
+        provenance: &Value,
+    ) -> Result<Self, Error> {
+        if provenance.is_null() {
+            return Ok(self.clone());
+        }
+        let path: Vec<&str> = INFO.into_iter().chain([name.as_str()]).collect();
+        let value = text::to_json(&text::storable(provenance));
+        let text = set(&self.text, &path, &value).map_err(|error| self.unsettable(error))?;
+        Ok(Self {
+            text,
+            ..self.clone()
+        })
+    }
+
+    /// The same for a dataset elsewhere, whose samples are the same files.
+    pub(crate) fn copied_to(&self, path: PathBuf) -> Result<Self, Error> {
+        let mut copy = self.clone();
+        if self.of_directory {
+            copy.text = set(&self.text, &[OF_DIRECTORY], b"false")
+                .map_err(|error| self.unsettable(error))?;
+        }
+        copy.path = path;
+        Ok(copy)
+    }
+
+    fn unsettable(&self, error: SetError) -> Error {
+        match error {
+            SetError::Scan(error) => malformed(&self.path, error),
+            SetError::NotAnObject(member) => Error::Metadata {
+                path: self.path.clone(),
+                reason: format!("`{member}` is not an object, so provenance has no place"),
+            },
+        }
+    }
+
+    /// The metadata of a new dataset of images at `path`, without label fields.
+    pub(crate) fn new(path: PathBuf, name: &str, of_directory: bool) -> Result<Self, Error> {
+        let mut document = json!({
+            "name": name,
+            "version": VERSION,
+            "created_at": now(),
+            "last_modified_at": now(),
+            "sample_collection_name": format!("samples.{}", ObjectId::new()),
+            "persistent": false,
+            "media_type": "image",
+            "group_media_types": {},
+            "tags": [],
+            "info": {},
+            "app_config": {},
+            "classes": {},
+            "default_classes": [],
+            "mask_targets": {},
+            "default_mask_targets": {},
+            "skeletons": {},
+            "sample_fields": default_fields(),
+            "frame_fields": [],
+            "saved_views": [],
+            "workspaces": [],
+            "annotation_runs": {},
+            "brain_methods": {},
+            "evaluations": {},
+            "runs": {},
+        });
+        if of_directory {
+            crate::label::set(&mut document, OF_DIRECTORY, Value::Bool(true));
+        }
+        Self::parse(path, text::to_json(&document))
+    }
+}
+
+impl Field {
+    /// The last part of the class that says most about the field.
+    fn type_name(&self) -> String {
+        let class = self
+            .embedded_doc_type
+            .as_deref()
+            .or(self.ftype.as_deref())
+            .unwrap_or("field of unknown type");
+        class.rsplit('.').next().unwrap_or(class).to_owned()
+    }
+}
+
+/// What every sample of images has.
+fn default_fields() -> Vec<Value> {
+    let mut metadata = field("metadata", "EmbeddedDocumentField", None);
+    crate::label::set(
+        &mut metadata,
+        "embedded_doc_type",
+        "fiftyone.core.metadata.ImageMetadata".into(),
+    );
+    let members = [
+        ("size_bytes", "IntField"),
+        ("mime_type", "StringField"),
+        ("width", "IntField"),
+        ("height", "IntField"),
+        ("num_channels", "IntField"),
+    ];
+    crate::label::set(
+        &mut metadata,
+        "fields",
+        members
+            .map(|(name, kind)| field(name, kind, None))
+            .to_vec()
+            .into(),
+    );
+    let read_only = |name| {
+        let mut field = field(name, "DateTimeField", None);
+        crate::label::set(&mut field, "read_only", Value::Bool(true));
+        field
+    };
+    vec![
+        id_field(),
+        field("filepath", "StringField", None),
+        field("tags", "ListField", Some("StringField")),
+        metadata,
+        read_only("created_at"),
+        read_only("last_modified_at"),
+    ]
+}
+
+/// The document of a new sample of an image.
+pub(crate) fn new_sample(filepath: &str) -> Vec<u8> {
+    // FiftyOne orders shuffled views by a stored random number.
+    let random = (crate::object_id::random() >> 11) as f64 / (1_u64 << 53) as f64;
+    text::to_json(&json!({
+        "_id": { "$oid": ObjectId::new().to_string() },
+        "filepath": filepath,
+        "tags": [],
+        "metadata": null,
+        "created_at": now(),
+        "last_modified_at": now(),
+        "_media_type": "image",
+        "_rand": random,
+    }))
+}
+
+/// The present, as extended JSON.
+fn now() -> Value {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH);
+    let milliseconds = elapsed.map_or(0, |elapsed| elapsed.as_millis());
+    json!({ "$date": { "$numberLong": milliseconds.to_string() } })
+}
+
+/// Where a dataset's metadata lies.
+pub(crate) fn path(root: &Path) -> PathBuf {
+    root.join("metadata.json")
+}
+
+/// Whether `path` is metadata of ours, for the images beside it: it may be
+/// replaced, for a run that was cut short leaves it without samples.
+pub(crate) fn is_of_directory(path: &Path) -> bool {
+    Metadata::open(path.to_owned()).is_ok_and(|metadata| metadata.of_directory)
+}

@@ -1,0 +1,480 @@
+//! A JSON scanner that finds where values begin and end without keeping them.
+//!
+//! It reads a stream through one fixed buffer, so a document may be larger than
+//! memory, and it checks the grammar as it goes. It is as tolerant as Python's
+//! reader where datasets need it (`NaN`, `Infinity`, `-Infinity`), and it never
+//! converts a number: what is spliced around stays byte for byte.
+
+use std::io::{self, Read};
+
+/// Containers inside one another; FiftyOne's documents stay below a dozen.
+const MAX_DEPTH: usize = 512;
+const BUFFER: usize = 64 * 1024;
+
+/// Why a scan ended early.
+#[derive(Debug)]
+pub(crate) enum ScanError {
+    /// The stream could not be read.
+    Io(io::Error),
+    /// The text is not JSON, at this byte.
+    Syntax { offset: u64, reason: String },
+}
+
+impl From<io::Error> for ScanError {
+    fn from(source: io::Error) -> Self {
+        Self::Io(source)
+    }
+}
+
+pub(crate) type Scan<T> = Result<T, ScanError>;
+
+/// A position in a stream of JSON text.
+pub(crate) struct Scanner<R> {
+    source: R,
+    buffer: Vec<u8>,
+    /// The unread part of `buffer`.
+    start: usize,
+    end: usize,
+    /// Where `buffer[0]` lies in the stream.
+    base: u64,
+}
+
+impl<'a> Scanner<&'a [u8]> {
+    /// Scans text that is in memory already.
+    pub(crate) fn over(text: &'a [u8]) -> Self {
+        Self::with_buffer(text, text.len().clamp(16, BUFFER))
+    }
+}
+
+impl<R: Read> Scanner<R> {
+    /// Scans a stream; needs no buffering of its own.
+    pub(crate) fn new(source: R) -> Self {
+        Self::with_buffer(source, BUFFER)
+    }
+
+    fn with_buffer(source: R, size: usize) -> Self {
+        Self {
+            source,
+            buffer: vec![0; size],
+            start: 0,
+            end: 0,
+            base: 0,
+        }
+    }
+
+    /// The offset of the next byte.
+    pub(crate) fn offset(&self) -> u64 {
+        self.base + self.start as u64
+    }
+
+    /// An error at the next byte.
+    pub(crate) fn fail<T>(&self, reason: impl Into<String>) -> Scan<T> {
+        Err(ScanError::Syntax {
+            offset: self.offset(),
+            reason: reason.into(),
+        })
+    }
+
+    /// The unread bytes in the buffer, filled when it is empty; empty at the end.
+    fn ahead(&mut self) -> Scan<&[u8]> {
+        if self.start == self.end {
+            self.base += self.end as u64;
+            (self.start, self.end) = (0, 0);
+            self.end = loop {
+                match self.source.read(&mut self.buffer) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    read => break read?,
+                }
+            };
+        }
+        Ok(self.buffer.get(self.start..self.end).unwrap_or_default())
+    }
+
+    fn peek(&mut self) -> Scan<Option<u8>> {
+        Ok(self.ahead()?.first().copied())
+    }
+
+    fn next(&mut self) -> Scan<Option<u8>> {
+        let byte = self.peek()?;
+        self.start += usize::from(byte.is_some());
+        Ok(byte)
+    }
+
+    /// The next byte that is not white space, not yet consumed.
+    pub(crate) fn peek_token(&mut self) -> Scan<Option<u8>> {
+        loop {
+            let ahead = self.ahead()?;
+            if ahead.is_empty() {
+                return Ok(None);
+            }
+            let blank = ahead
+                .iter()
+                .take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))
+                .count();
+            let token = ahead.get(blank).copied();
+            self.start += blank;
+            if token.is_some() {
+                return Ok(token);
+            }
+        }
+    }
+
+    /// Consumes `byte` if it is the next token.
+    fn take(&mut self, byte: u8) -> Scan<bool> {
+        let found = self.peek_token()? == Some(byte);
+        self.start += usize::from(found);
+        Ok(found)
+    }
+
+    fn expect(&mut self, byte: u8) -> Scan<()> {
+        if self.take(byte)? {
+            return Ok(());
+        }
+        let found = self.peek()?;
+        self.fail(format!(
+            "expected '{}', found {}",
+            char::from(byte),
+            name(found)
+        ))
+    }
+
+    /// Nothing but white space may follow.
+    pub(crate) fn finish(&mut self) -> Scan<()> {
+        match self.peek_token()? {
+            None => Ok(()),
+            found => self.fail(format!("{} after the end of the document", name(found))),
+        }
+    }
+
+    /// Walks an object: `visit` gets each key, stands before its value and must
+    /// consume it. Returns the offset just after the last value, or after `{`.
+    pub(crate) fn object<E: From<ScanError>>(
+        &mut self,
+        mut visit: impl FnMut(&mut Self, String) -> Result<(), E>,
+    ) -> Result<u64, E> {
+        self.expect(b'{')?;
+        let mut last = self.offset();
+        if self.take(b'}')? {
+            return Ok(last);
+        }
+        loop {
+            let key = self.string()?;
+            self.expect(b':')?;
+            self.peek_token()?;
+            visit(self, key)?;
+            last = self.offset();
+            if !self.take(b',')? {
+                self.expect(b'}')?;
+                return Ok(last);
+            }
+        }
+    }
+
+    /// Walks an array: `visit` stands before each element and must consume it.
+    /// Returns the offset just after the last element, or after `[`.
+    pub(crate) fn array<E: From<ScanError>>(
+        &mut self,
+        mut visit: impl FnMut(&mut Self) -> Result<(), E>,
+    ) -> Result<u64, E> {
+        self.expect(b'[')?;
+        let mut last = self.offset();
+        if self.take(b']')? {
+            return Ok(last);
+        }
+        loop {
+            self.peek_token()?;
+            visit(self)?;
+            last = self.offset();
+            if !self.take(b',')? {
+                self.expect(b']')?;
+                return Ok(last);
+            }
+        }
+    }
+
+    /// Consumes one value of any kind.
+    pub(crate) fn skip_value(&mut self) -> Scan<()> {
+        let mut open: Vec<u8> = Vec::new();
+        'value: loop {
+            match self.peek_token()? {
+                Some(b'{') => {
+                    self.start += 1;
+                    if !self.take(b'}')? {
+                        self.skip_key()?;
+                        self.descend(&mut open, b'}')?;
+                        continue 'value;
+                    }
+                }
+                Some(b'[') => {
+                    self.start += 1;
+                    if !self.take(b']')? {
+                        self.descend(&mut open, b']')?;
+                        continue 'value;
+                    }
+                }
+                Some(b'"') => self.skip_string(None)?,
+                Some(b'-' | b'0'..=b'9') => self.skip_number()?,
+                Some(b'a'..=b'z' | b'A'..=b'Z') => self.skip_word()?,
+                found => return self.fail(format!("expected a value, found {}", name(found))),
+            }
+            // A value has ended: close what it closes.
+            while let Some(&close) = open.last() {
+                if self.take(b',')? {
+                    if close == b'}' {
+                        self.skip_key()?;
+                    }
+                    continue 'value;
+                }
+                self.expect(close)?;
+                open.pop();
+            }
+            return Ok(());
+        }
+    }
+
+    fn descend(&self, open: &mut Vec<u8>, close: u8) -> Scan<()> {
+        if open.len() == MAX_DEPTH {
+            return self.fail(format!("nested deeper than {MAX_DEPTH} levels"));
+        }
+        open.push(close);
+        Ok(())
+    }
+
+    fn skip_key(&mut self) -> Scan<()> {
+        self.peek_token()?;
+        self.skip_string(None)?;
+        self.expect(b':')
+    }
+
+    /// Consumes a string and returns its text. Half of a surrogate pair has no
+    /// text: such a string comes back as it is spelled.
+    fn string(&mut self) -> Scan<String> {
+        self.peek_token()?;
+        let mut raw = Vec::new();
+        self.skip_string(Some(&mut raw))?;
+        Ok(serde_json::from_slice(&raw)
+            .unwrap_or_else(|_| String::from_utf8_lossy(&raw).into_owned()))
+    }
+
+    fn skip_string(&mut self, mut keep: Option<&mut Vec<u8>>) -> Scan<()> {
+        if self.peek()? != Some(b'"') {
+            let found = self.peek()?;
+            return self.fail(format!("expected a string, found {}", name(found)));
+        }
+        self.start += 1;
+        let mut keep_bytes = |bytes: &[u8]| {
+            if let Some(kept) = keep.as_deref_mut() {
+                kept.extend_from_slice(bytes);
+            }
+        };
+        keep_bytes(b"\"");
+        loop {
+            let ahead = self.ahead()?;
+            if ahead.is_empty() {
+                return self.fail("the text ends inside a string");
+            }
+            let plain = ahead
+                .iter()
+                .position(|&byte| byte == b'"' || byte == b'\\' || byte < b' ')
+                .unwrap_or(ahead.len());
+            keep_bytes(ahead.get(..plain).unwrap_or_default());
+            let stop = ahead.get(plain).copied();
+            self.start += plain;
+            match stop {
+                None => {}
+                Some(b'"') => {
+                    keep_bytes(b"\"");
+                    self.start += 1;
+                    return Ok(());
+                }
+                Some(b'\\') => {
+                    self.start += 1;
+                    keep_bytes(b"\\");
+                    let escape = self.next()?;
+                    let digits = match escape {
+                        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 0,
+                        Some(b'u') => 4,
+                        found => return self.fail(format!("no such escape: {}", name(found))),
+                    };
+                    keep_bytes(escape.as_slice());
+                    for _ in 0..digits {
+                        match self.next()? {
+                            Some(digit) if digit.is_ascii_hexdigit() => keep_bytes(&[digit]),
+                            found => {
+                                return self.fail(format!(
+                                    "expected a hexadecimal digit, found {}",
+                                    name(found)
+                                ));
+                            }
+                        }
+                    }
+                }
+                Some(_) => return self.fail("a control character inside a string"),
+            }
+        }
+    }
+
+    fn skip_number(&mut self) -> Scan<()> {
+        if self.peek()? == Some(b'-') {
+            self.start += 1;
+            if self.peek()? == Some(b'I') {
+                return self.skip_word();
+            }
+        }
+        if self.peek()? == Some(b'0') {
+            self.start += 1;
+        } else {
+            self.digits()?;
+        }
+        if self.peek()? == Some(b'.') {
+            self.start += 1;
+            self.digits()?;
+        }
+        if matches!(self.peek()?, Some(b'e' | b'E')) {
+            self.start += 1;
+            if matches!(self.peek()?, Some(b'+' | b'-')) {
+                self.start += 1;
+            }
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    fn digits(&mut self) -> Scan<()> {
+        let mut any = false;
+        while matches!(self.peek()?, Some(b'0'..=b'9')) {
+            self.start += 1;
+            any = true;
+        }
+        if any {
+            return Ok(());
+        }
+        let found = self.peek()?;
+        self.fail(format!("expected a digit, found {}", name(found)))
+    }
+
+    fn skip_word(&mut self) -> Scan<()> {
+        let offset = self.offset();
+        let mut word = Vec::new();
+        while let Some(letter @ (b'a'..=b'z' | b'A'..=b'Z')) = self.peek()? {
+            word.push(letter);
+            self.start += 1;
+            if word.len() > 8 {
+                break;
+            }
+        }
+        match word.as_slice() {
+            b"true" | b"false" | b"null" | b"NaN" | b"Infinity" => Ok(()),
+            _ => Err(ScanError::Syntax {
+                offset,
+                reason: format!("no such value: {}", String::from_utf8_lossy(&word)),
+            }),
+        }
+    }
+}
+
+fn name(byte: Option<u8>) -> String {
+    match byte {
+        None => "the end of the text".to_owned(),
+        Some(byte @ b'!'..=b'~') => format!("'{}'", char::from(byte)),
+        Some(byte) => format!("byte 0x{byte:02x}"),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+mod tests {
+    use super::*;
+
+    /// Gives out one byte a read, so that every token crosses a buffer's edge.
+    struct Dribble<'a>(&'a [u8]);
+
+    impl Read for Dribble<'_> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            let one = into.get_mut(..1).unwrap();
+            self.0.read(one)
+        }
+    }
+
+    fn accepts(text: &str) -> bool {
+        let whole = {
+            let mut scanner = Scanner::over(text.as_bytes());
+            scanner.skip_value().and_then(|()| scanner.finish()).is_ok()
+        };
+        let mut scanner = Scanner::new(Dribble(text.as_bytes()));
+        let dribbled = scanner.skip_value().and_then(|()| scanner.finish()).is_ok();
+        assert_eq!(whole, dribbled, "{text}");
+        whole
+    }
+
+    #[test]
+    fn accepts_what_json_and_python_allow() {
+        for text in [
+            "0",
+            "-0.5e-7",
+            "1e400",
+            "123456789012345678901234567890",
+            "NaN",
+            "-Infinity",
+            "[Infinity, null, true, false]",
+            "{}",
+            "[]",
+            " { \"a\" : [ { } , [ ] , \"\\u00e9\\ud800\\n\" ] } \n",
+            "{\"a\":1,\"a\":2}",
+            "\"\u{e9}\"",
+        ] {
+            assert!(accepts(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_not_json() {
+        for text in [
+            "",
+            "01",
+            "1.",
+            ".5",
+            "-",
+            "1e",
+            "+1",
+            "nan",
+            "-NaN",
+            "Infinityy",
+            "truefalse",
+            "[1,]",
+            "[1 2]",
+            "{\"a\":1,}",
+            "{\"a\" 1}",
+            "{a:1}",
+            "[}",
+            "{]",
+            "[",
+            "\"",
+            "\"\\x\"",
+            "\"\\u12g4\"",
+            "\"a\nb\"",
+            "1 2",
+            "\u{feff}1",
+            "'a'",
+        ] {
+            assert!(!accepts(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn bounds_nesting() {
+        let deep = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        assert!(accepts(&deep(MAX_DEPTH)));
+        assert!(!accepts(&deep(MAX_DEPTH + 2)));
+        assert!(!accepts(&"[".repeat(100_000)));
+    }
+
+    #[test]
+    fn says_where_the_text_goes_wrong() {
+        let mut scanner = Scanner::over(b"{\"a\": [1, x]}");
+        let Err(ScanError::Syntax { offset, reason }) = scanner.skip_value() else {
+            panic!("accepted");
+        };
+        assert_eq!((offset, reason.as_str()), (10, "no such value: x"));
+    }
+}

@@ -1,0 +1,184 @@
+//! Edits in the text of a JSON document that leave every other byte as it was.
+//!
+//! Parsing and printing again would lose what FiftyOne, or a person, wrote:
+//! numbers beyond a double, duplicate keys, the order, white space, escapes.
+//! So a value is found by its byte range and replaced there; a new member is
+//! written after the last one.
+
+use std::ops::Range;
+
+use crate::scan::{Scan, ScanError, Scanner};
+use crate::text;
+
+/// The members of an object, with where their values lie in its text.
+pub(crate) struct Object {
+    members: Vec<(String, Range<usize>)>,
+    /// Where a further member goes.
+    end: usize,
+}
+
+impl Object {
+    /// Reads the members of the object that is the whole of `document`.
+    pub(crate) fn parse(document: &[u8]) -> Scan<Self> {
+        let mut scanner = Scanner::over(document);
+        let mut members = Vec::new();
+        let end = scanner.object(|scanner, key| {
+            let range = value(scanner)?;
+            members.push((key, range));
+            Scan::Ok(())
+        })?;
+        scanner.finish()?;
+        Ok(Self {
+            members,
+            end: position(end),
+        })
+    }
+
+    /// Where the value of `key` lies. Of duplicates the last one counts, as it
+    /// does for FiftyOne's reader.
+    pub(crate) fn value(&self, key: &str) -> Option<Range<usize>> {
+        self.members
+            .iter()
+            .rev()
+            .find_map(|(name, range)| (name == key).then(|| range.clone()))
+    }
+
+    /// The text of the value of `key` in `document`, which this object was read from.
+    pub(crate) fn get<'a>(&self, document: &'a [u8], key: &str) -> Option<&'a [u8]> {
+        document.get(self.value(key)?)
+    }
+
+    /// `document`, which this object was read from, with `key` set to `value`.
+    pub(crate) fn with(&self, document: &[u8], key: &str, value: &[u8]) -> Vec<u8> {
+        match self.value(key) {
+            Some(range) => replace(document, range, &[value]),
+            None => {
+                let comma: &[u8] = if self.members.is_empty() { b"" } else { b", " };
+                let key = text::to_json(key);
+                replace(document, self.end..self.end, &[comma, &key, b": ", value])
+            }
+        }
+    }
+}
+
+/// Why a value could not be set.
+#[derive(Debug)]
+pub(crate) enum SetError {
+    Scan(ScanError),
+    /// The value at this path is neither an object nor null.
+    NotAnObject(String),
+}
+
+impl From<ScanError> for SetError {
+    fn from(error: ScanError) -> Self {
+        Self::Scan(error)
+    }
+}
+
+/// `document` with the value at `path` set; objects that are missing or null on
+/// the way are made.
+pub(crate) fn set(document: &[u8], path: &[&str], value: &[u8]) -> Result<Vec<u8>, SetError> {
+    let Some((key, rest)) = path.split_first() else {
+        return Ok(value.to_vec());
+    };
+    let object = Object::parse(document)?;
+    let inner = match object.get(document, key) {
+        _ if rest.is_empty() => value.to_vec(),
+        None | Some(b"null") => set(b"{}", rest, value)?,
+        Some(inner) if inner.starts_with(b"{") => {
+            set(inner, rest, value).map_err(|error| match error {
+                SetError::NotAnObject(path) => SetError::NotAnObject(format!("{key}.{path}")),
+                error => error,
+            })?
+        }
+        Some(_) => return Err(SetError::NotAnObject((*key).to_owned())),
+    };
+    Ok(object.with(document, key, &inner))
+}
+
+/// `array`, the text of an array, with one more element.
+pub(crate) fn push(array: &[u8], element: &[u8]) -> Scan<Vec<u8>> {
+    let mut scanner = Scanner::over(array);
+    let mut count = 0_usize;
+    let end = position(scanner.array(|scanner| {
+        count += 1;
+        scanner.skip_value()
+    })?);
+    scanner.finish()?;
+    let comma: &[u8] = if count == 0 { b"" } else { b", " };
+    Ok(replace(array, end..end, &[comma, element]))
+}
+
+fn value(scanner: &mut Scanner<&[u8]>) -> Scan<Range<usize>> {
+    let start = position(scanner.offset());
+    scanner.skip_value()?;
+    Ok(start..position(scanner.offset()))
+}
+
+/// An offset in text that is in memory.
+fn position(offset: u64) -> usize {
+    usize::try_from(offset).unwrap_or(usize::MAX)
+}
+
+fn replace(document: &[u8], range: Range<usize>, by: &[&[u8]]) -> Vec<u8> {
+    let before = document.get(..range.start).unwrap_or(document);
+    let after = document.get(range.end..).unwrap_or_default();
+    [&[before], by, &[after]].concat().concat()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+mod tests {
+    use super::*;
+
+    fn set_in(document: &str, path: &[&str]) -> String {
+        String::from_utf8(set(document.as_bytes(), path, b"NEW").unwrap()).unwrap()
+    }
+
+    #[test]
+    fn replaces_one_value_and_nothing_else() {
+        assert_eq!(
+            set_in(
+                "{ \"a\" :1e400,\"b\": [ 1.0000000000000000001 ,NaN],\n\t\"c\":\"\\u00e9\" }\n",
+                &["b"]
+            ),
+            "{ \"a\" :1e400,\"b\": NEW,\n\t\"c\":\"\\u00e9\" }\n",
+        );
+    }
+
+    #[test]
+    fn of_duplicates_the_last_is_replaced() {
+        assert_eq!(
+            set_in(r#"{"a": 1, "\u0061": 2, "b": 3}"#, &["a"]),
+            r#"{"a": 1, "\u0061": NEW, "b": 3}"#,
+        );
+    }
+
+    #[test]
+    fn a_new_member_follows_the_last() {
+        assert_eq!(set_in("{ }", &["a"]), "{\"a\": NEW }");
+        assert_eq!(set_in("{\"b\":1\n}", &["a"]), "{\"b\":1, \"a\": NEW\n}");
+    }
+
+    #[test]
+    fn makes_the_objects_on_the_way() {
+        assert_eq!(
+            set_in(r#"{"info":null,"x":0}"#, &["info", "m", "f"]),
+            r#"{"info":{"m": {"f": NEW}},"x":0}"#,
+        );
+        assert_eq!(
+            set_in(r#"{"info": {"m":{"g":1} }}"#, &["info", "m", "f"]),
+            r#"{"info": {"m":{"g":1, "f": NEW} }}"#,
+        );
+        assert!(matches!(
+            set(br#"{"info": {"m":[]}}"#, &["info", "m", "f"], b"1"),
+            Err(SetError::NotAnObject(path)) if path == "info.m"
+        ));
+    }
+
+    #[test]
+    fn an_element_is_added_at_the_end() {
+        assert_eq!(push(b"[ ]", b"1").unwrap(), b"[1 ]");
+        assert_eq!(push(b"[{\"a\":1} ]", b"2").unwrap(), b"[{\"a\":1}, 2 ]");
+    }
+}

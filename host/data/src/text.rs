@@ -1,0 +1,265 @@
+//! JSON text in and out, with the liberties that FiftyOne's files take.
+
+use std::borrow::Cow;
+use std::io;
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::ser::Formatter;
+use serde_json::{Map, Value, json};
+
+/// The JSON of `value` on one line, safe to show on a terminal: control and
+/// direction characters are escaped wherever a string holds them.
+pub(crate) fn to_json<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
+    let mut text = Vec::new();
+    let mut serializer = serde_json::Serializer::with_formatter(&mut text, Escaping);
+    // Only a map with keys that are no strings can fail, and nothing here has one.
+    if value.serialize(&mut serializer).is_err() {
+        return b"null".to_vec();
+    }
+    text
+}
+
+/// Python's separators, and escapes for what a terminal would act on.
+struct Escaping;
+
+impl Formatter for Escaping {
+    fn begin_array_value<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
+        writer.write_all(if first { b"" } else { b", " })
+    }
+
+    fn begin_object_key<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
+        writer.write_all(if first { b"" } else { b", " })
+    }
+
+    fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(b": ")
+    }
+
+    fn write_string_fragment<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        let mut rest = fragment;
+        while let Some(at) = rest.find(is_unsafe) {
+            let (plain, tail) = rest.split_at(at);
+            writer.write_all(plain.as_bytes())?;
+            let mut characters = tail.chars();
+            if let Some(character) = characters.next() {
+                write!(writer, "\\u{:04x}", u32::from(character))?;
+            }
+            rest = characters.as_str();
+        }
+        writer.write_all(rest.as_bytes())
+    }
+}
+
+/// Control characters, line separators, and what turns the direction of text.
+fn is_unsafe(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{061c}')
+}
+
+/// `text` as it may be shown in one line of a terminal.
+pub(crate) fn escape(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_unsafe) {
+        return Cow::Borrowed(text);
+    }
+    text.chars()
+        .fold(String::new(), |mut shown, character| {
+            if is_unsafe(character) {
+                shown.extend(character.escape_unicode());
+            } else {
+                shown.push(character);
+            }
+            shown
+        })
+        .into()
+}
+
+/// `path` as it may be shown in one line of a terminal.
+pub(crate) fn shown(path: &Path) -> String {
+    escape(&path.to_string_lossy()).into_owned()
+}
+
+/// Reads a value that [`Scanner`](crate::scan::Scanner) has accepted: `NaN`, the
+/// infinities and numbers beyond a double become extended JSON's `$numberDouble`.
+pub(crate) fn parse<T: serde::de::DeserializeOwned>(text: &[u8]) -> serde_json::Result<T> {
+    serde_json::from_slice(&strict(text))
+}
+
+/// Strict JSON for text that the scanner has accepted.
+fn strict(text: &[u8]) -> Cow<'_, [u8]> {
+    let mut out: Option<Vec<u8>> = None;
+    let mut copied = 0;
+    let mut at = 0;
+    while let Some(&byte) = text.get(at) {
+        let end = token_end(text, at);
+        let replaced = match byte {
+            b'N' => Some(&br#"{"$numberDouble":"NaN"}"#[..]),
+            b'I' => Some(&br#"{"$numberDouble":"Infinity"}"#[..]),
+            b'-' | b'0'..=b'9' => beyond(text.get(at..end).unwrap_or_default()),
+            _ => None,
+        };
+        if let Some(replaced) = replaced {
+            let out = out.get_or_insert_default();
+            out.extend_from_slice(text.get(copied..at).unwrap_or_default());
+            out.extend_from_slice(replaced);
+            copied = end;
+        }
+        at = end;
+    }
+    match out {
+        None => Cow::Borrowed(text),
+        Some(mut out) => {
+            out.extend_from_slice(text.get(copied..).unwrap_or_default());
+            Cow::Owned(out)
+        }
+    }
+}
+
+/// Where the token that begins at `at` ends.
+fn token_end(text: &[u8], at: usize) -> usize {
+    let rest = text.get(at..).unwrap_or_default();
+    let length = match rest.first() {
+        Some(b'"') => {
+            let mut escaped = false;
+            rest.iter()
+                .skip(1)
+                .position(|&byte| {
+                    let ends = byte == b'"' && !escaped;
+                    escaped = byte == b'\\' && !escaped;
+                    ends
+                })
+                .map_or(rest.len(), |quote| quote + 2)
+        }
+        Some(b'-' | b'+' | b'.' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z') => rest
+            .iter()
+            .position(|byte| !matches!(byte, b'-' | b'+' | b'.') && !byte.is_ascii_alphanumeric())
+            .unwrap_or(rest.len()),
+        _ => 1,
+    };
+    at + length
+}
+
+/// What stands for a number that no double holds.
+fn beyond(number: &[u8]) -> Option<&'static [u8]> {
+    let value: f64 = std::str::from_utf8(number).ok()?.parse().ok()?;
+    match value {
+        f64::INFINITY => Some(br#"{"$numberDouble":"Infinity"}"#),
+        f64::NEG_INFINITY => Some(br#"{"$numberDouble":"-Infinity"}"#),
+        _ => None,
+    }
+}
+
+/// A number as extended JSON writes it: plain, unless JSON has no word for it.
+pub(crate) fn double(value: f64) -> Value {
+    if value.is_finite() {
+        return json!(value);
+    }
+    let name = if value.is_nan() {
+        "NaN"
+    } else if value > 0.0 {
+        "Infinity"
+    } else {
+        "-Infinity"
+    };
+    json!({ "$numberDouble": name })
+}
+
+/// A number in any of extended JSON's spellings.
+pub(crate) fn as_double(value: &Value) -> Option<f64> {
+    match value {
+        Value::Number(number) => number.as_f64(),
+        Value::Object(wrapped) if wrapped.len() == 1 => [
+            "$numberDouble",
+            "$numberInt",
+            "$numberLong",
+            "$numberDecimal",
+        ]
+        .iter()
+        .find_map(|key| wrapped.get(*key))?
+        .as_str()?
+        .parse()
+        .ok(),
+        _ => None,
+    }
+}
+
+/// `value` as FiftyOne's database can hold it: no key with a leading `$` or a
+/// dot (their full-width forms stand in, as MongoDB recommends), no integer
+/// beyond 64 bits with sign (its digits stand in).
+pub(crate) fn storable(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .map(|(key, value)| {
+                let key = key.replace('.', "\u{ff0e}").replace('\0', "");
+                let key = match key.strip_prefix('$') {
+                    Some(rest) => format!("\u{ff04}{rest}"),
+                    None => key,
+                };
+                (key, storable(value))
+            })
+            .collect::<Map<_, _>>()
+            .into(),
+        Value::Array(elements) => elements.iter().map(storable).collect::<Vec<_>>().into(),
+        Value::Number(number) if number.is_u64() && number.as_i64().is_none() => {
+            number.to_string().into()
+        }
+        value => value.clone(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_what_a_terminal_would_act_on() {
+        assert_eq!(
+            to_json("a\u{1b}[31m\u{9b}é\u{202e}\"\n\u{7f}"),
+            br#""a\u001b[31m\u009b"#
+                .iter()
+                .chain("é".as_bytes())
+                .chain(br#"\u202e\"\n\u007f""#)
+                .copied()
+                .collect::<Vec<u8>>(),
+        );
+        assert_eq!(escape("a\u{1b}b"), "a\\u{1b}b");
+    }
+
+    #[test]
+    fn reads_numbers_that_json_has_no_word_for() {
+        let value: Value = parse(
+            br#"{"a": NaN, "b": [-Infinity,Infinity, 1e400], "c": "NaN \" 1e999", "d": -1e999, "e": 1e3}"#,
+        )
+        .unwrap();
+        let list = value.get("b").unwrap();
+        assert!(as_double(value.get("a").unwrap()).unwrap().is_nan());
+        assert_eq!(as_double(list.get(0).unwrap()), Some(f64::NEG_INFINITY));
+        assert_eq!(as_double(list.get(1).unwrap()), Some(f64::INFINITY));
+        assert_eq!(as_double(list.get(2).unwrap()), Some(f64::INFINITY));
+        assert_eq!(value.get("c").unwrap(), "NaN \" 1e999");
+        assert_eq!(as_double(value.get("d").unwrap()), Some(f64::NEG_INFINITY));
+        assert_eq!(as_double(value.get("e").unwrap()), Some(1000.0));
+    }
+
+    #[test]
+    fn makes_provenance_fit_a_document_database() {
+        assert_eq!(
+            storable(&json!({"$oid": {"a.b": [18_446_744_073_709_551_615_u64, -1, 1.5]}})),
+            json!({"\u{ff04}oid": {"a\u{ff0e}b": ["18446744073709551615", -1, 1.5]}}),
+        );
+    }
+}
