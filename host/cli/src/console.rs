@@ -148,7 +148,7 @@ impl Console {
             escape(&request.source.to_string())
         );
         for permission in request.network.iter() {
-            let _ = writeln!(err, "  {}", escape(&permission.to_string()));
+            let _ = writeln!(err, "  {}", permission);
         }
         if let Some(bytes) = request.max_download_bytes {
             let _ = writeln!(
