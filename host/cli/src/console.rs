@@ -142,11 +142,7 @@ impl Console {
     fn ask_permission(&self, request: &PermissionRequest) -> bool {
         use modelzoo::text::escape;
         let mut err = self.stderr();
-        let _ = writeln!(
-            err,
-            "{} asks to reach:",
-            escape(&request.source.to_string())
-        );
+        let _ = writeln!(err, "{} asks to reach:", escape(request.source.as_str()));
         for permission in request.network.iter() {
             let _ = writeln!(err, "  {}", permission);
         }
