@@ -233,11 +233,10 @@ impl Preprocessing {
 
     /// The size of every input, where the steps fix it.
     pub(crate) fn fixed_size(&self) -> Option<Size> {
-        self.steps.iter().rev().find_map(|step| match *step {
-            Step::Resize { to, .. } => Some(Some(to)),
-            Step::CenterCrop(to) => Some(Some(to)),
-            Step::ResizeShortest { .. } => Some(None),
-        })?
+        match *self.steps.last()? {
+            Step::Resize { to, .. } | Step::CenterCrop(to) => Some(to),
+            Step::ResizeShortest { .. } => None,
+        }
     }
 }
 

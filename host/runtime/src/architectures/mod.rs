@@ -75,7 +75,9 @@ impl Config {
     pub(crate) fn build(self, weights: &Scope<'_>, device: &Device) -> Result<Network, Error> {
         match self {
             Self::Sequential(layers) => layers.build(weights, device).map(Network::Sequential),
-            Self::ResNet(sizes) => sizes.build(weights, device).map(Network::ResNet),
+            Self::ResNet(sizes) => sizes
+                .build(weights, device)
+                .map(|network| Network::ResNet(Box::new(network))),
         }
     }
 }
@@ -83,7 +85,7 @@ impl Config {
 /// A built network.
 pub(crate) enum Network {
     Sequential(sequential::Sequential),
-    ResNet(resnet::ResNet),
+    ResNet(Box<resnet::ResNet>),
 }
 
 impl Network {

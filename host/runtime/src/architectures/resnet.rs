@@ -21,6 +21,9 @@ pub(super) const NAME: &str = "resnet";
 const MAX_SIZE: usize = 1 << 20;
 const MAX_BLOCKS: usize = 1000;
 
+/// Channels of the four stages, before the expansion.
+const PLANES: [usize; 4] = [64, 128, 256, 512];
+
 /// The kind of a ResNet's blocks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -151,11 +154,25 @@ impl Sizes {
                 "only bottleneck blocks have groups and another width",
             ));
         }
-        Ok(Self {
+        let sizes = Self {
             block,
             layers,
             config,
-        })
+        };
+        // The widths of the stages are multiples of the first one's.
+        for planes in [PLANES[0], PLANES[3]] {
+            let width = sizes.inner_width(planes);
+            if !(1..=MAX_SIZE).contains(&width) {
+                let reason = format!("gives {width} channels, and 1 to {MAX_SIZE} are possible");
+                return Err(bad("width_per_group", reason));
+            }
+        }
+        Ok(sizes)
+    }
+
+    /// Channels between a bottleneck's outer convolutions.
+    fn inner_width(&self, planes: usize) -> usize {
+        (planes * self.config.width_per_group / 64).saturating_mul(self.config.groups)
     }
 
     pub(super) fn in_channels(&self) -> usize {
@@ -171,7 +188,7 @@ impl Sizes {
         let stem = normed(weights, "conv1", "bn1", stem, Activation::Relu, device)?;
         let mut channels = 64;
         let mut blocks = Vec::new();
-        let stages = self.layers.iter().zip([64, 128, 256, 512]).enumerate();
+        let stages = self.layers.iter().zip(PLANES).enumerate();
         for (stage, (&count, planes)) in stages {
             let stage_weights = weights.child(&format!("layer{}", stage + 1));
             for index in 0..count {
@@ -236,21 +253,10 @@ impl Sizes {
                 square(planes, outputs, 3, 1, 1),
             ],
             Block::Bottleneck => {
-                let ResNetConfig {
-                    groups,
-                    width_per_group,
-                    ..
-                } = self.config;
-                let width = (planes * width_per_group / 64).saturating_mul(groups);
-                if width == 0 || width > MAX_SIZE {
-                    return Err(bad(
-                        "width_per_group",
-                        format!("gives {width} channels with {groups} groups"),
-                    ));
-                }
+                let width = self.inner_width(planes);
                 vec![
                     square(channels, width, 1, 1, 0),
-                    square(width, width, 3, stride, 1).grouped(groups),
+                    square(width, width, 3, stride, 1).grouped(self.config.groups),
                     square(width, outputs, 1, 1, 0),
                 ]
             }

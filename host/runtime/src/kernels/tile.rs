@@ -122,10 +122,10 @@ unsafe fn portable<const ROWS: usize>(tile: &Tile) {
     for (row, sums) in sums.iter().enumerate() {
         for (column, &sum) in sums.iter().enumerate().take(tile.columns) {
             let at = row * tile.stride + column;
-            // SAFETY: the residual, where there is one, is laid out like the result.
             let residual = if tile.residual.is_null() {
                 0.0
             } else {
+                // SAFETY: the residual is laid out like the result.
                 unsafe { *tile.residual.add(at) }
             };
             let sum = sum + residual;

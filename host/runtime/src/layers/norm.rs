@@ -79,7 +79,7 @@ impl BatchNorm {
                     Tensor::ones((channels, 1, 1, 1), DType::F32, &candle_core::Device::Cpu)?;
                 let layer =
                     Conv2d::new(name, geometry, &ones, None, Some(&self), activation, device)?;
-                Ok(ChannelScale::Own(layer))
+                Ok(ChannelScale::Own(Box::new(layer)))
             }
             Kernels::Candle => {
                 let values = |values: Vec<f64>| {
@@ -106,7 +106,7 @@ fn rounded(value: f64) -> f32 {
 
 /// A scale and a shift a channel.
 pub(crate) enum ChannelScale {
-    Own(Conv2d),
+    Own(Box<Conv2d>),
     Candle {
         scale: Tensor,
         shift: Tensor,
