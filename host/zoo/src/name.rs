@@ -1,7 +1,8 @@
 //! The names of sources and models.
 //!
 //! A name is one to four parts of `[A-Za-z0-9][A-Za-z0-9._-]*`, at most 64 bytes each, with `/`
-//! between them: `acme/digits-cnn`. A model's may have a version after the last `@`.
+//! between them: `acme/digits-cnn`. A model's may have a version after the last `@`; together they
+//! have at most 255 bytes.
 
 use std::fmt;
 
@@ -12,6 +13,8 @@ use crate::text::escape;
 const MAX_PARTS: usize = 4;
 const MAX_PART: usize = 64;
 const MAX_VERSION: usize = 64;
+/// The longest name with its version, in bytes: it becomes the name of one directory.
+const MAX_NAME: usize = 255;
 /// How many suggestions are made at most.
 const SUGGESTIONS: usize = 3;
 
@@ -92,6 +95,29 @@ pub fn check_version(text: &str) -> Result<(), &'static str> {
     {
         return Err("a version holds letters, digits and `.+_-` only");
     }
+    if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        return Err("a version starts with a letter or a digit");
+    }
+    if text.ends_with('.') {
+        return Err("a version does not end with a dot");
+    }
+    Ok(())
+}
+
+/// Checks a name with its version; `text` is what an error shows.
+fn check_pair(base: &str, version: Option<&str>, text: &str) -> Result<(), NameError> {
+    let bad = |reason| NameError {
+        text: text.to_owned(),
+        reason,
+    };
+    check(base).map_err(|error| bad(error.reason))?;
+    let Some(version) = version else {
+        return Ok(());
+    };
+    check_version(version).map_err(bad)?;
+    if base.len() + 1 + version.len() > MAX_NAME {
+        return Err(bad("with its version it is longer than 255 bytes"));
+    }
     Ok(())
 }
 
@@ -106,13 +132,7 @@ impl ModelName {
     /// # Errors
     /// [`NameError`] when either part breaks a rule.
     pub fn new(base: &str, version: Option<&str>) -> Result<Self, NameError> {
-        check(base)?;
-        if let Some(version) = version {
-            check_version(version).map_err(|reason| NameError {
-                text: format!("{base}@{version}"),
-                reason,
-            })?;
-        }
+        check_pair(base, version, base)?;
         Ok(Self {
             base: base.to_owned(),
             version: version.map(str::to_owned),
@@ -183,16 +203,7 @@ impl ModelQuery {
             _ => (None, text),
         };
         let (base, version) = split_version(name);
-        check(base).map_err(|e| NameError {
-            text: text.to_owned(),
-            ..e
-        })?;
-        if let Some(version) = version {
-            check_version(version).map_err(|reason| NameError {
-                text: text.to_owned(),
-                reason,
-            })?;
-        }
+        check_pair(base, version, text)?;
         Ok(Self {
             source,
             name: name.to_owned(),
@@ -227,19 +238,38 @@ fn split_version(name: &str) -> (&str, Option<&str>) {
 }
 
 /// The names that are most like what was asked for, nearest first; none that is unlike it.
+///
+/// Case does not count, and neither do a version or the first parts of a name where none was
+/// asked for. A name that holds what was asked for is like it.
 pub fn nearest<'a>(names: impl IntoIterator<Item = &'a str>, wanted: &str) -> Vec<String> {
+    let wanted: String = wanted.chars().take(MAX_NAME).collect::<String>().to_lowercase();
     let mut scored: Vec<(f64, &str)> = names
         .into_iter()
-        .map(|name| (strsim::jaro_winkler(name, wanted), name))
-        .filter(|(score, _)| *score > 0.8)
+        .map(|name| (likeness(&name.to_lowercase(), &wanted), name))
+        .filter(|(score, _)| *score >= 0.6)
         .collect();
-    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.len().cmp(&b.1.len())).then(a.1.cmp(b.1)));
     scored.dedup_by(|a, b| a.1 == b.1);
     scored
         .into_iter()
         .take(SUGGESTIONS)
         .map(|(_, name)| name.to_owned())
         .collect()
+}
+
+/// How like two names are, from 0 to 1.
+fn likeness(name: &str, wanted: &str) -> f64 {
+    let base = if wanted.contains('@') { name } else { split_version(name).0 };
+    let last = base.rsplit('/').next().unwrap_or(base);
+    let edited = if wanted.contains('/') {
+        strsim::normalized_damerau_levenshtein(base, wanted)
+    } else {
+        strsim::normalized_damerau_levenshtein(last, wanted)
+    };
+    let wanted_last = wanted.rsplit('/').next().unwrap_or(wanted);
+    let held = wanted.len() >= 3 && base.contains(wanted)
+        || last.len() >= 3 && wanted_last.contains(last);
+    if held { edited.max(0.75) } else { edited }
 }
 
 #[cfg(test)]
@@ -318,6 +348,33 @@ mod tests {
     fn suggestions() {
         let names = ["acme/digits-cnn", "acme/other", "zebra"];
         assert_eq!(nearest(names, "acme/digit-cnn"), ["acme/digits-cnn"]);
+        assert_eq!(nearest(names, "digits-cn"), ["acme/digits-cnn"]);
+        assert_eq!(nearest(names, "Digits-CNN"), ["acme/digits-cnn"]);
+        assert_eq!(nearest(names, "other/digits-cnn"), ["acme/digits-cnn"]);
         assert_eq!(nearest(names, "qqq"), Vec::<String>::new());
+        assert_eq!(nearest(names, ""), Vec::<String>::new());
+        assert_eq!(nearest(names, &"digits".repeat(10_000)), Vec::<String>::new());
+
+        let names = ["wide-resnet50-2-torch", "resnet50-torch@1.0", "resnet18-torch", "vgg16-torch"];
+        assert_eq!(nearest(names, "resnet50"), ["resnet50-torch@1.0", "wide-resnet50-2-torch"]);
+        assert_eq!(nearest(names, "resnet50-trch"), ["resnet50-torch@1.0", "resnet18-torch", "wide-resnet50-2-torch"]);
+        assert_eq!(nearest(names, "resnet50-torch@1.1")[0], "resnet50-torch@1.0");
+
+        let ids = ["gh:acme/digits", "gh:acme/digits@main", "file:/srv/digits"];
+        assert_eq!(nearest(ids, "acme/digit")[0], "gh:acme/digits");
+    }
+
+    #[test]
+    fn versions_that_are_refused() {
+        for bad in ["", ".", "1.", ".1", "-1", "+1", "1/2", "1 0", "1:0", "1!2", "é", "a\0", &"1".repeat(65)] {
+            assert!(check_version(bad).is_err(), "{bad:?}");
+        }
+        for good in ["1", "v1.0", "1.0+cu121", "2024-01-05", "1.0_b", "large"] {
+            assert_eq!(check_version(good), Ok(()), "{good:?}");
+        }
+        // The whole becomes the name of one directory.
+        let base = ["a".repeat(64), "b".repeat(64), "c".repeat(64), "d".repeat(40)].join("/");
+        assert!(ModelName::new(&base, Some(&"1".repeat(19))).is_ok());
+        assert!(ModelName::new(&base, Some(&"1".repeat(20))).is_err());
     }
 }
