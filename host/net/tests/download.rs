@@ -319,7 +319,8 @@ async fn files_that_cannot_be_written_are_said_so() {
     assert!(matches!(&error, Error::Io { .. }), "{error}");
     assert!(error.to_string().contains("missing"), "{error}");
 
-    // A directory in the way of the last step.
+    // A directory in the way of the last step: nothing is lost.
+    let server = Server::start(|seen, wire| serve_file(seen, wire, &content(1000), ETAG));
     let place = Place::new();
     fs::create_dir(place.file()).unwrap();
     let error = place
@@ -327,7 +328,10 @@ async fn files_that_cannot_be_written_are_said_so() {
         .await
         .unwrap_err();
     assert!(matches!(error, Error::Io { .. }), "{error}");
-    assert_eq!(place.files().len(), 1, "{:?}", place.files());
+    fs::remove_dir(place.file()).unwrap();
+    let done = place.fetch(&client(), &server.url("/"), |_| {}).await;
+    place.assert_holds(&content(1000), &done.unwrap());
+    assert_eq!(starts(&server), [None, Some(999)]);
 }
 
 #[tokio::test]

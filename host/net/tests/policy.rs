@@ -556,10 +556,7 @@ fn hints_name_the_setting() {
         ..rules
     };
     let refusal = check(&parse_url("https://a.org:444/x").unwrap(), &rules).unwrap_err();
-    assert_eq!(
-        refusal.hint().unwrap(),
-        "grant it with `--grant https://a.org:444`"
-    );
+    assert!(refusal.hint().unwrap().contains("`https://a.org:444`"));
 }
 
 #[test]

@@ -269,6 +269,28 @@ async fn a_server_may_send_the_rest_in_parts() {
 }
 
 #[tokio::test]
+async fn a_range_shorter_than_it_says_broke_off() {
+    let server = Server::start(|seen, wire| match seen.index {
+        0 => cut(wire, &content(1000), 600, &[("etag", ETAG)]),
+        // The body agrees with its own length, not with the range.
+        1 => {
+            let range = ("content-range", "bytes 600-999/1000");
+            reply(
+                wire,
+                "206 Partial Content",
+                &[range],
+                &content(1000)[600..800],
+            );
+        }
+        _ => serve_file(seen, wire, &content(1000), ETAG),
+    });
+    let place = Place::new();
+    let done = place.fetch(&client(), &server.url("/"), |_| {}).await;
+    place.assert_holds(&content(1000), &done.unwrap());
+    assert_eq!(starts(&server), [None, Some(600), Some(800)]);
+}
+
+#[tokio::test]
 async fn a_range_longer_than_it_says_is_no_answer() {
     let server = Server::start(|seen, wire| match seen.index {
         0 => cut(wire, &content(1000), 600, &[("etag", ETAG)]),

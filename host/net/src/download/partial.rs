@@ -196,13 +196,15 @@ impl Partial {
         self.file
             .sync_all()
             .map_err(|e| Error::io("write", &self.path, e))?;
-        if let Some(sidecar) = &self.sidecar {
-            remove(sidecar).map_err(|e| Error::io("delete", sidecar, e))?;
-        }
         let moved = fs::rename(&self.path, into).is_ok();
         if !moved || !same_file(into, &self.file) {
             // Another process moved our part, or `into` is on another file system.
             self.copy(into, length, digest)?;
+        }
+        // Only now: had the last step failed, another call could still go on from here. A sidecar
+        // that stays behind without its part does no harm.
+        if let Some(sidecar) = self.sidecar.take() {
+            let _ = remove(&sidecar);
         }
         self.published = moved;
         if let Some(Ok(parent)) = into.parent().map(File::open) {
@@ -224,7 +226,10 @@ impl Partial {
         let found: [u8; 32] = hasher.finalize().into();
         let copied = copied.and_then(|()| match found == digest {
             true => fs::rename(&path, into),
-            false => Err(io::Error::other("another process changed the bytes")),
+            false => {
+                self.discard();
+                Err(io::Error::other("another process changed the bytes"))
+            }
         });
         copied.map_err(|error| {
             let _ = remove(&path);

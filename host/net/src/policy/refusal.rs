@@ -114,7 +114,9 @@ impl Refusal {
     /// What can be done about it, where something can.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Host { origin } => Some(format!("grant it with `--grant {origin}`")),
+            Self::Host { origin } => Some(format!(
+                "the source has to ask for `{origin}` in its manifest, and you have to grant it"
+            )),
             Self::Address { host, .. } => Some(format!(
                 "if this host is yours, allow it: MODELZOO_ALLOW_PRIVATE={host}, or `allow_private` in config.toml"
             )),
