@@ -96,8 +96,13 @@ fn in_place(sink: &ResultSink<'_>, dataset: &Dataset) -> Result<Vec<PathBuf>, Er
     if let Some(before) = before {
         before.finish()?;
     }
+    let mut samples = samples.into_iter();
+    let last = samples.next_back();
     for file in samples {
-        file.finish()?;
+        file.rename()?;
+    }
+    if let Some(last) = last {
+        last.finish()?;
     }
     Ok(vec![after.finish()?, documents.path().to_owned()])
 }
@@ -223,7 +228,7 @@ impl<'a> Editor<'a> {
         let mut document = Document { text, object };
         let filepath = document.filepath().ok();
         if let Some(record) = record {
-            if filepath.as_deref() != Some(&*record.filepath) {
+            if filepath.as_deref().unwrap_or_default() != record.filepath {
                 return Err(changed());
             }
             document.text = document.object.with(

@@ -26,6 +26,7 @@ pub struct Dataset {
     warnings: Vec<String>,
 }
 
+#[allow(clippy::large_enum_variant, reason = "a dataset has only one")]
 pub(crate) enum Form {
     FiftyOne {
         documents: Documents,

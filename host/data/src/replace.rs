@@ -32,7 +32,7 @@ pub(crate) fn stage(
     if let Ok(old) = fs::metadata(target) {
         fs::set_permissions(file.path(), old.permissions()).map_err(failed("write"))?;
     }
-    let mut out = BufWriter::with_capacity(1 << 20, file.as_file_mut());
+    let mut out = BufWriter::with_capacity(1 << 16, file.as_file_mut());
     fill(&mut out)?;
     out.flush().map_err(failed("write"))?;
     drop(out);
@@ -45,8 +45,16 @@ pub(crate) fn stage(
 }
 
 impl Staged {
-    /// Puts the file in its place.
+    /// Puts the file in its place, and makes that last for it and for what was
+    /// renamed in the same directory before.
     pub(crate) fn finish(self) -> Result<PathBuf, Error> {
+        let target = self.rename()?;
+        sync_directory(&target);
+        Ok(target)
+    }
+
+    /// Puts the file in its place.
+    pub(crate) fn rename(self) -> Result<PathBuf, Error> {
         let Self {
             target,
             file,
@@ -58,10 +66,7 @@ impl Staged {
             file.persist_noclobber(&target)
         };
         match moved {
-            Ok(()) => {
-                sync_directory(&target);
-                Ok(target)
-            }
+            Ok(()) => Ok(target),
             Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => {
                 Err(Error::OutputExists { path: target })
             }

@@ -154,7 +154,7 @@ impl Results {
                 let Ok(record) = serde_json::from_slice::<Record<'_>>(text) else {
                     break;
                 };
-                if stored(record.index)?.as_deref() == Some(&*record.filepath)
+                if stored(record.index)?.unwrap_or_default() == record.filepath
                     && let Some(slot) = self.slots.get_mut(record.index)
                 {
                     *slot = Slot::new(end, record.error.is_some());

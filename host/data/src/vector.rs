@@ -68,7 +68,7 @@ fn npy(vector: &[f32]) -> Vec<u8> {
         vector.len()
     );
     let prefix = MAGIC.len() + 4;
-    while (prefix + header.len() + 1) % 64 != 0 {
+    while !(prefix + header.len() + 1).is_multiple_of(64) {
         header.push(' ');
     }
     header.push('\n');

@@ -55,7 +55,7 @@ fn lines_have_the_path_and_the_label_or_the_error() {
     sink.fail(1, "no such file\u{1b}\nx").unwrap();
     let written = sink.commit().unwrap();
     assert_eq!((written.written, written.failed), (2, 1));
-    assert_eq!(written.paths, [path.clone()]);
+    assert_eq!(written.paths, std::slice::from_ref(&path));
     assert_eq!(
         fs::read_to_string(&path).unwrap(),
         format!(
@@ -275,7 +275,17 @@ fn a_new_dataset_names_the_images_where_they_are() {
     let mut three = sink(&dataset, "p", output(fixture.root.join("."))).unwrap();
     three.put(1, Some(&label("a"))).unwrap();
     three.commit().unwrap();
-    assert_eq!(stored(&fixture.open()), ["0.png", "1.png"]);
+    let grown = fixture.open();
+    assert_eq!(stored(&grown), ["0.png", "1.png"]);
+
+    // A copy elsewhere is a list of its own, that later images do not join.
+    let copy = fixture.directory.path().join("copy");
+    let mut four = sink(&grown, "q", output(copy.clone())).unwrap();
+    four.put(0, Some(&label("b"))).unwrap();
+    four.commit().unwrap();
+    let marker = |path: &std::path::Path| json_of(path)["_modelzoo_directory"].clone();
+    assert_eq!(marker(&fixture.path("metadata.json")), true);
+    assert_eq!(marker(&copy.join("metadata.json")), false);
 }
 
 #[test]
