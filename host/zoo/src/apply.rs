@@ -99,7 +99,8 @@ impl LoadedModel {
                 .as_ref()
                 .map_or(Output::InPlace, Output::from_path),
             overwrite: options.overwrite_output,
-            staging: None,
+            // Not beside the dataset: one from somebody else could bring results along.
+            staging: Some(self.results_dir.clone()),
             fingerprint: fingerprint.to_string(),
             provenance,
         };

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::Zoo;
 use crate::error::Error;
+use crate::store::KEPT;
 
 /// What a part of the store takes up.
 #[derive(Debug, Clone, Serialize)]
@@ -109,17 +110,17 @@ impl Zoo {
             }
         }
         let staging = self.store().staging_dir();
-        let partials = entries(&staging.join("partials"))?;
-        for path in entries(&staging)?.into_iter().chain(partials) {
-            if path.is_dir() && !path.ends_with("partials")
-                || path.parent().is_some_and(|p| p.ends_with("partials"))
-            {
-                garbage.push(Garbage {
-                    bytes: size_of(&path)?,
-                    path,
-                    reason: "it was never finished",
-                });
-            }
+        let mut unfinished = entries(&staging)?;
+        unfinished.retain(|path| path.is_dir() && !KEPT.iter().any(|kept| path.ends_with(kept)));
+        for kept in KEPT {
+            unfinished.extend(entries(&staging.join(kept))?);
+        }
+        for path in unfinished {
+            garbage.push(Garbage {
+                bytes: size_of(&path)?,
+                path,
+                reason: "it was never finished",
+            });
         }
         Ok(garbage)
     }

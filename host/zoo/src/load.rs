@@ -1,5 +1,7 @@
 //! Loading downloaded models through their source's hook.
 
+use std::path::PathBuf;
+
 use modelzoo_runtime::{Device, Model, Plan};
 use modelzoo_sandbox::LoadCall;
 use serde_json::{Map, Value};
@@ -22,6 +24,8 @@ pub struct LoadedModel {
     /// The model, on its device.
     pub model: Model,
     pub(crate) device: Device,
+    /// Where results are kept until they are complete.
+    pub(crate) results_dir: PathBuf,
 }
 
 impl LoadedModel {
@@ -70,6 +74,7 @@ impl Zoo {
             kwargs,
             model,
             device: device.clone(),
+            results_dir: self.store().results_dir()?,
         })
     }
 

@@ -25,6 +25,9 @@ use crate::error::Error;
 /// as long, so that they can be resumed.
 const STALE: Duration = Duration::from_secs(7 * 24 * 3600);
 
+/// The directories of staging that are always there; what is in them may go.
+pub(crate) const KEPT: [&str; 2] = ["partials", "results"];
+
 /// The directory of a zoo.
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
@@ -67,6 +70,13 @@ impl Store {
     /// The directory of resumable downloads.
     pub(crate) fn partials_dir(&self) -> Result<PathBuf, Error> {
         let dir = self.staging_dir().join("partials");
+        create_dir_all(&dir)?;
+        Ok(dir)
+    }
+
+    /// The directory for the results of runs over datasets that are not complete.
+    pub(crate) fn results_dir(&self) -> Result<PathBuf, Error> {
+        let dir = self.staging_dir().join("results");
         create_dir_all(&dir)?;
         Ok(dir)
     }
@@ -137,7 +147,8 @@ impl Store {
     /// Removes unfinished work that nobody will come back to. Failing to is no error: the next
     /// command tries again.
     fn sweep(&self) {
-        let dirs = [self.staging_dir(), self.staging_dir().join("partials")];
+        let staging = self.staging_dir();
+        let dirs = [staging.clone(), staging.join("partials"), staging.join("results")];
         for entry in dirs
             .iter()
             .filter_map(|d| fs::read_dir(d).ok())
@@ -149,7 +160,7 @@ impl Store {
                     .duration_since(t)
                     .is_ok_and(|age| age > STALE)
             });
-            if !stale || entry.file_name() == "partials" {
+            if !stale || KEPT.iter().any(|kept| entry.file_name() == *kept) {
                 continue;
             }
             let path = entry.path();
