@@ -2,7 +2,7 @@
 //! the same weights, on the CPU.
 //!
 //! ```text
-//! RAYON_NUM_THREADS=1 cargo run --release -p modelzoo-runtime --example bench [resnet50 [batch]]
+//! RAYON_NUM_THREADS=1 cargo run --release -p modelzoo-runtime --example bench -- [--ours] [resnet50 [batch]]
 //! ```
 
 #![allow(
@@ -47,7 +47,8 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-fn build(case: &Case, device: &Device) -> Model {
+/// The model, and how long it took to build.
+fn build(case: &Case, device: &Device) -> (Model, Duration) {
     let dir = tempfile::tempdir().unwrap();
     common::write_recipe(&dir.path().join("weights.safetensors"), &case.tensors, 1);
     let plan: Plan = serde_json::from_value(serde_json::json!({
@@ -57,7 +58,9 @@ fn build(case: &Case, device: &Device) -> Model {
         "head": { "classification": { "classes": vec!["x"; 1000] } },
     }))
     .unwrap();
-    Model::build(&plan, dir.path(), device).unwrap()
+    let begin = Instant::now();
+    let model = Model::build(&plan, dir.path(), device).unwrap();
+    (model, begin.elapsed())
 }
 
 /// The least time of one run.
@@ -73,36 +76,38 @@ fn time(model: &Model, x: &Tensor) -> Duration {
 }
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (flags, arguments): (Vec<String>, Vec<String>) = std::env::args()
+        .skip(1)
+        .partition(|argument| argument.starts_with("--"));
+    let ours_only = flags.iter().any(|flag| flag == "--ours");
     let wanted = arguments.first();
-    let batches: Vec<usize> = arguments
-        .get(1)
-        .map_or(vec![1, 8], |batch| vec![batch.parse().unwrap()]);
-    let alone = std::env::var_os("ALONE").is_some();
+    let batch = arguments.get(1).map(|batch| batch.parse().unwrap());
     println!("threads: {}", rayon::current_num_threads());
     println!(
-        "{:<18} {:>5} {:>10} {:>10} {:>6}",
-        "model", "batch", "ours", "candle", "ratio"
+        "{:<18} {:>5} {:>10} {:>10} {:>10} {:>6}",
+        "model", "batch", "load", "ours", "candle", "ratio"
     );
-    for case in cases()
-        .iter()
-        .filter(|case| wanted.is_none_or(|wanted| case.name == wanted))
-    {
-        let (ours, plain) = (
-            build(case, &Device::cpu()),
-            build(case, &Device::cpu_reference()),
-        );
-        for &batch in &batches {
+    for case in cases() {
+        if wanted.is_some_and(|wanted| case.name != wanted) {
+            continue;
+        }
+        let (ours, load) = build(&case, &Device::cpu());
+        let plain = (!ours_only).then(|| build(&case, &Device::cpu_reference()).0);
+        for batch in batch.map_or(vec![1, 8], |batch| vec![batch]) {
             let x = common::recipe("x", &[batch, 3, case.side, case.side], 7);
-            let mine = time(&ours, &x);
-            let theirs = if alone { mine } else { time(&plain, &x) };
-            let ratio = mine.as_secs_f64() / theirs.as_secs_f64();
-            println!(
-                "{:<18} {batch:>5} {:>8.1}ms {:>8.1}ms {ratio:>6.2}",
+            let mine = millis(time(&ours, &x));
+            print!(
+                "{:<18} {batch:>5} {:>8.0}ms {mine:>8.1}ms",
                 case.name,
-                millis(mine),
-                millis(theirs)
+                millis(load)
             );
+            match &plain {
+                None => println!(),
+                Some(plain) => {
+                    let theirs = millis(time(plain, &x));
+                    println!(" {theirs:>8.1}ms {:>6.2}", mine / theirs);
+                }
+            }
         }
     }
 }

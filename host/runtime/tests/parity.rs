@@ -186,7 +186,7 @@ fn preprocessing_is_pillows() {
             .zip(want.pixels())
             .map(apart)
             .fold(0.0, f32::max);
-        let allowed = if case["lossy"] == true { 4.01 } else { 1.01 };
+        let allowed = if case["lossy"] == true { 4.01 } else { 0.01 };
         if apart > allowed {
             failures.push(format!("{}: {apart} levels apart", case["name"]));
         }

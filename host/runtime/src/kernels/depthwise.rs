@@ -2,8 +2,7 @@
 
 use std::collections::TryReserveError;
 
-use rayon::prelude::*;
-
+use super::chunks;
 use super::isa::Isa;
 use super::math;
 use super::window::{Shape, Window};
@@ -58,28 +57,26 @@ pub(crate) fn depthwise(
         weights.window.places(1, shape.width),
     ];
     let row = columns * shape.channels;
-    let mut result = super::pool::zeros(shape.batch * rows * row)?;
+    let mut result = chunks::zeros(shape.batch * rows * row)?;
     assert!(residual.is_none_or(|residual| residual.len() == result.len()));
     if result.is_empty() {
         return Ok(result);
     }
     let image = shape.height * shape.width * shape.channels;
-    result
-        .par_chunks_exact_mut(row)
-        .enumerate()
-        .for_each(|(at, out)| {
-            let input = &input[at / rows * image..][..image];
-            weights.isa.run(
-                #[inline(always)]
-                || one_row(input, shape, weights, at % rows, out),
-            );
-            if let Some(residual) = residual {
-                for (value, residual) in out.iter_mut().zip(&residual[at * row..]) {
-                    *value += residual;
-                }
+    let steps = result.len() * weights.window.kernel[0] * weights.window.kernel[1];
+    chunks::for_each(&mut result, row, steps, |at, out| {
+        let input = &input[at / rows * image..][..image];
+        weights.isa.run(
+            #[inline(always)]
+            || one_row(input, shape, weights, at % rows, out),
+        );
+        if let Some(residual) = residual {
+            for (value, residual) in out.iter_mut().zip(&residual[at * row..]) {
+                *value += residual;
             }
-            math::activate(weights.isa, activation, out);
-        });
+        }
+        math::activate(weights.isa, activation, out);
+    });
     Ok(result)
 }
 

@@ -9,7 +9,7 @@
 //!
 //! All `unsafe` of the crate but the mapping of weight files is in this module: in [`isa`]
 //! (instructions that the CPU was asked for), [`tile`] and [`x86`] (the inner kernels, on raw
-//! pointers) and [`matmul`] (which hands out the pointers). Everything else is safe code that the
+//! pointers) and [`mod@matmul`] (which hands out the pointers). Everything else is safe code that the
 //! compiler vectorises.
 //!
 //! Every output element is summed in one fixed order, whatever the batch, the tile or the thread
@@ -21,6 +21,7 @@
 )]
 #![allow(unsafe_code, reason = "see the module's documentation")]
 
+mod chunks;
 mod depthwise;
 mod isa;
 mod math;

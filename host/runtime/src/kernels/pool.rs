@@ -2,8 +2,7 @@
 
 use std::collections::TryReserveError;
 
-use rayon::prelude::*;
-
+use super::chunks;
 use super::isa::Isa;
 use super::window::{Shape, Window};
 
@@ -37,21 +36,19 @@ pub(crate) fn pool(
     assert_eq!(input.len(), shape.len());
     let [rows, columns] = out;
     let row = columns * shape.channels;
-    let mut result = zeros(shape.batch * rows * row)?;
+    let mut result = chunks::zeros(shape.batch * rows * row)?;
     if result.is_empty() {
         return Ok(result);
     }
     let image = shape.height * shape.width * shape.channels;
-    result
-        .par_chunks_exact_mut(row)
-        .enumerate()
-        .for_each(|(at, out)| {
-            let input = &input[at / rows * image..][..image];
-            isa.run(
-                #[inline(always)]
-                || one_row(input, shape, window, at % rows, kind, out),
-            );
-        });
+    let steps = result.len() * window.kernel[0] * window.kernel[1];
+    chunks::for_each(&mut result, row, steps, |at, out| {
+        let input = &input[at / rows * image..][..image];
+        isa.run(
+            #[inline(always)]
+            || one_row(input, shape, window, at % rows, kind, out),
+        );
+    });
     Ok(result)
 }
 
@@ -142,35 +139,25 @@ pub(crate) fn global_average(
         channels,
         batch,
     } = shape;
-    let mut result = zeros(batch * channels)?;
+    let mut result = chunks::zeros(batch * channels)?;
     if input.is_empty() {
         return Ok(result);
     }
     let share = 1.0 / (height * width) as f32;
-    let images = input.par_chunks_exact(height * width * channels);
-    result
-        .par_chunks_exact_mut(channels)
-        .zip(images)
-        .for_each(|(out, image)| {
-            isa.run(
-                #[inline(always)]
-                || {
-                    for pixel in image.chunks_exact(channels) {
-                        out.iter_mut()
-                            .zip(pixel)
-                            .for_each(|(out, value)| *out += value);
-                    }
-                    out.iter_mut().for_each(|out| *out *= share);
-                },
-            );
-        });
+    let size = height * width * channels;
+    chunks::for_each(&mut result, channels, input.len(), |at, out| {
+        let image = &input[at * size..][..size];
+        isa.run(
+            #[inline(always)]
+            || {
+                for pixel in image.chunks_exact(channels) {
+                    out.iter_mut()
+                        .zip(pixel)
+                        .for_each(|(out, value)| *out += value);
+                }
+                out.iter_mut().for_each(|out| *out *= share);
+            },
+        );
+    });
     Ok(result)
-}
-
-/// A vector of zeros, or an error where there is no memory.
-pub(super) fn zeros(length: usize) -> Result<Vec<f32>, TryReserveError> {
-    let mut values = Vec::new();
-    values.try_reserve_exact(length)?;
-    values.resize(length, 0.0);
-    Ok(values)
 }

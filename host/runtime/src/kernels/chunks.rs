@@ -1,0 +1,34 @@
+//! Results that are written piece by piece.
+
+use std::collections::TryReserveError;
+
+use rayon::prelude::*;
+
+/// Steps of work below which waking the other threads costs more than it brings.
+const SMALL: usize = 1 << 17;
+
+/// A vector of zeros, or an error where there is no memory.
+pub(super) fn zeros(length: usize) -> Result<Vec<f32>, TryReserveError> {
+    let mut values = Vec::new();
+    values.try_reserve_exact(length)?;
+    values.resize(length, 0.0);
+    Ok(values)
+}
+
+/// Calls `write` with the number and the elements of each chunk of `length` elements, on all
+/// threads where `steps`, an estimate for all chunks together, makes it worth while.
+pub(super) fn for_each(
+    result: &mut [f32],
+    length: usize,
+    steps: usize,
+    write: impl Fn(usize, &mut [f32]) + Sync,
+) {
+    if steps < SMALL {
+        for (at, chunk) in result.chunks_exact_mut(length).enumerate() {
+            write(at, chunk);
+        }
+    } else {
+        let chunks = result.par_chunks_exact_mut(length).enumerate();
+        chunks.for_each(|(at, chunk)| write(at, chunk));
+    }
+}
