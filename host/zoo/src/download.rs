@@ -93,6 +93,15 @@ impl Zoo {
     /// `user/repo` could be either: it is a source when a model is named beside it, or when such a
     /// source is registered and no model has that name.
     fn as_source(&self, text: &str, model_name: Option<&str>) -> Result<Option<SourceRef>, Error> {
+        // `source:name` names a model, though it starts as a reference does.
+        if let Ok(ModelQuery {
+            source: Some(source),
+            ..
+        }) = ModelQuery::parse(text)
+            && self.find_source(&source).is_ok()
+        {
+            return Ok(None);
+        }
         if SourceRef::is_explicit(text) || model_name.is_some() {
             return self.parse_reference(text).map(Some);
         }
@@ -121,7 +130,7 @@ impl Zoo {
         let staging = self.store().stage()?;
         let files = staging.path().join("model").join(FILES);
         crate::store::create_dir_all(&files)?;
-        let (component, artifacts) = match managed::artifacts(&record)? {
+        let (component, artifacts) = match managed::managed(&record)? {
             Some(wanted) => (
                 None,
                 self.fetch_artifacts(&record, &wanted, &files, &audit)

@@ -8,16 +8,56 @@
 const LICENSES: &[(&str, &[&str])] = &[
     ("0BSD", &[]),
     ("AFL-3.0", &[]),
-    ("AGPL-3.0-only", &["agpl-3", "agplv3", "gnu-agplv3", "agpl-3.0", "gnu-agpl-3.0", "gnu-affero-general-public-3.0"]),
+    (
+        "AGPL-3.0-only",
+        &[
+            "agpl-3",
+            "agplv3",
+            "gnu-agplv3",
+            "agpl-3.0",
+            "gnu-agpl-3.0",
+            "gnu-affero-general-public-3.0",
+        ],
+    ),
     ("AGPL-3.0-or-later", &["agpl-3.0+", "agpl-3+"]),
-    ("Apache-2.0", &["apache", "apache-2", "apache2", "apache2.0", "asl-2.0", "asl2"]),
+    (
+        "Apache-2.0",
+        &[
+            "apache",
+            "apache-2",
+            "apache2",
+            "apache2.0",
+            "asl-2.0",
+            "asl2",
+        ],
+    ),
     ("Artistic-2.0", &[]),
-    ("BSD-2-Clause", &["bsd-2", "bsd2", "simplified-bsd", "freebsd"]),
-    ("BSD-3-Clause", &["bsd-3", "bsd3", "new-bsd", "modified-bsd", "revised-bsd"]),
+    (
+        "BSD-2-Clause",
+        &["bsd-2", "bsd2", "simplified-bsd", "freebsd"],
+    ),
+    (
+        "BSD-3-Clause",
+        &["bsd-3", "bsd3", "new-bsd", "modified-bsd", "revised-bsd"],
+    ),
     ("BSL-1.0", &["boost-1.0", "boost"]),
     ("CC-BY-3.0", &[]),
-    ("CC-BY-4.0", &["cc-by-4", "creative-commons-attribution-4.0", "creative-commons-attribution-4.0-international"]),
-    ("CC-BY-NC-4.0", &["cc-by-nc-4", "creative-commons-attribution-noncommercial-4.0", "creative-commons-attribution-noncommercial-4.0-international"]),
+    (
+        "CC-BY-4.0",
+        &[
+            "cc-by-4",
+            "creative-commons-attribution-4.0",
+            "creative-commons-attribution-4.0-international",
+        ],
+    ),
+    (
+        "CC-BY-NC-4.0",
+        &[
+            "cc-by-nc-4",
+            "creative-commons-attribution-noncommercial-4.0",
+            "creative-commons-attribution-noncommercial-4.0-international",
+        ],
+    ),
     ("CC-BY-NC-ND-4.0", &["cc-by-nc-nd-4"]),
     ("CC-BY-NC-SA-4.0", &["cc-by-nc-sa-4"]),
     ("CC-BY-ND-4.0", &["cc-by-nd-4"]),
@@ -28,14 +68,39 @@ const LICENSES: &[(&str, &[&str])] = &[
     ("EPL-2.0", &[]),
     ("EUPL-1.2", &[]),
     ("GFDL-1.3-only", &["gfdl-1.3"]),
-    ("GPL-2.0-only", &["gpl-2", "gpl2", "gplv2", "gnu-gplv2", "gpl-2.0", "gnu-gpl-2.0", "gnu-general-public-2.0"]),
+    (
+        "GPL-2.0-only",
+        &[
+            "gpl-2",
+            "gpl2",
+            "gplv2",
+            "gnu-gplv2",
+            "gpl-2.0",
+            "gnu-gpl-2.0",
+            "gnu-general-public-2.0",
+        ],
+    ),
     ("GPL-2.0-or-later", &["gpl-2.0+", "gpl-2+"]),
-    ("GPL-3.0-only", &["gpl-3", "gpl3", "gplv3", "gnu-gplv3", "gpl-3.0", "gnu-gpl-3.0", "gnu-general-public-3.0"]),
+    (
+        "GPL-3.0-only",
+        &[
+            "gpl-3",
+            "gpl3",
+            "gplv3",
+            "gnu-gplv3",
+            "gpl-3.0",
+            "gnu-gpl-3.0",
+            "gnu-general-public-3.0",
+        ],
+    ),
     ("GPL-3.0-or-later", &["gpl-3.0+", "gpl-3+"]),
     ("ISC", &[]),
     ("LGPL-2.1-only", &["lgpl-2.1", "gnu-lgpl-2.1"]),
     ("LGPL-2.1-or-later", &["lgpl-2.1+"]),
-    ("LGPL-3.0-only", &["lgpl-3", "lgplv3", "lgpl-3.0", "gnu-lgpl-3.0"]),
+    (
+        "LGPL-3.0-only",
+        &["lgpl-3", "lgplv3", "lgpl-3.0", "gnu-lgpl-3.0"],
+    ),
     ("LGPL-3.0-or-later", &["lgpl-3.0+", "lgpl-3+"]),
     ("MIT", &["expat"]),
     ("MIT-0", &[]),
@@ -102,13 +167,17 @@ fn spdx(license: &str) -> Option<&'static str> {
 /// Lower-case words and numbers with `-` between them, without the words that all licences have:
 /// `The Apache License, Version 2.0` is `apache-2.0`.
 fn fold(text: &str) -> String {
-    const NOISE: [&str; 8] = ["the", "license", "licence", "licenses", "version", "v", "software", "clauses"];
+    const NOISE: [&str; 8] = [
+        "the", "license", "licence", "licenses", "version", "v", "software", "clauses",
+    ];
     let lower = text.to_lowercase();
     let words = lower
         .split(|c: char| !c.is_alphanumeric() && c != '.' && c != '+')
         .map(|word| word.trim_matches('.'))
         .map(|word| {
-            let number = word.strip_prefix('v').filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+            let number = word
+                .strip_prefix('v')
+                .filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
             number.unwrap_or(word)
         })
         .filter(|word| !word.is_empty() && !NOISE.contains(word));
@@ -139,7 +208,11 @@ fn parts(license: &str) -> Vec<String> {
         }
     }
     let mut joined: Vec<String> = Vec::new();
-    for part in parts.iter().map(|part| part.trim()).filter(|part| !part.is_empty()) {
+    for part in parts
+        .iter()
+        .map(|part| part.trim())
+        .filter(|part| !part.is_empty())
+    {
         match joined.last_mut() {
             Some(last) if continues(part) => {
                 last.push_str(", ");
@@ -154,14 +227,22 @@ fn parts(license: &str) -> Vec<String> {
 /// Whether a part is the version of the licence before it.
 fn continues(part: &str) -> bool {
     let lower = part.to_lowercase();
-    let number = ["version ", "version", "v.", "v"].iter().find_map(|word| lower.strip_prefix(word));
-    number.unwrap_or(&lower).trim().starts_with(|c: char| c.is_ascii_digit())
+    let number = ["version ", "version", "v.", "v"]
+        .iter()
+        .find_map(|word| lower.strip_prefix(word));
+    number
+        .unwrap_or(&lower)
+        .trim()
+        .starts_with(|c: char| c.is_ascii_digit())
         && spdx(part).is_none()
 }
 
 /// The licences of an expression, if all that it names are known.
 fn alternatives(part: &str) -> Option<Vec<&'static str>> {
-    let bare = part.strip_prefix('(').and_then(|p| p.strip_suffix(')')).unwrap_or(part);
+    let bare = part
+        .strip_prefix('(')
+        .and_then(|p| p.strip_suffix(')'))
+        .unwrap_or(part);
     let mut spaced = format!(" {bare} ").replace(['/', '&'], " or ");
     for word in [" AND ", " OR ", " and ", " And ", " Or "] {
         spaced = spaced.replace(word, " or ");
@@ -178,16 +259,49 @@ mod tests {
         for (spdx, spellings) in [
             (
                 "Apache-2.0",
-                &["Apache 2.0", "apache-2.0", "Apache License 2.0", "Apache License, Version 2.0", "The Apache License, v2.0", "apache2", "Apache v2"][..],
+                &[
+                    "Apache 2.0",
+                    "apache-2.0",
+                    "Apache License 2.0",
+                    "Apache License, Version 2.0",
+                    "The Apache License, v2.0",
+                    "apache2",
+                    "Apache v2",
+                ][..],
             ),
             ("MIT", &["MIT", "mit", "MIT License", "The MIT License"]),
-            ("BSD-3-Clause", &["BSD 3-Clause", "BSD-3-Clause", "BSD 3-Clause License", "New BSD", "BSD-3"]),
+            (
+                "BSD-3-Clause",
+                &[
+                    "BSD 3-Clause",
+                    "BSD-3-Clause",
+                    "BSD 3-Clause License",
+                    "New BSD",
+                    "BSD-3",
+                ],
+            ),
             ("BSD-2-Clause", &["BSD 2-Clause", "Simplified BSD License"]),
-            ("AGPL-3.0-only", &["AGPL-3.0", "AGPLv3", "GNU AGPL v3.0", "AGPL-3.0-only"]),
-            ("GPL-3.0-only", &["GPL-3.0", "GPLv3", "GNU General Public License v3.0"]),
+            (
+                "AGPL-3.0-only",
+                &["AGPL-3.0", "AGPLv3", "GNU AGPL v3.0", "AGPL-3.0-only"],
+            ),
+            (
+                "GPL-3.0-only",
+                &["GPL-3.0", "GPLv3", "GNU General Public License v3.0"],
+            ),
             ("GPL-3.0-or-later", &["GPL-3.0+", "GPL-3.0-or-later"]),
-            ("CC-BY-NC-4.0", &["CC BY-NC 4.0", "cc-by-nc-4.0", "CC-BY-NC 4.0 License"]),
-            ("CC-BY-4.0", &["CC-BY-4.0", "CC BY 4.0", "Creative Commons Attribution 4.0 International"]),
+            (
+                "CC-BY-NC-4.0",
+                &["CC BY-NC 4.0", "cc-by-nc-4.0", "CC-BY-NC 4.0 License"],
+            ),
+            (
+                "CC-BY-4.0",
+                &[
+                    "CC-BY-4.0",
+                    "CC BY 4.0",
+                    "Creative Commons Attribution 4.0 International",
+                ],
+            ),
             ("CC0-1.0", &["CC0", "CC0 1.0"]),
             ("Unlicense", &["Unlicense", "The Unlicense"]),
         ] {
@@ -217,14 +331,20 @@ mod tests {
     #[test]
     fn lists_are_split_and_trimmed() {
         for (text, names) in [
-            ("Apache 2.0, BSD 3-Clause", &["Apache-2.0", "BSD-3-Clause"][..]),
+            (
+                "Apache 2.0, BSD 3-Clause",
+                &["Apache-2.0", "BSD-3-Clause"][..],
+            ),
             ("Apache 2.0,BSD 3-Clause", &["Apache-2.0", "BSD-3-Clause"]),
             ("Apache License, Version 2.0, MIT", &["Apache-2.0", "MIT"]),
             ("MIT License and Apache", &["MIT", "Apache-2.0"]),
             ("MIT OR Apache-2.0", &["MIT", "Apache-2.0"]),
             ("(MIT AND BSD-3-Clause)", &["MIT", "BSD-3-Clause"]),
             ("MIT/Apache-2.0", &["MIT", "Apache-2.0"]),
-            ("MIT & BSD 2-Clause; CC0", &["MIT", "BSD-2-Clause", "CC0-1.0"]),
+            (
+                "MIT & BSD 2-Clause; CC0",
+                &["MIT", "BSD-2-Clause", "CC0-1.0"],
+            ),
             ("MIT, SAM License", &["MIT", "SAM License"]),
             (" ,; ", &[]),
             ("", &[]),
@@ -247,7 +367,13 @@ mod tests {
         ] {
             assert!(matches(license, &wanted(asked)), "{license} {asked}");
         }
-        for (license, asked) in [("Apache 2.0", "MIT"), ("", "MIT"), ("MIT", ""), ("GPL-3.0", "LGPL-3.0"), ("MIT-0", "MIT")] {
+        for (license, asked) in [
+            ("Apache 2.0", "MIT"),
+            ("", "MIT"),
+            ("MIT", ""),
+            ("GPL-3.0", "LGPL-3.0"),
+            ("MIT-0", "MIT"),
+        ] {
             assert!(!matches(license, &wanted(asked)), "{license} {asked}");
         }
     }

@@ -11,7 +11,6 @@ use hex::FromHex as _;
 use modelzoo_archive::{Limits, Options, RelPath};
 use modelzoo_net::{Access, Download, Grants, Request};
 use modelzoo_sandbox::Artifact;
-use serde_json::Value;
 
 use crate::Zoo;
 use crate::acquire::{hash_file, list_files};
@@ -23,18 +22,26 @@ use crate::manifest::ArtifactEntry;
 /// How much may be fetched for a model whose manifest gives no size.
 const MAX_BYTES: u64 = 64 << 30;
 
+/// What the host fetches for a model.
+pub(crate) struct Managed {
+    artifacts: Vec<ArtifactEntry>,
+    /// Whether an archive stays beside what was in it.
+    keep_archives: bool,
+}
+
 /// The files to fetch for a model; `None` when its hook is to do it.
-pub(crate) fn artifacts(record: &ModelRecord) -> Result<Option<Vec<ArtifactEntry>>, Error> {
+pub(crate) fn managed(record: &ModelRecord) -> Result<Option<Managed>, Error> {
     if !record.entry.artifacts.is_empty() {
-        return Ok(Some(record.entry.artifacts.clone()));
+        return Ok(Some(Managed {
+            artifacts: record.entry.artifacts.clone(),
+            keep_archives: false,
+        }));
     }
-    let Some(config) = record.entry.manager.as_ref().and_then(|m| m.get("config")) else {
+    let Some(manager) = &record.entry.manager else {
         return Ok(None);
     };
-    let text = |name: &str| config.get(name).and_then(Value::as_str);
-    let flag = |name: &str| config.get(name).and_then(Value::as_bool);
-    let url = match (text("url"), text("google_drive_id")) {
-        (Some(url), _) => url.to_owned(),
+    let url = match (&manager.url, &manager.google_drive_id) {
+        (Some(url), _) => url.clone(),
         (None, Some(id)) => google_drive(id),
         (None, None) => return Ok(None),
     };
@@ -46,13 +53,17 @@ pub(crate) fn artifacts(record: &ModelRecord) -> Result<Option<Vec<ArtifactEntry
         Some(path) => path.clone(),
         None => RelPath::parse(&record.entry.name().file_stem()).map_err(unsafe_path)?,
     };
-    Ok(Some(vec![ArtifactEntry {
+    let artifact = ArtifactEntry {
         path,
         urls: vec![url],
         sha256: None,
         size_bytes: None,
-        unpack: flag("extract_archive").unwrap_or(false),
-    }]))
+        unpack: manager.extract_archive,
+    };
+    Ok(Some(Managed {
+        artifacts: vec![artifact],
+        keep_archives: !manager.delete_archive,
+    }))
 }
 
 /// Where Google Drive serves a file of any size without asking back.
@@ -66,19 +77,18 @@ impl Zoo {
     pub(crate) async fn fetch_artifacts(
         &self,
         record: &ModelRecord,
-        artifacts: &[ArtifactEntry],
+        managed: &Managed,
         files: &Path,
         audit: &AuditLog,
     ) -> Result<Vec<Artifact>, Error> {
-        for artifact in artifacts {
-            let into = match artifact.unpack {
+        for artifact in &managed.artifacts {
+            let into = match artifact.unpack && !managed.keep_archives {
                 true => files.with_file_name("archive"),
                 false => artifact.path.under(files),
             };
             self.fetch_one(record, artifact, &into, audit).await?;
             if artifact.unpack {
                 unpack(&into, files)?;
-                std::fs::remove_file(&into).map_err(|e| Error::io("remove", &into, e))?;
             }
         }
         list_files(files)?

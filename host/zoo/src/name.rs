@@ -132,7 +132,8 @@ impl ModelName {
     /// # Errors
     /// [`NameError`] when either part breaks a rule.
     pub fn new(base: &str, version: Option<&str>) -> Result<Self, NameError> {
-        check_pair(base, version, base)?;
+        let text = version.map_or_else(|| base.to_owned(), |version| format!("{base}@{version}"));
+        check_pair(base, version, &text)?;
         Ok(Self {
             base: base.to_owned(),
             version: version.map(str::to_owned),
@@ -242,13 +243,21 @@ fn split_version(name: &str) -> (&str, Option<&str>) {
 /// Case does not count, and neither do a version or the first parts of a name where none was
 /// asked for. A name that holds what was asked for is like it.
 pub fn nearest<'a>(names: impl IntoIterator<Item = &'a str>, wanted: &str) -> Vec<String> {
-    let wanted: String = wanted.chars().take(MAX_NAME).collect::<String>().to_lowercase();
+    let wanted: String = wanted
+        .chars()
+        .take(MAX_NAME)
+        .collect::<String>()
+        .to_lowercase();
     let mut scored: Vec<(f64, &str)> = names
         .into_iter()
         .map(|name| (likeness(&name.to_lowercase(), &wanted), name))
         .filter(|(score, _)| *score >= 0.6)
         .collect();
-    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.len().cmp(&b.1.len())).then(a.1.cmp(b.1)));
+    scored.sort_by(|a, b| {
+        b.0.total_cmp(&a.0)
+            .then(a.1.len().cmp(&b.1.len()))
+            .then(a.1.cmp(b.1))
+    });
     scored.dedup_by(|a, b| a.1 == b.1);
     scored
         .into_iter()
@@ -259,7 +268,11 @@ pub fn nearest<'a>(names: impl IntoIterator<Item = &'a str>, wanted: &str) -> Ve
 
 /// How like two names are, from 0 to 1.
 fn likeness(name: &str, wanted: &str) -> f64 {
-    let base = if wanted.contains('@') { name } else { split_version(name).0 };
+    let base = if wanted.contains('@') {
+        name
+    } else {
+        split_version(name).0
+    };
     let last = base.rsplit('/').next().unwrap_or(base);
     let edited = if wanted.contains('/') {
         strsim::normalized_damerau_levenshtein(base, wanted)
@@ -267,8 +280,8 @@ fn likeness(name: &str, wanted: &str) -> f64 {
         strsim::normalized_damerau_levenshtein(last, wanted)
     };
     let wanted_last = wanted.rsplit('/').next().unwrap_or(wanted);
-    let held = wanted.len() >= 3 && base.contains(wanted)
-        || last.len() >= 3 && wanted_last.contains(last);
+    let held =
+        wanted.len() >= 3 && base.contains(wanted) || last.len() >= 3 && wanted_last.contains(last);
     if held { edited.max(0.75) } else { edited }
 }
 
@@ -353,12 +366,33 @@ mod tests {
         assert_eq!(nearest(names, "other/digits-cnn"), ["acme/digits-cnn"]);
         assert_eq!(nearest(names, "qqq"), Vec::<String>::new());
         assert_eq!(nearest(names, ""), Vec::<String>::new());
-        assert_eq!(nearest(names, &"digits".repeat(10_000)), Vec::<String>::new());
+        assert_eq!(
+            nearest(names, &"digits".repeat(10_000)),
+            Vec::<String>::new()
+        );
 
-        let names = ["wide-resnet50-2-torch", "resnet50-torch@1.0", "resnet18-torch", "vgg16-torch"];
-        assert_eq!(nearest(names, "resnet50"), ["resnet50-torch@1.0", "wide-resnet50-2-torch"]);
-        assert_eq!(nearest(names, "resnet50-trch"), ["resnet50-torch@1.0", "resnet18-torch", "wide-resnet50-2-torch"]);
-        assert_eq!(nearest(names, "resnet50-torch@1.1")[0], "resnet50-torch@1.0");
+        let names = [
+            "wide-resnet50-2-torch",
+            "resnet50-torch@1.0",
+            "resnet18-torch",
+            "vgg16-torch",
+        ];
+        assert_eq!(
+            nearest(names, "resnet50"),
+            ["resnet50-torch@1.0", "wide-resnet50-2-torch"]
+        );
+        assert_eq!(
+            nearest(names, "resnet50-trch"),
+            [
+                "resnet50-torch@1.0",
+                "resnet18-torch",
+                "wide-resnet50-2-torch"
+            ]
+        );
+        assert_eq!(
+            nearest(names, "resnet50-torch@1.1")[0],
+            "resnet50-torch@1.0"
+        );
 
         let ids = ["gh:acme/digits", "gh:acme/digits@main", "file:/srv/digits"];
         assert_eq!(nearest(ids, "acme/digit")[0], "gh:acme/digits");
@@ -366,14 +400,34 @@ mod tests {
 
     #[test]
     fn versions_that_are_refused() {
-        for bad in ["", ".", "1.", ".1", "-1", "+1", "1/2", "1 0", "1:0", "1!2", "é", "a\0", &"1".repeat(65)] {
+        for bad in [
+            "",
+            ".",
+            "1.",
+            ".1",
+            "-1",
+            "+1",
+            "1/2",
+            "1 0",
+            "1:0",
+            "1!2",
+            "é",
+            "a\0",
+            &"1".repeat(65),
+        ] {
             assert!(check_version(bad).is_err(), "{bad:?}");
         }
         for good in ["1", "v1.0", "1.0+cu121", "2024-01-05", "1.0_b", "large"] {
             assert_eq!(check_version(good), Ok(()), "{good:?}");
         }
         // The whole becomes the name of one directory.
-        let base = ["a".repeat(64), "b".repeat(64), "c".repeat(64), "d".repeat(40)].join("/");
+        let base = [
+            "a".repeat(64),
+            "b".repeat(64),
+            "c".repeat(64),
+            "d".repeat(40),
+        ]
+        .join("/");
         assert!(ModelName::new(&base, Some(&"1".repeat(19))).is_ok());
         assert!(ModelName::new(&base, Some(&"1".repeat(20))).is_err());
     }

@@ -1,24 +1,31 @@
 //! What a manifest says that a model requires. It is shown and checked, never run.
 //!
-//! The reference system installs these packages with pip. Here the packages that compute are
-//! what the host itself stands in for.
+//! The reference system installs these packages with pip, reads them from a file, or calls a
+//! function that the manifest names. Here they are words: what computes is part of the host, which
+//! stands in for the packages in [`STANDS_IN`], and nothing is opened, resolved or installed.
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-/// Packages whose part the host plays itself.
-const SATISFIED: &[&str] = &[
-    "torch",
-    "torchvision",
-    "transformers",
-    "open_clip_torch",
-    "huggingface_hub",
-    "safetensors",
-    "numpy",
-    "pillow",
-    "timm",
-    "sentence-transformers",
-    "tokenizers",
+/// Packages whose part the host plays itself, as pip normalises their names, each with what does.
+const STANDS_IN: &[(&str, &str)] = &[
+    ("accelerate", "candle"),
+    ("huggingface-hub", "the downloader"),
+    ("numpy", "candle"),
+    ("open-clip-torch", "candle"),
+    ("opencv-python", "the image decoder"),
+    ("opencv-python-headless", "the image decoder"),
+    ("pillow", "the image decoder"),
+    ("pytorch", "candle"),
+    ("requests", "the downloader"),
+    ("safetensors", "candle"),
+    ("sentence-transformers", "candle"),
+    ("timm", "candle"),
+    ("tokenizers", "candle"),
+    ("torch", "candle"),
+    ("torchvision", "candle"),
+    ("tqdm", "the downloader"),
+    ("transformers", "candle"),
 ];
 
 /// A model's `requirements`.
@@ -34,6 +41,16 @@ pub struct Requirements {
     pub cpu_packages: Vec<String>,
     /// Packages for a GPU only.
     pub gpu_packages: Vec<String>,
+    /// The CUDA versions that it needs, as written, such as `>=9`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cuda_version: Option<String>,
+    /// The cuDNN versions that it needs, as written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cudnn_version: Option<String>,
+    /// The function that would list the packages in the reference system, as written; never
+    /// resolved or called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entrypoint: Option<Value>,
 }
 
 /// Whether a package is needed.
@@ -43,35 +60,49 @@ pub struct PackageState {
     pub package: String,
     /// Whether the host stands in for it.
     pub satisfied: bool,
+    /// The part of the host that does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<&'static str>,
 }
 
+/// One requirement that was read: its place within `requirements`, and what is odd about it.
+pub(crate) type Problem = (String, String);
+
 impl Requirements {
-    /// Reads the field. What cannot be understood is left out and described.
-    #[must_use]
-    pub fn read(value: &Value) -> (Self, Vec<String>) {
+    /// Reads the field. What cannot be understood is left out and described, with its place below
+    /// the field (empty for the field itself).
+    pub(crate) fn read(value: &Value) -> (Self, Vec<Problem>) {
         let mut problems = Vec::new();
-        if !value.is_object() && !value.is_null() {
-            problems.push("is no object".to_owned());
-        }
-        let device = |name: &str| value.get(name).cloned().unwrap_or_default();
-        let (cpu, gpu) = (device("cpu"), device("gpu"));
-        let mut packages = |of: &Value, at: &str| match read_packages(
-            of.get("packages").unwrap_or(&Value::Null),
-        ) {
-            Ok(packages) => packages,
-            Err(problem) => {
-                problems.push(format!("{at}packages {problem}"));
-                Vec::new()
+        let mut requirements = Self::default();
+        let Some(object) = value.as_object() else {
+            if !value.is_null() {
+                problems.push((String::new(), "is no object".to_owned()));
             }
+            return (requirements, problems);
         };
-        let read = Self {
-            packages: packages(value, ""),
-            cpu_packages: packages(&cpu, "cpu."),
-            gpu_packages: packages(&gpu, "gpu."),
-            cpu: cpu.get("support").and_then(Value::as_bool),
-            gpu: gpu.get("support").and_then(Value::as_bool),
+        let mut reader = Reader {
+            problems: &mut problems,
         };
-        (read, problems)
+        if let Some(Value::Object(function)) = object.get("packages") {
+            reader.problem(
+                "packages",
+                "names a function, which is shown and not called",
+            );
+            requirements.entrypoint = Some(Value::Object(function.clone()));
+        } else {
+            requirements.packages = reader.packages(object, "packages");
+        }
+        if let Some(cpu) = reader.object(object, "cpu") {
+            requirements.cpu = reader.support(cpu, "cpu.support");
+            requirements.cpu_packages = reader.packages(cpu, "cpu.packages");
+        }
+        if let Some(gpu) = reader.object(object, "gpu") {
+            requirements.gpu = reader.support(gpu, "gpu.support");
+            requirements.gpu_packages = reader.packages(gpu, "gpu.packages");
+            requirements.cuda_version = reader.version(gpu, "gpu.cuda_version");
+            requirements.cudnn_version = reader.version(gpu, "gpu.cudnn_version");
+        }
+        (requirements, problems)
     }
 
     /// Each package for a device, with whether the host stands in for it.
@@ -85,77 +116,244 @@ impl Requirements {
         self.packages
             .iter()
             .chain(device)
-            .map(|package| PackageState {
-                package: package.clone(),
-                satisfied: package.split('|').any(is_satisfied),
+            .map(|package| {
+                let by = package.split('|').find_map(stands_in);
+                PackageState {
+                    package: package.clone(),
+                    satisfied: by.is_some(),
+                    by,
+                }
             })
             .collect()
     }
 }
 
-/// A list, or a text with commas. An object would be a function to call in the reference system:
-/// it is shown, and never resolved.
-fn read_packages(value: &Value) -> Result<Vec<String>, &'static str> {
-    match value {
-        Value::Null => Ok(Vec::new()),
-        Value::String(text) => Ok(text
-            .split(',')
-            .map(str::trim)
-            .filter(|p| !p.is_empty())
-            .map(str::to_owned)
-            .collect()),
-        Value::Array(items) => items
-            .iter()
-            .map(|item| {
-                item.as_str()
-                    .map(str::to_owned)
-                    .ok_or("holds something other than text")
-            })
-            .collect(),
-        Value::Object(_) => Err("names a function, which is not called"),
-        _ => Err("is neither a list nor a text"),
+/// Reads the members of one object, noting what is odd. A place such as `cpu.packages` is the
+/// member `packages`.
+struct Reader<'p> {
+    problems: &'p mut Vec<Problem>,
+}
+
+impl Reader<'_> {
+    fn problem(&mut self, at: &str, reason: &str) {
+        self.problems.push((at.to_owned(), reason.to_owned()));
+    }
+
+    fn object<'v>(
+        &mut self,
+        of: &'v Map<String, Value>,
+        at: &str,
+    ) -> Option<&'v Map<String, Value>> {
+        let value = member(of, at)?;
+        if !value.is_object() {
+            self.problem(at, "is no object");
+        }
+        value.as_object()
+    }
+
+    fn support(&mut self, of: &Map<String, Value>, at: &str) -> Option<bool> {
+        let value = member(of, at)?;
+        if !value.is_boolean() {
+            self.problem(at, "is neither true nor false");
+        }
+        value.as_bool()
+    }
+
+    fn version(&mut self, of: &Map<String, Value>, at: &str) -> Option<String> {
+        match member(of, at)? {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => {
+                self.problem(at, "is no text");
+                None
+            }
+        }
+    }
+
+    /// A list, or a text with commas.
+    fn packages(&mut self, of: &Map<String, Value>, at: &str) -> Vec<String> {
+        match member(of, at) {
+            None => Vec::new(),
+            Some(Value::String(text)) => split(text),
+            Some(Value::Array(items)) => {
+                let mut packages = Vec::new();
+                for (index, item) in items.iter().enumerate() {
+                    match item.as_str().map(str::trim) {
+                        Some("") => {}
+                        Some(text) => packages.push(text.to_owned()),
+                        None => self.problem(&format!("{at}[{index}]"), "is no text"),
+                    }
+                }
+                packages
+            }
+            Some(_) => {
+                self.problem(at, "is neither a list nor a text");
+                Vec::new()
+            }
+        }
     }
 }
 
-fn is_satisfied(requirement: &str) -> bool {
-    let end = requirement.find(|c: char| !(c.is_ascii_alphanumeric() || "._-".contains(c)));
-    let (name, rest) = requirement
-        .trim()
-        .split_at(end.unwrap_or(requirement.trim().len()));
-    let fold = |text: &str| text.to_ascii_lowercase().replace(['_', '.'], "-");
+/// The member that the last part of a place names; `null` counts as absent.
+fn member<'v>(of: &'v Map<String, Value>, at: &str) -> Option<&'v Value> {
+    let name = at.rsplit('.').next().unwrap_or(at);
+    of.get(name).filter(|value| !value.is_null())
+}
+
+/// Splits `torch>=1.7,<3,numpy` into packages: what starts with an operator belongs to the one
+/// before it, and commas in brackets do not count.
+fn split(text: &str) -> Vec<String> {
+    let mut packages: Vec<String> = Vec::new();
+    for part in text
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+    {
+        let open = |package: &String| package.matches('[').count() > package.matches(']').count();
+        match packages.last_mut() {
+            Some(last) if part.starts_with(['<', '>', '=', '!', '~']) || open(last) => {
+                last.push(',');
+                last.push_str(part);
+            }
+            _ => packages.push(part.to_owned()),
+        }
+    }
+    packages
+}
+
+/// The part of the host that plays the part of a package.
+fn stands_in(requirement: &str) -> Option<&'static str> {
+    let requirement = requirement.trim();
+    let end = requirement
+        .find(|c: char| !(c.is_ascii_alphanumeric() || "._-".contains(c)))
+        .unwrap_or(requirement.len());
+    let (name, rest) = requirement.split_at(end);
     // `name @ url` asks for something else than the package of that name.
-    !rest.contains('@') && SATISFIED.iter().any(|known| fold(known) == fold(name))
+    if rest.contains('@') {
+        return None;
+    }
+    // PEP 503: case and the kind of separator do not count.
+    let mut folded = String::new();
+    for c in name.to_ascii_lowercase().chars() {
+        match c {
+            '.' | '_' | '-' if folded.ends_with('-') => {}
+            '.' | '_' | '-' => folded.push('-'),
+            c => folded.push(c),
+        }
+    }
+    STANDS_IN
+        .iter()
+        .find(|(known, _)| *known == folded)
+        .map(|(_, by)| *by)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
+
+    use super::Requirements;
+
+    fn read(value: &Value) -> (Requirements, Vec<String>) {
+        let (read, problems) = Requirements::read(value);
+        (
+            read,
+            problems
+                .into_iter()
+                .map(|(at, reason)| format!("{at}: {reason}"))
+                .collect(),
+        )
+    }
 
     #[test]
     fn every_form() {
-        let (read, problems) = Requirements::read(&json!({
-            "packages": ["torch>=2", "torchvision", "acme|numpy", "evil @ git+https://x"],
-            "cpu": {"support": false}, "gpu": {"support": true, "packages": "cupy, "},
+        let (read, problems) = read(&json!({
+            "packages": ["torch>=2", "Torch_Vision", "torchvision", "acme|numpy", "open.clip__torch[x]==1; python_version<'4'", "torch @ git+https://x"],
+            "cpu": {"support": false},
+            "gpu": {"support": true, "packages": "cupy, ", "cuda_version": ">=9", "cudnn_version": 7.5},
         }));
         assert_eq!(problems, Vec::<String>::new());
         assert_eq!((read.cpu, read.gpu), (Some(false), Some(true)));
+        assert_eq!(
+            (read.cuda_version.as_deref(), read.cudnn_version.as_deref()),
+            (Some(">=9"), Some("7.5"))
+        );
         let states: Vec<_> = read.packages(true).iter().map(|p| p.satisfied).collect();
-        assert_eq!(states, [true, true, true, false, false]);
+        assert_eq!(states, [true, false, true, true, true, false, false]);
+        assert_eq!(read.packages(false).len(), 6);
+        assert_eq!(read.packages(true)[0].by, Some("candle"));
     }
 
+    #[test]
+    fn a_text_with_commas_is_a_list() {
+        for (text, packages) in [
+            ("torch,numpy==1.14.0", &["torch", "numpy==1.14.0"][..]),
+            (
+                "tensorflow>=1.14,<2, torch",
+                &["tensorflow>=1.14,<2", "torch"],
+            ),
+            ("a[b,c]>=1,d", &["a[b,c]>=1", "d"]),
+            (" , ", &[]),
+        ] {
+            assert_eq!(
+                read(&json!({"packages": text})).0.packages,
+                packages,
+                "{text}"
+            );
+        }
+    }
+
+    /// C01: a function is shown and never called.
     #[test]
     fn a_function_is_described_and_never_called() {
-        let (read, problems) = Requirements::read(&json!({
-            "packages": {"entrypoint_fcn": "os.system", "entrypoint_args": {"command": "touch pwned"}}
-        }));
+        let function =
+            json!({"entrypoint_fcn": "os.system", "entrypoint_args": {"command": "touch pwned"}});
+        let (read, problems) = read(&json!({"packages": function}));
         assert_eq!(read.packages, Vec::<String>::new());
-        assert!(problems[0].contains("not called"));
+        assert_eq!(read.entrypoint, Some(function));
+        assert_eq!(
+            problems,
+            ["packages: names a function, which is shown and not called"]
+        );
+    }
+
+    /// C02: the name of a file is a word like any other.
+    #[test]
+    fn a_file_name_is_only_a_text() {
+        let (read, problems) = read(&json!({"packages": "/etc/passwd"}));
+        assert_eq!(read.packages, ["/etc/passwd"]);
+        assert!(!read.packages(false)[0].satisfied);
+        assert_eq!(problems, Vec::<String>::new());
     }
 
     #[test]
-    fn a_file_name_is_only_a_text() {
-        let (read, _) = Requirements::read(&json!({"packages": "/etc/passwd"}));
-        assert_eq!(read.packages, ["/etc/passwd"]);
+    fn what_is_odd_is_left_out_and_named() {
+        for (value, expected) in [
+            (json!([]), ": is no object"),
+            (
+                json!({"packages": 1}),
+                "packages: is neither a list nor a text",
+            ),
+            (json!({"packages": ["a", 1]}), "packages[1]: is no text"),
+            (json!({"cpu": true}), "cpu: is no object"),
+            (
+                json!({"cpu": {"support": "yes"}}),
+                "cpu.support: is neither true nor false",
+            ),
+            (
+                json!({"gpu": {"packages": {}}}),
+                "gpu.packages: is neither a list nor a text",
+            ),
+            (
+                json!({"gpu": {"cuda_version": []}}),
+                "gpu.cuda_version: is no text",
+            ),
+        ] {
+            assert_eq!(read(&value).1, [expected], "{value}");
+        }
+        assert_eq!(read(&json!({"packages": ["a", 1]})).0.packages, ["a"]);
+        assert_eq!(
+            read(&json!({"packages": null, "cpu": null})),
+            (Requirements::default(), Vec::new())
+        );
     }
 }

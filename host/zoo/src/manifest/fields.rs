@@ -1,24 +1,27 @@
 //! The fields of one JSON object, read one by one.
+//!
+//! Fields of FiftyOne's are read tolerantly: one that is not as it should be is noted and left
+//! out. What decides about safety is read strictly: paths, digests, addresses, permissions.
 
 use modelzoo_archive::RelPath;
-use modelzoo_net::policy::Permission;
 use serde_json::{Map, Value};
 
-use super::{ArtifactEntry, ComponentRef, ManifestError, PermissionsAsked, TrainingData, Warning};
-use crate::requirements::Requirements;
+use super::error::{ManifestError, Warnings, shown};
 
-/// An object, where it is, and where to note what is left out.
+/// An object, where it is, and where to note what is odd.
 pub(super) struct Fields<'a, 'w> {
     object: &'a Map<String, Value>,
     at: String,
-    warnings: &'w mut Vec<Warning>,
+    warnings: &'w mut Warnings,
 }
 
 impl<'a, 'w> Fields<'a, 'w> {
+    /// # Errors
+    /// When the value is no object.
     pub(super) fn new(
         value: &'a Value,
         at: String,
-        warnings: &'w mut Vec<Warning>,
+        warnings: &'w mut Warnings,
     ) -> Result<Self, ManifestError> {
         match value {
             Value::Object(object) => Ok(Self {
@@ -26,15 +29,33 @@ impl<'a, 'w> Fields<'a, 'w> {
                 at,
                 warnings,
             }),
-            _ => Err(ManifestError::Field {
-                field: if at.is_empty() {
-                    "the whole".into()
-                } else {
-                    at
-                },
-                reason: "is no object".into(),
-            }),
+            _ if at.is_empty() => Err(ManifestError::field("the whole".into(), "is no object")),
+            _ => Err(ManifestError::field(at, "is no object")),
         }
+    }
+
+    /// The object in a field, to read strictly.
+    pub(super) fn strict_object(
+        &mut self,
+        name: &str,
+    ) -> Result<Option<Fields<'a, '_>>, ManifestError> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(value) => {
+                let at = self.path(name);
+                Fields::new(value, at, self.warnings).map(Some)
+            }
+        }
+    }
+
+    /// The object in a field; one that is none is noted.
+    pub(super) fn object(&mut self, name: &str) -> Option<Fields<'a, '_>> {
+        let value = self.get(name)?;
+        if !value.is_object() {
+            self.left_out(name, "is no object");
+        }
+        let at = self.path(name);
+        Fields::new(value, at, self.warnings).ok()
     }
 
     /// Where a field is.
@@ -45,23 +66,43 @@ impl<'a, 'w> Fields<'a, 'w> {
         }
     }
 
-    fn get(&self, name: &str) -> Option<&'a Value> {
+    /// A field; `null` counts as absent.
+    pub(super) fn get(&self, name: &str) -> Option<&'a Value> {
         self.object.get(name).filter(|value| !value.is_null())
     }
 
-    fn error(&self, name: &str, reason: impl Into<String>) -> ManifestError {
-        ManifestError::Field {
-            field: self.path(name),
-            reason: reason.into(),
-        }
+    /// All fields as they are written.
+    pub(super) fn all(&self) -> &'a Map<String, Value> {
+        self.object
     }
 
-    fn warn(&mut self, name: &str, reason: impl Into<String>) {
+    pub(super) fn error(&self, name: &str, reason: impl Into<String>) -> ManifestError {
+        ManifestError::field(self.path(name), reason)
+    }
+
+    pub(super) fn warn(&mut self, name: &str, reason: impl Into<String>) {
         let field = self.path(name);
-        self.warnings.push(Warning {
-            field,
-            reason: reason.into(),
-        });
+        self.warnings.push(field, reason);
+    }
+
+    pub(super) fn left_out(&mut self, name: &str, reason: &str) {
+        self.warn(name, format!("{reason}; it is left out"));
+    }
+
+    /// Notes the fields that are none of these: a misspelled one would be missed in silence.
+    pub(super) fn only(&mut self, known: &[&str]) {
+        for name in self
+            .object
+            .keys()
+            .filter(|name| !known.contains(&name.as_str()))
+        {
+            let nearest = crate::name::nearest(known.iter().copied(), name);
+            let reason = match nearest.first() {
+                Some(nearest) => format!("is not known; did you mean `{nearest}`?"),
+                None => "is not known".to_owned(),
+            };
+            self.warn(&shown(name), reason);
+        }
     }
 
     pub(super) fn required_text(&self, name: &str) -> Result<String, ManifestError> {
@@ -80,52 +121,57 @@ impl<'a, 'w> Fields<'a, 'w> {
         }
     }
 
-    pub(super) fn text(&mut self, name: &str) -> Option<String> {
-        match self.get(name)? {
-            Value::String(text) => Some(text.clone()),
-            _ => {
-                self.warn(name, "is no text");
-                None
-            }
+    /// A list that may be absent, but must be one.
+    pub(super) fn strict_list(&self, name: &str) -> Result<&'a [Value], ManifestError> {
+        match self.get(name) {
+            None => Ok(&[]),
+            Some(_) => self.required_list(name),
         }
     }
 
-    pub(super) fn texts(&mut self, name: &str) -> Vec<String> {
-        let items = self.get(name).and_then(Value::as_array);
-        let texts: Option<Vec<String>> = items
-            .map(|items| {
-                items
-                    .iter()
-                    .map(|item| item.as_str().map(str::to_owned))
-                    .collect()
+    /// A list of texts that may be absent; each with its place.
+    pub(super) fn strict_texts(&self, name: &str) -> Result<Vec<(String, &'a str)>, ManifestError> {
+        let items = self.strict_list(name)?.iter().enumerate();
+        items
+            .map(|(index, item)| {
+                let place = format!("{name}[{index}]");
+                match item.as_str() {
+                    Some(text) => Ok((place, text)),
+                    None => Err(self.error(&place, "is no text")),
+                }
             })
-            .unwrap_or_default();
-        if texts.is_none() && self.get(name).is_some() {
-            self.warn(name, "is no list of texts");
-        }
-        texts.unwrap_or_default()
+            .collect()
     }
 
-    pub(super) fn bytes(&mut self, name: &str) -> Option<u64> {
-        let value = self.get(name)?;
-        let bytes = value.as_u64();
-        if bytes.is_none() {
-            self.warn(name, "is no number of bytes");
+    pub(super) fn strict_bytes(&self, name: &str) -> Result<Option<u64>, ManifestError> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(value) => match whole_number(value) {
+                Some(bytes) => Ok(Some(bytes)),
+                None => Err(self.error(name, "is no number of bytes")),
+            },
         }
-        bytes
     }
 
-    pub(super) fn object(&mut self, name: &str) -> Option<Value> {
-        let value = self.get(name)?;
-        if value.is_object() {
-            return Some(value.clone());
+    pub(super) fn strict_bool(&self, name: &str) -> Result<Option<bool>, ManifestError> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Value::Bool(value)) => Ok(Some(*value)),
+            Some(_) => Err(self.error(name, "is neither true nor false")),
         }
-        self.warn(name, "is no object");
-        None
     }
 
-    /// A path that must be safe: it is an error if it is not.
-    pub(super) fn rel_path(&self, name: &str) -> Result<Option<RelPath>, ManifestError> {
+    /// A digest: 64 hexadecimal digits, answered in lower case.
+    pub(super) fn strict_sha256(&self, name: &str) -> Result<Option<String>, ManifestError> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Value::String(text)) if is_sha256(text) => Ok(Some(text.to_ascii_lowercase())),
+            Some(_) => Err(self.error(name, "is not 64 hexadecimal digits")),
+        }
+    }
+
+    /// A path; a text without one counts as absent.
+    pub(super) fn strict_path(&self, name: &str) -> Result<Option<RelPath>, ManifestError> {
         match self.get(name) {
             None => Ok(None),
             Some(Value::String(text)) if text.is_empty() => Ok(None),
@@ -134,140 +180,120 @@ impl<'a, 'w> Fields<'a, 'w> {
         }
     }
 
-    fn parse_path(&self, name: &str, text: &str) -> Result<RelPath, ManifestError> {
-        RelPath::parse(text).map_err(|e| self.error(name, format!("is no safe path: {e}")))
+    /// A path that may end in a slash, as those of directories do.
+    pub(super) fn parse_path(&self, name: &str, text: &str) -> Result<RelPath, ManifestError> {
+        let bare = text.strip_suffix('/').unwrap_or(text);
+        RelPath::parse(bare).map_err(|e| ManifestError::bad_path(self.path(name), text, e))
     }
 
-    pub(super) fn component(&mut self) -> Result<Option<ComponentRef>, ManifestError> {
-        let Some(value) = self.get("component") else {
-            return Ok(None);
-        };
-        let at = self.path("component");
-        let fields = Fields::new(value, at, self.warnings)?;
-        let path = fields
-            .rel_path("path")?
-            .ok_or_else(|| fields.error("path", "is missing"))?;
-        let sha256 = fields.sha256()?;
-        let files = match fields.get("files") {
-            None => &[][..],
-            Some(_) => fields.required_list("files")?,
-        };
-        let files = files
-            .iter()
-            .map(|file| match file.as_str() {
-                Some(text) => fields.parse_path("files", text.trim_end_matches('/')),
-                None => Err(fields.error("files", "holds something other than text")),
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(Some(ComponentRef {
-            path,
-            sha256,
-            files,
-        }))
-    }
-
-    /// A digest that must be one: it is an error if it is not.
-    fn sha256(&self) -> Result<Option<String>, ManifestError> {
-        match self.get("sha256") {
-            None => Ok(None),
-            Some(Value::String(text)) if is_sha256(text) => Ok(Some(text.to_ascii_lowercase())),
-            Some(_) => Err(self.error("sha256", "is not 64 hexadecimal digits")),
-        }
-    }
-
-    pub(super) fn artifacts(&mut self) -> Result<Vec<ArtifactEntry>, ManifestError> {
-        let items = match self.get("artifacts") {
-            None => return Ok(Vec::new()),
-            Some(_) => self.required_list("artifacts")?,
-        };
-        let mut artifacts = Vec::new();
-        for (index, item) in items.iter().enumerate() {
-            let at = self.path(&format!("artifacts[{index}]"));
-            let mut fields = Fields::new(item, at, self.warnings)?;
-            let path = fields
-                .rel_path("path")?
-                .ok_or_else(|| fields.error("path", "is missing"))?;
-            let urls = match fields.get("url") {
-                Some(Value::String(url)) => vec![url.clone()],
-                _ => fields.texts("url"),
-            };
-            if urls.is_empty() {
-                return Err(fields.error("url", "names no address"));
+    /// A text; an empty one counts as absent.
+    pub(super) fn text(&mut self, name: &str) -> Option<String> {
+        match self.get(name)? {
+            Value::String(text) => Some(text.clone()).filter(|text| !text.is_empty()),
+            _ => {
+                self.left_out(name, "is no text");
+                None
             }
-            let sha256 = fields.sha256()?;
-            let size_bytes = fields.bytes("size_bytes");
-            let unpack = fields
-                .get("unpack")
-                .and_then(Value::as_bool)
-                .unwrap_or(false);
-            artifacts.push(ArtifactEntry {
-                path,
-                urls,
-                sha256,
-                size_bytes,
-                unpack,
-            });
         }
-        Ok(artifacts)
     }
 
-    pub(super) fn permissions(&mut self) -> Result<PermissionsAsked, ManifestError> {
-        let Some(value) = self.get("permissions") else {
-            return Ok(PermissionsAsked::default());
-        };
-        let at = self.path("permissions");
-        let mut fields = Fields::new(value, at, self.warnings)?;
-        let network = match fields.get("network") {
-            None => &[][..],
-            Some(_) => fields.required_list("network")?,
-        };
-        let network = network
-            .iter()
-            .map(|item| {
-                let text = item
-                    .as_str()
-                    .ok_or_else(|| fields.error("network", "holds something other than text"))?;
-                text.parse::<Permission>()
-                    .map_err(|e| fields.error("network", format!("holds `{text}`: {e}")))
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(PermissionsAsked {
-            network,
-            max_download_bytes: fields.bytes("max_download_bytes"),
-        })
+    /// A version. A number is taken as it is written, as far as JSON keeps it.
+    pub(super) fn version(&mut self) -> Option<String> {
+        match self.get("version")? {
+            Value::Number(number) => {
+                let text = number.to_string();
+                self.warn(
+                    "version",
+                    format!("is a number, and read as `{text}`; write it as a text"),
+                );
+                Some(text)
+            }
+            _ => self.text("version"),
+        }
     }
 
-    pub(super) fn requirements(&mut self) -> Requirements {
-        let Some(value) = self.get("requirements") else {
-            return Requirements::default();
+    /// A list of texts; one text is a list of one. Members that are no texts are left out.
+    pub(super) fn texts(&mut self, name: &str) -> Vec<String> {
+        let items = match self.get(name) {
+            None => return Vec::new(),
+            Some(Value::Array(items)) => items,
+            Some(Value::String(text)) => {
+                self.warn(name, "is one text, and taken for a list of one");
+                return vec![text.clone()];
+            }
+            Some(_) => {
+                self.left_out(name, "is no list of texts");
+                return Vec::new();
+            }
         };
-        let (requirements, problems) = Requirements::read(value);
-        for problem in problems {
-            self.warn("requirements", problem);
+        let mut texts = Vec::new();
+        for (index, item) in items.iter().enumerate() {
+            match item {
+                Value::String(text) => texts.push(text.clone()),
+                _ => self.left_out(&format!("{name}[{index}]"), "is no text"),
+            }
         }
-        requirements
+        texts
     }
 
-    pub(super) fn training_data(&mut self) -> Vec<TrainingData> {
-        let items = self.get("training_data").and_then(Value::as_array);
-        let read: Option<Vec<TrainingData>> = items
-            .map(|items| {
-                items
-                    .iter()
-                    .map(|item| {
-                        Some(TrainingData {
-                            name: item.get("name")?.as_str()?.to_owned(),
-                            url: item.get("url").and_then(Value::as_str).map(str::to_owned),
-                        })
-                    })
-                    .collect()
-            })
-            .unwrap_or_default();
-        if read.is_none() && self.get("training_data").is_some() {
-            self.warn("training_data", "is no list of objects with a `name`");
+    pub(super) fn bytes(&mut self, name: &str) -> Option<u64> {
+        let value = self.get(name)?;
+        let bytes = whole_number(value);
+        if bytes.is_none() {
+            self.left_out(name, "is no number of bytes");
         }
-        read.unwrap_or_default()
+        bytes
     }
+
+    pub(super) fn flag(&mut self, name: &str) -> bool {
+        match self.get(name) {
+            None => false,
+            Some(Value::Bool(value)) => *value,
+            Some(_) => {
+                self.left_out(name, "is neither true nor false");
+                false
+            }
+        }
+    }
+
+    /// The members of a list, to be read one by one; what is no list is noted.
+    pub(super) fn items(&mut self, name: &str) -> &'a [Value] {
+        match self.get(name) {
+            None => &[],
+            Some(Value::Array(items)) => items,
+            Some(_) => {
+                self.left_out(name, "is no list");
+                &[]
+            }
+        }
+    }
+
+    /// One member of a list, as an object.
+    pub(super) fn item<'s>(
+        &'s mut self,
+        name: &str,
+        index: usize,
+        value: &'a Value,
+    ) -> Result<Fields<'a, 's>, ManifestError> {
+        let at = self.path(&format!("{name}[{index}]"));
+        Fields::new(value, at, self.warnings)
+    }
+}
+
+/// A count, also where it is written as `1e6` or `7.0`.
+fn whole_number(value: &Value) -> Option<u64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0; // 2^53
+    value.as_u64().or_else(|| {
+        let number = value.as_f64()?;
+        let whole = (0.0..=EXACT).contains(&number) && number.fract() == 0.0;
+        // In range, and without a fraction.
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "just checked"
+        )]
+        whole.then_some(number as u64)
+    })
 }
 
 fn is_sha256(text: &str) -> bool {

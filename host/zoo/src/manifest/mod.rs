@@ -1,92 +1,43 @@
-//! `manifest.json`: FiftyOne's schema, read tolerantly, with two optional keys of ours.
+//! `manifest.json`: FiftyOne's schema, read tolerantly, with optional keys of ours.
+//!
+//! ```json
+//! {
+//!   "name": "acme/digits",
+//!   "url": "https://github.com/acme/digits",
+//!   "component": { "path": "source.wasm", "sha256": "<64 hex>", "files": ["digits-cnn.safetensors"] },
+//!   "permissions": { "network": ["https://huggingface.co"], "max_download_bytes": 700000000 },
+//!   "models": [ { "base_name": "acme/digits-cnn", "base_filename": "digits-cnn.safetensors", "version": "1.0" } ]
+//! }
+//! ```
 //!
 //! Reading executes, opens and resolves nothing. A required field that is missing or malformed is
-//! an error; an optional one is a [`Warning`] and counts as absent. Unknown fields are kept: the
-//! original text is what is stored, and [`ModelEntry::raw`] has each model as it is written.
+//! an error, with its line and column; an optional one of FiftyOne's is a [`Warning`] and counts
+//! as absent. The keys of ours (`component`, `permissions`, and a model's `artifacts`) and paths
+//! decide about safety: there, whatever is wrong is an error. Unknown fields are kept: the original
+//! text is what is stored, and [`ModelEntry::raw`] has each model as it is written.
 
+mod artifact;
+mod date;
+mod error;
 mod fields;
+mod locate;
+mod model;
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use modelzoo_archive::RelPath;
-use modelzoo_net::policy::Permissions;
+use modelzoo_net::policy::{Permission, Permissions};
 use serde_json::Value;
 
+pub use self::artifact::ArtifactEntry;
+use self::error::{MAX_BYTES, Warnings};
+pub use self::error::{ManifestError, Warning};
 use self::fields::Fields;
-use crate::name::{self, ModelName, NameError};
-use crate::requirements::Requirements;
+pub use self::model::{Deployment, Manager, ModelEntry, TrainingData};
+use crate::name;
 
-/// Why a manifest cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ManifestError {
-    /// It is not JSON.
-    #[error("manifest.json, line {line}, column {column}: {reason}")]
-    Syntax {
-        /// From 1.
-        line: usize,
-        /// From 1.
-        column: usize,
-        /// What is wrong there.
-        reason: String,
-    },
-    /// A field is missing or has a value that it cannot have.
-    #[error("manifest.json: {field} {reason}")]
-    Field {
-        /// Where it is, for example `models[2].base_name`.
-        field: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A name breaks the rules.
-    #[error("manifest.json: {field}: {source}")]
-    Name {
-        /// Where it is.
-        field: String,
-        /// The rule.
-        source: NameError,
-    },
-    /// Two models cannot be told apart.
-    #[error("manifest.json: {first} and {second} are both called {name}")]
-    Duplicate {
-        /// Where the first is.
-        first: String,
-        /// Where the second is.
-        second: String,
-        /// Their name.
-        name: String,
-    },
-}
-
-impl ManifestError {
-    /// What to do about it.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Syntax { .. } => {
-                Some("the publisher has to correct it; any JSON checker finds the place".into())
-            }
-            Self::Name { source, .. } => source.hint(),
-            Self::Duplicate { .. } => Some("give them different versions or names".into()),
-            Self::Field { .. } => None,
-        }
-    }
-}
-
-/// A field that is not as it should be, and that was left out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Warning {
-    /// Where it is.
-    pub field: String,
-    /// What is wrong with it.
-    pub reason: String,
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}; it is left out", self.field, self.reason)
-    }
-}
+/// The mark that some editors put before UTF-8 text.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The manifest of a source.
 #[derive(Debug, Clone)]
@@ -99,9 +50,9 @@ pub struct Manifest {
     pub component: Option<ComponentRef>,
     /// What its hooks ask for.
     pub permissions: PermissionsAsked,
-    /// Its models, in order.
+    /// Its models, in order; no two of the same name and version.
     pub models: Vec<ModelEntry>,
-    /// What was left out.
+    /// What is odd about it.
     pub warnings: Vec<Warning>,
 }
 
@@ -110,14 +61,14 @@ pub struct Manifest {
 pub struct ComponentRef {
     /// Where it is, relative to the manifest.
     pub path: RelPath,
-    /// The digest that it must have, as 64 hexadecimal digits.
+    /// The digest that it must have, as 64 hexadecimal digits in lower case.
     pub sha256: Option<String>,
     /// Further files and directories that hooks may read.
     pub files: Vec<RelPath>,
 }
 
 /// What the hooks of a source ask for.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PermissionsAsked {
     /// The hosts that they want to reach.
     pub network: Permissions,
@@ -125,187 +76,146 @@ pub struct PermissionsAsked {
     pub max_download_bytes: Option<u64>,
 }
 
-/// A data set that a model was trained on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TrainingData {
-    /// What it is called.
-    pub name: String,
-    /// Where it is.
-    pub url: Option<String>,
-}
-
-/// A file that the host fetches for a model.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ArtifactEntry {
-    /// Where it goes, relative to the model's directory.
-    pub path: RelPath,
-    /// Where it is fetched from: the first address that has the right bytes.
-    pub urls: Vec<String>,
-    /// The digest that it must have, as 64 hexadecimal digits.
-    pub sha256: Option<String>,
-    /// The length that it must have.
-    pub size_bytes: Option<u64>,
-    /// Whether it is an archive, of which only the contents are kept.
-    pub unpack: bool,
-}
-
-/// A model of a manifest.
-#[derive(Debug, Clone)]
-pub struct ModelEntry {
-    name: ModelName,
-    /// The file or directory that the model is, relative to its own directory.
-    pub base_filename: Option<RelPath>,
-    /// As written.
-    pub version: Option<String>,
-    /// As written.
-    pub author: Option<String>,
-    /// Where the model is hosted.
-    pub url: Option<String>,
-    /// As written; several are separated by commas.
-    pub license: Option<String>,
-    /// Where it comes from.
-    pub source: Option<String>,
-    /// What it is.
-    pub description: Option<String>,
-    /// As written.
-    pub tags: Vec<String>,
-    /// Bytes to download.
-    pub size_bytes: Option<u64>,
-    /// As written.
-    pub date_added: Option<String>,
-    /// What it requires.
-    pub requirements: Requirements,
-    /// The reference system's download manager, uninterpreted.
-    pub manager: Option<Value>,
-    /// The reference system's model configuration, uninterpreted.
-    pub default_deployment_config_dict: Option<Value>,
-    /// What it was trained on.
-    pub training_data: Vec<TrainingData>,
-    /// The files that the host fetches for it; empty when a hook or a manager does.
-    pub artifacts: Vec<ArtifactEntry>,
-    raw: Value,
-}
-
-impl ModelEntry {
-    /// The name with its version.
-    #[must_use]
-    pub fn name(&self) -> ModelName {
-        self.name.clone()
-    }
-
-    /// The entry as it is written, unknown fields included.
-    #[must_use]
-    pub fn raw(&self) -> &Value {
-        &self.raw
-    }
-}
-
 impl Manifest {
-    /// Reads a manifest.
+    /// Reads a manifest of up to 16 MiB.
     ///
     /// # Errors
     /// [`ManifestError`], with the place.
     pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
+        if bytes.len() > MAX_BYTES {
+            return Err(ManifestError::TooLarge { size: bytes.len() });
+        }
+        let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
         let value: Value =
-            serde_json::from_slice(bytes).map_err(|error| ManifestError::Syntax {
-                line: error.line(),
-                column: error.column(),
-                reason: reason_of(&error),
-            })?;
-        let mut warnings = Vec::new();
-        let mut fields = Fields::new(&value, String::new(), &mut warnings)?;
-        let source_name = fields.required_text("name")?;
-        check_name(&source_name, "name")?;
+            serde_json::from_slice(text).map_err(|error| ManifestError::syntax(text, &error))?;
+        let mut warnings = Warnings::default();
+        let mut manifest = Self::read(&value, &mut warnings).map_err(|error| error.locate(text))?;
+        manifest.warnings = warnings.into_vec();
+        Ok(manifest)
+    }
+
+    fn read(value: &Value, warnings: &mut Warnings) -> Result<Self, ManifestError> {
+        let mut fields = Fields::new(value, String::new(), warnings)?;
+        let name = fields.required_text("name")?;
+        name::check(&name).map_err(|e| ManifestError::name("name".into(), e))?;
         let url = fields.text("url");
-        let component = fields.component()?;
-        let permissions = fields.permissions()?;
+        let component = component(&mut fields)?;
+        let permissions = permissions(&mut fields)?;
         let entries = fields.required_list("models")?;
-        let models = entries
-            .iter()
-            .enumerate()
-            .map(|(index, model)| read_model(model, format!("models[{index}]"), &mut warnings))
-            .collect::<Result<Vec<_>, _>>()?;
+        if entries.is_empty() {
+            fields.warn("models", "is empty: the source declares no model");
+        }
+        let mut models = Vec::with_capacity(entries.len());
+        for (index, entry) in entries.iter().enumerate() {
+            models.push(ModelEntry::read(
+                entry,
+                fields.item("models", index, entry)?,
+            )?);
+        }
         check_distinct(&models)?;
+        warn_of_shared_files(&models, &mut fields);
         Ok(Self {
-            name: source_name,
+            name,
             url,
             component,
             permissions,
             models,
-            warnings,
+            warnings: Vec::new(),
         })
     }
 }
 
-fn read_model(
-    value: &Value,
-    at: String,
-    warnings: &mut Vec<Warning>,
-) -> Result<ModelEntry, ManifestError> {
-    let mut fields = Fields::new(value, at, warnings)?;
-    let base_name = fields.required_text("base_name")?;
-    let version = fields.text("version").filter(|version| !version.is_empty());
-    let name =
-        ModelName::new(&base_name, version.as_deref()).map_err(|source| ManifestError::Name {
-            field: fields.path(if name::check(&base_name).is_ok() {
-                "version"
-            } else {
-                "base_name"
-            }),
-            source,
-        })?;
-    Ok(ModelEntry {
-        name,
-        base_filename: fields.rel_path("base_filename")?,
-        version,
-        author: fields.text("author"),
-        url: fields.text("url"),
-        license: fields.text("license"),
-        source: fields.text("source"),
-        description: fields.text("description"),
-        tags: fields.texts("tags"),
-        size_bytes: fields.bytes("size_bytes"),
-        date_added: fields.text("date_added"),
-        requirements: fields.requirements(),
-        manager: fields.object("manager"),
-        default_deployment_config_dict: fields.object("default_deployment_config_dict"),
-        training_data: fields.training_data(),
-        artifacts: fields.artifacts()?,
-        raw: value.clone(),
+fn component(fields: &mut Fields<'_, '_>) -> Result<Option<ComponentRef>, ManifestError> {
+    let Some(mut fields) = fields.strict_object("component")? else {
+        return Ok(None);
+    };
+    fields.only(&["path", "sha256", "files"]);
+    let path = fields
+        .strict_path("path")?
+        .ok_or_else(|| fields.error("path", "is missing"))?;
+    let files = fields
+        .strict_texts("files")?
+        .into_iter()
+        .map(|(place, text)| fields.parse_path(&place, text))
+        .collect::<Result<_, _>>()?;
+    Ok(Some(ComponentRef {
+        path,
+        sha256: fields.strict_sha256("sha256")?,
+        files,
+    }))
+}
+
+fn permissions(fields: &mut Fields<'_, '_>) -> Result<PermissionsAsked, ManifestError> {
+    let Some(mut fields) = fields.strict_object("permissions")? else {
+        return Ok(PermissionsAsked::default());
+    };
+    fields.only(&["network", "max_download_bytes"]);
+    let network = fields
+        .strict_texts("network")?
+        .into_iter()
+        .map(|(place, text)| {
+            let parsed = text.parse::<Permission>();
+            parsed.map_err(|e| fields.error(&place, format!("is refused: {e}")))
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(PermissionsAsked {
+        network,
+        max_download_bytes: fields.strict_bytes("max_download_bytes")?,
     })
 }
 
-fn check_name(text: &str, field: &str) -> Result<(), ManifestError> {
-    name::check(text).map_err(|source| ManifestError::Name {
-        field: field.to_owned(),
-        source,
-    })
-}
-
-/// Two models of one name and version, in whatever case, would share a directory.
+/// Two models of one name and version, in whatever case, would share a directory; and where one
+/// has a version and another of the name has none, nobody can say which is the later.
 fn check_distinct(models: &[ModelEntry]) -> Result<(), ManifestError> {
-    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    let mut whole: BTreeMap<String, usize> = BTreeMap::new();
+    let mut bases: BTreeMap<String, usize> = BTreeMap::new();
     for (index, model) in models.iter().enumerate() {
-        let name = model.name.to_string();
-        if let Some(first) = seen.insert(name.to_lowercase(), index) {
-            return Err(ManifestError::Duplicate {
+        let name = model.name();
+        let duplicate = |first: usize| {
+            let first_name = models.get(first).map(|m| m.name().to_string());
+            ManifestError::Duplicate {
+                field: format!("models[{index}]"),
+                line: 0,
+                column: 0,
+                name: name.to_string(),
                 first: format!("models[{first}]"),
-                second: format!("models[{index}]"),
-                name,
-            });
+                first_name: first_name.unwrap_or_default(),
+            }
+        };
+        if let Some(first) = whole.insert(name.to_string().to_ascii_lowercase(), index) {
+            return Err(duplicate(first));
+        }
+        let first = *bases
+            .entry(name.base().to_ascii_lowercase())
+            .or_insert(index);
+        let first_has_version = models.get(first).is_some_and(|m| m.version.is_some());
+        if first_has_version != model.version.is_some() {
+            return Err(duplicate(first));
         }
     }
     Ok(())
 }
 
-/// serde_json's message without the place, which is said already.
-fn reason_of(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    match text.rfind(" at line ") {
-        Some(end) => text.get(..end).unwrap_or(&text).to_owned(),
-        None => text,
+/// Here each model has a directory of its own; FiftyOne drops a model whose file another one has.
+fn warn_of_shared_files(models: &[ModelEntry], fields: &mut Fields<'_, '_>) {
+    let mut seen: BTreeMap<(String, Option<&str>), usize> = BTreeMap::new();
+    for (index, model) in models.iter().enumerate() {
+        let Some(file) = &model.base_filename else {
+            continue;
+        };
+        let key = (file.fold_key(), model.version.as_deref());
+        if let Some(first) = seen.get(&key) {
+            fields.warn(
+                &format!("models[{index}].base_filename"),
+                format!("is that of models[{first}] too; FiftyOne leaves out the second"),
+            );
+        } else {
+            seen.insert(key, index);
+        }
     }
 }
 
+#[cfg(test)]
+mod refusals;
 #[cfg(test)]
 mod tests;
