@@ -7,35 +7,49 @@ use crate::server::{Request, Response, Server};
 use crate::source::Source;
 use crate::world::World;
 
-const MAIN: &str = "1111111111111111111111111111111111111111";
-const FEATURE: &str = "2222222222222222222222222222222222222222";
+pub(crate) const MAIN: &str = "1111111111111111111111111111111111111111";
+pub(crate) const FEATURE: &str = "2222222222222222222222222222222222222222";
 const TAGGED: &str = "3333333333333333333333333333333333333333";
 const TAG_OBJECT: &str = "4444444444444444444444444444444444444444";
 const TOKEN: &str = "ghp_canary_token_0123456789";
 
 /// A GitHub with the one repository `acme/digits`: its API, and the host that archives come from.
-struct GitHub {
+pub(crate) struct GitHub {
     api: Server,
     codeload: Server,
 }
 
 impl GitHub {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::with(|_| None)
     }
 
+    /// A GitHub whose repository is an archive at every commit.
+    pub(crate) fn serving(archive: Vec<u8>) -> Self {
+        Self::of(|_| None, move |_| archive.clone())
+    }
+
     /// `first` may answer a request to the API before the repository does.
-    fn with(first: impl Fn(&Request) -> Option<Response> + Send + Sync + 'static) -> Self {
-        let codeload =
-            Server::start(
-                |request| match request.path.strip_prefix("/acme/digits/legacy.zip/") {
-                    Some(commit) => Response::ok(
-                        Source::digits().zip(&format!("acme-digits-{}/", &commit[..7])),
-                    )
-                    .with("content-type", "application/zip"),
-                    None => Response::status(404),
-                },
-            );
+    pub(crate) fn with(
+        first: impl Fn(&Request) -> Option<Response> + Send + Sync + 'static,
+    ) -> Self {
+        Self::of(first, |commit| {
+            Source::digits().zip(&format!("acme-digits-{}/", &commit[..7]))
+        })
+    }
+
+    fn of(
+        first: impl Fn(&Request) -> Option<Response> + Send + Sync + 'static,
+        archive: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static,
+    ) -> Self {
+        let codeload = Server::start(move |request| {
+            match request.path.strip_prefix("/acme/digits/legacy.zip/") {
+                Some(commit) => {
+                    Response::ok(archive(commit)).with("content-type", "application/zip")
+                }
+                None => Response::status(404),
+            }
+        });
         let archives = codeload.url("/acme/digits/legacy.zip/");
         let api = Server::start(move |request| {
             first(request).unwrap_or_else(|| answer(request, &archives))
@@ -43,8 +57,13 @@ impl GitHub {
         Self { api, codeload }
     }
 
-    fn world(&self) -> World {
+    pub(crate) fn world(&self) -> World {
         World::reaching(&[&self.api, &self.codeload]).env("GITHUB_API_URL", &self.api.url(""))
+    }
+
+    /// How many archives were fetched.
+    pub(crate) fn archives(&self) -> usize {
+        self.codeload.seen().len()
     }
 }
 

@@ -11,9 +11,11 @@
 
 mod apply;
 mod downloads;
+mod faults;
 mod github;
 mod hostile;
 mod main_path;
+mod references;
 mod server;
 mod source;
 mod upkeep;

@@ -93,16 +93,8 @@ impl Source {
 
     /// The source as a zip, its files below `root` (empty for none).
     pub(crate) fn zip(&self, root: &str) -> Vec<u8> {
-        let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
-        for (name, contents) in self.files() {
-            zip.start_file(
-                format!("{root}{name}"),
-                zip::write::SimpleFileOptions::default(),
-            )
-            .unwrap();
-            zip.write_all(&contents).unwrap();
-        }
-        zip.finish().unwrap().into_inner()
+        let named = |(name, contents)| (format!("{root}{name}"), contents);
+        pack_zip(&self.files().into_iter().map(named).collect::<Vec<_>>())
     }
 
     /// The source as a tar.gz.
@@ -120,6 +112,17 @@ impl Source {
     }
 }
 
+/// Files as a zip.
+pub(crate) fn pack_zip(files: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, contents) in files {
+        zip.start_file(name, zip::write::SimpleFileOptions::default())
+            .unwrap();
+        zip.write_all(contents).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
+}
+
 /// The held-out digits, copied to a directory of the test's own.
 pub(crate) fn digits_dataset(to: &Path) {
     copy(
@@ -128,7 +131,7 @@ pub(crate) fn digits_dataset(to: &Path) {
     );
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

@@ -241,7 +241,7 @@ fn a_web_page_is_never_weights() {
     let world = World::reaching(&[&server]);
     let model = json!({
         "base_name": "test/m",
-        "manager": { "type": "x", "config": { "url": server.url("/m") } },
+        "manager": { "type": "fiftyone.core.models.ModelManager", "config": { "url": server.url("/m") } },
     });
     std::fs::create_dir(world.path("s")).unwrap();
     std::fs::write(world.path("s/manifest.json"), without_component(model)).unwrap();

@@ -282,6 +282,7 @@ fn a_replaced_source_says_what_changed_and_keeps_the_models() {
         .manifest(|m| {
             let mut second = m["models"][0].clone();
             second["base_name"] = json!("modelzoo/digits-large");
+            second["base_filename"] = json!("digits-large.safetensors");
             m["models"].as_array_mut().unwrap().push(second);
         })
         .write(&world.path("source"));

@@ -148,7 +148,11 @@ impl Store {
     /// command tries again.
     fn sweep(&self) {
         let staging = self.staging_dir();
-        let dirs = [staging.clone(), staging.join("partials"), staging.join("results")];
+        let dirs = [
+            staging.clone(),
+            staging.join("partials"),
+            staging.join("results"),
+        ];
         for entry in dirs
             .iter()
             .filter_map(|d| fs::read_dir(d).ok())

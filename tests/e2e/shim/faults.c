@@ -1,0 +1,95 @@
+/* Loaded into the binary under test: makes the n-th change to the disk fail, or the process die there. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+static atomic_long changes;
+
+static long setting(const char *name) {
+    const char *text = getenv(name);
+    return text ? strtol(text, NULL, 10) : 0;
+}
+
+/* Counts a change. At the one that FAULT_AT names the process dies, or the call fails. */
+static int strikes(void) {
+    long at = setting("FAULT_AT");
+    long now = atomic_fetch_add(&changes, 1) + 1;
+    if (at == 0 || now < at) return 0;
+    long error = setting("FAULT_ERRNO");
+    if (error == 0) kill(getpid(), SIGKILL);
+    errno = (int)error;
+    return 1;
+}
+
+/* Only the store counts: FAULT_UNDER is its directory. */
+static int in_store(const char *path) {
+    const char *under = getenv("FAULT_UNDER");
+    return under && path && strncmp(path, under, strlen(under)) == 0;
+}
+
+static int fd_in_store(int fd) {
+    char link[64], path[4096];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(link, path, sizeof path - 1);
+    if (length < 0) return 0;
+    path[length] = 0;
+    return in_store(path);
+}
+
+#define REAL(name) __typeof__(&name) real = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
+
+int rename(const char *from, const char *to) {
+    REAL(rename);
+    if ((in_store(from) || in_store(to)) && strikes()) return -1;
+    return real(from, to);
+}
+
+int unlink(const char *path) {
+    REAL(unlink);
+    if (in_store(path) && strikes()) return -1;
+    return real(path);
+}
+
+int mkdir(const char *path, mode_t mode) {
+    REAL(mkdir);
+    if (in_store(path) && strikes()) return -1;
+    return real(path, mode);
+}
+
+int fsync(int fd) {
+    REAL(fsync);
+    if (fd_in_store(fd) && strikes()) return -1;
+    return real(fd);
+}
+
+ssize_t write(int fd, const void *bytes, size_t count) {
+    REAL(write);
+    if (fd > 2 && fd_in_store(fd) && strikes()) return -1;
+    return real(fd, bytes, count);
+}
+
+int open64(const char *path, int flags, ...) {
+    REAL(open64);
+    va_list rest;
+    va_start(rest, flags);
+    mode_t mode = (mode_t)va_arg(rest, int);
+    va_end(rest);
+    if ((flags & O_CREAT) && in_store(path) && strikes()) return -1;
+    return real(path, flags, mode);
+}
+
+/* A file system on which locks do nothing. */
+int flock(int fd, int operation) {
+    REAL(flock);
+    if (getenv("FAULT_NO_LOCKS")) return 0;
+    return real(fd, operation);
+}
