@@ -55,8 +55,7 @@ fn sweep(
     prepare: impl Fn() -> World,
     after: impl Fn(&World, &Output, u32),
 ) {
-    let mut struck = 0;
-    for at in (1..ENDLESS).step_by(step as usize) {
+    for (struck, at) in (1..ENDLESS).step_by(step as usize).enumerate() {
         let world = prepare();
         let mut settings = vec![("FAULT_AT", at.to_string())];
         settings.extend(errno.map(|errno| ("FAULT_ERRNO", errno.to_string())));
@@ -69,7 +68,6 @@ fn sweep(
             return;
         }
         assert!(errno.is_some() || killed, "{output:?}");
-        struck += 1;
     }
     panic!("{args:?} did not come to an end");
 }

@@ -13,7 +13,7 @@ pub(crate) const SOME_FAILED: u8 = 3;
 /// A command that could not be done.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    Zoo(modelzoo::Error),
+    Zoo(Box<modelzoo::Error>),
     Usage {
         message: String,
         hint: Option<String>,
@@ -71,7 +71,7 @@ impl Failure {
 
 impl From<modelzoo::Error> for Failure {
     fn from(error: modelzoo::Error) -> Self {
-        Self::Zoo(error)
+        Self::Zoo(Box::new(error))
     }
 }
 

@@ -99,7 +99,9 @@ pub(crate) async fn run(args: &ApplyArgs, console: &Console) -> Result<ExitCode,
         overwrite_output: args.overwrite,
     };
     let bar = console.bars().samples();
-    let applied = tokio::task::block_in_place(|| model.apply(&dataset, &options, &bar))?;
+    let applied = tokio::task::block_in_place(|| {
+        model.apply(&dataset, &options, &bar).map_err(Failure::from)
+    })?;
     drop(bar);
     if console.json() {
         console.print_json(&applied)?;
