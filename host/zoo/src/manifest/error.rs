@@ -78,7 +78,7 @@ pub enum ManifestError {
     },
     /// Two models cannot be told apart.
     #[error(
-        "manifest.json, line {line}, column {column}: {field} is {name}, and {first} is {first_name}"
+        "manifest.json, line {line}, column {column}: {field} ({name}) cannot be told from {first} ({first_name})"
     )]
     Duplicate {
         /// Where the second is.

@@ -205,11 +205,11 @@ fn models_must_be_distinct() {
     for (models, second) in [
         (
             vec![model("a/m", None), model("A/m", None)],
-            "models[1] is A/m, and models[0] is a/m",
+            "models[1] (A/m) cannot be told from models[0] (a/m)",
         ),
         (
             vec![model("m", Some("1")), model("m", Some("1"))],
-            "models[1] is m@1, and models[0] is m@1",
+            "models[1] (m@1) cannot be told from models[0] (m@1)",
         ),
         (
             vec![
@@ -217,15 +217,15 @@ fn models_must_be_distinct() {
                 model("x", None),
                 model("m", Some("1A")),
             ],
-            "models[2] is m@1A, and models[0] is m@1a",
+            "models[2] (m@1A) cannot be told from models[0] (m@1a)",
         ),
         (
             vec![model("m", Some("1")), model("m", None)],
-            "models[1] is m, and models[0] is m@1",
+            "models[1] (m) cannot be told from models[0] (m@1)",
         ),
         (
             vec![model("m", None), model("M", Some("1"))],
-            "models[1] is M@1, and models[0] is m",
+            "models[1] (M@1) cannot be told from models[0] (m)",
         ),
     ] {
         let error = parse(&with_models(&models)).unwrap_err();
