@@ -215,13 +215,23 @@ fn two_hundred_sources() {
     assert_eq!(world.json(&["list-sources"]).as_array().unwrap().len(), 199);
 }
 
-/// FiftyOne's own manifests, which are fetched for this test and never committed:
-/// `pip download fiftyone --no-deps`, unpacked, and `FIFTYONE_MANIFESTS` names the directory that
-/// holds `manifest-torch.json` and its like.
 #[test]
-#[ignore = "needs FIFTYONE_MANIFESTS"]
+fn a_directory_that_is_named_like_a_repository() {
+    let github = GitHub::start();
+    let world = github.world();
+    std::fs::create_dir_all(world.path("acme/local")).unwrap();
+    let error = world.refused(1, &["register-source", "acme/local"]);
+    assert!(error.contains("./acme/local"), "{error}");
+}
+
+/// FiftyOne's own manifests, which are fetched for this test and never committed:
+/// `pip download fiftyone --no-deps`, unpacked, and `MODELZOO_FIFTYONE` names the directory that
+/// the package lies in.
+#[test]
+#[ignore = "needs MODELZOO_FIFTYONE"]
 fn every_entry_of_the_reference_systems_manifests() {
-    let dir = std::env::var("FIFTYONE_MANIFESTS").expect("FIFTYONE_MANIFESTS names a directory");
+    let package = std::env::var("MODELZOO_FIFTYONE").expect("MODELZOO_FIFTYONE names a directory");
+    let dir = std::path::Path::new(&package).join("fiftyone/zoo/models");
     let world = World::new();
     let mut entries = 0;
     for file in std::fs::read_dir(dir).unwrap().flatten() {

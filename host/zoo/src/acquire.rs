@@ -123,7 +123,7 @@ impl Zoo {
             repo,
             audit,
             progress: self.progress(),
-            use_token: AtomicBool::new(true),
+            use_token: AtomicBool::new(self.config().github_token.is_some()),
         })
     }
 

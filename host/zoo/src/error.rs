@@ -38,7 +38,11 @@ pub enum Error {
     #[error("{path}: {reason}")]
     BadPath { path: String, reason: String },
     #[error("GitHub has no repository {repo}{}", if *with_token { "" } else { " that can be seen without a token" })]
-    NoSuchRepository { repo: String, with_token: bool },
+    NoSuchRepository {
+        repo: String,
+        with_token: bool,
+        namesake: Option<String>,
+    },
     #[error("{repo} has no branch, tag or commit `{git_ref}`")]
     NoSuchRef { repo: String, git_ref: String },
     #[error("`{git_ref}` is both a branch ({branch}) and a tag ({tag}) of {repo}")]
@@ -166,6 +170,10 @@ impl Error {
             Self::Reference(error) => error.hint(),
             Self::Name(error) => error.hint(),
             Self::Manifest(error) => error.hint(),
+            Self::NoSuchRepository {
+                namesake: Some(path),
+                ..
+            } => Some(format!("if the directory is meant, write {path}")),
             Self::NoSuchRepository { with_token: false, .. } => {
                 Some("set GITHUB_TOKEN if the repository is private".into())
             }

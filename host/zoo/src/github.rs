@@ -184,6 +184,7 @@ impl GitHub<'_> {
         Error::NoSuchRepository {
             repo: format!("{}/{}", self.repo.owner, self.repo.repo),
             with_token: self.use_token.load(Ordering::Relaxed),
+            namesake: None,
         }
     }
 }

@@ -103,8 +103,19 @@ impl Zoo {
         reference: &str,
         options: RegisterOptions<'_>,
     ) -> Result<Registered, Error> {
-        let reference = self.parse_reference(reference)?;
-        self.register(&reference, options).await
+        let text = reference;
+        let reference = self.parse_reference(text)?;
+        let registered = self.register(&reference, options).await;
+        registered.map_err(|error| match error {
+            Error::NoSuchRepository {
+                repo, with_token, ..
+            } => Error::NoSuchRepository {
+                repo,
+                with_token,
+                namesake: self.namesake(text),
+            },
+            error => error,
+        })
     }
 
     pub(crate) async fn register(

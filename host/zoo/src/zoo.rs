@@ -115,14 +115,22 @@ impl Zoo {
     }
 
     pub(crate) fn parse_reference(&self, text: &str) -> Result<SourceRef, Error> {
-        let context = ReferenceContext {
+        Ok(SourceRef::parse(text, &self.reference_context()?)?)
+    }
+
+    /// The local path that was perhaps meant by a text that names a repository.
+    pub(crate) fn namesake(&self, text: &str) -> Option<String> {
+        self.reference_context().ok()?.local_namesake(text)
+    }
+
+    fn reference_context(&self) -> Result<ReferenceContext<'static>, Error> {
+        Ok(ReferenceContext {
             github_hosts: github_hosts(&self.config.github_api),
             current_dir: std::env::current_dir()
                 .map_err(|e| Error::io("resolve", ".".as_ref(), e))?,
             home: etcetera::home_dir().ok(),
             path_exists: &|path| path.exists(),
-        };
-        Ok(SourceRef::parse(text, &context)?)
+        })
     }
 
     pub(crate) fn client(&self) -> Result<&Client, Error> {
