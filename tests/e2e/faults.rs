@@ -267,6 +267,52 @@ fn downloads_at_once_where_locks_do_nothing() {
 }
 
 #[test]
+fn offline_means_no_socket_and_no_look_up() {
+    let world = unregistered();
+    let settings = [("FAULT_NO_NETWORK", "1".to_owned())];
+    let run = |args: &[&str]| Run::from(faulty(&world, args, &settings).output().unwrap());
+    // The library works: without --offline the look-up is what ends the process.
+    let url = "https://modelzoo.invalid/x.zip";
+    assert_eq!(run(&["register-source", url]).code, None);
+    for args in [
+        &["register-source", url, "--offline"][..],
+        &["register-source", "acme/digits", "--offline"],
+        &[
+            "apply",
+            "acme/digits",
+            "source",
+            "p",
+            "-n",
+            MODEL,
+            "--offline",
+        ],
+    ] {
+        let refused = run(args);
+        assert_eq!(refused.code, Some(1), "{args:?}: {refused:#?}");
+    }
+    crate::source::digits_dataset(&world.path("dataset"));
+    for args in [
+        &["register-source", "./source"][..],
+        &["list"],
+        &["list-sources"],
+        &["info", MODEL],
+        &["requirements", MODEL],
+        &["download", MODEL],
+        &["find", MODEL],
+        &["apply", MODEL, "dataset", "predictions"],
+        &["update-source"],
+        &["verify"],
+        &["du"],
+        &["gc"],
+        &["delete", MODEL],
+        &["delete-source", "./source"],
+    ] {
+        let done = run(&[args, &["--offline"]].concat());
+        assert_eq!(done.code, Some(0), "{args:?}: {done:#?}");
+    }
+}
+
+#[test]
 fn links_in_the_store_are_not_followed() {
     let world = downloaded();
     let path = PathBuf::from(world.ok(&["find", MODEL]).stdout.trim_end());

@@ -187,6 +187,34 @@ fn a_server_that_asks_for_patience() {
 }
 
 #[test]
+fn the_latest_is_the_last_release() {
+    let world = World::new();
+    Source::digits()
+        .manifest(|m| {
+            let model = m["models"][0].clone();
+            let versions = ["0.9", "1.10", "1.9", "2.0rc1"];
+            m["models"] = versions
+                .iter()
+                .map(|version| {
+                    let mut model = model.clone();
+                    model["version"] = json!(version);
+                    model["base_filename"] = json!(format!("digits-{version}.safetensors"));
+                    model
+                })
+                .collect();
+        })
+        .write(&world.path("source"));
+    world.ok(&["register-source", "./source"]);
+    let name = |wanted: &str| world.json(&["info", wanted])["name"].clone();
+    assert_eq!(name("modelzoo/digits-cnn"), "modelzoo/digits-cnn@1.10");
+    assert_eq!(
+        name("modelzoo/digits-cnn@2.0rc1"),
+        "modelzoo/digits-cnn@2.0rc1"
+    );
+    assert_eq!(name("modelzoo/digits-cnn@1.9"), "modelzoo/digits-cnn@1.9");
+}
+
+#[test]
 fn two_hundred_sources() {
     let world = World::new();
     for n in 0..200 {

@@ -233,6 +233,22 @@ fn artifacts_are_fetched_from_the_first_address_that_has_them() {
 }
 
 #[test]
+fn a_file_far_larger_than_the_manifest_says_is_refused() {
+    let server = Server::files([("/m", vec![1; 3 << 20])]);
+    let world = World::reaching(&[&server]);
+    let model = json!({
+        "base_name": "test/m",
+        "size_bytes": 1000,
+        "artifacts": [{ "path": "m.bin", "url": server.url("/m") }],
+    });
+    std::fs::create_dir(world.path("s")).unwrap();
+    std::fs::write(world.path("s/manifest.json"), without_component(model)).unwrap();
+    world.ok(&["register-source", "./s"]);
+    let error = world.refused(1, &["download", "test/m"]);
+    assert!(error.contains("at most") || error.contains("larger"), "{error}");
+}
+
+#[test]
 fn a_web_page_is_never_weights() {
     let server = Server::start(|_| {
         Response::ok(b"<!DOCTYPE html><html>quota exceeded</html>".to_vec())
@@ -272,4 +288,12 @@ fn requirements_are_shown_and_never_run() {
     let error = world.refused(1, &["requirements", MODEL, "--ensure"]);
     assert!(error.contains("does not support the CPU"), "{error}");
     world.ok(&["requirements", MODEL, "--ensure", "--error-level", "1"]);
+    crate::source::digits_dataset(&world.path("dataset"));
+    let apply = ["apply", MODEL, "dataset", "p", "--device", "cpu"];
+    let error = world.run(&apply);
+    assert!(
+        error.code == Some(1) && error.stderr.contains("does not support the CPU"),
+        "{error:?}"
+    );
+    world.ok(&[&apply[..], &["--error-level", "2"]].concat());
 }

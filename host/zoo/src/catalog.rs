@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use modelzoo_runtime::Device;
 use serde::Serialize;
 
 use crate::Zoo;
@@ -56,6 +57,21 @@ impl ModelRecord {
             .as_ref()
             .map(|name| name.under(&files));
         Some(named.filter(|path| path.exists()).unwrap_or(files))
+    }
+
+    /// Why the model's manifest does not let it run on a device; `None` when it does.
+    #[must_use]
+    pub fn unmet(&self, device: &Device) -> Option<String> {
+        let on_gpu = device.to_string() != "cpu";
+        match (
+            on_gpu,
+            self.entry.requirements.cpu,
+            self.entry.requirements.gpu,
+        ) {
+            (false, Some(false), _) => Some(format!("{} does not support the CPU", self.name())),
+            (true, _, Some(false)) => Some(format!("{} does not support a GPU", self.name())),
+            _ => None,
+        }
     }
 
     pub(crate) fn files_dir(&self) -> PathBuf {

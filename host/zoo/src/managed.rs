@@ -123,10 +123,7 @@ impl Zoo {
             into,
             partials: Some(&partials),
             label: &label,
-            max_bytes: artifact
-                .size_bytes
-                .or(record.max_download_bytes)
-                .unwrap_or(MAX_BYTES),
+            max_bytes: artifact.size_bytes.unwrap_or_else(|| cap(record)),
             expect_sha256: artifact
                 .sha256
                 .as_ref()
@@ -157,6 +154,16 @@ impl Zoo {
             Error::from,
         ))
     }
+}
+
+/// The most bytes to fetch for a file: what the manifest allows, or what it says that the model
+/// has, with room for a size that was rounded.
+fn cap(record: &ModelRecord) -> u64 {
+    let rounded = |size: u64| size.saturating_add(size / 10).saturating_add(1 << 20);
+    record
+        .max_download_bytes
+        .or(record.entry.size_bytes.map(rounded))
+        .unwrap_or(MAX_BYTES)
 }
 
 fn unpack(archive: &Path, into: &Path) -> Result<(), Error> {

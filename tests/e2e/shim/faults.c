@@ -3,12 +3,14 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -85,6 +87,23 @@ int open64(const char *path, int flags, ...) {
     va_end(rest);
     if ((flags & O_CREAT) && in_store(path) && strikes()) return -1;
     return real(path, flags, mode);
+}
+
+/* A machine without a network: whoever asks for it dies. */
+static void no_network(int domain) {
+    if (getenv("FAULT_NO_NETWORK") && (domain == AF_INET || domain == AF_INET6)) abort();
+}
+
+int socket(int domain, int type, int protocol) {
+    REAL(socket);
+    no_network(domain);
+    return real(domain, type, protocol);
+}
+
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **found) {
+    REAL(getaddrinfo);
+    no_network(AF_INET);
+    return real(node, service, hints, found);
 }
 
 /* A file system on which locks do nothing. */

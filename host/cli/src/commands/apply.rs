@@ -6,6 +6,7 @@ use clap::Args;
 use modelzoo::{ApplyOptions, Dataset, DeviceSpec, DownloadOptions, OpenOptions};
 use serde_json::{Map, Value};
 
+use super::requirements;
 use crate::args::GrantArgs;
 use crate::console::Console;
 use crate::failure::{Failure, SOME_FAILED};
@@ -58,6 +59,10 @@ pub(crate) struct ApplyArgs {
     /// Where to compute: auto, cpu, cuda, cuda:N or metal
     #[arg(long, default_value = "auto")]
     device: DeviceSpec,
+    /// What the manifest says that the model needs and is not there: 0: an error, 1: a warning,
+    /// 2: ignored
+    #[arg(long, value_name = "LEVEL", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
+    error_level: u8,
     /// The source that declares the model
     #[arg(short, long, value_name = "SOURCE", conflicts_with = "model_name")]
     source: Option<String>,
@@ -89,6 +94,7 @@ pub(crate) async fn run(args: &ApplyArgs, console: &Console) -> Result<ExitCode,
             zoo.download(&args.name_or_source, options).await
         })
         .await??;
+    requirements::meets(&downloaded.record, &device, args.error_level, console)?;
     let model = zoo.load(&downloaded.record, kwargs, &device).await?;
     let options = ApplyOptions {
         label_field: args.label_field.clone(),

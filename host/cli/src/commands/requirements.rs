@@ -2,8 +2,8 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Args;
-use modelzoo::DeviceSpec;
 use modelzoo::text::escape;
+use modelzoo::{Device, DeviceSpec, ModelRecord};
 
 use crate::console::Console;
 use crate::failure::Failure;
@@ -70,23 +70,28 @@ pub(crate) fn run(args: &RequirementsArgs, console: &Console) -> Result<ExitCode
         }
         out.flush()?;
     }
-    let unmet = match (on_gpu, requirements.cpu, requirements.gpu) {
-        (false, Some(false), _) => format!(
-            "{} does not support the CPU, and no GPU is there",
-            record.name()
-        ),
-        (true, _, Some(false)) => format!("{} does not support the GPU", record.name()),
-        _ => return Ok(ExitCode::SUCCESS),
-    };
-    match (args.ensure, args.error_level) {
-        (true, 0) => Err(Failure::hinted(
-            unmet,
-            "--error-level 1 makes this a warning",
-        )),
-        (true, 1) => {
-            console.warn(&unmet);
-            Ok(ExitCode::SUCCESS)
+    if args.ensure {
+        meets(&record, &device, args.error_level, console)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Holds a device against what the model's manifest says that the model runs on.
+pub(super) fn meets(
+    record: &ModelRecord,
+    device: &Device,
+    error_level: u8,
+    console: &Console,
+) -> Result<(), Failure> {
+    match (record.unmet(device), error_level) {
+        (Some(unmet), 0) => {
+            let hint = "choose another --device, or try it nevertheless with --error-level 1";
+            Err(Failure::hinted(unmet, hint))
         }
-        _ => Ok(ExitCode::SUCCESS),
+        (Some(unmet), 1) => {
+            console.warn(&unmet);
+            Ok(())
+        }
+        _ => Ok(()),
     }
 }
