@@ -13,6 +13,7 @@ mod apply;
 mod downloads;
 mod faults;
 mod github;
+mod hooks;
 mod hostile;
 mod main_path;
 mod references;

@@ -245,7 +245,10 @@ fn a_file_far_larger_than_the_manifest_says_is_refused() {
     std::fs::write(world.path("s/manifest.json"), without_component(model)).unwrap();
     world.ok(&["register-source", "./s"]);
     let error = world.refused(1, &["download", "test/m"]);
-    assert!(error.contains("at most") || error.contains("larger"), "{error}");
+    assert!(
+        error.contains("at most") || error.contains("larger"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -148,6 +148,11 @@ pub enum Error {
     Archive(#[from] modelzoo_archive::Error),
     #[error(transparent)]
     Runtime(#[from] modelzoo_runtime::Error),
+    #[error("{model} cannot be built: {source}")]
+    Build {
+        model: String,
+        source: modelzoo_runtime::Error,
+    },
     #[error(transparent)]
     Data(#[from] modelzoo_data::Error),
 }
@@ -226,7 +231,7 @@ impl Error {
             Self::Hook(error) => error.hint(),
             Self::Net(error) => error.hint(),
             Self::Archive(error) => error.hint(),
-            Self::Runtime(error) => error.hint(),
+            Self::Runtime(error) | Self::Build { source: error, .. } => error.hint(),
             Self::Data(error) => error.hint(),
             _ => None,
         }

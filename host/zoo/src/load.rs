@@ -56,7 +56,7 @@ impl Zoo {
     ///
     /// # Errors
     /// [`Error::NotDownloaded`]; [`Error::Hook`] when the hook fails, for example over a kwarg
-    /// that it does not know; [`Error::Runtime`] when the plan cannot be built.
+    /// that it does not know; [`Error::Build`] when the plan cannot be built.
     pub async fn load(
         &self,
         record: &ModelRecord,
@@ -67,7 +67,11 @@ impl Zoo {
             model: record.name(),
         })?;
         let plan = self.plan(record, &kwargs).await?;
-        let model = Model::build(&plan, &record.files_dir(), device)?;
+        let model =
+            Model::build(&plan, &record.files_dir(), device).map_err(|source| Error::Build {
+                model: record.name(),
+                source,
+            })?;
         Ok(LoadedModel {
             record: record.clone(),
             receipt,
