@@ -9,9 +9,7 @@ processor, may round differently and end with slightly different weights.
 """
 
 import argparse
-import hashlib
 import json
-from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +20,8 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import nn
 from torch.nn import functional as F
+
+from held_out import as_image, write_dataset
 
 HERE = Path(__file__).parent
 WEIGHTS = HERE / "digits-cnn.safetensors"
@@ -59,11 +59,6 @@ class DigitsCnn(nn.Module):
         x = F.dropout(x.flatten(1), 0.3, self.training)
         x = F.dropout(F.relu(self.fc1(x)), 0.3, self.training)
         return self.fc2(x)
-
-
-def as_image(values: np.ndarray) -> Image.Image:
-    """The 8 x 8 grey image of one digit, whose values are 0 to 16."""
-    return Image.fromarray(np.round(values * 255 / 16).astype(np.uint8))
 
 
 def preprocess(image: Image.Image) -> torch.Tensor:
@@ -127,124 +122,6 @@ def train(x: torch.Tensor, y: torch.Tensor) -> nn.Module:
     return model
 
 
-def object_id(*parts: str) -> dict:
-    """An id in FiftyOne's form that is the same in every run."""
-    digest = hashlib.sha256("/".join(("modelzoo/digits", *parts)).encode()).hexdigest()
-    return {"$oid": digest[:24]}
-
-
-def field(name: str, kind: str, **more: object) -> dict:
-    """One entry of a dataset document's `sample_fields`."""
-    return {
-        "name": name,
-        "ftype": f"fiftyone.core.fields.{kind}",
-        "embedded_doc_type": None,
-        "subfield": None,
-        "fields": [],
-        "db_field": {"id": "_id"}.get(name, name),
-        "description": None,
-        "info": None,
-        "read_only": name in ("id", "created_at", "last_modified_at"),
-        "created_at": DATE,
-        **more,
-    }
-
-
-DATE = {"$date": "2026-11-24T00:00:00Z"}
-CLASSIFICATION = [
-    field("id", "ObjectIdField"),
-    field("tags", "ListField", subfield="fiftyone.core.fields.StringField"),
-    field("label", "StringField"),
-    field("confidence", "FloatField"),
-    field("logits", "VectorField"),
-]
-IMAGE_METADATA = [
-    field("size_bytes", "IntField"),
-    field("mime_type", "StringField"),
-    field("width", "IntField"),
-    field("height", "IntField"),
-    field("num_channels", "IntField"),
-]
-
-
-def write_dataset(rows: list[int], values: np.ndarray, digits: np.ndarray) -> None:
-    """The held-out images as a FiftyOneDataset directory."""
-    data = DATASET / "data"
-    data.mkdir(parents=True, exist_ok=True)
-    for old in data.glob("*.png"):
-        old.unlink()
-    dataset_id = object_id("dataset")
-    samples = []
-    for row in rows:
-        name = f"{row:04}.png"
-        as_image(values[row]).save(data / name, optimize=True)
-        truth = {"_id": object_id("ground_truth", name), "_cls": "Classification", "tags": [], "label": str(digits[row])}
-        samples.append(
-            {
-                "_id": object_id("sample", name),
-                "filepath": f"data/{name}",
-                "tags": ["held-out"],
-                "metadata": None,
-                "_media_type": "image",
-                "_rand": round(int(object_id("rand", name)["$oid"][:8], 16) / 2**32, 9),
-                "created_at": DATE,
-                "last_modified_at": DATE,
-                "_dataset_id": dataset_id,
-                "ground_truth": truth,
-            }
-        )
-    document = {
-        "_id": dataset_id,
-        "name": "modelzoo-digits",
-        "slug": "modelzoo-digits",
-        "version": "1.22.0",
-        "created_at": DATE,
-        "last_modified_at": DATE,
-        "media_type": "image",
-        "tags": [],
-        "description": "Held-out handwritten digits; credits and licence in README.md",
-        "info": {"license": "CC BY 4.0"},
-        "sample_fields": [
-            field("id", "ObjectIdField"),
-            field("filepath", "StringField"),
-            field("tags", "ListField", subfield="fiftyone.core.fields.StringField"),
-            field(
-                "metadata",
-                "EmbeddedDocumentField",
-                embedded_doc_type="fiftyone.core.metadata.ImageMetadata",
-                fields=IMAGE_METADATA,
-            ),
-            field("created_at", "DateTimeField"),
-            field("last_modified_at", "DateTimeField"),
-            field(
-                "ground_truth",
-                "EmbeddedDocumentField",
-                embedded_doc_type="fiftyone.core.labels.Classification",
-                fields=CLASSIFICATION,
-            ),
-        ],
-        "frame_fields": [],
-        "classes": {},
-        "default_classes": CLASSES,
-        "mask_targets": {},
-        "default_mask_targets": {},
-        "skeletons": {},
-        "default_skeleton": None,
-        "saved_views": [],
-        "workspaces": [],
-        "annotation_runs": {},
-        "brain_methods": {},
-        "evaluations": {},
-        "runs": {},
-    }
-    write_json(DATASET / "metadata.json", document)
-    write_json(DATASET / "samples.json", {"samples": samples})
-
-
-def write_json(path: Path, value: object) -> None:
-    path.write_text(json.dumps(value, indent=1) + "\n")
-
-
 def check() -> None:
     """Measures what is committed: the weights' file on the images' files."""
     model = DigitsCnn()
@@ -274,7 +151,7 @@ def main() -> None:
         state = {name: value for name, value in model.state_dict().items() if value.is_floating_point()}
         save_file(state, WEIGHTS)
         WEIGHTS.chmod(0o644)
-        write_dataset(sorted(held_out.tolist()), digits.images, digits.target)
+        write_dataset(DATASET, sorted(held_out.tolist()), digits.images, digits.target)
     check()
 
 
