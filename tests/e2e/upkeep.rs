@@ -102,6 +102,39 @@ fn garbage_is_what_the_lock_does_not_reach() {
 }
 
 #[test]
+fn a_source_that_cannot_be_read_stands_in_nobodys_way() {
+    let world = with_digits();
+    Source::digits()
+        .manifest(|m| m["models"][0]["base_name"] = json!("other/digits"))
+        .write(&world.path("other"));
+    world.ok(&["register-source", "./other"]);
+    let id = format!(
+        "file:{}",
+        world.path("source").canonicalize().unwrap().display()
+    );
+    let manifests = world
+        .visible()
+        .into_keys()
+        .filter(|p| p.ends_with("manifest.json"));
+    let broken = manifests
+        .into_iter()
+        .find(|p| !std::fs::read_to_string(p).unwrap().contains("other/digits"));
+    std::fs::write(broken.unwrap(), "{").unwrap();
+    let listed = world.ok(&["list", "-n"]);
+    assert_eq!(listed.stdout, "other/digits@1.0\n");
+    assert!(listed.stderr.contains(&id), "{}", listed.stderr);
+    world.ok(&["download", "other/digits"]);
+    assert!(world.ok(&["list-sources"]).stdout.contains("unreadable"));
+    assert_eq!(
+        world.json(&["gc", "--dry-run"]),
+        json!([]),
+        "its model may be needed"
+    );
+    world.ok(&["register-source", "./source", "--overwrite"]);
+    world.ok(&["find", MODEL]);
+}
+
+#[test]
 fn disk_usage_adds_up() {
     let world = with_digits();
     let usage = world.json(&["du"]);

@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use modelzoo::{Config, Grant, PermissionRequest, Permissions, Zoo};
 use serde::Serialize;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
 
 use crate::args::{Global, GrantArgs};
 use crate::failure::Failure;
@@ -38,9 +41,7 @@ impl Console {
         let bars = Arc::clone(&self.bars);
         tracing_subscriber::fmt()
             .with_env_filter(filter)
-            .without_time()
-            .with_target(false)
-            .with_ansi(io::stderr().is_terminal())
+            .event_format(Plain)
             .with_writer(move || bars.writer())
             .init();
     }
@@ -170,4 +171,30 @@ fn permissions(texts: &[String]) -> Result<Permissions, Failure> {
             })
         })
         .collect()
+}
+
+/// Prints the host's own diagnostics as the command prints its warnings.
+struct Plain;
+
+impl<S, N> FormatEvent<S, N> for Plain
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &tracing::Event<'_>,
+    ) -> std::fmt::Result {
+        let mut text = String::new();
+        context.format_fields(Writer::new(&mut text), event)?;
+        let level = match *event.metadata().level() {
+            tracing::Level::ERROR => "error",
+            tracing::Level::WARN => "warning",
+            tracing::Level::INFO => "info",
+            _ => "debug",
+        };
+        writeln!(writer, "{level}: {}", modelzoo::text::escape(&text))
+    }
 }

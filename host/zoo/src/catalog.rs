@@ -124,11 +124,15 @@ impl Zoo {
     /// Every model of every registered source, sorted by name and then by source.
     ///
     /// # Errors
-    /// When the lock or a manifest cannot be read.
+    /// When the lock cannot be read. A source whose manifests cannot be read is left out.
     pub fn models(&self) -> Result<Vec<ModelRecord>, Error> {
         let mut records = Vec::new();
         for source in self.lock()?.sources() {
-            records.extend(self.models_of(source)?);
+            match self.models_of(source) {
+                Ok(models) => records.extend(models),
+                // One source must not hide the models of all others.
+                Err(error) => tracing::warn!("the models of {} are left out: {error}", source.id),
+            }
         }
         records.sort_by_cached_key(|r| (r.name(), r.source.id.clone()));
         Ok(records)

@@ -36,7 +36,7 @@ impl Zoo {
     /// What each source, each downloaded model, the cache and the staging area take up.
     ///
     /// # Errors
-    /// When the lock, a manifest or a directory cannot be read.
+    /// When the lock or a directory cannot be read.
     pub fn usage(&self) -> Result<Vec<Usage>, Error> {
         let mut usage = Vec::new();
         for source in self.lock()?.sources() {
@@ -45,15 +45,13 @@ impl Zoo {
                 kind: "source",
                 bytes: size_of(&self.snapshot_dir(source))?,
             });
-            for record in self.models_of(source)? {
-                if record.receipt().is_some() {
-                    let bytes = size_of(&record.dir)?;
-                    usage.push(Usage {
-                        name: record.name(),
-                        kind: "model",
-                        bytes,
-                    });
-                }
+            let models = self.models_of(source).unwrap_or_default();
+            for record in models.iter().filter(|record| record.receipt().is_some()) {
+                usage.push(Usage {
+                    name: record.name(),
+                    kind: "model",
+                    bytes: size_of(&record.dir)?,
+                });
             }
         }
         for (kind, dir) in [
@@ -73,18 +71,17 @@ impl Zoo {
     /// models that no registered source declares.
     ///
     /// # Errors
-    /// When the lock, a manifest or a directory cannot be read.
+    /// When the lock or a directory cannot be read.
     pub fn garbage(&self) -> Result<Vec<Garbage>, Error> {
         let mut keep = BTreeSet::new();
         for source in self.lock()?.sources() {
             let snapshot = self.snapshot_dir(source);
             keep.insert(snapshot);
-            keep.extend(
-                self.models_of(source)?
-                    .into_iter()
-                    .filter(|r| r.receipt().is_some())
-                    .map(|r| r.dir),
-            );
+            match self.models_of(source) {
+                Ok(models) => keep.extend(models.into_iter().map(|record| record.dir)),
+                // What it declares is not known: everything of it may be needed.
+                Err(_) => keep.extend(entries(&self.store().models_dir(&source.id.key()))?),
+            }
         }
         let mut garbage = Vec::new();
         for part in ["sources", "models"] {

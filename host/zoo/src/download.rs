@@ -53,8 +53,14 @@ impl Zoo {
         options: DownloadOptions<'_>,
     ) -> Result<Downloaded, Error> {
         let overwrite = options.overwrite;
-        self.restore_sources().await?;
-        let record = self.choose(name_or_source, options).await?;
+        // A source that cannot be restored matters only if nobody else has the model.
+        let restored = self.restore_sources().await;
+        let record = match self.choose(name_or_source, options).await {
+            Err(unknown @ Error::UnknownModel { .. }) => {
+                return Err(restored.err().unwrap_or(unknown));
+            }
+            chosen => chosen?,
+        };
         self.download_record(record, overwrite).await
     }
 

@@ -151,7 +151,7 @@ pub enum Error {
     #[error("{model} cannot be built: {source}")]
     Build {
         model: String,
-        source: modelzoo_runtime::Error,
+        source: Box<modelzoo_runtime::Error>,
     },
     #[error(transparent)]
     Data(#[from] modelzoo_data::Error),
@@ -231,7 +231,8 @@ impl Error {
             Self::Hook(error) => error.hint(),
             Self::Net(error) => error.hint(),
             Self::Archive(error) => error.hint(),
-            Self::Runtime(error) | Self::Build { source: error, .. } => error.hint(),
+            Self::Runtime(error) => error.hint(),
+            Self::Build { source, .. } => source.hint(),
             Self::Data(error) => error.hint(),
             _ => None,
         }

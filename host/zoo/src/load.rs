@@ -70,7 +70,7 @@ impl Zoo {
         let model =
             Model::build(&plan, &record.files_dir(), device).map_err(|source| Error::Build {
                 model: record.name(),
-                source,
+                source: Box::new(source),
             })?;
         Ok(LoadedModel {
             record: record.clone(),

@@ -6,7 +6,7 @@ use modelzoo_net::policy::Permissions;
 use serde::Serialize;
 
 use crate::Zoo;
-use crate::acquire::{Snapshot, hash_file, read_capped};
+use crate::acquire::{Snapshot, digest_of, hash_file, read_capped};
 use crate::audit::now;
 use crate::catalog::component_file;
 use crate::error::Error;
@@ -33,6 +33,9 @@ pub struct SourceInfo {
     pub asked: Permissions,
     /// The names of its models, sorted.
     pub models: Vec<String>,
+    /// Why its manifests cannot be read, if they cannot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 impl SourceInfo {
@@ -47,6 +50,7 @@ impl SourceInfo {
             locked,
             asked: asked(manifests),
             models,
+            problem: None,
         }
     }
 }
@@ -131,12 +135,12 @@ impl Zoo {
         if let (Some(locked), false) = (&before, options.overwrite && !self.config().locked) {
             self.restore(locked).await?;
             return Ok(Registered {
-                source: self.source_info(locked)?,
+                source: self.source_info(locked),
                 outcome: RegisterOutcome::AlreadyRegistered,
                 warnings: Vec::new(),
             });
         }
-        let before = before.map(|locked| self.source_info(&locked)).transpose()?;
+        let before = before.map(|locked| self.source_info(&locked));
         let snapshot = self.acquire(reference).await?;
         self.check_components(&snapshot)?;
         let granted = self.decide(&id, &snapshot, before.as_ref(), options.grant)?;
@@ -171,31 +175,30 @@ impl Zoo {
     /// The registered sources, sorted by id.
     ///
     /// # Errors
-    /// When the lock or a manifest cannot be read.
+    /// When the lock cannot be read.
     pub fn list_sources(&self) -> Result<Vec<SourceInfo>, Error> {
-        self.lock()?
+        Ok(self
+            .lock()?
             .sources()
             .iter()
             .map(|s| self.source_info(s))
-            .collect()
+            .collect())
     }
 
     /// Removes a source, its models, and nothing else.
     ///
     /// # Errors
     /// [`Error::UnknownSource`] when it is not registered.
-    pub fn delete_source(&self, reference: &str) -> Result<SourceInfo, Error> {
+    pub fn delete_source(&self, reference: &str) -> Result<LockedSource, Error> {
         let id = self.find_source(reference)?;
-        let info = self
-            .lock()?
-            .get(&id)
-            .map(|locked| self.source_info(locked))
-            .ok_or_else(|| unknown_source(reference, &Lock::default()))??;
-        lock::edit(self.store(), |lock| Ok(lock.remove(&id)))?;
+        let removed = lock::edit(self.store(), |lock| {
+            lock.remove(&id)
+                .ok_or_else(|| unknown_source(reference, lock))
+        })?;
         let key = id.key();
         self.store().remove_dir(&self.store().source_dir(&key))?;
         self.store().remove_dir(&self.store().models_dir(&key))?;
-        Ok(info)
+        Ok(removed)
     }
 
     /// The id of a registered source, from any spelling of its reference, or from the id itself.
@@ -210,8 +213,18 @@ impl Zoo {
         }
     }
 
-    pub(crate) fn source_info(&self, locked: &LockedSource) -> Result<SourceInfo, Error> {
-        Ok(SourceInfo::new(locked.clone(), &self.manifests(locked)?))
+    /// A source as the lock and its manifests have it. One whose manifests cannot be read is
+    /// still listed, replaced and deleted.
+    pub(crate) fn source_info(&self, locked: &LockedSource) -> SourceInfo {
+        match self.manifests(locked) {
+            Ok(manifests) => SourceInfo::new(locked.clone(), &manifests),
+            Err(error) => SourceInfo {
+                asked: locked.granted.clone(),
+                locked: locked.clone(),
+                models: Vec::new(),
+                problem: Some(error.to_string()),
+            },
+        }
     }
 
     /// Holds every component against its manifest and against what the sandbox supports.
@@ -241,8 +254,10 @@ impl Zoo {
 
     fn publish(&self, snapshot: &Snapshot, locked: &LockedSource) -> Result<(), Error> {
         let dir = self.snapshot_dir(locked);
-        // A snapshot is named after its contents: one that is there already is the same.
-        self.store().publish_dir(&snapshot.root, &dir, false)?;
+        // A snapshot is named after its contents: one that is there already is the same, unless
+        // somebody has changed it.
+        let intact = digest_of(&dir).is_ok_and(|tree| tree == locked.tree);
+        self.store().publish_dir(&snapshot.root, &dir, !intact)?;
         lock::edit(self.store(), |lock| {
             lock.insert(locked.clone());
             Ok(())

@@ -42,7 +42,7 @@ impl Zoo {
         }
         let snapshot = self.acquire(&reference).await?;
         self.check_components(&snapshot)?;
-        let before = self.source_info(&locked)?;
+        let before = self.source_info(&locked);
         let locked = LockedSource {
             commit: snapshot.commit.clone(),
             subdir: snapshot.subdir.clone(),
@@ -59,11 +59,15 @@ impl Zoo {
 
     /// Fetches the snapshots that the lock names and the store lacks, as when a lock was brought
     /// from another machine.
+    ///
+    /// All are tried; the answer is the first failure.
     pub(crate) async fn restore_sources(&self) -> Result<(), Error> {
+        let mut result = Ok(());
         for source in self.lock()?.sources() {
-            self.restore(source).await?;
+            let restored = self.restore(source).await;
+            result = result.and(restored);
         }
-        Ok(())
+        result
     }
 
     /// Fetches the snapshot of a source at the commit that is locked, if it is not there.
@@ -118,7 +122,7 @@ impl Zoo {
             return Ok(None);
         }
         Ok(Some(Registered {
-            source: self.source_info(locked)?,
+            source: self.source_info(locked),
             outcome: RegisterOutcome::Unchanged,
             warnings: Vec::new(),
         }))

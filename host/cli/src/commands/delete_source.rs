@@ -29,9 +29,9 @@ pub(crate) fn run(args: &DeleteSourceArgs, console: &Console) -> Result<ExitCode
     }
     let deleted = zoo.delete_source(&args.source)?;
     if console.json() {
-        console.print_json(&json!({ "deleted": deleted.locked.id }))?;
+        console.print_json(&json!({ "deleted": deleted.id }))?;
     } else {
-        console.note(&format!("deleted {}", deleted.locked.id));
+        console.note(&format!("deleted {}", deleted.id));
     }
     Ok(ExitCode::SUCCESS)
 }

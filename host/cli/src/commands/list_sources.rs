@@ -18,7 +18,9 @@ pub(crate) fn run(console: &Console) -> Result<ExitCode, Failure> {
             [
                 s.locked.id.to_string(),
                 s.locked.commit.as_deref().map(short).unwrap_or_default(),
-                s.models.len().to_string(),
+                s.problem
+                    .as_ref()
+                    .map_or_else(|| s.models.len().to_string(), |_| "unreadable".into()),
                 s.locked
                     .granted
                     .iter()
