@@ -81,10 +81,17 @@ impl Console {
         Ok(out.flush()?)
     }
 
+    /// Prints one line of data.
+    pub(crate) fn print_line(&self, line: &str) -> Result<(), Failure> {
+        let mut out = self.stdout();
+        writeln!(out, "{line}")?;
+        Ok(out.flush()?)
+    }
+
     /// Tells the user something that is not data.
     pub(crate) fn note(&self, message: &str) {
         if !self.global.quiet {
-            let _ = writeln!(self.stderr(), "{message}");
+            let _ = writeln!(self.stderr(), "{}", modelzoo::text::escape(message));
         }
     }
 

@@ -170,7 +170,7 @@ impl Error {
             Self::NoMetadata { .. } => {
                 "write the results elsewhere with --output results.jsonl".into()
             }
-            Self::OutputExists { .. } => "choose another path, or move the old file away".into(),
+            Self::OutputExists { .. } => "choose another path, or replace it with --overwrite".into(),
             Self::Linked { .. } | Self::NotShared { .. } => {
                 "write the results as JSON lines with --output results.jsonl".into()
             }

@@ -3,6 +3,7 @@
 //! Only what a manifest declares is kept: the manifest itself, the component, the files that
 //! hooks may read, the readme and the licence. Everything is checked before anything is visible.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -261,8 +262,9 @@ impl Origin {
                 }
             }
             Self::Archive { file, strip_root } => {
+                let wanted: BTreeSet<&RelPath> = wanted.iter().copied().collect();
                 let select = |path: &RelPath| {
-                    relative(path, false, base).is_some_and(|p| wanted.iter().any(|w| **w == p))
+                    relative(path, false, base).is_some_and(|p| wanted.contains(&p))
                 };
                 let unpacked = match base {
                     None => into.to_owned(),
@@ -347,27 +349,70 @@ fn declared(dir: &str, manifest: &Manifest, files: &[RelPath]) -> Result<Vec<Rel
     Ok(wanted)
 }
 
-/// Lists the plain files below `dir`; links and hidden directories are passed over.
+/// Lists the plain files that may belong to a source in a directory: as deep as manifests are
+/// looked for, without hidden directories and without following links.
 fn walk(top: &Path, dir: &Path, depth: usize, files: &mut Vec<RelPath>) -> Result<(), Error> {
-    if depth == 0 || files.len() > Limits::default().max_entries as usize {
-        return Ok(());
-    }
-    let mut entries = fs::read_dir(dir)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|e| Error::io("read", dir, e))?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let path = entry.path();
-        let kind = entry.file_type().map_err(|e| Error::io("read", &path, e))?;
-        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        if kind.is_dir() && !hidden {
+    for (path, kind) in entries(dir)? {
+        let hidden = path
+            .file_name()
+            .is_some_and(|n| n.as_encoded_bytes().starts_with(b"."));
+        if kind.is_dir() && !hidden && depth > 1 {
             walk(top, &path, depth - 1, files)?;
         } else if kind.is_file() {
-            let name = path.strip_prefix(top).ok().and_then(Path::to_str);
-            files.extend(name.and_then(|n| RelPath::parse(&n.replace('\\', "/")).ok()));
+            files.extend(name_of(top, &path));
         }
     }
+    if files.len() as u64 > Limits::default().max_entries {
+        return Err(Error::BadPath {
+            path: top.display().to_string(),
+            reason: "it holds more than 100,000 files; name the directory of the source itself"
+                .into(),
+        });
+    }
     Ok(())
+}
+
+/// All plain files below a directory of the store, sorted, hidden ones included.
+pub(crate) fn list_files(root: &Path) -> Result<Vec<RelPath>, Error> {
+    fn all(root: &Path, dir: &Path, files: &mut Vec<RelPath>) -> Result<(), Error> {
+        for (path, kind) in entries(dir)? {
+            if kind.is_dir() {
+                all(root, &path, files)?;
+            } else {
+                let odd = || Error::BadPath {
+                    path: path.display().to_string(),
+                    reason: "it is no file that modelzoo has written".into(),
+                };
+                files.push(
+                    name_of(root, &path)
+                        .filter(|_| kind.is_file())
+                        .ok_or_else(odd)?,
+                );
+            }
+        }
+        Ok(())
+    }
+    let mut files = Vec::new();
+    all(root, root, &mut files)?;
+    files.sort();
+    Ok(files)
+}
+
+fn name_of(root: &Path, path: &Path) -> Option<RelPath> {
+    let name = path.strip_prefix(root).ok()?.to_str()?;
+    RelPath::parse(&name.replace('\\', "/")).ok()
+}
+
+/// What a directory holds, sorted by name.
+fn entries(dir: &Path) -> Result<Vec<(PathBuf, fs::FileType)>, Error> {
+    let failed = |e| Error::io("read", dir, e);
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(dir).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        entries.push((entry.path(), entry.file_type().map_err(failed)?));
+    }
+    entries.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(entries)
 }
 
 fn copy_plain(from: &Path, to: &Path) -> Result<(), Error> {
@@ -396,14 +441,6 @@ pub(crate) fn read_capped(path: &Path, cap: u64) -> Result<Vec<u8>, Error> {
         });
     }
     fs::read(path).map_err(|e| Error::io("read", path, e))
-}
-
-/// All plain files below a directory, sorted.
-pub(crate) fn list_files(root: &Path) -> Result<Vec<RelPath>, Error> {
-    let mut files = Vec::new();
-    walk(root, root, usize::MAX, &mut files)?;
-    files.sort();
-    Ok(files)
 }
 
 /// The digest of a snapshot.

@@ -8,6 +8,7 @@ use modelzoo_net::RequestRecord;
 use serde::Serialize;
 
 use crate::reference::SourceId;
+use crate::register::RegisterOutcome;
 
 /// Writes the records of one source.
 #[derive(Debug, Clone)]
@@ -33,6 +34,16 @@ pub(crate) enum Event<'a> {
         size: u64,
         sha256: &'a str,
     },
+    /// A source was registered, replaced, or found to be the same.
+    Registered {
+        #[serde(flatten)]
+        outcome: &'a RegisterOutcome,
+        tree: &'a str,
+    },
+    /// Something was not done.
+    Refused { reason: &'a str },
+    /// A source, or what was downloaded of a model, was deleted.
+    Deleted,
     /// A hook ended without success.
     HookFailed { hook: &'a str, reason: &'a str },
 }

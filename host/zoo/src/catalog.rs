@@ -39,10 +39,21 @@ impl ModelRecord {
         self.entry.name().to_string()
     }
 
-    /// What the download left, if the model is downloaded.
+    /// What the download left, if the model is downloaded and is what the manifest declares.
     #[must_use]
     pub fn receipt(&self) -> Option<Receipt> {
-        Receipt::read(&self.dir)
+        let receipt = Receipt::read(&self.dir)?;
+        let declared = self.entry.artifacts.iter().filter(|a| !a.unpack);
+        let matches = declared.into_iter().all(|artifact| {
+            let file = receipt.files.iter().find(|file| file.name == artifact.path);
+            file.is_some_and(|file| {
+                artifact
+                    .sha256
+                    .as_ref()
+                    .is_none_or(|want| *want == file.sha256)
+            })
+        });
+        matches.then_some(receipt)
     }
 
     /// Where the model's files are: what the manifest's `base_filename` names if that is there,

@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use crate::Zoo;
 use crate::error::Error;
-use crate::store::KEPT;
+use crate::lock::Turn;
+use crate::store::{KEPT, is_work};
 
 /// What a part of the store takes up.
 #[derive(Debug, Clone, Serialize)]
@@ -85,10 +86,14 @@ impl Zoo {
         }
         let mut garbage = Vec::new();
         for part in ["sources", "models"] {
-            for key in entries(&self.store().home().join(part))? {
+            let keys = entries(&self.store().home().join(part))?;
+            if !keys.is_empty() && !self.store().lock_path().exists() {
+                return Err(Error::NoStore(self.store().home().to_owned()));
+            }
+            for key in keys.into_iter().filter(|key| is_key(key)) {
                 let inner = entries(&key)?;
                 let lost: Vec<_> = inner.iter().filter(|p| !keep.contains(*p)).collect();
-                let reason = "no registered source declares it";
+                let reason = "modelzoo.lock does not lead to it";
                 if lost.len() == inner.len() {
                     garbage.push(Garbage {
                         bytes: size_of(&key)?,
@@ -108,7 +113,7 @@ impl Zoo {
         }
         let staging = self.store().staging_dir();
         let mut unfinished = entries(&staging)?;
-        unfinished.retain(|path| path.is_dir() && !KEPT.iter().any(|kept| path.ends_with(kept)));
+        unfinished.retain(|path| is_work(path));
         for kept in KEPT {
             unfinished.extend(entries(&staging.join(kept))?);
         }
@@ -127,6 +132,8 @@ impl Zoo {
     /// # Errors
     /// As [`Zoo::garbage`], and when something cannot be removed.
     pub fn collect_garbage(&self) -> Result<Vec<Garbage>, Error> {
+        // Nobody registers meanwhile.
+        let _turn = Turn::wait(self.store())?;
         let garbage = self.garbage()?;
         for item in &garbage {
             let removed = if item.path.is_dir() {
@@ -143,6 +150,12 @@ impl Zoo {
         }
         Ok(garbage)
     }
+}
+
+/// Whether a directory is named as those of sources are.
+fn is_key(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name.len() == 32 && name.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 fn entries(dir: &Path) -> Result<Vec<PathBuf>, Error> {

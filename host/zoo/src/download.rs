@@ -5,7 +5,7 @@ use std::sync::Arc;
 use modelzoo_sandbox::{Artifact, DownloadCall, Identity};
 
 use crate::Zoo;
-use crate::acquire::read_capped;
+use crate::acquire::{digest_of, read_capped};
 use crate::audit::{AuditLog, Event, now};
 use crate::catalog::ModelRecord;
 use crate::error::Error;
@@ -157,18 +157,21 @@ impl Zoo {
                 model: record.name(),
             });
         }
-        for file in &artifacts {
-            let name = file.name.to_string();
+        let receipt = receipt(&record, component, artifacts);
+        let staged = staging.path().join("model");
+        receipt.write(&staged)?;
+        record_artifacts(self.store(), &receipt, self.config().frozen).inspect_err(|error| {
+            audit.record(&Event::Refused {
+                reason: &error.to_string(),
+            });
+        })?;
+        for file in &receipt.files {
             audit.record(&Event::File {
-                name: &name,
+                name: file.name.as_ref(),
                 size: file.size,
                 sha256: &file.sha256,
             });
         }
-        let receipt = receipt(&record, component, artifacts);
-        let staged = staging.path().join("model");
-        receipt.write(&staged)?;
-        record_artifacts(self.store(), &receipt, self.config().frozen)?;
         // Something that is no whole model may be replaced; so may a model when that was asked
         // for. Otherwise another process was faster, and its copy is as good.
         let replace = overwrite || record.receipt().is_none();
@@ -224,6 +227,12 @@ impl Zoo {
             .component
             .as_ref()
             .ok_or_else(|| without("its source has no component (source.wasm)"))?;
+        let snapshot = self.snapshot_dir(&record.source);
+        if digest_of(&snapshot)? != record.source.tree {
+            return Err(Error::SnapshotChanged {
+                source_id: record.source.id.clone(),
+            });
+        }
         let bytes = read_capped(path, self.config().limits.component_bytes)?;
         let component = self
             .engine()?
@@ -248,6 +257,8 @@ impl Zoo {
     pub fn delete(&self, name: &str, source: Option<&str>) -> Result<ModelRecord, Error> {
         let record = self.model(name, source)?;
         if self.store().remove_dir(&record.dir)? {
+            self.audit_of(&record.source.id, Some(record.name()))
+                .record(&Event::Deleted);
             Ok(record)
         } else {
             Err(Error::NotDownloaded {

@@ -125,7 +125,13 @@ pub enum Error {
     ArtifactChanged { model: String, file: String },
     #[error("{model} was not downloaded before, and --frozen records nothing new")]
     Frozen { model: String },
-    #[error("{source_id} is not in modelzoo.lock, and --locked adds nothing to it")]
+    #[error("{source_id} was changed by another command meanwhile")]
+    ChangedMeanwhile { source_id: SourceId },
+    #[error("{source_id} is not what was registered: its files were changed in the store")]
+    SnapshotChanged { source_id: SourceId },
+    #[error("{path} holds no modelzoo.lock, but directories of a store", path = .0.display())]
+    NoStore(PathBuf),
+    #[error("{source_id}: --locked leaves modelzoo.lock as it is")]
     NotLocked { source_id: SourceId },
     #[error(
         "{source_id} is not what modelzoo.lock pins: its tree is {actual} instead of {expected}"
@@ -226,7 +232,12 @@ impl Error {
                 "if its publisher changed it on purpose, `modelzoo update-source` accepts it with the new version of the source".into(),
             ),
             Self::Frozen { .. } => Some("download it once without --frozen".into()),
-            Self::NotLocked { .. } => Some("register it without --locked".into()),
+            Self::NotLocked { .. } => Some("leave --locked out".into()),
+            Self::ChangedMeanwhile { .. } => Some("run it again".into()),
+            Self::SnapshotChanged { source_id } => Some(format!(
+                "`modelzoo register-source --overwrite` of what `modelzoo list-sources` shows for {source_id} fetches it anew"
+            )),
+            Self::NoStore(_) => Some("check MODELZOO_HOME; remove what is not needed by hand".into()),
             Self::PinMoved { .. } => Some("`modelzoo register-source --overwrite` accepts what is there now".into()),
             Self::Hook(error) => error.hint(),
             Self::Net(error) => error.hint(),

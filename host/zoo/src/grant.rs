@@ -4,9 +4,9 @@ use modelzoo_net::policy::{Permission, Permissions};
 use serde::Serialize;
 
 use crate::Zoo;
-use crate::acquire::Snapshot;
 use crate::audit::Event;
 use crate::error::Error;
+use crate::lock::LockedSource;
 use crate::manifest::Manifest;
 use crate::reference::SourceId;
 use crate::register::SourceInfo;
@@ -17,7 +17,7 @@ pub enum Grant<'a> {
     Nothing,
     /// All that its manifest declares.
     All,
-    /// These of the declared permissions, and no others.
+    /// These of the declared permissions, and what it has been granted before.
     Only(Permissions),
     /// A person, who is shown what is asked for.
     Ask(&'a mut (dyn FnMut(&PermissionRequest) -> bool + Send)),
@@ -34,36 +34,47 @@ pub struct PermissionRequest {
     pub max_download_bytes: Option<u64>,
 }
 
+impl Grant<'_> {
+    /// Whether somebody has decided already, rather than is to be asked.
+    pub(crate) fn is_explicit(&self) -> bool {
+        matches!(self, Self::All | Self::Only(_))
+    }
+}
+
 impl Zoo {
     /// What a source gets of what it asks for; the audit log hears of it.
     pub(crate) fn decide(
         &self,
         id: &SourceId,
-        snapshot: &Snapshot,
+        manifests: &[(String, Manifest)],
         before: Option<&SourceInfo>,
         grant: Grant<'_>,
     ) -> Result<Permissions, Error> {
-        let texts = |p: &Permissions| p.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let audit = self.audit_of(id, None);
-        let manifests = &snapshot.manifests;
         let bytes = manifests
             .iter()
             .filter_map(|(_, m)| m.permissions.max_download_bytes)
             .max();
-        let granted = choose(id, &asked(manifests), before, grant, bytes).inspect_err(|error| {
+        choose(id, &asked(manifests), before, grant, bytes).inspect_err(|error| {
             if let Error::PermissionNeeded { missing, .. } = error {
-                audit.record(&Event::Withheld {
+                self.audit_of(id, None).record(&Event::Withheld {
                     permissions: &texts(missing),
                 });
             }
-        })?;
-        if before.is_none_or(|b| b.locked.granted != granted) && !granted.is_empty() {
-            audit.record(&Event::Granted {
-                permissions: &texts(&granted),
+        })
+    }
+
+    /// Tells the audit log what a source has been granted, if that is new.
+    pub(crate) fn record_grant(&self, before: Option<&Permissions>, source: &LockedSource) {
+        if before.is_none_or(|before| *before != source.granted) && !source.granted.is_empty() {
+            self.audit_of(&source.id, None).record(&Event::Granted {
+                permissions: &texts(&source.granted),
             });
         }
-        Ok(granted)
     }
+}
+
+fn texts(permissions: &Permissions) -> Vec<String> {
+    permissions.iter().map(ToString::to_string).collect()
 }
 
 /// What of the permissions asked for the source gets.
@@ -88,13 +99,15 @@ fn choose(
                 .iter()
                 .find(|p| !still_asked(p))
                 .map(ToString::to_string);
-            stray.map_or(Ok(chosen), |permission| {
-                Err(Error::GrantNotAsked {
+            match stray {
+                Some(permission) => Err(Error::GrantNotAsked {
                     source_id: id.clone(),
                     permission,
                     asked: asked.clone(),
-                })
-            })
+                }),
+                // What was granted before stays granted.
+                None => Ok(kept.iter().chain(chosen.iter()).cloned().collect()),
+            }
         }
         Grant::Nothing | Grant::Ask(_) if missing.is_empty() => Ok(kept),
         Grant::Ask(ask) => {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use modelzoo_archive::RelPath;
 use modelzoo_net::policy::Permissions;
 use serde::{Deserialize, Serialize};
 
@@ -83,6 +84,14 @@ impl Lock {
                 file.format
             )));
         }
+        for source in &file.sources {
+            source.check().map_err(|what| {
+                bad(format!(
+                    "{what} of {} is not what modelzoo writes",
+                    source.id
+                ))
+            })?;
+        }
         Ok(Self {
             sources: file.sources,
         })
@@ -122,6 +131,23 @@ impl Lock {
 }
 
 impl LockedSource {
+    /// Checks what becomes a path: a lock may have come from elsewhere. Answers with the field
+    /// that is wrong.
+    fn check(&self) -> Result<(), &'static str> {
+        let hex = |text: &str| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if self.tree.len() != 64 || !hex(&self.tree) {
+            return Err("`tree`");
+        }
+        let inside = |dir: &String| RelPath::parse(dir).is_ok();
+        if !self.manifests.iter().all(|dir| dir == "." || inside(dir)) {
+            return Err("`manifests`");
+        }
+        if !self.subdir.is_empty() && !inside(&self.subdir) {
+            return Err("`subdir`");
+        }
+        Ok(())
+    }
+
     /// Holds the files of a model against those that were first downloaded, if any were.
     fn check_artifacts(&self, receipt: &Receipt) -> Result<(), Error> {
         let Some(known) = self.artifacts.get(&receipt.model) else {
@@ -148,41 +174,59 @@ pub(crate) fn record_artifacts(
     receipt: &Receipt,
     frozen: bool,
 ) -> Result<(), Error> {
-    edit(store, |lock| {
-        let Some(source) = lock.sources.iter_mut().find(|s| s.id == receipt.source) else {
-            return Err(Error::UnknownSource {
-                wanted: receipt.source.to_string(),
-                nearest: Vec::new(),
-            });
-        };
-        source.check_artifacts(receipt)?;
-        if frozen && !source.artifacts.contains_key(&receipt.model) {
-            return Err(Error::Frozen {
-                model: receipt.model.clone(),
-            });
-        }
-        // A source that was replaced meanwhile is another snapshot.
-        if source.tree == receipt.tree {
-            source
-                .artifacts
-                .insert(receipt.model.clone(), receipt.digests());
-        }
-        Ok(())
-    })
+    let mut turn = Turn::wait(store)?;
+    let source = turn
+        .lock
+        .sources
+        .iter_mut()
+        .find(|s| s.id == receipt.source);
+    // A source that was replaced meanwhile would have its hook download something else.
+    let Some(source) = source.filter(|source| source.tree == receipt.tree) else {
+        return Err(Error::ChangedMeanwhile {
+            source_id: receipt.source.clone(),
+        });
+    };
+    source.check_artifacts(receipt)?;
+    if frozen && !source.artifacts.contains_key(&receipt.model) {
+        return Err(Error::Frozen {
+            model: receipt.model.clone(),
+        });
+    }
+    source
+        .artifacts
+        .insert(receipt.model.clone(), receipt.digests());
+    turn.commit()
 }
 
-/// Changes the lock of a store. Processes that do so at the same time take turns.
-pub(crate) fn edit<T>(
-    store: &Store,
-    change: impl FnOnce(&mut Lock) -> Result<T, Error>,
-) -> Result<T, Error> {
-    let path = store.lock_path();
-    let _turn = FileLock::acquire(&store.home().join("staging").join("registry.turn"))?;
-    let mut lock = Lock::read(&path)?;
-    let before = lock.clone();
-    let answer = change(&mut lock)?;
-    if lock != before {
-        lock.write(&path)?;
+/// The lock while it is being changed: processes that do so at the same time take turns, and a turn
+/// lasts until this is dropped.
+pub(crate) struct Turn<'a> {
+    store: &'a Store,
+    before: Lock,
+    /// What it will be.
+    pub(crate) lock: Lock,
+    _file: FileLock,
+}
+
+impl<'a> Turn<'a> {
+    /// Waits for the turn, and reads the lock as it is then.
+    pub(crate) fn wait(store: &'a Store) -> Result<Self, Error> {
+        let file = FileLock::acquire(&store.staging_dir().join("registry.turn"))?;
+        let lock = Lock::read(&store.lock_path())?;
+        Ok(Self {
+            store,
+            before: lock.clone(),
+            lock,
+            _file: file,
+        })
     }
-    Ok(answer)
+
+    /// Writes the changed lock. The turn goes on, for what has to follow.
+    pub(crate) fn commit(&mut self) -> Result<(), Error> {
+        if self.lock != self.before {
+            self.lock.clone().write(&self.store.lock_path())?;
+            self.before = self.lock.clone();
+        }
+        Ok(())
+    }
 }

@@ -1,17 +1,19 @@
 //! Registering sources, listing them, and letting them go.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use modelzoo_net::policy::Permissions;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::Zoo;
 use crate::acquire::{Snapshot, digest_of, hash_file, read_capped};
-use crate::audit::now;
+use crate::audit::{Event, now};
 use crate::catalog::component_file;
 use crate::error::Error;
 use crate::grant::{Grant, asked};
-use crate::lock::{self, Lock, LockedSource};
+use crate::lock::{Lock, LockedSource, Turn};
 use crate::manifest::Manifest;
 use crate::reference::{SourceId, SourceRef};
 
@@ -76,6 +78,8 @@ pub enum RegisterOutcome {
     AlreadyRegistered,
     /// It was fetched anew and is the same.
     Unchanged,
+    /// Nothing was fetched, and it has other permissions now.
+    Granted,
     /// It was fetched anew and differs.
     Replaced(Changes),
 }
@@ -128,24 +132,46 @@ impl Zoo {
         options: RegisterOptions<'_>,
     ) -> Result<Registered, Error> {
         let id = reference.id();
-        let before = self.lock()?.get(&id).cloned();
-        if before.is_none() && self.config().locked {
-            return Err(Error::NotLocked { source_id: id });
+        let registered = self.register_as(&id, reference, options).await;
+        let audit = self.audit_of(&id, None);
+        match &registered {
+            Ok(done) => audit.record(&Event::Registered {
+                outcome: &done.outcome,
+                tree: &done.source.locked.tree,
+            }),
+            Err(error) => audit.record(&Event::Refused {
+                reason: &error.to_string(),
+            }),
         }
-        if let (Some(locked), false) = (&before, options.overwrite && !self.config().locked) {
-            self.restore(locked).await?;
-            return Ok(Registered {
-                source: self.source_info(locked),
-                outcome: RegisterOutcome::AlreadyRegistered,
-                warnings: Vec::new(),
+        registered
+    }
+
+    async fn register_as(
+        &self,
+        id: &SourceId,
+        reference: &SourceRef,
+        options: RegisterOptions<'_>,
+    ) -> Result<Registered, Error> {
+        let before = self.lock()?.get(id).cloned();
+        if self.config().locked && (before.is_none() || options.overwrite) {
+            return Err(Error::NotLocked {
+                source_id: id.clone(),
             });
+        }
+        if let (Some(locked), false) = (&before, options.overwrite) {
+            self.restore(locked).await?;
+            return self.registered_already(
+                locked,
+                options.grant,
+                RegisterOutcome::AlreadyRegistered,
+            );
         }
         let before = before.map(|locked| self.source_info(&locked));
         let snapshot = self.acquire(reference).await?;
         self.check_components(&snapshot)?;
-        let granted = self.decide(&id, &snapshot, before.as_ref(), options.grant)?;
+        let granted = self.decide(id, &snapshot.manifests, before.as_ref(), options.grant)?;
         let locked = LockedSource {
-            id,
+            id: id.clone(),
             reference: reference.to_string(),
             commit: snapshot.commit.clone(),
             subdir: snapshot.subdir.clone(),
@@ -157,18 +183,45 @@ impl Zoo {
                 .collect(),
             granted,
             registered: now(),
-            artifacts: before
-                .as_ref()
-                .filter(|b| b.locked.tree == snapshot.tree)
-                .map(|b| b.locked.artifacts.clone())
-                .unwrap_or_default(),
+            artifacts: BTreeMap::new(),
         };
-        self.publish(&snapshot, &locked)?;
+        let locked = self.publish(&snapshot, locked, before.as_ref().map(|b| &b.locked))?;
+        self.record_grant(before.as_ref().map(|b| &b.locked.granted), &locked);
         let after = SourceInfo::new(locked, &snapshot.manifests);
         Ok(Registered {
             outcome: outcome(before.as_ref(), &after),
             source: after,
             warnings: warnings(&snapshot),
+        })
+    }
+
+    /// The answer for a source of which nothing need be fetched. Permissions that were given all
+    /// the same are granted.
+    pub(crate) fn registered_already(
+        &self,
+        locked: &LockedSource,
+        grant: Grant<'_>,
+        outcome: RegisterOutcome,
+    ) -> Result<Registered, Error> {
+        let mut info = self.source_info(locked);
+        let mut outcome = outcome;
+        if grant.is_explicit() && !self.config().locked {
+            let manifests = self.manifests(locked)?;
+            let granted = self.decide(&locked.id, &manifests, Some(&info), grant)?;
+            if granted != locked.granted {
+                let mut turn = Turn::wait(self.store())?;
+                unchanged(turn.lock.get(&locked.id), Some(locked), &locked.id)?;
+                info.locked.granted = granted;
+                turn.lock.insert(info.locked.clone());
+                turn.commit()?;
+                self.record_grant(Some(&locked.granted), &info.locked);
+                outcome = RegisterOutcome::Granted;
+            }
+        }
+        Ok(Registered {
+            source: info,
+            outcome,
+            warnings: Vec::new(),
         })
     }
 
@@ -191,13 +244,16 @@ impl Zoo {
     /// [`Error::UnknownSource`] when it is not registered.
     pub fn delete_source(&self, reference: &str) -> Result<LockedSource, Error> {
         let id = self.find_source(reference)?;
-        let removed = lock::edit(self.store(), |lock| {
-            lock.remove(&id)
-                .ok_or_else(|| unknown_source(reference, lock))
-        })?;
+        let mut turn = Turn::wait(self.store())?;
+        let removed = turn
+            .lock
+            .remove(&id)
+            .ok_or_else(|| unknown_source(reference, &turn.lock))?;
+        turn.commit()?;
         let key = id.key();
         self.store().remove_dir(&self.store().source_dir(&key))?;
         self.store().remove_dir(&self.store().models_dir(&key))?;
+        self.audit_of(&id, None).record(&Event::Deleted);
         Ok(removed)
     }
 
@@ -252,32 +308,92 @@ impl Zoo {
         Ok(())
     }
 
-    fn publish(&self, snapshot: &Snapshot, locked: &LockedSource) -> Result<(), Error> {
-        let dir = self.snapshot_dir(locked);
+    /// Makes a snapshot the one in force. The one before stays for those who are reading it, until
+    /// [`Zoo::collect_garbage`].
+    fn publish(
+        &self,
+        snapshot: &Snapshot,
+        mut locked: LockedSource,
+        before: Option<&LockedSource>,
+    ) -> Result<LockedSource, Error> {
+        let dir = self.snapshot_dir(&locked);
+        let mut turn = Turn::wait(self.store())?;
+        let current = turn.lock.get(&locked.id);
+        unchanged(current, before, &locked.id)?;
+        if let Some(current) = current {
+            locked.artifacts = self.pins_that_hold(current, snapshot);
+        }
         // A snapshot is named after its contents: one that is there already is the same, unless
         // somebody has changed it.
         let intact = digest_of(&dir).is_ok_and(|tree| tree == locked.tree);
         self.store().publish_dir(&snapshot.root, &dir, !intact)?;
-        lock::edit(self.store(), |lock| {
-            lock.insert(locked.clone());
-            Ok(())
-        })?;
-        self.forget_other_snapshots(locked);
-        Ok(())
+        turn.lock.insert(locked.clone());
+        turn.commit()?;
+        Ok(locked)
     }
 
-    /// Removes the snapshots that the lock no longer names. One that cannot be removed now only
-    /// takes up room.
-    fn forget_other_snapshots(&self, locked: &LockedSource) {
-        let keep = self.snapshot_dir(locked);
-        let all = std::fs::read_dir(self.store().source_dir(&locked.id.key()));
-        for entry in all.into_iter().flatten().flatten() {
-            if entry.path() != keep
-                && let Err(error) = self.store().remove_dir(&entry.path())
-            {
-                tracing::warn!(%error, "an old snapshot stays");
-            }
+    /// The digests that stay pinned: those of models that the new snapshot describes as the old one
+    /// does, with hooks of the same component.
+    fn pins_that_hold(
+        &self,
+        current: &LockedSource,
+        snapshot: &Snapshot,
+    ) -> BTreeMap<String, BTreeMap<String, String>> {
+        if current.tree == snapshot.tree {
+            return current.artifacts.clone();
         }
+        let before = self.manifests(current).unwrap_or_default();
+        let before = described(&self.snapshot_dir(current), &before);
+        let after = described(&snapshot.root, &snapshot.manifests);
+        let holds = |model: &String| {
+            before
+                .get(model)
+                .is_some_and(|was| after.get(model) == Some(was))
+        };
+        let mut pins = current.artifacts.clone();
+        pins.retain(|model, _| holds(model));
+        pins
+    }
+}
+
+/// Each model of a snapshot, with what its manifest says of it and the digest of its component.
+fn described(
+    root: &Path,
+    manifests: &[(String, Manifest)],
+) -> BTreeMap<String, (Value, Option<String>)> {
+    let mut models = BTreeMap::new();
+    for (dir, manifest) in manifests {
+        let component = component_file(&root.join(dir), manifest)
+            .and_then(|(_, path)| hash_file(&path).ok())
+            .map(|(_, sha256)| sha256);
+        for model in &manifest.models {
+            models.insert(
+                model.name().to_string(),
+                (model.raw().clone(), component.clone()),
+            );
+        }
+    }
+    models
+}
+
+/// Refuses to go on when another process has changed a source since it was read. What was pinned
+/// meanwhile is no such change.
+fn unchanged(
+    current: Option<&LockedSource>,
+    before: Option<&LockedSource>,
+    id: &SourceId,
+) -> Result<(), Error> {
+    let same = match (current, before) {
+        (Some(current), Some(before)) => {
+            current.tree == before.tree && current.granted == before.granted
+        }
+        (current, before) => current.is_none() && before.is_none(),
+    };
+    match same {
+        true => Ok(()),
+        false => Err(Error::ChangedMeanwhile {
+            source_id: id.clone(),
+        }),
     }
 }
 
@@ -310,7 +426,7 @@ pub(crate) fn outcome(before: Option<&SourceInfo>, after: &SourceInfo) -> Regist
     })
 }
 
-fn warnings(snapshot: &Snapshot) -> Vec<String> {
+pub(crate) fn warnings(snapshot: &Snapshot) -> Vec<String> {
     snapshot
         .manifests
         .iter()

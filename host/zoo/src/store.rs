@@ -25,6 +25,9 @@ use crate::error::Error;
 /// as long, so that they can be resumed.
 const STALE: Duration = Duration::from_secs(7 * 24 * 3600);
 
+/// What the names of directories of unfinished work begin with.
+const WORK: &str = "work-";
+
 /// The directories of staging that are always there; what is in them may go.
 pub(crate) const KEPT: [&str; 2] = ["partials", "results"];
 
@@ -87,7 +90,7 @@ impl Store {
         create_dir_all(&dir)?;
         self.sweep();
         tempfile::Builder::new()
-            .prefix("work-")
+            .prefix(WORK)
             .tempdir_in(&dir)
             .map_err(|e| Error::io("create a directory in", &dir, e))
     }
@@ -164,7 +167,8 @@ impl Store {
                     .duration_since(t)
                     .is_ok_and(|age| age > STALE)
             });
-            if !stale || KEPT.iter().any(|kept| entry.file_name() == *kept) {
+            let ours = is_work(&entry.path()) || entry.path().parent() != Some(&*staging);
+            if !stale || !ours {
                 continue;
             }
             let path = entry.path();
@@ -174,6 +178,12 @@ impl Store {
             };
         }
     }
+}
+
+/// Whether a path is named as directories of unfinished work are.
+pub(crate) fn is_work(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name.starts_with(WORK))
 }
 
 /// Whether a rename failed because its target is a directory with something in it.

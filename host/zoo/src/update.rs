@@ -1,12 +1,15 @@
 //! Bringing registered sources up to date, and seeing what that would change.
 
 use crate::Zoo;
+use crate::acquire::digest_of;
 use crate::error::Error;
 use crate::github::Resolved;
 use crate::grant::Grant;
 use crate::lock::LockedSource;
 use crate::reference::SourceRef;
-use crate::register::{RegisterOptions, RegisterOutcome, Registered, SourceInfo, outcome};
+use crate::register::{
+    RegisterOptions, RegisterOutcome, Registered, SourceInfo, outcome, warnings,
+};
 
 impl Zoo {
     /// Fetches a registered source anew and replaces it, if it has changed.
@@ -17,8 +20,13 @@ impl Zoo {
     pub async fn update_source(&self, source: &str, grant: Grant<'_>) -> Result<Registered, Error> {
         let locked = self.locked(source)?;
         let reference = self.parse_reference(&locked.reference)?;
-        if let Some(unchanged) = self.same_commit(&locked, &reference).await? {
-            return Ok(unchanged);
+        if self.config().locked {
+            return Err(Error::NotLocked {
+                source_id: locked.id,
+            });
+        }
+        if self.same_commit(&locked, &reference).await? {
+            return self.registered_already(&locked, grant, RegisterOutcome::Unchanged);
         }
         self.register(
             &reference,
@@ -37,8 +45,8 @@ impl Zoo {
     pub async fn check_source(&self, source: &str) -> Result<Registered, Error> {
         let locked = self.locked(source)?;
         let reference = self.parse_reference(&locked.reference)?;
-        if let Some(unchanged) = self.same_commit(&locked, &reference).await? {
-            return Ok(unchanged);
+        if self.same_commit(&locked, &reference).await? {
+            return self.registered_already(&locked, Grant::Nothing, RegisterOutcome::Unchanged);
         }
         let snapshot = self.acquire(&reference).await?;
         self.check_components(&snapshot)?;
@@ -53,7 +61,7 @@ impl Zoo {
         Ok(Registered {
             outcome: outcome(Some(&before), &after),
             source: after,
-            warnings: Vec::new(),
+            warnings: warnings(&snapshot),
         })
     }
 
@@ -103,28 +111,21 @@ impl Zoo {
         })
     }
 
-    /// The answer for a source of which GitHub says that it is at the commit that is locked:
-    /// nothing need be fetched.
+    /// Whether GitHub says that a source is at the commit that is locked: then nothing need be
+    /// fetched, if the snapshot is whole.
     async fn same_commit(
         &self,
         locked: &LockedSource,
         reference: &SourceRef,
-    ) -> Result<Option<Registered>, Error> {
+    ) -> Result<bool, Error> {
         let (SourceRef::GitHub(repo, git_ref), Some(commit)) = (reference, &locked.commit) else {
-            return Ok(None);
+            return Ok(false);
         };
-        if !self.snapshot_dir(locked).is_dir() {
-            return Ok(None);
+        if digest_of(&self.snapshot_dir(locked)).ok().as_ref() != Some(&locked.tree) {
+            return Ok(false);
         }
         let audit = self.audit_of(&locked.id, None);
         let resolved = self.github(repo, &audit)?.resolve(git_ref.as_ref()).await?;
-        if resolved.commit != *commit {
-            return Ok(None);
-        }
-        Ok(Some(Registered {
-            source: self.source_info(locked),
-            outcome: RegisterOutcome::Unchanged,
-            warnings: Vec::new(),
-        }))
+        Ok(resolved.commit == *commit && resolved.subdir == locked.subdir)
     }
 }

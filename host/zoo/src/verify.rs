@@ -11,12 +11,15 @@ use crate::acquire::{digest_of, hash_file, list_files};
 use crate::catalog::ModelRecord;
 use crate::error::Error;
 use crate::receipt::Receipt;
+use crate::reference::SourceId;
 
 /// The state of one source or model.
 #[derive(Debug, Clone, Serialize)]
 pub struct Verified {
     /// The source's id, or the model's name.
     pub name: String,
+    /// The source's id.
+    pub source: SourceId,
     /// Whether it is a source or a model.
     pub kind: VerifiedKind,
     /// What is wrong with it; empty when nothing is.
@@ -64,6 +67,7 @@ impl Zoo {
             let intact = problems.is_empty();
             results.push(Verified {
                 name: source.id.to_string(),
+                source: source.id.clone(),
                 kind: VerifiedKind::Source,
                 problems,
                 repaired: false,
@@ -87,7 +91,7 @@ impl Zoo {
         let mut results = self.verify(names)?;
         for result in &mut results {
             if result.kind == VerifiedKind::Model && !result.problems.is_empty() {
-                let record = self.model(&result.name, None)?;
+                let record = self.model(&result.name, Some(result.source.as_str()))?;
                 self.download_record(record, true).await?;
                 result.repaired = true;
             }
@@ -99,6 +103,7 @@ impl Zoo {
 fn model_result(record: &ModelRecord, problems: Vec<String>) -> Verified {
     Verified {
         name: record.name(),
+        source: record.source.id.clone(),
         kind: VerifiedKind::Model,
         problems,
         repaired: false,

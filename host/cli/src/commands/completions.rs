@@ -1,3 +1,4 @@
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _};
@@ -17,11 +18,9 @@ pub(crate) struct CompletionsArgs {
 }
 
 pub(crate) fn run(args: &CompletionsArgs, console: &Console) -> Result<ExitCode, Failure> {
-    clap_complete::generate(
-        args.shell,
-        &mut Cli::command(),
-        "modelzoo",
-        &mut console.stdout(),
-    );
-    Ok(ExitCode::SUCCESS)
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "modelzoo", &mut script);
+    let mut out = console.stdout();
+    out.write_all(&script)?;
+    Ok(out.flush().map(|()| ExitCode::SUCCESS)?)
 }

@@ -1,4 +1,3 @@
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -69,6 +68,6 @@ pub(crate) async fn run(args: &DownloadArgs, console: &Console) -> Result<ExitCo
             "{name} is downloaded already; --overwrite downloads it again"
         ));
     }
-    writeln!(console.stdout(), "{}", path.display())?;
+    console.print_line(&path.display().to_string())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,4 +1,3 @@
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -26,7 +25,7 @@ pub(crate) fn run(args: &FindArgs, console: &Console) -> Result<ExitCode, Failur
     if console.json() {
         console.print_json(&serde_json::json!({ "name": record.name(), "path": path }))?;
     } else {
-        writeln!(console.stdout(), "{}", path.display())?;
+        console.print_line(&path.display().to_string())?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -37,7 +37,7 @@ pub(crate) fn run(args: &InfoArgs, console: &Console) -> Result<ExitCode, Failur
         if value.is_empty() {
             Ok(())
         } else {
-            writeln!(out, "{key:<14}{}", escape(value))
+            writeln!(out, "{:<14}{}", escape(key), escape(value))
         }
     };
     row("name", &record.name())?;

@@ -84,7 +84,15 @@ pub(crate) fn run(args: &ListArgs, console: &Console) -> Result<ExitCode, Failur
     }
     out.flush()?;
     if models.is_empty() {
-        console.note("no models; `modelzoo register-source URL` registers a source");
+        let filtered = args.downloaded_only
+            || args.source.is_some()
+            || !args.tags.is_empty()
+            || !args.license.is_empty();
+        console.note(if filtered {
+            "no such models"
+        } else {
+            "no models; `modelzoo register-source URL` registers a source"
+        });
     }
     Ok(ExitCode::SUCCESS)
 }

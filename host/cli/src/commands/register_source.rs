@@ -73,6 +73,7 @@ pub(super) fn report(registered: &Registered, replaced: &str, console: &Console)
                 "{id} is registered already; --overwrite fetches it again"
             ));
         }
+        RegisterOutcome::Granted => console.note(&format!("{id} has other permissions now")),
         RegisterOutcome::Unchanged => console.note(&format!("{id} has not changed")),
         RegisterOutcome::Replaced(changes) => {
             console.note(&format!("{id} {replaced}"));

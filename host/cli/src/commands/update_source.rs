@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use modelzoo::Registered;
+use modelzoo::{Grant, Registered};
 
 use super::register_source;
 use crate::args::GrantArgs;
@@ -38,29 +38,37 @@ pub(crate) async fn run(args: &UpdateArgs, console: &Console) -> Result<ExitCode
         false => args.sources.clone(),
     };
     let mut updated: Vec<Registered> = Vec::new();
+    let mut failure = None;
     for source in &sources {
         let result = match args.check {
-            true => zoo.check_source(source).await?,
+            true => zoo.check_source(source).await,
             false => {
-                console
-                    .with_grant(&args.grant, async |grant| {
-                        zoo.update_source(source, grant).await
-                    })
-                    .await??
+                let update = async |grant: Grant<'_>| zoo.update_source(source, grant).await;
+                console.with_grant(&args.grant, update).await?
             }
         };
-        if !console.json() {
-            let replaced = if args.check {
-                "has changed"
-            } else {
-                "was updated"
-            };
-            register_source::report(&result, replaced, console);
+        match result {
+            Ok(result) => {
+                if !console.json() {
+                    let replaced = if args.check {
+                        "has changed"
+                    } else {
+                        "was updated"
+                    };
+                    register_source::report(&result, replaced, console);
+                }
+                updated.push(result);
+            }
+            // The others are updated all the same.
+            Err(error) => {
+                if let Some(earlier) = failure.replace(Failure::from(error)) {
+                    earlier.report(console);
+                }
+            }
         }
-        updated.push(result);
     }
     if console.json() {
         console.print_json(&updated)?;
     }
-    Ok(ExitCode::SUCCESS)
+    failure.map_or(Ok(ExitCode::SUCCESS), Err)
 }

@@ -115,7 +115,7 @@ impl Refusal {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Host { origin } => Some(format!(
-                "the source has to ask for `{origin}` in its manifest, and you have to grant it"
+                "the source has to ask for `{origin}` in its manifest, and you have to grant it: --grant {origin}"
             )),
             Self::Address { host, .. } => Some(format!(
                 "if this host is yours, allow it: MODELZOO_ALLOW_PRIVATE={host}, or `allow_private` in config.toml"
