@@ -83,8 +83,8 @@ fn garbage_is_what_the_lock_does_not_reach() {
     let world = with_digits();
     let keep = world.visible();
     let stray = [
-        "sources/0123456789abcdef/tree/manifest.json",
-        "models/0123456789abcdef/m/receipt.json",
+        "sources/0123456789abcdef0123456789abcdef/tree/manifest.json",
+        "models/0123456789abcdef0123456789abcdef/m/receipt.json",
         "staging/work-left/x",
     ];
     for file in stray {
@@ -95,7 +95,13 @@ fn garbage_is_what_the_lock_does_not_reach() {
     let listed = world.json(&["gc", "--dry-run"]);
     assert_eq!(listed.as_array().unwrap().len(), 3, "{listed}");
     assert!(stray.iter().all(|file| world.home().join(file).exists()));
+    // What is not named as ours are is not ours.
+    let theirs = world.home().join("models/mine/thesis.txt");
+    std::fs::create_dir_all(theirs.parent().unwrap()).unwrap();
+    std::fs::write(&theirs, "theirs").unwrap();
     world.ok(&["gc"]);
+    assert!(theirs.exists());
+    std::fs::remove_dir_all(theirs.parent().unwrap()).unwrap();
     assert!(stray.iter().all(|file| !world.home().join(file).exists()));
     assert_eq!(world.visible(), keep);
     assert_eq!(world.json(&["gc", "--dry-run"]), json!([]));
@@ -132,6 +138,121 @@ fn a_source_that_cannot_be_read_stands_in_nobodys_way() {
     );
     world.ok(&["register-source", "./source", "--overwrite"]);
     world.ok(&["find", MODEL]);
+}
+
+#[test]
+fn a_directory_that_is_no_store_is_left_alone() {
+    let world = World::new();
+    let file = world
+        .home()
+        .join("models/0123456789abcdef0123456789abcdef/x");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, "theirs").unwrap();
+    let error = world.refused(1, &["gc"]);
+    assert!(error.contains("modelzoo.lock"), "{error}");
+    assert!(file.exists());
+}
+
+#[test]
+fn permissions_can_be_added_and_stay() {
+    let world = World::new();
+    let source = world.path("source");
+    let asking = |hosts: &[&str]| {
+        hosts
+            .iter()
+            .fold(Source::digits(), |source, host| source.asking(host))
+            .write(&source);
+    };
+    asking(&["https://a.example", "https://b.example"]);
+    world.ok(&[
+        "register-source",
+        "./source",
+        "--grant",
+        "https://a.example",
+    ]);
+    let granted = || world.json(&["list-sources"])[0]["granted"].clone();
+    // A grant for what is registered already is made, and takes nothing away.
+    let again = world.json(&[
+        "register-source",
+        "./source",
+        "--grant",
+        "https://b.example",
+    ]);
+    assert_eq!(again["outcome"]["outcome"], "granted");
+    assert_eq!(granted(), json!(["https://a.example", "https://b.example"]));
+    asking(&[
+        "https://a.example",
+        "https://b.example",
+        "https://c.example",
+    ]);
+    world.refused(4, &["update-source"]);
+    world.ok(&["update-source", "--grant", "https://c.example"]);
+    assert_eq!(
+        granted(),
+        json!([
+            "https://a.example",
+            "https://b.example",
+            "https://c.example"
+        ])
+    );
+}
+
+#[test]
+fn pins_survive_an_update_that_changes_nothing_of_the_model() {
+    let world = with_digits();
+    let pins = || {
+        std::fs::read_to_string(world.home().join("modelzoo.lock"))
+            .unwrap()
+            .contains("digits-cnn.safetensors")
+    };
+    assert!(pins());
+    Source::digits()
+        .manifest(|m| m["url"] = json!("https://example.org"))
+        .write(&world.path("source"));
+    world.ok(&["update-source"]);
+    assert!(pins());
+    Source::digits()
+        .manifest(|m| m["models"][0]["description"] = json!("another"))
+        .write(&world.path("source"));
+    world.ok(&["update-source"]);
+    assert!(!pins());
+}
+
+#[test]
+fn a_changed_snapshot_is_not_run_and_can_be_mended() {
+    let world = with_digits();
+    let readme = world
+        .visible()
+        .into_keys()
+        .find(|p| p.ends_with("README.md"))
+        .unwrap();
+    std::fs::write(&readme, "changed").unwrap();
+    let error = world.refused(1, &["download", MODEL, "--overwrite"]);
+    assert!(
+        error.contains("changed in the store") && error.contains("hint:"),
+        "{error}"
+    );
+    world.ok(&["register-source", "./source", "--overwrite"]);
+    world.ok(&["verify"]);
+    world.ok(&["download", MODEL, "--overwrite"]);
+}
+
+#[test]
+fn a_lock_that_leads_elsewhere_is_refused() {
+    let world = with_digits();
+    let path = world.home().join("modelzoo.lock");
+    let lock = std::fs::read_to_string(&path).unwrap();
+    for (from, to) in [
+        ("manifests = [\".\"]", "manifests = [\"../../..\"]"),
+        ("tree = \"", "tree = \"/etc"),
+    ] {
+        let changed = lock.replacen(from, to, 1);
+        assert_ne!(changed, lock);
+        std::fs::write(&path, changed).unwrap();
+        let run = world.run(&["list"]);
+        assert_eq!(run.code, Some(1), "{run:?}");
+        assert!(run.stderr.contains("modelzoo.lock"), "{}", run.stderr);
+    }
 }
 
 #[test]

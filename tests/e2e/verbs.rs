@@ -245,7 +245,10 @@ fn permissions_are_asked_for() {
         .into_iter()
         .map(|r| r["event"].clone())
         .collect();
-    assert_eq!(events, ["withheld", "granted"]);
+    assert_eq!(
+        events,
+        ["withheld", "refused", "refused", "granted", "registered"]
+    );
 }
 
 #[test]
@@ -295,6 +298,8 @@ fn a_replaced_source_says_what_changed_and_keeps_the_models() {
         world.json(&["list", "-d", "-n"]),
         json!(["modelzoo/digits-cnn@1.0"])
     );
+    // The old snapshot stays for those who read it, until it is collected.
+    world.ok(&["gc"]);
     let snapshots = std::fs::read_dir(world.home().join("sources"))
         .unwrap()
         .flatten();

@@ -74,6 +74,7 @@ impl Zoo {
     /// # Errors
     /// When the lock or a directory cannot be read.
     pub fn garbage(&self) -> Result<Vec<Garbage>, Error> {
+        self.check_ours()?;
         let mut keep = BTreeSet::new();
         for source in self.lock()?.sources() {
             let snapshot = self.snapshot_dir(source);
@@ -87,9 +88,6 @@ impl Zoo {
         let mut garbage = Vec::new();
         for part in ["sources", "models"] {
             let keys = entries(&self.store().home().join(part))?;
-            if !keys.is_empty() && !self.store().lock_path().exists() {
-                return Err(Error::NoStore(self.store().home().to_owned()));
-            }
             for key in keys.into_iter().filter(|key| is_key(key)) {
                 let inner = entries(&key)?;
                 let lost: Vec<_> = inner.iter().filter(|p| !keep.contains(*p)).collect();
@@ -127,11 +125,24 @@ impl Zoo {
         Ok(garbage)
     }
 
+    /// Refuses a directory that holds something, and that no command has ever changed a lock in.
+    fn check_ours(&self) -> Result<(), Error> {
+        let store = self.store();
+        let ours = store.lock_path().exists() || store.turn_path().exists();
+        for part in ["sources", "models"] {
+            if !ours && !entries(&store.home().join(part))?.is_empty() {
+                return Err(Error::NoStore(store.home().to_owned()));
+            }
+        }
+        Ok(())
+    }
+
     /// Removes what [`Zoo::garbage`] lists. Work that another process has under way is lost to it.
     ///
     /// # Errors
     /// As [`Zoo::garbage`], and when something cannot be removed.
     pub fn collect_garbage(&self) -> Result<Vec<Garbage>, Error> {
+        self.check_ours()?;
         // Nobody registers meanwhile.
         let _turn = Turn::wait(self.store())?;
         let garbage = self.garbage()?;

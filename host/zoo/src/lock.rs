@@ -211,7 +211,7 @@ pub(crate) struct Turn<'a> {
 impl<'a> Turn<'a> {
     /// Waits for the turn, and reads the lock as it is then.
     pub(crate) fn wait(store: &'a Store) -> Result<Self, Error> {
-        let file = FileLock::acquire(&store.staging_dir().join("registry.turn"))?;
+        let file = FileLock::acquire(&store.turn_path())?;
         let lock = Lock::read(&store.lock_path())?;
         Ok(Self {
             store,

@@ -50,6 +50,11 @@ impl Store {
         self.home.join("modelzoo.lock")
     }
 
+    /// Who holds this file may change the lock.
+    pub(crate) fn turn_path(&self) -> PathBuf {
+        self.staging_dir().join("registry.turn")
+    }
+
     pub(crate) fn audit_path(&self) -> PathBuf {
         self.home.join("audit.jsonl")
     }
