@@ -88,6 +88,13 @@ impl<'a> Recorder<'a> {
         }
     }
 
+    /// The last hop was refused when its name was looked up, and nothing was sent.
+    pub(crate) fn not_sent(&mut self) {
+        if let Some(record) = &mut self.record {
+            record.hops.pop();
+        }
+    }
+
     pub(crate) fn status(&mut self, status: u16) {
         if let Some(hop) = self.record.as_mut().and_then(|r| r.hops.last_mut()) {
             hop.status = Some(status);

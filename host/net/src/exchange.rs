@@ -201,7 +201,12 @@ impl<'a> Exchange<'a> {
             .deadline
             .wait(request, limit, &target.url, TimeoutKind::Idle)
             .await?
-            .map_err(|error| transport.explain(error, &target.url))?;
+            .map_err(|error| transport.explain(error, &target.url))
+            .inspect_err(|error| {
+                if matches!(error, Error::Refused(_)) {
+                    recorder.not_sent();
+                }
+            })?;
         recorder.status(response.status().as_u16());
         Ok(response)
     }

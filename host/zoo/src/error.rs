@@ -154,9 +154,10 @@ pub enum Error {
     Archive(#[from] modelzoo_archive::Error),
     #[error(transparent)]
     Runtime(#[from] modelzoo_runtime::Error),
-    #[error("{model} cannot be built: {source}")]
+    #[error("{model} of {source_id} cannot be built: {source}")]
     Build {
         model: String,
+        source_id: SourceId,
         source: Box<modelzoo_runtime::Error>,
     },
     #[error(transparent)]

@@ -67,11 +67,8 @@ impl Zoo {
             model: record.name(),
         })?;
         let plan = self.plan(record, &kwargs).await?;
-        let model =
-            Model::build(&plan, &record.files_dir(), device).map_err(|source| Error::Build {
-                model: record.name(),
-                source: Box::new(source),
-            })?;
+        let model = Model::build(&plan, &record.files_dir(), device)
+            .map_err(|source| self.unbuildable(record, source))?;
         Ok(LoadedModel {
             record: record.clone(),
             receipt,
@@ -80,6 +77,20 @@ impl Zoo {
             device: device.clone(),
             results_dir: self.store().results_dir()?,
         })
+    }
+
+    /// The error for a plan that makes no model; it is in the audit log, too.
+    fn unbuildable(&self, record: &ModelRecord, source: modelzoo_runtime::Error) -> Error {
+        let error = Error::Build {
+            model: record.name(),
+            source_id: record.source.id.clone(),
+            source: Box::new(source),
+        };
+        let audit = self.audit_of(&record.source.id, Some(record.name()));
+        audit.record(&Event::Refused {
+            reason: &error.to_string(),
+        });
+        error
     }
 
     async fn plan(&self, record: &ModelRecord, kwargs: &Map<String, Value>) -> Result<Plan, Error> {

@@ -5,15 +5,15 @@
 //! of them; so they are fetched as an address that the user typed would be: from any public host,
 //! without credentials.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use hex::FromHex as _;
-use modelzoo_archive::{Limits, Options, RelPath};
-use modelzoo_net::{Access, Download, Grants, Request};
+use modelzoo_archive::{Extracted, Limits, Options, RelPath};
+use modelzoo_net::{Access, Download, Downloaded, Grants, Request};
 use modelzoo_sandbox::Artifact;
 
 use crate::Zoo;
-use crate::acquire::{hash_file, list_files};
 use crate::audit::AuditLog;
 use crate::catalog::ModelRecord;
 use crate::error::Error;
@@ -81,23 +81,28 @@ impl Zoo {
         files: &Path,
         audit: &AuditLog,
     ) -> Result<Vec<Artifact>, Error> {
+        let mut made = BTreeMap::new();
         for artifact in &managed.artifacts {
-            let into = match artifact.unpack && !managed.keep_archives {
-                true => files.with_file_name("archive"),
-                false => artifact.path.under(files),
+            let kept = !artifact.unpack || managed.keep_archives;
+            let into = match kept {
+                true => artifact.path.under(files),
+                false => files.with_file_name("archive"),
             };
-            self.fetch_one(record, artifact, &into, audit).await?;
+            let fetched = self.fetch_one(record, artifact, &into, audit).await?;
+            if kept {
+                made.insert(artifact.path.clone(), (fetched.size, fetched.sha256));
+            }
             if artifact.unpack {
-                unpack(&into, files)?;
+                let unpacked = unpack(&into, files)?;
+                made.extend(unpacked.into_iter().map(|f| (f.path, (f.size, f.sha256))));
             }
         }
-        list_files(files)?
-            .into_iter()
-            .map(|name| {
-                let (size, sha256) = hash_file(&name.under(files))?;
-                Ok(Artifact { name, size, sha256 })
-            })
-            .collect()
+        let artifacts = made.into_iter().map(|(name, (size, sha256))| Artifact {
+            name,
+            size,
+            sha256: hex::encode(sha256),
+        });
+        Ok(artifacts.collect())
     }
 
     /// Fetches one file from the first of its addresses that has the right bytes.
@@ -107,7 +112,7 @@ impl Zoo {
         artifact: &ArtifactEntry,
         into: &PathBuf,
         audit: &AuditLog,
-    ) -> Result<(), Error> {
+    ) -> Result<Downloaded, Error> {
         let partials = self.store().partials_dir()?;
         let access = Access {
             grants: Grants::UserAsked,
@@ -138,7 +143,7 @@ impl Zoo {
                 headers: Vec::new(),
             };
             match self.client()?.download(&request, &access, &download).await {
-                Ok(_) => return Ok(()),
+                Ok(downloaded) => return Ok(downloaded),
                 Err(error) => {
                     if artifact.urls.len() > 1 {
                         tracing::warn!("{error}; trying the next address of {label}");
@@ -166,7 +171,7 @@ fn cap(record: &ModelRecord) -> u64 {
         .unwrap_or(MAX_BYTES)
 }
 
-fn unpack(archive: &Path, into: &Path) -> Result<(), Error> {
+fn unpack(archive: &Path, into: &Path) -> Result<Vec<Extracted>, Error> {
     let options = Options {
         limits: Limits {
             max_bytes: MAX_BYTES,
@@ -175,6 +180,5 @@ fn unpack(archive: &Path, into: &Path) -> Result<(), Error> {
         strip_root: true,
         select: &|_| true,
     };
-    modelzoo_archive::extract(archive, into, &options)?;
-    Ok(())
+    Ok(modelzoo_archive::extract(archive, into, &options)?)
 }
