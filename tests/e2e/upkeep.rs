@@ -406,6 +406,66 @@ fn a_file_far_larger_than_the_manifest_says_is_refused() {
 }
 
 #[test]
+fn a_model_that_the_disk_has_no_room_for_is_not_begun() {
+    let server = Server::files([]);
+    let world = World::reaching(&[&server]);
+    let model = json!({
+        "base_name": "test/m",
+        "size_bytes": 1_u64 << 60,
+        "artifacts": [{ "path": "m.bin", "url": server.url("/m") }],
+    });
+    std::fs::create_dir(world.path("s")).unwrap();
+    std::fs::write(world.path("s/manifest.json"), without_component(model)).unwrap();
+    world.ok(&["register-source", "./s"]);
+    let error = world.refused(1, &["download", "test/m"]);
+    assert!(
+        error.contains("are free") && error.contains("hint:"),
+        "{error}"
+    );
+    assert_eq!(server.seen().len(), 0);
+}
+
+#[test]
+fn a_limit_out_of_bounds_is_refused() {
+    let world = World::new();
+    std::fs::create_dir(world.home()).unwrap();
+    let config = world.home().join("config.toml");
+    for (text, named) in [
+        (
+            "[limits]\nmemory_bytes = 99999999999999\n",
+            "limits.memory_bytes",
+        ),
+        ("[limits]\nmemory = 1\n", "memory"),
+        ("offlin = true\n", "offlin"),
+        ("allow_private = [\"not a host\"]\n", "allow_private"),
+        ("[mirrors]\n\"nothing\" = \"https://x\"\n", "mirrors"),
+    ] {
+        std::fs::write(&config, text).unwrap();
+        let run = world.run(&["list"]);
+        assert_eq!(run.code, Some(1), "{run:?}");
+        assert!(run.stderr.contains(named), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn a_mirror_serves_what_an_origin_would() {
+    let zip = Source::digits().zip("");
+    let mirror = Server::files([("/mirror/digits.zip", zip)]);
+    let world = World::reaching(&[&mirror]);
+    std::fs::create_dir(world.home()).unwrap();
+    let config = format!(
+        "[mirrors]\n\"https://models.invalid\" = \"{}\"\n",
+        mirror.url("/mirror")
+    );
+    std::fs::write(world.home().join("config.toml"), config).unwrap();
+    world.ok(&["register-source", "https://models.invalid/digits.zip"]);
+    assert_eq!(
+        world.json(&["list-sources"])[0]["id"],
+        "https://models.invalid/digits.zip"
+    );
+}
+
+#[test]
 fn a_web_page_is_never_weights() {
     let server = Server::start(|_| {
         Response::ok(b"<!DOCTYPE html><html>quota exceeded</html>".to_vec())

@@ -163,6 +163,7 @@ impl Config {
         }
         config.github_token = env("GITHUB_TOKEN").map(Secret::new);
         config.mirrors = mirrors(&file.mirrors)?;
+        crate::configuration::check(&file.limits)?;
         config.limits = file.limits;
         Ok(config)
     }

@@ -134,6 +134,7 @@ impl Zoo {
         }
         let audit = self.audit_of(&record.source.id, Some(record.name()));
         let staging = self.store().stage()?;
+        self.check_room(&record)?;
         let files = staging.path().join("model").join(FILES);
         crate::store::create_dir_all(&files)?;
         let (component, artifacts) = match managed::managed(&record)? {

@@ -141,6 +141,8 @@ pub enum Error {
         expected: String,
         actual: String,
     },
+    #[error("{model} has {size} bytes, and {free} are free on the disk of the store")]
+    NoRoom { model: String, size: u64, free: u64 },
     #[error("the download hook of {model} ended without leaving a file")]
     NothingDownloaded { model: String },
 
@@ -233,6 +235,9 @@ impl Error {
                 "if its publisher changed it on purpose, `modelzoo update-source` accepts it with the new version of the source".into(),
             ),
             Self::Frozen { .. } => Some("download it once without --frozen".into()),
+            Self::NoRoom { .. } => {
+                Some("make room, for example with `modelzoo gc`, or set MODELZOO_HOME to a directory on another disk".into())
+            }
             Self::NotLocked { .. } => Some("leave --locked out".into()),
             Self::ChangedMeanwhile { .. } => Some("run it again".into()),
             Self::SnapshotChanged { source_id } => Some(format!(

@@ -105,6 +105,25 @@ impl Zoo {
         Ok(artifacts.collect())
     }
 
+    /// Refuses to begin what cannot end: the manifest says that the model is larger than the disk.
+    pub(crate) fn check_room(&self, record: &ModelRecord) -> Result<(), Error> {
+        let listed = record
+            .entry
+            .artifacts
+            .iter()
+            .filter_map(|a| a.size_bytes)
+            .sum();
+        let size = record.entry.size_bytes.unwrap_or_default().max(listed);
+        match self.store().free_bytes() {
+            Some(free) if size > free => Err(Error::NoRoom {
+                model: record.name(),
+                size,
+                free,
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// Fetches one file from the first of its addresses that has the right bytes.
     async fn fetch_one(
         &self,

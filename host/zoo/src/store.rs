@@ -100,6 +100,17 @@ impl Store {
             .map_err(|e| Error::io("create a directory in", &dir, e))
     }
 
+    /// The bytes that are free where the store is; `None` where that cannot be told.
+    pub(crate) fn free_bytes(&self) -> Option<u64> {
+        #[cfg(unix)]
+        {
+            let disk = rustix::fs::statvfs(&self.home).ok()?;
+            Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+        }
+        #[cfg(not(unix))]
+        None
+    }
+
     /// Moves a finished directory to `target`. When something is there already it is replaced if
     /// `replace`, and else left as it is. Answers whether `staged` is now at `target`.
     pub(crate) fn publish_dir(

@@ -1,0 +1,407 @@
+//! A store with something in it to lose, sources that go for it, and what must hold afterwards.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+
+use serde_json::Value;
+
+use crate::source::Source;
+use crate::world::{Run, World};
+
+use super::canary::{Canary, Seen, differences, look};
+
+/// What the environment of the command holds and no guest, file or output may.
+pub(super) const SECRET: &str = "ghp_canary4d1f";
+
+/// Names of the environment in which a guest would look for secrets.
+const SECRETS: &[&str] = &["GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "HF_TOKEN"];
+
+/// The source of the command that has to work after every attack.
+const GOOD: &str = "good/model";
+
+pub(super) struct Arena {
+    pub(super) world: World,
+    pub(super) canary: Canary,
+}
+
+impl Arena {
+    pub(super) fn new() -> Self {
+        Self::within(World::new(), "")
+    }
+
+    /// An arena with limits that are soon reached: lines of the `[limits]` in `config.toml`.
+    pub(super) fn limited(limits: &str) -> Self {
+        Self::within(World::new(), limits)
+    }
+
+    /// An arena in a world with settings of its own.
+    pub(super) fn within(world: World, limits: &str) -> Self {
+        let world = SECRETS.iter().fold(world, |w, name| w.env(name, SECRET));
+        std::fs::create_dir(world.home()).unwrap();
+        let config = format!("[limits]\n{limits}\n");
+        std::fs::write(world.home().join("config.toml"), config).unwrap();
+        for dir in ["beside", "beside/deeper", "images"] {
+            std::fs::create_dir(world.path(dir)).unwrap();
+        }
+        for file in ["beside/treasure", "beside/deeper/x", "x", "home/x"] {
+            std::fs::write(world.path(file), "treasure").unwrap();
+        }
+        #[cfg(unix)]
+        std::os::unix::fs::symlink("treasure", world.path("beside/link")).unwrap();
+        let digits = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/digits/dataset");
+        let images = std::fs::read_dir(Path::new(digits).join("data")).unwrap();
+        for image in images.flatten().take(2) {
+            std::fs::copy(image.path(), world.path("images").join(image.file_name())).unwrap();
+        }
+        Source::new(test_artifacts::OK_COPY)
+            .file("weights.safetensors", test_artifacts::tiny_weights())
+            .manifest(|m| m["models"][0]["base_name"] = GOOD.into())
+            .write(&world.path("good"));
+        world.ok(&["register-source", "./good"]);
+        world.ok(&["download", GOOD]);
+        Self {
+            world,
+            canary: Canary::set(),
+        }
+    }
+
+    /// A guest, made to act out one of its cases: the last part of its model's name.
+    pub(super) fn attack(&self, component: &'static str, case: &str) -> Attack<'_> {
+        let model = format!("test/{case}");
+        let guest = Path::new(component).file_stem().unwrap().to_str().unwrap();
+        Attack {
+            arena: self,
+            component,
+            dir: format!("{guest}-{case}"),
+            source: Source::new(component)
+                .file("weights.safetensors", test_artifacts::tiny_weights())
+                .manifest(|m| m["models"][0]["base_name"] = model.as_str().into()),
+            weights: test_artifacts::tiny_weights(),
+            model,
+        }
+    }
+
+    /// All that is here, but for what any command may write: the audit log, compiled components,
+    /// and staging, which is looked at on its own.
+    fn look(&self) -> BTreeMap<PathBuf, Seen> {
+        let except = ["audit.jsonl", "cache", "staging"].map(|part| self.world.home().join(part));
+        look(&self.world.path("."), &except)
+    }
+
+    /// Runs a command, after which nothing may differ from before but what is below `writes`.
+    fn watch(&self, writes: &[PathBuf], run: impl FnOnce() -> Run) -> Run {
+        let before = self.look();
+        let run = run();
+        let changed: Vec<_> = differences(&before, &self.look())
+            .into_iter()
+            .filter(|path| !writes.iter().any(|allowed| path.starts_with(allowed)))
+            .collect();
+        assert_eq!(changed, Vec::<PathBuf>::new(), "{run:#?}");
+        assert_eq!(self.world.unfinished(), Vec::<PathBuf>::new());
+        assert!(!self.canary.was_called(), "{run:#?}");
+        self.no_secret_in(&run);
+        run
+    }
+
+    /// The secrets of the environment are nowhere.
+    fn no_secret_in(&self, run: &Run) {
+        assert!(!run.stdout.contains(SECRET) && !run.stderr.contains(SECRET));
+        let home = self.world.home();
+        for (path, seen) in look(&home, &[home.join("cache")]) {
+            if let Seen::File { bytes, .. } = seen {
+                let text = String::from_utf8_lossy(&bytes);
+                assert!(!text.contains(SECRET), "{}", path.display());
+            }
+        }
+    }
+
+    /// The host is well: the hook of another source runs in the same store.
+    pub(super) fn is_well(&self) {
+        self.world.ok(&["download", GOOD, "--overwrite"]);
+    }
+}
+
+/// A source that means harm.
+pub(super) struct Attack<'a> {
+    arena: &'a Arena,
+    component: &'static str,
+    source: Source,
+    weights: Vec<u8>,
+    dir: String,
+    model: String,
+}
+
+impl Attack<'_> {
+    pub(super) fn file(mut self, name: &str, contents: impl Into<Vec<u8>>) -> Self {
+        self.source = self.source.file(name, contents);
+        self
+    }
+
+    /// Other weights than the few that most guests copy.
+    pub(super) fn weights(mut self, weights: Vec<u8>) -> Self {
+        self.weights = weights;
+        self
+    }
+
+    /// Asks for a host, which is granted.
+    pub(super) fn asking(mut self, permission: impl AsRef<str>) -> Self {
+        self.source = self.source.asking(permission.as_ref());
+        self
+    }
+
+    /// The source's name in error messages and in the audit log.
+    pub(super) fn id(&self) -> String {
+        let dir = self.arena.world.path(&self.dir).canonicalize().unwrap();
+        format!("file:{}", dir.display())
+    }
+
+    pub(super) fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// Makes the source there, or there again, with a component.
+    fn register(&self, component: &str) {
+        let world = &self.arena.world;
+        self.source.write(&world.path(&self.dir));
+        let at = |name| world.path(&self.dir).join(name);
+        std::fs::copy(component, at("source.wasm")).unwrap();
+        std::fs::write(at("weights.safetensors"), &self.weights).unwrap();
+        let dir = format!("./{}", self.dir);
+        world.ok(&["register-source", &dir, "--overwrite", "--grant", "all"]);
+    }
+
+    /// Gives the model its files by a hook that does as it should; then an update brings the
+    /// guest.
+    fn register_for_load(&self) {
+        self.register(test_artifacts::OK_COPY);
+        let dir = format!("./{}", self.dir);
+        self.arena
+            .world
+            .ok(&["download", &self.model, "--source", &dir]);
+        self.register(self.component);
+    }
+
+    fn download_args(&self, more: &[&str]) -> Vec<String> {
+        let dir = format!("./{}", self.dir);
+        let args = [&["download", &self.model, "--source", &dir], more].concat();
+        args.into_iter().map(str::to_owned).collect()
+    }
+
+    fn apply_args(&self, kwargs: &[&str]) -> Vec<String> {
+        let dir = format!("./{}", self.dir);
+        let apply = ["apply", &self.model, "images", "p", "--source", &dir];
+        let kwargs = kwargs.iter().flat_map(|kwarg| ["--kwarg", kwarg]);
+        let output = ["--output", "labels.jsonl", "--overwrite"];
+        let args = apply.into_iter().chain(output).chain(kwargs);
+        args.map(str::to_owned).collect()
+    }
+
+    /// `download_model` must fail.
+    pub(super) fn download(&self) -> Failure {
+        self.register(self.component);
+        self.fails("download_model", &self.download_args(&[]))
+    }
+
+    /// `download_model` must fail where a good one came before, whose files stay.
+    pub(super) fn download_again(&self) -> Failure {
+        self.register_for_load();
+        self.fails("download_model", &self.download_args(&["--overwrite"]))
+    }
+
+    /// As [`Attack::download`], with a flag.
+    pub(super) fn download_with(&self, flag: &str) -> Failure {
+        self.register(self.component);
+        self.fails("download_model", &self.download_args(&[flag]))
+    }
+
+    /// `load_model` must fail.
+    pub(super) fn load(&self, kwargs: &[&str]) -> Failure {
+        self.register_for_load();
+        self.fails("load_model", &self.apply_args(kwargs))
+    }
+
+    /// `load_model` must succeed, and what it answers with must not be built.
+    pub(super) fn build(&self, kwargs: &[&str]) -> Failure {
+        self.register_for_load();
+        self.fails("build", &self.apply_args(kwargs))
+    }
+
+    /// `download_model` must succeed, and write what it may.
+    pub(super) fn downloads(&self) -> Run {
+        self.register(self.component);
+        self.succeeds(
+            &self.download_args(&[]),
+            &["home/models", "home/modelzoo.lock"],
+        )
+    }
+
+    /// `load_model` must succeed; nothing is written but the labels.
+    pub(super) fn loads(&self, kwargs: &[&str]) -> Run {
+        self.register_for_load();
+        self.succeeds(&self.apply_args(kwargs), &["labels.jsonl"])
+    }
+
+    /// Starts a download, whose output is captured.
+    pub(super) fn start_download(&self, stdin: Stdio) -> Child {
+        self.register(self.component);
+        let args = self.download_args(&[]);
+        let args: Vec<_> = args.iter().map(String::as_str).collect();
+        let mut command = self.arena.world.command(&args);
+        command.stdin(stdin).spawn().unwrap()
+    }
+
+    /// What the guest said in a run, line by line.
+    pub(super) fn said(&self, run: &Run) -> Vec<String> {
+        self.split(&run.stderr).0
+    }
+
+    /// The directory of the model's files, once they are downloaded.
+    pub(super) fn files_dir(&self) -> PathBuf {
+        let dir = format!("./{}", self.dir);
+        let args = ["find", &self.model, "--source", &dir];
+        let found = self.arena.world.ok(&args).stdout;
+        Path::new(found.trim_end()).parent().unwrap().to_owned()
+    }
+
+    fn succeeds(&self, args: &[String], writes: &[&str]) -> Run {
+        let root = self.arena.world.path(".");
+        let writes: Vec<_> = writes.iter().map(|path| root.join(path)).collect();
+        let args: Vec<_> = args.iter().map(String::as_str).collect();
+        let run = self.arena.watch(&writes, || self.arena.world.ok(&args));
+        assert_tame(&run.stderr);
+        let (said, own) = self.split(&run.stderr);
+        assert_eq!(own.len(), 1, "besides {said:?}: {own:?}");
+        self.arena.is_well();
+        run
+    }
+
+    fn fails(&self, hook: &str, args: &[String]) -> Failure {
+        let world = &self.arena.world;
+        let args: Vec<_> = args.iter().map(String::as_str).collect();
+        let recorded = world.audit().len();
+        let run = self.arena.watch(&[], || Run {
+            code: Some(1),
+            stdout: String::new(),
+            stderr: world.refused(1, &args),
+        });
+        assert_tame(&run.stderr);
+        let (said, own) = self.split(&run.stderr);
+        let (error, hint) = match own.as_slice() {
+            [error] => (error, None),
+            [error, hint] => (error, Some(hint.strip_prefix("hint: ").expect("a hint"))),
+            other => panic!("an error and perhaps a hint, not {other:#?}"),
+        };
+        let error = error.strip_prefix("error: ").expect("an error");
+        assert!(error.len() < 4096, "{} bytes: {error}", error.len());
+        let failure = Failure {
+            error: error.to_owned(),
+            hint: hint.map(str::to_owned),
+            said,
+            records: world.audit().split_off(recorded),
+        };
+        self.judge(hook, &failure);
+        self.arena.is_well();
+        failure
+    }
+
+    /// The error names who failed in what; so does the audit log.
+    fn judge(&self, hook: &str, failure: &Failure) {
+        let site = match hook {
+            "build" => format!("{} of {} cannot be built: ", self.model, self.id()),
+            hook => format!("{hook} of `{}` for `{}` ", self.id(), self.model),
+        };
+        assert!(failure.error.starts_with(&site), "{failure:#?}");
+        for record in &failure.records {
+            assert_eq!(record["source"], self.id(), "{record}");
+            assert_eq!(record["model"], self.model, "{record}");
+        }
+        let (event, hook) = match hook {
+            "build" => ("refused", None),
+            hook => ("hook_failed", Some(hook)),
+        };
+        let mut failed = failure.records.iter().filter(|r| r["event"] == event);
+        let record = failed.next().expect("a record");
+        assert_eq!(record["reason"], failure.error);
+        assert_eq!(record["hook"].as_str(), hook);
+        assert!(failed.next().is_none(), "{failure:#?}");
+    }
+
+    /// What the guest said, without the mark of its source, and what the host said.
+    fn split(&self, stderr: &str) -> (Vec<String>, Vec<String>) {
+        let mark = format!("[{}] ", self.id());
+        let (said, own): (Vec<_>, Vec<_>) = stderr.lines().partition(|l| l.starts_with(&mark));
+        let unmarked = said.iter().filter_map(|l| l.strip_prefix(&mark));
+        (
+            unmarked.map(str::to_owned).collect(),
+            own.into_iter().map(str::to_owned).collect(),
+        )
+    }
+}
+
+/// How a command that ran a hostile hook failed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// The error's line.
+    pub(super) error: String,
+    pub(super) hint: Option<String>,
+    /// The lines that the guest said.
+    pub(super) said: Vec<String>,
+    /// What came into the audit log.
+    pub(super) records: Vec<Value>,
+}
+
+impl Failure {
+    #[track_caller]
+    pub(super) fn says(self, part: &str) -> Self {
+        assert!(self.error.contains(part), "not `{part}`: {self:#?}");
+        self
+    }
+
+    #[track_caller]
+    pub(super) fn hints(self, part: &str) -> Self {
+        let hint = self.hint.as_deref().unwrap_or_default();
+        assert!(hint.contains(part), "not `{part}`: {self:#?}");
+        self
+    }
+
+    /// There is nothing that the user could do.
+    #[track_caller]
+    pub(super) fn no_hint(self) -> Self {
+        assert_eq!(self.hint, None, "{self:#?}");
+        self
+    }
+
+    /// Requests were made, all of them were denied, and these URLs were called all the same: the
+    /// ones that led there.
+    #[track_caller]
+    pub(super) fn denied_after(self, called: &[String]) -> Self {
+        let requests: Vec<_> = self
+            .records
+            .iter()
+            .filter(|r| r["event"] == "request")
+            .collect();
+        assert!(!requests.is_empty(), "{self:#?}");
+        for request in requests {
+            assert_eq!(request["outcome"], "denied", "{request}");
+            let hops = request["hops"].as_array().unwrap();
+            let urls: Vec<_> = hops
+                .iter()
+                .map(|hop| hop["url"].as_str().unwrap())
+                .collect();
+            assert_eq!(urls, called, "{request}");
+        }
+        self
+    }
+}
+
+/// Nothing in a text does anything to a terminal, or hides in it.
+pub(super) fn assert_tame(text: &str) {
+    let wild = |c: char| match c {
+        '\n' => false,
+        '\u{ad}' | '\u{61c}' | '\u{feff}' => true,
+        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' => true,
+        c => c.is_control(),
+    };
+    assert!(!text.contains(wild), "{text:?}");
+}

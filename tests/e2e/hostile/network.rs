@@ -1,0 +1,249 @@
+//! Hooks that call hosts which they were not granted, or which are nobody's business.
+
+use super::arena::{Arena, SECRET};
+use crate::server::{Response, Server};
+use crate::world::World;
+
+const NOT_GRANTED: &str = "is not among the hosts that the source may reach";
+
+#[test]
+fn hosts_that_were_not_granted() {
+    let canary = super::canary::Canary::set();
+    // The user lets the canary be reached, and a proxy that would notice; the source asks for
+    // neither.
+    let world = World::new()
+        .env("MODELZOO_ALLOW_PRIVATE", &canary.authority())
+        .env("HTTPS_PROXY", &canary.url(""));
+    let arena = Arena::within(world, "");
+    let urls = [
+        canary.url("/loot"),
+        format!("https://localhost:{}/", canary.port()),
+        "https://example.org/".into(),
+        // No name is looked up: this one has no address.
+        "https://canary.invalid/".into(),
+        "https://granted.example.evil.example/".into(),
+        "https://evil-granted.example/".into(),
+        "https://sub.granted.example/".into(),
+        "https://granted.example:444/".into(),
+        "http://granted.example/".into(),
+        "https://gr\u{430}nted.example/".into(),
+    ];
+    for url in urls {
+        arena
+            .attack(test_artifacts::BAD_HOST, "model")
+            .asking("https://granted.example")
+            .file("url.txt", url)
+            .download()
+            .says(NOT_GRANTED)
+            .hints("the source has to ask for `")
+            .denied_after(&[]);
+        assert!(!canary.was_called());
+    }
+}
+
+#[test]
+fn urls_that_programs_read_differently() {
+    let arena = Arena::new();
+    let long = format!("https://granted.example/?{}", "x".repeat(9000));
+    for (url, reason) in [
+        ("https://granted.example@evil.example/", "user name"),
+        ("https://granted.example\\@evil.example/", "backslash"),
+        ("https://granted.example%2f@evil.example/", "user name"),
+        ("https://granted.example%2f.evil.example/", "percent"),
+        ("https:granted.example/", "bad URL"),
+        ("ftp://granted.example/", "the scheme `ftp`"),
+        ("file:///etc/passwd", "the scheme `file`"),
+        ("data:text/plain,x", "the scheme `data`"),
+        (&long, "longer than 8 KiB"),
+    ] {
+        arena
+            .attack(test_artifacts::BAD_HOST, "model")
+            .asking("https://granted.example")
+            .file("url.txt", url)
+            .download()
+            // The guest says that it was refused in another way than it expected.
+            .says("InvalidInput(")
+            .says(reason)
+            .denied_after(&[]);
+    }
+}
+
+/// Spellings of this machine, of the network that it is in, and of a cloud's metadata.
+const PRIVATE: &[&str] = &[
+    "127.0.0.1",
+    "127.0.0.1.",
+    "127.1",
+    "2130706433",
+    "0x7f.1",
+    "0x7f000001",
+    "0177.0.0.1",
+    "017700000001",
+    "\u{2460}\u{2461}\u{2466}.0.0.1",
+    "127\u{3002}0\u{3002}0\u{3002}1",
+    "0.0.0.0",
+    "0",
+    "[::1]",
+    "[::]",
+    "[::127.0.0.1]",
+    "[::ffff:127.0.0.1]",
+    "[::ffff:7f00:1]",
+    "[64:ff9b::7f00:1]",
+    "[2002:7f00:1::]",
+    "localhost",
+    "LOCALHOST.",
+    "10.0.0.1",
+    "172.16.0.1",
+    "192.168.1.1",
+    "100.64.0.1",
+    "100.100.100.200",
+    "169.254.169.254",
+    "224.0.0.1",
+    "255.255.255.255",
+    "[fc00::1]",
+    "[fe80::1]",
+    "[fd00:ec2::254]",
+];
+
+/// Hooks that ask for private addresses and are granted them; the user excepts none of them.
+fn refuses_private(hosts: &[&str], excepted: &str) {
+    let canary = super::canary::Canary::set();
+    let world = World::new()
+        .env("MODELZOO_ALLOW_PRIVATE", excepted)
+        .env("HTTPS_PROXY", &canary.url(""));
+    let arena = Arena::within(world, "");
+    for host in hosts {
+        let origin = format!("https://{host}:{}", canary.port());
+        let failure = arena
+            .attack(test_artifacts::BAD_HOST, "model")
+            .asking(&origin)
+            .file("url.txt", format!("{origin}/loot"))
+            .download()
+            .says(" is refused: ")
+            .hints("if this host is yours, allow it: MODELZOO_ALLOW_PRIVATE=");
+        assert!(!canary.was_called(), "{host}: {failure:#?}");
+        let denied = failure
+            .records
+            .iter()
+            .filter(|r| r["outcome"] == "denied")
+            .count();
+        assert_eq!(denied, 2, "{host}: {failure:#?}");
+    }
+}
+
+#[test]
+fn private_addresses_in_every_spelling() {
+    refuses_private(PRIVATE, "");
+}
+
+#[test]
+fn private_addresses_beside_an_exception() {
+    let hosts = ["127.0.0.1", "2130706433", "localhost", "10.0.0.1", "[::1]"];
+    // Another port, and names and networks that none of them is in.
+    refuses_private(&hosts, "127.0.0.1:1,localhost:1,nas.lan,10.9.0.0/16");
+}
+
+#[test]
+fn an_exception_is_for_no_other_spelling() {
+    let canary = super::canary::Canary::set();
+    let world = World::new().env("MODELZOO_ALLOW_PRIVATE", "127.0.0.1");
+    let arena = Arena::within(world, "");
+    for host in [
+        "[::ffff:127.0.0.1]",
+        "[64:ff9b::7f00:1]",
+        "[::1]",
+        "127.0.0.2",
+    ] {
+        let origin = format!("https://{host}:{}", canary.port());
+        arena
+            .attack(test_artifacts::BAD_HOST, "model")
+            .asking(&origin)
+            .file("url.txt", format!("{origin}/loot"))
+            .download()
+            .says(" is refused: ");
+        assert!(!canary.was_called(), "{host}");
+    }
+}
+
+#[test]
+fn plain_http_to_a_private_address() {
+    let arena = Arena::new();
+    let origin = format!("http://{}", arena.canary.authority());
+    let attack = |words: &str| {
+        arena
+            .attack(test_artifacts::BAD_HOST, "model")
+            .asking(&origin)
+            .file("url.txt", format!("{origin}/loot {words}"))
+            .download()
+            .denied_after(&[])
+    };
+    attack("").says("plain http without a digest");
+    // With a digest the scheme is no obstacle, but the address is.
+    attack(&"0".repeat(64)).says("127.0.0.1 is a loopback address");
+}
+
+#[test]
+fn offline_is_for_hooks_too() {
+    let server = Server::files([("/weights", b"weights".to_vec())]);
+    let arena = Arena::within(World::reaching(&[&server]), "");
+    arena
+        .attack(test_artifacts::OK_FETCH, "model")
+        .asking(format!("http://{}", server.authority()))
+        .file("url.txt", server.url("/weights"))
+        .download_with("--offline")
+        .says("is not fetched: offline")
+        .hints("leave out --offline")
+        .denied_after(&[]);
+    assert_eq!(server.seen().len(), 0);
+}
+
+#[test]
+fn hooks_have_no_credentials() {
+    let server = Server::start(|_| Response::ok("hello"));
+    // Not even for the API that the token is for.
+    let world = World::reaching(&[&server]).env("GITHUB_API_URL", &server.url(""));
+    let arena = Arena::within(world, "");
+    let attack = arena
+        .attack(test_artifacts::OK_GET, "model")
+        .asking(format!("http://{}", server.authority()))
+        .file("url.txt", server.url("/repos/acme/digits"));
+    attack.downloads();
+    let seen = server.seen();
+    assert_eq!(seen.len(), 1);
+    for (name, value) in &seen[0].headers {
+        assert!(!value.contains(SECRET), "{name}: {value}");
+        assert!(
+            ![
+                "authorization",
+                "cookie",
+                "proxy-authorization",
+                "referer",
+                "from"
+            ]
+            .contains(&name.as_str()),
+            "{name}: {value}"
+        );
+    }
+    assert_eq!(seen[0].header("x-guest"), Some("ok_get"));
+}
+
+#[test]
+fn secrets_in_urls_are_not_repeated() {
+    let server = Server::files([]);
+    let arena = Arena::within(World::reaching(&[&server]), "");
+    // The source's files are copied into the store as they are: the secret is another one.
+    const LEAK: &str = "leak9b2e";
+    for url in [
+        server.url(&format!("/missing?token={LEAK}#{LEAK}")),
+        format!("http://{LEAK}@{}/missing", server.authority()),
+        format!("http://user:{LEAK}@{}/missing", server.authority()),
+    ] {
+        let failure = arena
+            .attack(test_artifacts::OK_FETCH, "model")
+            .asking(format!("http://{}", server.authority()))
+            .file("url.txt", url)
+            .download()
+            .says("/missing");
+        let all = format!("{failure:?}");
+        assert!(!all.contains(LEAK), "{all}");
+    }
+}
