@@ -13,7 +13,6 @@ mod apply;
 mod downloads;
 mod faults;
 mod github;
-mod hooks;
 mod hostile;
 mod main_path;
 mod references;
