@@ -9,11 +9,13 @@ use crate::world::World;
 #[test]
 fn memory() {
     let arena = Arena::limited("memory_bytes = 33554432");
-    let attack = arena.attack(test_artifacts::BAD_MEMORY, "grow");
-    for failure in [attack.download(), attack.load(&[])] {
-        failure
-            .says("was stopped: more than 33554432 bytes of memory")
-            .hints("if you trust the source, raise `limits.memory_bytes`");
+    for case in ["grow", "reserve"] {
+        let attack = arena.attack(test_artifacts::BAD_MEMORY, case);
+        for failure in [attack.download(), attack.load(&[])] {
+            failure
+                .says("was stopped: more than 33554432 bytes of memory")
+                .hints("if you trust the source, raise `limits.memory_bytes`");
+        }
     }
 }
 
