@@ -170,7 +170,9 @@ impl Error {
             Self::NoMetadata { .. } => {
                 "write the results elsewhere with --output results.jsonl".into()
             }
-            Self::OutputExists { .. } => "choose another path, or replace it with --overwrite".into(),
+            Self::OutputExists { .. } => {
+                "choose another path, or replace it with --overwrite".into()
+            }
             Self::Linked { .. } | Self::NotShared { .. } => {
                 "write the results as JSON lines with --output results.jsonl".into()
             }
