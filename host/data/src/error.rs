@@ -128,6 +128,13 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// A directory of images has a `metadata.json` that is no dataset's of ours;
+    /// labels beside the images would have to replace it.
+    #[error("{}: not written by modelzoo, so it is not replaced", shown(path))]
+    NotOurs {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file that would be replaced is a link.
     #[error("{}: a link, which writing would replace", shown(path))]
     Linked {
@@ -167,7 +174,7 @@ impl Error {
             Self::FieldType { .. } | Self::FieldReadOnly { .. } => {
                 "choose another field name, or another place with --output".into()
             }
-            Self::NoMetadata { .. } => {
+            Self::NoMetadata { .. } | Self::NotOurs { .. } => {
                 "write the results elsewhere with --output results.jsonl".into()
             }
             Self::OutputExists { .. } => {

@@ -222,7 +222,10 @@ fn prepare(
             match &dataset.form {
                 Form::Images => {
                     let path = metadata::path(dataset.root());
-                    replace::check(&path, metadata::is_of_directory(&path))?;
+                    replace::check(&path, true)?;
+                    if path.exists() && !metadata::is_of_directory(&path) {
+                        return Err(Error::NotOurs { path });
+                    }
                 }
                 Form::FiftyOne {
                     documents,

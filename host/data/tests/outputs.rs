@@ -222,10 +222,20 @@ fn metadata_of_something_else_is_not_replaced() {
     fixture.write("metadata.json", "{\"camera\": 1}");
     let dataset = fixture.open();
     assert_eq!(dataset.kind(), "directory of images");
+    let refused = sink(&dataset, "p", options()).err().unwrap();
+    assert!(matches!(refused, Error::NotOurs { .. }), "{refused}");
+    // Nothing replaces it, so the way out is another place.
+    let hint = refused.hint().unwrap();
+    assert!(hint.contains("--output") && !hint.contains("--overwrite"));
+    let anyway = SinkOptions {
+        overwrite: true,
+        ..options()
+    };
     assert!(matches!(
-        sink(&dataset, "p", options()),
-        Err(Error::OutputExists { .. })
+        sink(&dataset, "p", anyway),
+        Err(Error::NotOurs { .. })
     ));
+    assert_eq!(fixture.read("metadata.json"), "{\"camera\": 1}");
 
     // But what a first run of ours left when it was cut short between two files.
     fixture.write("metadata.json", "{\"_modelzoo_directory\": true}");
