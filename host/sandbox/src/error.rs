@@ -117,7 +117,17 @@ impl Error {
                 "a source exports `modelzoo:source/downloader@{v}`, `modelzoo:source/loader@{v}` or both",
                 v = SUPPORTED.first().copied().unwrap_or_default()
             )),
-            _ => None,
+            Self::ForeignImport { .. } => Some(format!(
+                "a component may import `wasi:*` and `modelzoo:source` {}, and nothing else",
+                SUPPORTED.first().copied().unwrap_or_default()
+            )),
+            Self::Malformed { .. } | Self::Unusable { .. } => {
+                Some("build the source again, and tell its author if that does not help".to_owned())
+            }
+            Self::TooLarge { .. } => {
+                Some("if you trust the source, raise `limits.component_bytes`".to_owned())
+            }
+            Self::Io { .. } | Self::Engine { .. } => None,
         }
     }
 }

@@ -206,7 +206,17 @@ impl HookError {
     /// What to do about it, where there is something.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Guest { hint, .. } => hint.clone(),
+            Self::Guest {
+                hint: Some(hint), ..
+            } => Some(hint.clone()),
+            Self::Guest {
+                at,
+                kind: GuestErrorKind::InvalidInput,
+                ..
+            } if at.hook == Hook::LoadModel => {
+                Some("give what the source takes with --kwarg KEY=VALUE; its README says what that is".to_owned())
+            }
+            Self::Guest { .. } => None,
             Self::Timeout { activity, .. } => Some(format!(
                 "a slow machine can be given more time: `limits.{}`",
                 match activity {

@@ -143,6 +143,8 @@ pub enum Error {
     },
     #[error("{model} has {size} bytes, and {free} are free on the disk of the store")]
     NoRoom { model: String, size: u64, free: u64 },
+    #[error(transparent)]
+    Bundle(#[from] crate::bundle::BundleError),
     #[error("the download hook of {model} ended without leaving a file")]
     NothingDownloaded { model: String },
 
@@ -202,6 +204,10 @@ impl Error {
             Self::ComponentDigest { .. } => {
                 Some("the publisher has to correct `component.sha256`, or the file was changed on its way".into())
             }
+            Self::NoSuchPath(_) => Some(
+                "a path is relative to this directory; <user>/<repo> names a repository on GitHub".into(),
+            ),
+            Self::MissingFile { .. } => Some("the publisher has to add it, or to take it out of the manifest".into()),
             Self::Component { source, .. } | Self::Sandbox(source) => source.hint(),
             Self::UnknownSource { nearest, .. } => Some(did_you_mean(
                 nearest,
@@ -245,6 +251,7 @@ impl Error {
             )),
             Self::NoStore(_) => Some("check MODELZOO_HOME; remove what is not needed by hand".into()),
             Self::PinMoved { .. } => Some("`modelzoo register-source --overwrite` accepts what is there now".into()),
+            Self::Bundle(error) => Some(error.hint()),
             Self::Hook(error) => error.hint(),
             Self::Net(error) => error.hint(),
             Self::Archive(error) => error.hint(),

@@ -92,9 +92,15 @@ fn errors_of_every_kind() {
     let arena = Arena::new();
     for (case, text) in ERRORS {
         let attack = arena.attack(test_artifacts::BAD_ERROR, case);
-        for failure in [attack.download(), attack.load(&[&format!("case={case}")])] {
-            // What the guest says is never mistaken for advice of the host.
-            let failure = failure.no_hint();
+        let downloading = attack.download().no_hint();
+        let loading = attack.load(&[&format!("case={case}")]);
+        // What the guest says is never mistaken for advice of the host. The host's own is about
+        // what the user typed, and for that kind only.
+        let loading = match *case {
+            "invalid-input" => loading.hints("--kwarg KEY=VALUE"),
+            _ => loading.no_hint(),
+        };
+        for failure in [downloading, loading] {
             assert!(
                 failure.error.ends_with(&format!(" failed: {text}")),
                 "{failure:#?}"
@@ -120,7 +126,7 @@ fn kwargs_that_come_back() {
         .attack(test_artifacts::BAD_KWARGS, "model")
         .load(&["b=[1,null]", "a=\u{1b}[2J\n", "\u{202e}=\u{9b}31m"])
         .says(r#"failed: {"b":[1,null],"a":"\u001b[2J\n","\u{202e}":"\u{9b}31m"}"#)
-        .no_hint();
+        .hints("--kwarg KEY=VALUE");
 }
 
 #[test]

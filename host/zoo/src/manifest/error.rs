@@ -114,7 +114,8 @@ impl ManifestError {
             Self::BadPath { .. } => {
                 Some("a path is relative, with `/` between its parts and no `..` among them".into())
             }
-            Self::TooLarge { .. } | Self::Field { .. } => None,
+            Self::Field { .. } => Some("the publisher has to correct the manifest".into()),
+            Self::TooLarge { .. } => None,
         }
     }
 
