@@ -193,6 +193,31 @@ fn a_deletion_that_dies() {
     );
 }
 
+/// A world with a bundle of a source and its model, and nothing else.
+fn with_bundle() -> World {
+    static EXPORTED: OnceLock<World> = OnceLock::new();
+    let exported = EXPORTED.get_or_init(|| {
+        let world = downloaded();
+        let output = ["--output", "bundle.tar"];
+        world.ok(&[&["bundle", "export", "./source"][..], &output].concat());
+        world
+    });
+    let world = World::new();
+    std::fs::copy(exported.path("bundle.tar"), world.path("bundle.tar")).unwrap();
+    world
+}
+
+#[test]
+fn an_import_that_dies() {
+    let args = ["bundle", "import", "bundle.tar"];
+    sweep(&args, None, 1, with_bundle, |world, _, at| {
+        sound(world, at);
+        world.ok(&args);
+        world.ok(&["find", MODEL]);
+        world.ok(&["verify"]);
+    });
+}
+
 /// The disk fails for good from the n-th change on.
 fn failing_disk(errno: i32, says: &str) {
     for args in [
@@ -304,8 +329,10 @@ fn offline_means_no_socket_and_no_look_up() {
         &["verify"],
         &["du"],
         &["gc"],
+        &["bundle", "export", "./source", "--output", "bundle.tar"],
         &["delete", MODEL],
         &["delete-source", "./source"],
+        &["bundle", "import", "bundle.tar"],
     ] {
         let done = run(&[args, &["--offline"]].concat());
         assert_eq!(done.code, Some(0), "{args:?}: {done:#?}");

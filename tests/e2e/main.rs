@@ -10,6 +10,7 @@
 )]
 
 mod apply;
+mod bundle;
 mod downloads;
 mod faults;
 mod github;

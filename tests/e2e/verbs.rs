@@ -47,9 +47,14 @@ fn help() {
         "list-sources",
         "register-source",
         "delete-source",
+        "bundle",
         "completions",
     ] {
         snapshot!(format!("help-{verb}"), world, &[verb, "--help"]);
+    }
+    for verb in ["export", "import"] {
+        let args = ["bundle", verb, "--help"];
+        snapshot!(format!("help-bundle-{verb}"), world, &args);
     }
     snapshot!("help", world, &["--help"]);
 }

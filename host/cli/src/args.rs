@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    apply, completions, delete, delete_source, download, find, gc, info, list, register_source,
-    requirements, update_source, verify,
+    apply, bundle, completions, delete, delete_source, download, find, gc, info, list,
+    register_source, requirements, update_source, verify,
 };
 
 const ABOUT: &str =
@@ -82,6 +82,8 @@ pub(crate) enum Command {
     Du,
     /// Remove from the store what nothing needs
     Gc(gc::GcArgs),
+    /// Carry a source and its models to a machine without a network
+    Bundle(bundle::BundleArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
 }

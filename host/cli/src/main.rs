@@ -51,6 +51,7 @@ fn run(cli: &Cli, console: &Console) -> Result<ExitCode, Failure> {
             Command::Verify(args) => commands::verify::run(args, console).await,
             Command::Du => commands::du::run(console),
             Command::Gc(args) => commands::gc::run(args, console),
+            Command::Bundle(args) => commands::bundle::run(args, console).await,
             Command::Completions(args) => commands::completions::run(args, console),
         }
     })

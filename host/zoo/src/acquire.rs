@@ -22,20 +22,20 @@ use crate::manifest::Manifest;
 use crate::receipt::tree_digest;
 use crate::reference::{GitHubRepo, SourceRef};
 
-const MANIFEST: &str = "manifest.json";
+pub(crate) const MANIFEST: &str = "manifest.json";
 /// The component of a manifest that names none, where it is there.
 const COMPONENT: &str = "source.wasm";
 /// How deep below its root a source's manifests are looked for.
 const MANIFEST_DEPTH: usize = 5;
 /// The most bytes of an archive that is fetched for a source.
 const MAX_ARCHIVE: u64 = 4 << 30;
-const MAX_MANIFEST: u64 = 16 << 20;
+pub(crate) const MAX_MANIFEST: u64 = 16 << 20;
 
 /// A source in staging, checked and ready to be published.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     /// Holds `root`; removed with this value.
-    _staging: TempDir,
+    pub(crate) _staging: TempDir,
     /// The directory to publish.
     pub(crate) root: PathBuf,
     /// The commit, where the reference has one.
@@ -309,7 +309,11 @@ fn relative(path: &RelPath, strip_root: bool, base: Option<&RelPath>) -> Option<
 }
 
 /// The files of a source that the manifest in `dir` declares.
-fn declared(dir: &str, manifest: &Manifest, files: &[RelPath]) -> Result<Vec<RelPath>, Error> {
+pub(crate) fn declared(
+    dir: &str,
+    manifest: &Manifest,
+    files: &[RelPath],
+) -> Result<Vec<RelPath>, Error> {
     let join = |name: &str| match dir {
         "." => name.to_owned(),
         _ => format!("{dir}/{name}"),

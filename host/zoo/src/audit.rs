@@ -40,6 +40,13 @@ pub(crate) enum Event<'a> {
         outcome: &'a RegisterOutcome,
         tree: &'a str,
     },
+    /// A source was brought by a bundle.
+    Imported {
+        bundle: &'a str,
+        #[serde(flatten)]
+        outcome: &'a RegisterOutcome,
+        tree: &'a str,
+    },
     /// Something was not done.
     Refused { reason: &'a str },
     /// A source, or what was downloaded of a model, was deleted.

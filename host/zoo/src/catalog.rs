@@ -43,17 +43,7 @@ impl ModelRecord {
     #[must_use]
     pub fn receipt(&self) -> Option<Receipt> {
         let receipt = Receipt::read(&self.dir)?;
-        let declared = self.entry.artifacts.iter().filter(|a| !a.unpack);
-        let matches = declared.into_iter().all(|artifact| {
-            let file = receipt.files.iter().find(|file| file.name == artifact.path);
-            file.is_some_and(|file| {
-                artifact
-                    .sha256
-                    .as_ref()
-                    .is_none_or(|want| *want == file.sha256)
-            })
-        });
-        matches.then_some(receipt)
+        is_as_declared(&self.entry, &receipt).then_some(receipt)
     }
 
     /// Where the model's files are: what the manifest's `base_filename` names if that is there,
@@ -284,6 +274,20 @@ impl Zoo {
         let tree = source.tree.get(..32).unwrap_or(&source.tree);
         self.store().source_dir(&source.id.key()).join(tree)
     }
+}
+
+/// Whether a receipt has the files that a manifest declares for a model.
+pub(crate) fn is_as_declared(entry: &ModelEntry, receipt: &Receipt) -> bool {
+    let declared = entry.artifacts.iter().filter(|a| !a.unpack);
+    declared.into_iter().all(|artifact| {
+        let file = receipt.files.iter().find(|file| file.name == artifact.path);
+        file.is_some_and(|file| {
+            artifact
+                .sha256
+                .as_ref()
+                .is_none_or(|want| *want == file.sha256)
+        })
+    })
 }
 
 /// The order in which the last is the latest: releases after pre-releases, then by version.

@@ -184,7 +184,7 @@ fn entries(dir: &Path) -> Result<Vec<PathBuf>, Error> {
 }
 
 /// The bytes of all files below a path, links not followed.
-fn size_of(path: &Path) -> Result<u64, Error> {
+pub(crate) fn size_of(path: &Path) -> Result<u64, Error> {
     match fs::symlink_metadata(path) {
         Ok(meta) if meta.is_dir() => entries(path)?.iter().map(|p| size_of(p)).sum(),
         Ok(meta) => Ok(meta.len()),

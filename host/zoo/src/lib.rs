@@ -25,6 +25,7 @@
 mod acquire;
 mod apply;
 mod audit;
+mod bundle;
 mod catalog;
 mod config;
 mod configuration;
@@ -52,6 +53,7 @@ pub mod text;
 pub mod version;
 
 pub use apply::{Applied, ApplyOptions, Watch};
+pub use bundle::{BundleError, Exported, ImportOptions, Imported, ImportedModel};
 pub use catalog::{Filter, ModelRecord, ModelSummary};
 pub use config::{Config, ENVIRONMENT};
 pub use configuration::configuration_page;

@@ -133,7 +133,7 @@ impl Lock {
 impl LockedSource {
     /// Checks what becomes a path: a lock may have come from elsewhere. Answers with the field
     /// that is wrong.
-    fn check(&self) -> Result<(), &'static str> {
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
         let hex = |text: &str| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         if self.tree.len() != 64 || !hex(&self.tree) {
             return Err("`tree`");
@@ -150,10 +150,13 @@ impl LockedSource {
 
     /// Holds the files of a model against those that were first downloaded, if any were.
     fn check_artifacts(&self, receipt: &Receipt) -> Result<(), Error> {
-        let Some(known) = self.artifacts.get(&receipt.model) else {
+        self.check_pins(&receipt.model, &receipt.digests())
+    }
+
+    fn check_pins(&self, model: &str, now: &BTreeMap<String, String>) -> Result<(), Error> {
+        let Some(known) = self.artifacts.get(model) else {
             return Ok(());
         };
-        let now = receipt.digests();
         let names = known.keys().chain(now.keys());
         match names
             .into_iter()
@@ -161,10 +164,22 @@ impl LockedSource {
         {
             None => Ok(()),
             Some(file) => Err(Error::ArtifactChanged {
-                model: receipt.model.clone(),
+                model: model.to_owned(),
                 file: file.clone(),
             }),
         }
+    }
+
+    /// Takes over the pins of an earlier entry, which those that are there must not contradict.
+    pub(crate) fn keep_pins(
+        &mut self,
+        earlier: BTreeMap<String, BTreeMap<String, String>>,
+    ) -> Result<(), Error> {
+        for (model, files) in &earlier {
+            self.check_pins(model, files)?;
+        }
+        self.artifacts.extend(earlier);
+        Ok(())
     }
 }
 

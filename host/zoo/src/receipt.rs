@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::reference::SourceId;
 
 const FORMAT: u32 = 1;
-const RECEIPT: &str = "receipt.json";
+pub(crate) const RECEIPT: &str = "receipt.json";
 /// The directory of the artifacts, within a model's own.
 pub(crate) const FILES: &str = "files";
 

@@ -310,7 +310,7 @@ impl Zoo {
 
     /// Makes a snapshot the one in force. The one before stays for those who are reading it, until
     /// [`Zoo::collect_garbage`].
-    fn publish(
+    pub(crate) fn publish(
         &self,
         snapshot: &Snapshot,
         mut locked: LockedSource,
@@ -321,7 +321,7 @@ impl Zoo {
         let current = turn.lock.get(&locked.id);
         unchanged(current, before, &locked.id)?;
         if let Some(current) = current {
-            locked.artifacts = self.pins_that_hold(current, snapshot);
+            locked.keep_pins(self.pins_that_hold(current, snapshot))?;
         }
         // A snapshot is named after its contents: one that is there already is the same, unless
         // somebody has changed it.

@@ -227,7 +227,7 @@ pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 }
 
 /// Flushes a directory tree to disk, files before the directories that name them.
-fn sync_tree(dir: &Path) -> Result<(), Error> {
+pub(crate) fn sync_tree(dir: &Path) -> Result<(), Error> {
     for entry in fs::read_dir(dir).map_err(|e| Error::io("read", dir, e))? {
         let entry = entry.map_err(|e| Error::io("read", dir, e))?;
         let path = entry.path();

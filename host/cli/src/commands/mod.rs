@@ -1,6 +1,7 @@
 //! One file a command.
 
 pub(crate) mod apply;
+pub(crate) mod bundle;
 pub(crate) mod completions;
 pub(crate) mod delete;
 pub(crate) mod delete_source;

@@ -1,0 +1,139 @@
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use indicatif::DecimalBytes;
+use modelzoo::text::escape;
+use modelzoo::{ImportOptions, RegisterOutcome};
+
+use super::register_source;
+use crate::args::GrantArgs;
+use crate::console::Console;
+use crate::failure::Failure;
+
+const EXAMPLES: &str = "\
+A bundle is a tar with a source, its entry of modelzoo.lock, and downloaded models. Permissions are
+not in it.
+
+Examples:
+  modelzoo bundle export acme/digits --output digits.tar
+  modelzoo bundle import digits.tar";
+
+const EXPORT_EXAMPLES: &str = "\
+Examples:
+  modelzoo bundle export acme/digits --output digits.tar
+  modelzoo bundle export acme/digits -n acme/digits-cnn --output digits.tar";
+
+const IMPORT_EXAMPLES: &str = "\
+Everything is checked before anything is visible. Nobody signs a bundle: it is as trustworthy as
+where it is from.
+
+Examples:
+  modelzoo bundle import digits.tar
+  modelzoo bundle import digits.tar --overwrite --grant https://huggingface.co";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct BundleArgs {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Write a source and its downloaded models into one file
+    Export(ExportArgs),
+    /// Register the source of a bundle and take its models over; no host is asked
+    Import(ImportArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = EXPORT_EXAMPLES)]
+struct ExportArgs {
+    /// The source
+    source: String,
+    /// Only these models; all that are downloaded without one
+    #[arg(short = 'n', long, value_name = "MODEL", num_args = 1..)]
+    model_name: Vec<String>,
+    /// The file to write; it must not be there yet
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = IMPORT_EXAMPLES)]
+struct ImportArgs {
+    /// What `bundle export` wrote
+    file: PathBuf,
+    /// Replace a source that is registered with another tree, and models that are there
+    #[arg(short, long)]
+    overwrite: bool,
+    #[command(flatten)]
+    grant: GrantArgs,
+}
+
+pub(crate) async fn run(args: &BundleArgs, console: &Console) -> Result<ExitCode, Failure> {
+    match &args.verb {
+        Verb::Export(args) => export(args, console),
+        Verb::Import(args) => import(args, console).await,
+    }
+}
+
+fn export(args: &ExportArgs, console: &Console) -> Result<ExitCode, Failure> {
+    let exported = console
+        .zoo()?
+        .export_bundle(&args.source, &args.model_name, &args.output)?;
+    if console.json() {
+        console.print_json(&exported)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let models = match exported.models.len() {
+        0 => "no model".to_owned(),
+        1 => "1 model".to_owned(),
+        n => format!("{n} models"),
+    };
+    let bytes = DecimalBytes(exported.bytes);
+    console.note(&format!(
+        "exported {} with {models} ({bytes}, sha256 {})",
+        exported.source, exported.sha256
+    ));
+    console.print_line(&exported.path.display().to_string())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn import(args: &ImportArgs, console: &Console) -> Result<ExitCode, Failure> {
+    let zoo = console.zoo()?;
+    let imported = console
+        .with_grant(&args.grant, async |grant| {
+            let options = ImportOptions {
+                overwrite: args.overwrite,
+                grant,
+            };
+            zoo.import_bundle(&args.file, options)
+        })
+        .await??;
+    let registered = &imported.registered;
+    if console.json() {
+        for warning in &registered.warnings {
+            console.warn(warning);
+        }
+        console.print_json(&imported)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    match registered.outcome {
+        RegisterOutcome::AlreadyRegistered => console.note(&format!(
+            "{} is registered already, with the same tree",
+            registered.source.locked.id
+        )),
+        _ => register_source::report(registered, "was replaced", console),
+    }
+    let mut out = console.stdout();
+    for model in &imported.models {
+        if !model.fresh {
+            console.note(&format!("{} is downloaded already", model.name));
+        }
+        writeln!(out, "{}", escape(&model.name))?;
+    }
+    Ok(out.flush().map(|()| ExitCode::SUCCESS)?)
+}
