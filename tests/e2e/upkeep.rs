@@ -46,6 +46,13 @@ fn an_update_is_checked_and_then_made() {
         world.json(&["list", "-n"]),
         json!(["modelzoo/digits-cnn@1.1"])
     );
+    // Other hooks are another component.
+    let guest = std::fs::read(test_artifacts::OK_COPY).unwrap();
+    std::fs::write(world.path("source/source.wasm"), &guest).unwrap();
+    let changes = world.json(&["update-source", "--check"]);
+    let [old, new] = [0, 1].map(|at| changes[0]["outcome"]["component"][at].clone());
+    assert_eq!(new, crate::downloads::sha256(&guest));
+    assert_ne!(old, new);
 }
 
 #[test]

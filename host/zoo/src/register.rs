@@ -89,6 +89,8 @@ pub enum RegisterOutcome {
 pub struct Changes {
     /// The commit before and now.
     pub commit: Option<(String, String)>,
+    /// The digest of its component (of all of them, with commas) before and now.
+    pub component: Option<(String, String)>,
     /// Models that are new.
     pub models_added: Vec<String>,
     /// Models that are gone. What was downloaded of them stays until it is deleted.
@@ -168,7 +170,7 @@ impl Zoo {
         }
         let before = before.map(|locked| self.source_info(&locked));
         let snapshot = self.acquire(reference).await?;
-        self.check_components(&snapshot)?;
+        let components = self.check_components(&snapshot)?;
         let granted = self.decide(id, &snapshot.manifests, before.as_ref(), options.grant)?;
         let locked = LockedSource {
             id: id.clone(),
@@ -189,7 +191,7 @@ impl Zoo {
         self.record_grant(before.as_ref().map(|b| &b.locked.granted), &locked);
         let after = SourceInfo::new(locked, &snapshot.manifests);
         Ok(Registered {
-            outcome: outcome(before.as_ref(), &after),
+            outcome: self.outcome(before.as_ref(), &after, &components),
             source: after,
             warnings: warnings(&snapshot),
         })
@@ -284,7 +286,9 @@ impl Zoo {
     }
 
     /// Holds every component against its manifest and against what the sandbox supports.
-    pub(crate) fn check_components(&self, snapshot: &Snapshot) -> Result<(), Error> {
+    /// Answers with their digests.
+    pub(crate) fn check_components(&self, snapshot: &Snapshot) -> Result<Vec<String>, Error> {
+        let mut digests = Vec::new();
         for (dir, manifest) in &snapshot.manifests {
             let Some((name, path)) = component_file(&snapshot.root.join(dir), manifest) else {
                 continue;
@@ -302,10 +306,32 @@ impl Zoo {
             }
             let limits = &self.config().limits;
             let bytes = read_capped(&path, limits.component_bytes)?;
-            modelzoo_sandbox::inspect(&bytes, limits)
+            let info = modelzoo_sandbox::inspect(&bytes, limits)
                 .map_err(|source| Error::Component { file: name, source })?;
+            digests.push(info.sha256);
         }
-        Ok(())
+        Ok(digests)
+    }
+
+    /// What became of a source whose new components have these digests.
+    pub(crate) fn outcome(
+        &self,
+        before: Option<&SourceInfo>,
+        after: &SourceInfo,
+        components: &[String],
+    ) -> RegisterOutcome {
+        let Some(before) = before else {
+            return RegisterOutcome::New;
+        };
+        let old = self.manifests(&before.locked).unwrap_or_default();
+        let dir = self.snapshot_dir(&before.locked);
+        let old: Vec<String> = old
+            .iter()
+            .filter_map(|(at, manifest)| component_file(&dir.join(at), manifest))
+            .filter_map(|(_, path)| hash_file(&path).ok())
+            .map(|(_, sha256)| sha256)
+            .collect();
+        outcome(before, after, &old, components)
     }
 
     /// Makes a snapshot the one in force. The one before stays for those who are reading it, until
@@ -397,10 +423,12 @@ fn unchanged(
     }
 }
 
-pub(crate) fn outcome(before: Option<&SourceInfo>, after: &SourceInfo) -> RegisterOutcome {
-    let Some(before) = before else {
-        return RegisterOutcome::New;
-    };
+fn outcome(
+    before: &SourceInfo,
+    after: &SourceInfo,
+    old_components: &[String],
+    new_components: &[String],
+) -> RegisterOutcome {
     if before.locked.tree == after.locked.tree && before.locked.granted == after.locked.granted {
         return RegisterOutcome::Unchanged;
     }
@@ -415,6 +443,8 @@ pub(crate) fn outcome(before: Option<&SourceInfo>, after: &SourceInfo) -> Regist
         .zip(after.locked.commit.clone());
     RegisterOutcome::Replaced(Changes {
         commit: commits.filter(|(old, new)| old != new),
+        component: (old_components != new_components)
+            .then(|| (old_components.join(","), new_components.join(","))),
         models_added: minus(&after.models, &before.models),
         models_removed: minus(&before.models, &after.models),
         permissions_added: after

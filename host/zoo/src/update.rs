@@ -7,9 +7,7 @@ use crate::github::Resolved;
 use crate::grant::Grant;
 use crate::lock::LockedSource;
 use crate::reference::SourceRef;
-use crate::register::{
-    RegisterOptions, RegisterOutcome, Registered, SourceInfo, outcome, warnings,
-};
+use crate::register::{RegisterOptions, RegisterOutcome, Registered, SourceInfo, warnings};
 
 impl Zoo {
     /// Fetches a registered source anew and replaces it, if it has changed.
@@ -49,7 +47,7 @@ impl Zoo {
             return self.registered_already(&locked, Grant::Nothing, RegisterOutcome::Unchanged);
         }
         let snapshot = self.acquire(&reference).await?;
-        self.check_components(&snapshot)?;
+        let components = self.check_components(&snapshot)?;
         let before = self.source_info(&locked);
         let locked = LockedSource {
             commit: snapshot.commit.clone(),
@@ -59,7 +57,7 @@ impl Zoo {
         };
         let after = SourceInfo::new(locked, &snapshot.manifests);
         Ok(Registered {
-            outcome: outcome(Some(&before), &after),
+            outcome: self.outcome(Some(&before), &after, &components),
             source: after,
             warnings: warnings(&snapshot),
         })

@@ -86,6 +86,9 @@ fn describe(changes: &Changes, console: &Console) {
     if let Some((old, new)) = &changes.commit {
         console.note(&format!("  commit {old} -> {new}"));
     }
+    if let Some((old, new)) = &changes.component {
+        console.note(&format!("  component {old} -> {new}"));
+    }
     for (sign, names) in [
         ("+ model", &changes.models_added),
         ("- model", &changes.models_removed),

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::grant::Grant;
 use crate::lock::LockedSource;
 use crate::receipt::Receipt;
-use crate::register::{RegisterOutcome, Registered, SourceInfo, outcome, warnings};
+use crate::register::{RegisterOutcome, Registered, SourceInfo, warnings};
 use crate::store::sync_tree;
 
 /// How to import.
@@ -94,7 +94,7 @@ impl Zoo {
         let file = bundle.file().to_owned();
         let unpacked = bundle.unpack()?;
         let manifests = &unpacked.snapshot.manifests;
-        self.check_components(&unpacked.snapshot)?;
+        let components = self.check_components(&unpacked.snapshot)?;
         let info = before.as_ref().map(|locked| self.source_info(locked));
         let granted = self.decide(&source.id, manifests, info.as_ref(), grant)?;
         let locked = match same {
@@ -112,7 +112,15 @@ impl Zoo {
         };
         let (locked, models) = self.put(&unpacked, locked, before.as_ref(), overwrite)?;
         let after = SourceInfo::new(locked, manifests);
-        let outcome = what_became(info.as_ref(), &after);
+        let outcome = match &info {
+            Some(before) if before.locked.tree == after.locked.tree => {
+                match before.locked.granted == after.locked.granted {
+                    true => RegisterOutcome::AlreadyRegistered,
+                    false => RegisterOutcome::Granted,
+                }
+            }
+            _ => self.outcome(info.as_ref(), &after, &components),
+        };
         self.audit_of(&after.locked.id, None)
             .record(&Event::Imported {
                 bundle: &file.to_string_lossy(),
@@ -237,16 +245,4 @@ fn all_there(bundle: &Bundle) -> Vec<ImportedModel> {
     };
     let names = bundle.models.iter().map(|m| &m.receipt.model);
     names.map(model).collect()
-}
-
-fn what_became(before: Option<&SourceInfo>, after: &SourceInfo) -> RegisterOutcome {
-    match before {
-        Some(before) if before.locked.tree == after.locked.tree => {
-            match before.locked.granted == after.locked.granted {
-                true => RegisterOutcome::AlreadyRegistered,
-                false => RegisterOutcome::Granted,
-            }
-        }
-        _ => outcome(before, after),
-    }
 }
