@@ -260,6 +260,11 @@ fn a_disk_that_is_read_only() {
 }
 
 #[test]
+fn a_disk_that_may_not_be_written() {
+    failing_disk(13, "Permission denied");
+}
+
+#[test]
 fn a_disk_that_fails() {
     failing_disk(5, "Input/output error");
 }
