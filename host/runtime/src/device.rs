@@ -168,6 +168,12 @@ impl Device {
         }
     }
 
+    /// Whether it is the CPU.
+    #[must_use]
+    pub fn is_cpu(&self) -> bool {
+        self.inner.is_cpu()
+    }
+
     /// Candle's own handle.
     #[must_use]
     pub fn candle(&self) -> &candle_core::Device {

@@ -5,26 +5,24 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use modelzoo_archive::{Limits, Options, RelPath};
 use modelzoo_net::{Access, Download, Grants, Request};
-use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 use crate::Zoo;
 use crate::audit::AuditLog;
 use crate::error::Error;
+use crate::files::{copy_plain, digest_of, entries, name_of, read_capped};
 use crate::github::{GitHub, Resolved};
 use crate::manifest::Manifest;
-use crate::receipt::tree_digest;
 use crate::reference::{GitHubRepo, SourceRef};
 
 pub(crate) const MANIFEST: &str = "manifest.json";
 /// The component of a manifest that names none, where it is there.
-const COMPONENT: &str = "source.wasm";
+pub(crate) const COMPONENT: &str = "source.wasm";
 /// How deep below its root a source's manifests are looked for.
 const MANIFEST_DEPTH: usize = 5;
 /// The most bytes of an archive that is fetched for a source.
@@ -51,7 +49,12 @@ pub(crate) struct Snapshot {
 /// Where the files of a source are read from.
 enum Origin {
     Directory(PathBuf),
-    Archive { file: PathBuf, strip_root: bool },
+    Archive {
+        file: PathBuf,
+        strip_root: bool,
+        /// What it holds: listing a compressed tar means to unpack it.
+        entries: Vec<RelPath>,
+    },
 }
 
 impl Zoo {
@@ -166,13 +169,17 @@ impl Zoo {
 impl Origin {
     fn archive(file: PathBuf) -> Result<Self, Error> {
         let entries = modelzoo_archive::list(&file, &Limits::default())?;
-        let mut roots = entries.iter().map(|e| e.path.parts().next());
-        let first = roots.next().flatten();
+        let entries: Vec<RelPath> = entries.into_iter().map(|entry| entry.path).collect();
+        let first = entries.first().and_then(|path| path.parts().next());
         let strip_root = first.is_some()
             && entries
                 .iter()
-                .all(|e| e.path.parts().next() == first && e.path.parts().nth(1).is_some());
-        Ok(Self::Archive { file, strip_root })
+                .all(|path| path.parts().next() == first && path.parts().nth(1).is_some());
+        Ok(Self::Archive {
+            file,
+            strip_root,
+            entries,
+        })
     }
 
     /// Puts the declared files of every manifest below `subdir` into `root`.
@@ -236,13 +243,14 @@ impl Origin {
                 walk(&top, &top, MANIFEST_DEPTH, &mut files)?;
                 Ok(files)
             }
-            Self::Archive { file, strip_root } => {
-                let entries = modelzoo_archive::list(file, &Limits::default())?;
-                Ok(entries
-                    .iter()
-                    .filter_map(|e| relative(&e.path, *strip_root, base))
-                    .collect())
-            }
+            Self::Archive {
+                strip_root,
+                entries,
+                ..
+            } => Ok(entries
+                .iter()
+                .filter_map(|path| relative(path, *strip_root, base))
+                .collect()),
         }
     }
 
@@ -261,7 +269,9 @@ impl Origin {
                     copy_plain(&file.under(&top), &file.under(into))?;
                 }
             }
-            Self::Archive { file, strip_root } => {
+            Self::Archive {
+                file, strip_root, ..
+            } => {
                 let wanted: BTreeSet<&RelPath> = wanted.iter().copied().collect();
                 let select = |path: &RelPath| {
                     relative(path, false, base).is_some_and(|p| wanted.contains(&p))
@@ -376,105 +386,6 @@ fn walk(top: &Path, dir: &Path, depth: usize, files: &mut Vec<RelPath>) -> Resul
     Ok(())
 }
 
-/// All plain files below a directory of the store, sorted, hidden ones included.
-pub(crate) fn list_files(root: &Path) -> Result<Vec<RelPath>, Error> {
-    fn all(root: &Path, dir: &Path, files: &mut Vec<RelPath>) -> Result<(), Error> {
-        for (path, kind) in entries(dir)? {
-            if kind.is_dir() {
-                all(root, &path, files)?;
-            } else {
-                let odd = || Error::BadPath {
-                    path: path.display().to_string(),
-                    reason: "it is no file that modelzoo has written".into(),
-                };
-                files.push(
-                    name_of(root, &path)
-                        .filter(|_| kind.is_file())
-                        .ok_or_else(odd)?,
-                );
-            }
-        }
-        Ok(())
-    }
-    let mut files = Vec::new();
-    all(root, root, &mut files)?;
-    files.sort();
-    Ok(files)
-}
-
-fn name_of(root: &Path, path: &Path) -> Option<RelPath> {
-    let name = path.strip_prefix(root).ok()?.to_str()?;
-    RelPath::parse(&name.replace('\\', "/")).ok()
-}
-
-/// What a directory holds, sorted by name.
-fn entries(dir: &Path) -> Result<Vec<(PathBuf, fs::FileType)>, Error> {
-    let failed = |e| Error::io("read", dir, e);
-    let mut entries = Vec::new();
-    for entry in fs::read_dir(dir).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        entries.push((entry.path(), entry.file_type().map_err(failed)?));
-    }
-    entries.sort_by(|a, b| a.0.cmp(&b.0));
-    Ok(entries)
-}
-
-fn copy_plain(from: &Path, to: &Path) -> Result<(), Error> {
-    if let Some(dir) = to.parent() {
-        crate::store::create_dir_all(dir)?;
-    }
-    let mut input = fs::File::open(from).map_err(|e| Error::io("read", from, e))?;
-    let mut output = fs::File::create_new(to).map_err(|e| Error::io("write", to, e))?;
-    std::io::copy(&mut input, &mut output).map_err(|e| Error::io("copy", from, e))?;
-    Ok(())
-}
-
 fn parent_of(path: &str) -> String {
     path.rsplit_once('/').map_or(".", |(dir, _)| dir).to_owned()
-}
-
-pub(crate) fn read_capped(path: &Path, cap: u64) -> Result<Vec<u8>, Error> {
-    let size = fs::metadata(path)
-        .map_err(|e| Error::io("read", path, e))?
-        .len();
-    if size > cap {
-        return Err(Error::FileTooLarge {
-            path: path.to_owned(),
-            size,
-            cap,
-        });
-    }
-    fs::read(path).map_err(|e| Error::io("read", path, e))
-}
-
-/// The digest of a snapshot.
-pub(crate) fn digest_of(root: &Path) -> Result<String, Error> {
-    let files = list_files(root)?;
-    let mut rows = Vec::new();
-    for file in &files {
-        let path = file.under(root);
-        let (size, sha256) = hash_file(&path)?;
-        rows.push((file.to_string(), size, sha256));
-    }
-    Ok(tree_digest(
-        rows.iter().map(|(n, s, h)| (n.as_str(), *s, h.as_str())),
-    ))
-}
-
-/// The size and the hexadecimal SHA-256 of a file.
-pub(crate) fn hash_file(path: &Path) -> Result<(u64, String), Error> {
-    let failed = |e| Error::io("read", path, e);
-    let mut file = fs::File::open(path).map_err(failed)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    let mut size = 0;
-    loop {
-        match file.read(&mut buffer).map_err(failed)? {
-            0 => return Ok((size, hex::encode(hash.finalize()))),
-            n => {
-                hash.update(buffer.get(..n).unwrap_or_default());
-                size += n as u64;
-            }
-        }
-    }
 }

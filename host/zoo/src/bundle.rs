@@ -29,9 +29,9 @@ pub use error::BundleError;
 pub use export::Exported;
 pub use import::{ImportOptions, Imported, ImportedModel};
 
-use crate::acquire::hash_file;
 use crate::catalog::{component_file, is_as_declared};
 use crate::error::Error;
+use crate::files::hash_file;
 use crate::lock::LockedSource;
 use crate::manifest::{Manifest, ModelEntry};
 use crate::receipt::Receipt;

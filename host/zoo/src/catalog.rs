@@ -6,6 +6,7 @@ use modelzoo_runtime::Device;
 use serde::Serialize;
 
 use crate::Zoo;
+use crate::acquire::{COMPONENT, MANIFEST};
 use crate::error::Error;
 use crate::license;
 use crate::lock::LockedSource;
@@ -63,7 +64,7 @@ impl ModelRecord {
     /// Why the model's manifest does not let it run on a device; `None` when it does.
     #[must_use]
     pub fn unmet(&self, device: &Device) -> Option<String> {
-        let on_gpu = device.to_string() != "cpu";
+        let on_gpu = !device.is_cpu();
         match (
             on_gpu,
             self.entry.requirements.cpu,
@@ -262,7 +263,7 @@ impl Zoo {
             .manifests
             .iter()
             .map(|dir| {
-                let path = snapshot.join(dir).join("manifest.json");
+                let path = snapshot.join(dir).join(MANIFEST);
                 let bytes = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
                 Ok((dir.clone(), Manifest::parse(&bytes)?))
             })
@@ -301,7 +302,7 @@ fn latest_key(entry: &ModelEntry) -> (bool, Option<Version>) {
 pub(crate) fn component_file(dir: &Path, manifest: &Manifest) -> Option<(String, PathBuf)> {
     let name = match &manifest.component {
         Some(component) => component.path.to_string(),
-        None => "source.wasm".to_owned(),
+        None => COMPONENT.to_owned(),
     };
     let path = dir.join(&name);
     (manifest.component.is_some() || path.is_file()).then_some((name, path))

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use modelzoo_sandbox::{Artifact, DownloadCall, Identity};
 
 use crate::Zoo;
-use crate::acquire::{digest_of, read_capped};
 use crate::audit::{AuditLog, Event, now};
 use crate::catalog::ModelRecord;
 use crate::error::Error;
+use crate::files::{digest_of, read_capped};
 use crate::grant::Grant;
 use crate::lock::record_artifacts;
 use crate::managed;
 use crate::name::ModelQuery;
-use crate::receipt::{FILES, Receipt, ReceiptFile};
+use crate::receipt::{FILES, FORMAT, Receipt, ReceiptFile};
 use crate::reference::{SourceId, SourceRef};
 use crate::register::RegisterOptions;
 
@@ -239,7 +239,11 @@ impl Zoo {
             .engine()?
             .load(&bytes)
             .map_err(|source| Error::Component {
-                file: "source.wasm".into(),
+                file: path
+                    .file_name()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned(),
                 source,
             })?;
         match component.info().hooks {
@@ -279,7 +283,7 @@ pub(crate) fn identity(record: &ModelRecord) -> Identity {
 fn receipt(record: &ModelRecord, component: Option<String>, artifacts: Vec<Artifact>) -> Receipt {
     let source: SourceId = record.source.id.clone();
     Receipt {
-        format: Receipt::FORMAT,
+        format: FORMAT,
         model: record.name(),
         source,
         commit: record.source.commit.clone(),

@@ -32,6 +32,7 @@ mod configuration;
 mod disk;
 mod download;
 mod error;
+mod files;
 mod github;
 mod grant;
 mod load;

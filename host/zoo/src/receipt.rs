@@ -14,7 +14,8 @@ use sha2::{Digest as _, Sha256};
 use crate::error::Error;
 use crate::reference::SourceId;
 
-const FORMAT: u32 = 1;
+/// The version of the receipt's format.
+pub(crate) const FORMAT: u32 = 1;
 pub(crate) const RECEIPT: &str = "receipt.json";
 /// The directory of the artifacts, within a model's own.
 pub(crate) const FILES: &str = "files";
@@ -52,8 +53,6 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    pub(crate) const FORMAT: u32 = FORMAT;
-
     /// SHA-256 over the names, sizes and digests of the artifacts: the model's digest.
     #[must_use]
     pub fn digest(&self) -> String {

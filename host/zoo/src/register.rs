@@ -8,10 +8,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::Zoo;
-use crate::acquire::{Snapshot, digest_of, hash_file, read_capped};
+use crate::acquire::Snapshot;
 use crate::audit::{Event, now};
 use crate::catalog::component_file;
 use crate::error::Error;
+use crate::files::{digest_of, hash_file, read_capped};
 use crate::grant::{Grant, asked};
 use crate::lock::{Lock, LockedSource, Turn};
 use crate::manifest::Manifest;

@@ -1,8 +1,8 @@
 //! Bringing registered sources up to date, and seeing what that would change.
 
 use crate::Zoo;
-use crate::acquire::digest_of;
 use crate::error::Error;
+use crate::files::digest_of;
 use crate::github::Resolved;
 use crate::grant::Grant;
 use crate::lock::LockedSource;

@@ -7,9 +7,9 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::Zoo;
-use crate::acquire::{digest_of, hash_file, list_files};
 use crate::catalog::ModelRecord;
 use crate::error::Error;
+use crate::files::{digest_of, hash_file, list_files};
 use crate::receipt::Receipt;
 use crate::reference::SourceId;
 

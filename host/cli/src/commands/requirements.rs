@@ -38,7 +38,7 @@ pub(crate) struct RequirementsArgs {
 pub(crate) fn run(args: &RequirementsArgs, console: &Console) -> Result<ExitCode, Failure> {
     let record = console.zoo()?.model(&args.name, args.source.as_deref())?;
     let device = DeviceSpec::Auto.open().map_err(modelzoo::Error::from)?;
-    let on_gpu = device.to_string() != "cpu";
+    let on_gpu = !device.is_cpu();
     let requirements = &record.entry.requirements;
     let packages = requirements.packages(on_gpu);
     if console.json() {

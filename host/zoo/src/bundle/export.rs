@@ -13,9 +13,9 @@ use tempfile::NamedTempFile;
 
 use super::{BundleError, Declared, FORMAT, INDEX, Index, MODELS, SNAPSHOT, declared_models};
 use crate::Zoo;
-use crate::acquire::{hash_file, list_files};
 use crate::catalog::ModelRecord;
 use crate::error::Error;
+use crate::files::{hash_file, list_files};
 use crate::lock::LockedSource;
 use crate::name::ModelQuery;
 use crate::receipt::{FILES, RECEIPT, Receipt, tree_digest};

@@ -8,8 +8,9 @@ use serde::Deserialize;
 use tempfile::TempDir;
 
 use super::{BundleError, FORMAT, INDEX, Index, MODELS, SNAPSHOT, declared_models};
-use crate::acquire::{MANIFEST, MAX_MANIFEST, Snapshot, declared, read_capped};
+use crate::acquire::{MANIFEST, MAX_MANIFEST, Snapshot, declared};
 use crate::error::Error;
+use crate::files::read_capped;
 use crate::lock::LockedSource;
 use crate::manifest::Manifest;
 use crate::receipt::{FILES, RECEIPT, Receipt, tree_digest};
