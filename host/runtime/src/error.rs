@@ -37,14 +37,44 @@ pub enum Error {
         reason: String,
     },
     /// The number of classes is not the number of the network's outputs.
-    #[error(
-        "plan: `head.classification.classes` has {classes} names, but the network has {outputs} outputs"
-    )]
+    #[error("plan: the head has {classes} classes, but the network has {outputs} outputs")]
     ClassCount {
         /// Names in the plan.
         classes: usize,
         /// Outputs of the network.
         outputs: usize,
+    },
+    /// The model does not take such samples, or does not say such things about them.
+    #[error("the model {what}")]
+    CannotDo {
+        /// What it does not do, for example `takes no texts`.
+        what: &'static str,
+        /// What the reader can do, where there is something.
+        hint: &'static str,
+    },
+    /// An embedding is asked of a layer that the architecture does not have.
+    #[error("the network has no layer `{}`", .name.escape_debug())]
+    UnknownLayer {
+        /// The name that was asked for.
+        name: String,
+        /// The layers most like it, best first; may be empty.
+        nearest: Vec<String>,
+    },
+    /// A tokenizer's file is not what it should be, or does not fit the network.
+    #[error("tokenizer {}: {reason}", .path.display())]
+    Tokenizer {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A text has more tokens than the network takes.
+    #[error("a text of {tokens} tokens is longer than the {limit} that the network takes")]
+    TextTooLong {
+        /// Tokens of the text, the special ones included.
+        tokens: usize,
+        /// The most that the network takes.
+        limit: usize,
     },
     /// The architecture needs a tensor that the weights do not hold.
     #[error("weights: no tensor `{}`", .name.escape_debug())]
@@ -237,6 +267,7 @@ impl Error {
                 Some(format!("the known architectures are `{known}`"))
             }
             Self::UnknownArchitecture { nearest, .. }
+            | Self::UnknownLayer { nearest, .. }
             | Self::MissingTensor { nearest, .. }
             | Self::UnexpectedTensor { nearest, .. } => did_you_mean(nearest),
             Self::WrongShape { .. } => {
@@ -250,6 +281,8 @@ impl Error {
                 Some(format!("build with `--features {feature}`, or use `--device cpu`"))
             }
             Self::NoDevice { .. } => Some("use `--device cpu`, or `--device auto` to take what is there".to_owned()),
+            Self::CannotDo { hint, .. } => (!hint.is_empty()).then(|| (*hint).to_owned()),
+            Self::TextTooLong { .. } => Some("shorten the text, or let the plan's `max_tokens` cut it".to_owned()),
             _ => None,
         }
     }

@@ -1,54 +1,142 @@
 //! Output heads: from a network's outputs to what they mean.
 
+use std::collections::HashSet;
+
 use crate::error::Error;
-use crate::plan::{Classification, Head};
+use crate::plan::{Head, Scoring};
 
 /// How predictions are to be made.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PredictOptions {
     /// Below this confidence (0 to 1) no label is given; instead of the plan's own threshold.
     pub confidence_thresh: Option<f32>,
+    /// The classes that are given as labels, instead of the plan's own filter; [`None`] for that.
+    pub classes: Option<Vec<String>>,
     /// Whether the predictions carry the network's outputs.
     pub store_logits: bool,
 }
 
-/// What a model says about one image.
+/// What a model says about one sample.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Prediction {
     /// One label.
     Classification {
-        /// The class with the largest probability; none if that is below the threshold.
+        /// The class with the largest probability; none if that is below the threshold, or the
+        /// class is not among those that were asked for.
         label: Option<String>,
-        /// Its softmax probability, 0 to 1; none where there is no label.
+        /// Its probability, 0 to 1; none where there is no label.
         confidence: Option<f32>,
         /// The network's outputs, one a class, before the softmax; where they were asked for.
         logits: Option<Vec<f32>>,
     },
+    /// Any number of labels.
+    Classifications {
+        /// The classes whose probability reaches the threshold, each with it (0 to 1), in the
+        /// order of the classes.
+        labels: Vec<(String, f32)>,
+        /// The network's outputs, one a class, before the sigmoid; where they were asked for.
+        logits: Option<Vec<f32>>,
+    },
+}
+
+/// What a head gives for a sample: labels of this kind.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum PredictionKind {
+    /// [`Prediction::Classification`].
+    Classification,
+    /// [`Prediction::Classifications`].
+    Classifications,
+}
+
+impl Head {
+    /// What the head gives for a sample.
+    #[must_use]
+    pub fn kind(&self) -> PredictionKind {
+        match self {
+            Self::Classification(_) | Self::ZeroShot(_) => PredictionKind::Classification,
+            Self::MultiLabel(_) => PredictionKind::Classifications,
+        }
+    }
+
+    /// The classes, in the order of the outputs.
+    #[must_use]
+    pub fn classes(&self) -> &[String] {
+        match self {
+            Self::Classification(head) => &head.classes,
+            Self::MultiLabel(head) => &head.classes,
+            Self::ZeroShot(head) => &head.classes,
+        }
+    }
 }
 
 /// A head, ready to read outputs.
-pub(crate) enum Reader {
-    Classification(Classification),
+pub(crate) struct Reader {
+    classes: Vec<String>,
+    threshold: Option<f32>,
+    filter: Option<HashSet<String>>,
+    rule: Rule,
+}
+
+/// How outputs become labels.
+#[derive(Clone, Copy)]
+enum Rule {
+    Best(Scoring),
+    Each,
 }
 
 impl Reader {
     pub(crate) fn new(head: &Head) -> Self {
-        match head {
-            Head::Classification(head) => Self::Classification(head.clone()),
+        let (classes, threshold, filter, rule) = match head {
+            Head::Classification(head) => (
+                &head.classes,
+                head.confidence_thresh,
+                &head.filter_classes,
+                Rule::Best(Scoring::Softmax),
+            ),
+            Head::MultiLabel(head) => (
+                &head.classes,
+                Some(head.confidence_thresh),
+                &head.filter_classes,
+                Rule::Each,
+            ),
+            Head::ZeroShot(head) => (
+                &head.classes,
+                head.confidence_thresh,
+                &head.filter_classes,
+                Rule::Best(head.scoring),
+            ),
+        };
+        Self {
+            classes: classes.clone(),
+            threshold,
+            filter: (!filter.is_empty()).then(|| filter.iter().cloned().collect()),
+            rule,
         }
     }
 
     /// Checks that the head fits a network of so many outputs.
     pub(crate) fn check_outputs(&self, outputs: usize) -> Result<(), Error> {
-        match self {
-            Self::Classification(Classification { classes, .. }) if classes.len() != outputs => {
-                Err(Error::ClassCount {
-                    classes: classes.len(),
-                    outputs,
-                })
-            }
-            Self::Classification(_) => Ok(()),
+        if self.classes.len() == outputs {
+            return Ok(());
+        }
+        Err(Error::ClassCount {
+            classes: self.classes.len(),
+            outputs,
+        })
+    }
+
+    /// Checks the options against the classes.
+    pub(crate) fn check_options(&self, options: &PredictOptions) -> Result<(), Error> {
+        options.validate()?;
+        let asked = options.classes.as_deref().unwrap_or_default();
+        match asked.iter().find(|class| !self.classes.contains(class)) {
+            Some(unknown) => Err(Error::BadOption {
+                option: "classes",
+                reason: format!("the model has no class `{}`", unknown.escape_debug()),
+            }),
+            None => Ok(()),
         }
     }
 
@@ -59,20 +147,47 @@ impl Reader {
         outputs: Vec<f32>,
         options: &PredictOptions,
     ) -> Result<Prediction, Error> {
-        let Self::Classification(head) = self;
-        let (best, confidence) = top(&outputs).ok_or(Error::NotFinite { index })?;
-        let threshold = options.confidence_thresh.or(head.confidence_thresh);
-        let confident = threshold.is_none_or(|threshold| confidence >= threshold);
-        Ok(Prediction::Classification {
-            label: head.classes.get(best).filter(|_| confident).cloned(),
-            confidence: confident.then_some(confidence),
-            logits: options.store_logits.then_some(outputs),
-        })
+        if outputs.is_empty() || outputs.iter().any(|output| !output.is_finite()) {
+            return Err(Error::NotFinite { index });
+        }
+        let threshold = options.confidence_thresh.or(self.threshold);
+        let asked = |class: &String, confidence: f32| {
+            let wanted = match &options.classes {
+                Some(classes) => classes.contains(class),
+                None => self.filter.as_ref().is_none_or(|set| set.contains(class)),
+            };
+            wanted && threshold.is_none_or(|threshold| confidence >= threshold)
+        };
+        match self.rule {
+            Rule::Best(scoring) => {
+                let (best, confidence) = top(&outputs, scoring);
+                let class = self.classes.get(best);
+                let label = class.filter(|class| asked(class, confidence)).cloned();
+                Ok(Prediction::Classification {
+                    confidence: label.is_some().then_some(confidence),
+                    label,
+                    logits: options.store_logits.then_some(outputs),
+                })
+            }
+            Rule::Each => {
+                let scored = self
+                    .classes
+                    .iter()
+                    .zip(outputs.iter().copied().map(sigmoid));
+                let labels = scored.filter(|&(class, confidence)| asked(class, confidence));
+                Ok(Prediction::Classifications {
+                    labels: labels
+                        .map(|(class, confidence)| (class.clone(), confidence))
+                        .collect(),
+                    logits: options.store_logits.then_some(outputs),
+                })
+            }
+        }
     }
 }
 
 impl PredictOptions {
-    pub(crate) fn validate(&self) -> Result<(), Error> {
+    fn validate(&self) -> Result<(), Error> {
         match self.confidence_thresh {
             Some(value) if !(0.0..=1.0).contains(&value) => Err(Error::BadOption {
                 option: "confidence_thresh",
@@ -83,7 +198,7 @@ impl PredictOptions {
     }
 }
 
-/// The first of the largest outputs and its softmax probability; none unless all are finite.
+/// The first of the largest outputs, which are finite, and its probability.
 ///
 /// The largest is taken away from each before the exponential, so that none overflows; the sum
 /// is f64, so that thousands of classes do not round it away.
@@ -91,33 +206,45 @@ impl PredictOptions {
     clippy::cast_possible_truncation,
     reason = "a probability fits into f32"
 )]
-fn top(outputs: &[f32]) -> Option<(usize, f32)> {
-    let (mut best, mut largest) = (0, *outputs.first()?);
+fn top(outputs: &[f32], scoring: Scoring) -> (usize, f32) {
+    let (mut best, mut largest) = (0, f32::NEG_INFINITY);
     for (index, &output) in outputs.iter().enumerate() {
-        if !output.is_finite() {
-            return None;
-        }
         if output > largest {
             (best, largest) = (index, output);
         }
     }
-    let sum: f64 = outputs
-        .iter()
-        .map(|&output| (f64::from(output) - f64::from(largest)).exp())
-        .sum();
-    Some((best, (1.0 / sum) as f32))
+    match scoring {
+        Scoring::Sigmoid => (best, sigmoid(largest)),
+        Scoring::Softmax => {
+            let sum: f64 = outputs
+                .iter()
+                .map(|&output| (f64::from(output) - f64::from(largest)).exp())
+                .sum();
+            (best, (1.0 / sum) as f32)
+        }
+    }
+}
+
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "a probability fits into f32"
+)]
+fn sigmoid(output: f32) -> f32 {
+    (1.0 / (1.0 + (-f64::from(output)).exp())) as f32
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::{Classification, MultiLabel, ZeroShot};
 
     fn reader(classes: usize, confidence_thresh: Option<f32>) -> Reader {
         let classes = (0..classes).map(|class| format!("class {class}")).collect();
-        Reader::Classification(Classification {
+        Reader::new(&Head::Classification(Classification {
             classes,
             confidence_thresh,
-        })
+            filter_classes: Vec::new(),
+        }))
     }
 
     fn read(
@@ -128,7 +255,10 @@ mod tests {
         let prediction = reader.read(0, outputs.to_vec(), options).unwrap();
         let Prediction::Classification {
             label, confidence, ..
-        } = prediction;
+        } = prediction
+        else {
+            panic!("{prediction:?}");
+        };
         (label, confidence)
     }
 
@@ -157,6 +287,7 @@ mod tests {
         let reader = reader(2, Some(0.9));
         let with = |confidence_thresh| PredictOptions {
             confidence_thresh,
+            classes: None,
             store_logits: true,
         };
         let prediction = reader.read(0, vec![0.0, 1.0], &with(None)).unwrap();
@@ -188,5 +319,52 @@ mod tests {
                 .unwrap_err();
             assert!(matches!(error, Error::NotFinite { index: 7 }), "{error}");
         }
+    }
+
+    #[test]
+    fn classes_that_were_not_asked_for_are_no_labels() {
+        let head = Head::Classification(Classification {
+            classes: vec!["cat".to_owned(), "dog".to_owned()],
+            confidence_thresh: None,
+            filter_classes: vec!["cat".to_owned()],
+        });
+        let reader = Reader::new(&head);
+        let mut options = PredictOptions::default();
+        assert_eq!(read(&reader, &[0.0, 9.0], &options), (None, None));
+        assert!(read(&reader, &[9.0, 0.0], &options).0.is_some());
+        // The user's list goes before the plan's.
+        options.classes = Some(vec!["dog".to_owned()]);
+        assert_eq!(
+            read(&reader, &[0.0, 9.0], &options).0.as_deref(),
+            Some("dog")
+        );
+        options.classes = Some(vec!["cow".to_owned()]);
+        let error = reader.check_options(&options).unwrap_err();
+        assert!(error.to_string().contains("`cow`"), "{error}");
+    }
+
+    #[test]
+    fn each_of_many_labels_has_its_own_confidence() {
+        let reader = Reader::new(&Head::MultiLabel(MultiLabel {
+            classes: ["a", "b", "c"].map(str::to_owned).to_vec(),
+            confidence_thresh: 0.5,
+            filter_classes: Vec::new(),
+        }));
+        let options = PredictOptions::default();
+        let got = reader.read(0, vec![0.0, -1.0, 100.0], &options).unwrap();
+        let labels = vec![("a".to_owned(), 0.5), ("c".to_owned(), 1.0)];
+        let logits = None;
+        assert_eq!(got, Prediction::Classifications { labels, logits });
+    }
+
+    #[test]
+    fn a_sigmoid_takes_no_notice_of_the_other_classes() {
+        let reader = Reader::new(&Head::ZeroShot(ZeroShot {
+            classes: ["a", "b"].map(str::to_owned).to_vec(),
+            scoring: Scoring::Sigmoid,
+            ..ZeroShot::default()
+        }));
+        let got = read(&reader, &[-1.0, 0.0], &PredictOptions::default());
+        assert_eq!(got, (Some("b".to_owned()), Some(0.5)));
     }
 }

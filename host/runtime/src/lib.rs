@@ -27,6 +27,7 @@
 
 pub mod architectures;
 mod device;
+mod embedding;
 mod error;
 mod head;
 mod image;
@@ -37,16 +38,19 @@ mod nearest;
 mod plan;
 mod preprocess;
 mod resample;
+mod text;
+mod trace;
 mod weights;
 
 pub use architectures::architectures;
 pub use device::{Device, DeviceSpec};
 pub use error::{Error, ImageReason, NoDeviceReason};
-pub use head::{PredictOptions, Prediction};
+pub use head::{PredictOptions, Prediction, PredictionKind};
 pub use image::{DecodeLimits, Image, decode_image, decode_image_bytes};
 pub use model::Model;
 pub use plan::{
-    Architecture, Classification, Color, Head, Normalization, Plan, Preprocessing, Resampling,
-    Size, Step,
+    Architecture, Classification, Color, Embeddings, Head, MultiLabel, Normalization, Plan,
+    Pooling, Preprocessing, Resampling, Scoring, Size, Step, Tokenizer, TokenizerFormat, ZeroShot,
 };
 pub use preprocess::Input;
+pub use text::Tokens;

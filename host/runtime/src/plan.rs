@@ -36,13 +36,21 @@ pub(crate) const MAX_SIDE: u32 = 16_384;
 pub struct Plan {
     /// The network itself.
     pub architecture: Architecture,
-    /// The artifacts that hold the weights, in safetensors format, relative to the model's
-    /// directory. Several files are read as one: no tensor name may occur twice.
+    /// The artifacts that hold the weights, relative to the model's directory. Several files are
+    /// read as one: no tensor name may occur twice.
     pub weights: Vec<String>,
-    /// From an image to the network's input.
-    pub preprocessing: Preprocessing,
-    /// What the network's output means.
-    pub head: Head,
+    /// From an image to the network's input; absent for a network that takes texts alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preprocessing: Option<Preprocessing>,
+    /// From a text to the network's input; absent for a network that takes images alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<Tokenizer>,
+    /// What the network's output means; absent for a model that gives embeddings alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<Head>,
+    /// Where embeddings come from; without it, from where the architecture says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embeddings: Option<Embeddings>,
 }
 
 /// An architecture by name, with its configuration.
@@ -154,8 +162,48 @@ pub struct Preprocessing {
     pub normalize: Option<Normalization>,
 }
 
-/// One label an image: the class with the largest softmax probability.
+/// A tokenizer's files, relative to the model's directory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum TokenizerFormat {
+    /// A `tokenizer.json` of Hugging Face's tokenizers.
+    Json {
+        /// The file.
+        file: String,
+    },
+    /// The byte-pair merges of CLIP, plain or compressed with gzip
+    /// (`bpe_simple_vocab_16e6.txt.gz`).
+    ClipBpe {
+        /// The file.
+        merges: String,
+    },
+    /// A `vocab.txt` of BERT: one word piece a line.
+    WordPiece {
+        /// The file.
+        vocab: String,
+        /// Whether texts are brought to lower case, and their accents removed.
+        lowercase: bool,
+    },
+}
+
+/// From a text to the numbers of its tokens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tokenizer {
+    /// Its files.
+    pub format: TokenizerFormat,
+    /// The most tokens of a text, the special ones included; a longer text is cut. Without it, a
+    /// text that is longer than the network takes is an error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u32>,
+    /// Whether each text is padded to `max_tokens`, for networks that were trained so and take
+    /// no mask (SigLIP).
+    #[serde(default)]
+    pub pad_to_max: bool,
+}
+
+/// One label a sample: the class with the largest softmax probability.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Classification {
     /// The name of each output, in order; as many as the network has outputs.
@@ -163,6 +211,53 @@ pub struct Classification {
     /// Below this confidence (0 to 1) no label is given. The user's own threshold wins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confidence_thresh: Option<f32>,
+    /// The classes that are given as labels; empty for all of them. A sample whose best class is
+    /// another has no label.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filter_classes: Vec<String>,
+}
+
+/// Any number of labels a sample: the classes whose sigmoid is large enough.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MultiLabel {
+    /// The name of each output, in order; as many as the network has outputs.
+    pub classes: Vec<String>,
+    /// From this confidence (0 to 1) on, a class is given. The user's own threshold wins.
+    pub confidence_thresh: f32,
+    /// The classes that are given as labels; empty for all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filter_classes: Vec<String>,
+}
+
+/// How similarities become confidences.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scoring {
+    /// All classes share one: CLIP.
+    #[default]
+    Softmax,
+    /// Each class for itself: as SigLIP was trained.
+    Sigmoid,
+}
+
+/// One label an image: the class whose prompt is most similar to it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ZeroShot {
+    /// The labels.
+    pub classes: Vec<String>,
+    /// The text that stands for each class, as many as there are classes: `a photo of a cat`.
+    pub prompts: Vec<String>,
+    /// How similarities become confidences.
+    #[serde(default)]
+    pub scoring: Scoring,
+    /// Below this confidence (0 to 1) no label is given. The user's own threshold wins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence_thresh: Option<f32>,
+    /// The classes that are given as labels; empty for all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filter_classes: Vec<String>,
 }
 
 /// What a network's output means.
@@ -171,6 +266,41 @@ pub struct Classification {
 pub enum Head {
     /// One label an image.
     Classification(Classification),
+    /// Any number of labels an image.
+    MultiLabel(MultiLabel),
+    /// One label an image, of classes that the network was not trained for.
+    ZeroShot(ZeroShot),
+}
+
+/// How the positions of a layer's output (tokens, or places of a feature map) become one vector.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pooling {
+    /// They do not: all of them, one after the other, are the vector.
+    #[default]
+    None,
+    /// The first one.
+    First,
+    /// The mean of each channel, over the tokens that are not padding.
+    Mean,
+    /// The largest of each channel, over the tokens that are not padding.
+    Max,
+}
+
+/// Where embeddings come from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Embeddings {
+    /// The layer whose output is taken, or its input where the name follows a `<`. Without it,
+    /// the one that the architecture says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer: Option<String>,
+    /// How its positions become one vector.
+    #[serde(default)]
+    pub pooling: Pooling,
+    /// Whether each vector is divided by its length.
+    #[serde(default)]
+    pub normalize: bool,
 }
 
 impl Plan {
@@ -182,9 +312,25 @@ impl Plan {
         if self.weights.is_empty() {
             return Err(Error::bad_plan("weights", "names no file"));
         }
-        self.preprocessing.validate()?;
+        if let Some(preprocessing) = &self.preprocessing {
+            preprocessing.validate()?;
+        }
+        if let Some(Tokenizer {
+            max_tokens: None,
+            pad_to_max: true,
+            ..
+        }) = &self.tokenizer
+        {
+            let reason = "cannot be without `max_tokens`";
+            return Err(Error::bad_plan("tokenizer.pad_to_max", reason));
+        }
+        if self.preprocessing.is_none() && self.tokenizer.is_none() {
+            let reason = "or `tokenizer` must be given: the model takes nothing";
+            return Err(Error::bad_plan("preprocessing", reason));
+        }
         match &self.head {
-            Head::Classification(head) => head.validate(),
+            Some(head) => head.validate(),
+            None => Ok(()),
         }
     }
 }
@@ -240,16 +386,52 @@ impl Preprocessing {
     }
 }
 
-impl Classification {
-    fn validate(&self) -> Result<(), Error> {
-        if self.classes.is_empty() {
-            return Err(Error::bad_plan("head.classification.classes", "is empty"));
+impl Head {
+    /// Its name in a plan.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Classification(_) => "classification",
+            Self::MultiLabel(_) => "multi_label",
+            Self::ZeroShot(_) => "zero_shot",
         }
-        match self.confidence_thresh {
-            Some(value) if !(0.0..=1.0).contains(&value) => Err(Error::bad_plan(
-                "head.classification.confidence_thresh",
-                "must be 0 to 1",
-            )),
+    }
+
+    fn validate(&self) -> Result<(), Error> {
+        let (classes, threshold, filter) = match self {
+            Self::Classification(head) => {
+                (&head.classes, head.confidence_thresh, &head.filter_classes)
+            }
+            Self::MultiLabel(head) => (
+                &head.classes,
+                Some(head.confidence_thresh),
+                &head.filter_classes,
+            ),
+            Self::ZeroShot(head) => (&head.classes, head.confidence_thresh, &head.filter_classes),
+        };
+        let bad = |field: &str, reason: String| {
+            Err(Error::bad_plan(
+                format!("head.{}.{field}", self.name()),
+                reason,
+            ))
+        };
+        if classes.is_empty() {
+            return bad("classes", "is empty".to_owned());
+        }
+        if threshold.is_some_and(|value| !(0.0..=1.0).contains(&value)) {
+            return bad("confidence_thresh", "must be 0 to 1".to_owned());
+        }
+        if let Some(unknown) = filter.iter().find(|class| !classes.contains(class)) {
+            let reason = format!("`{}` is not one of the classes", unknown.escape_debug());
+            return bad("filter_classes", reason);
+        }
+        match self {
+            Self::ZeroShot(head) if head.prompts.len() != classes.len() => {
+                let (prompts, classes) = (head.prompts.len(), classes.len());
+                bad(
+                    "prompts",
+                    format!("has {prompts} texts for {classes} classes"),
+                )
+            }
             _ => Ok(()),
         }
     }

@@ -128,6 +128,7 @@ fn the_threshold_of_the_plan_gives_way_to_the_users() {
     let unsure = [model.preprocess(&plain(2, 2, [100, 110, 100])).unwrap()];
     let with = |confidence_thresh| PredictOptions {
         confidence_thresh,
+        classes: None,
         store_logits: false,
     };
     assert_eq!(

@@ -48,10 +48,12 @@ pub(crate) fn plan(plan: wit::Plan, model_dir: &Path) -> Result<runtime::Plan> {
     Ok(runtime::Plan {
         architecture: architecture(plan.architecture)?,
         weights: weights(plan.weights, model_dir)?,
-        preprocessing,
-        head: match plan.head {
+        preprocessing: Some(preprocessing),
+        tokenizer: None,
+        head: Some(match plan.head {
             wit::Head::Classification(head) => runtime::Head::Classification(classification(head)?),
-        },
+        }),
+        embeddings: None,
     })
 }
 
@@ -239,6 +241,7 @@ fn classification(given: wit::Classification) -> Result<runtime::Classification>
     Ok(runtime::Classification {
         classes: given.classes,
         confidence_thresh: given.confidence_thresh,
+        filter_classes: Vec::new(),
     })
 }
 

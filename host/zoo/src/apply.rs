@@ -109,6 +109,7 @@ impl LoadedModel {
             model: self,
             predict: PredictOptions {
                 confidence_thresh: options.confidence_thresh,
+                classes: None,
                 store_logits: options.store_logits,
             },
             watch,

@@ -5,7 +5,7 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::read;
+use super::{Blueprint, ImageTower, Network, read};
 use crate::device::Device;
 use crate::error::Error;
 use crate::kernels::{PoolKind, Window};
@@ -13,6 +13,8 @@ use crate::layers::{
     Activation, BatchNorm, Conv2d, ConvGeometry, FeatureMap, Linear, Pool, PoolWindow,
     global_average,
 };
+use crate::plan::Size;
+use crate::trace::Trace;
 use crate::weights::Scope;
 
 pub(super) const NAME: &str = "resnet";
@@ -175,28 +177,22 @@ impl Sizes {
         (planes * self.config.width_per_group / 64).saturating_mul(self.config.groups)
     }
 
-    pub(super) fn in_channels(&self) -> usize {
-        self.config.in_channels
-    }
-
-    pub(super) fn outputs(&self) -> usize {
-        self.config.num_classes
-    }
-
-    pub(super) fn build(&self, weights: &Scope<'_>, device: &Device) -> Result<ResNet, Error> {
+    fn network(&self, weights: &Scope<'_>, device: &Device) -> Result<ResNet, Error> {
         let stem = ConvGeometry::square(self.config.in_channels, 64, 7, 2, 3);
         let stem = normed(weights, "conv1", "bn1", stem, Activation::Relu, device)?;
         let mut channels = 64;
-        let mut blocks = Vec::new();
+        let mut built = Vec::new();
         let stages = self.layers.iter().zip(PLANES).enumerate();
         for (stage, (&count, planes)) in stages {
             let stage_weights = weights.child(&format!("layer{}", stage + 1));
+            let mut blocks = Vec::new();
             for index in 0..count {
                 let stride = if stage > 0 && index == 0 { 2 } else { 1 };
                 let weights = stage_weights.child(&index.to_string());
                 blocks.push(self.build_block(&weights, channels, planes, stride, device)?);
                 channels = planes * self.expansion();
             }
+            built.push(blocks);
         }
         let fc = [channels, self.config.num_classes];
         let fc = Linear::load(
@@ -224,7 +220,7 @@ impl Sizes {
         Ok(ResNet {
             stem,
             pool,
-            blocks,
+            stages: built,
             fc,
         })
     }
@@ -294,6 +290,27 @@ impl Sizes {
     }
 }
 
+impl Blueprint for Sizes {
+    fn in_channels(&self) -> Option<usize> {
+        Some(self.config.in_channels)
+    }
+
+    fn outputs(&self, _: usize, _: Option<Size>) -> Result<Option<usize>, Error> {
+        Ok(Some(self.config.num_classes))
+    }
+
+    fn build(self: Box<Self>, weights: &Scope<'_>, device: &Device) -> Result<Network, Error> {
+        let network = self.network(weights, device)?;
+        let stages = (1..=self.layers.len()).map(|stage| format!("layer{stage}"));
+        let layers = ["relu", "maxpool"].map(str::to_owned).into_iter();
+        let layers = layers
+            .chain(stages)
+            .chain(["avgpool", "fc"].map(str::to_owned))
+            .collect();
+        Ok(Network::of_images(network, layers, Some("<fc".to_owned())))
+    }
+}
+
 fn bad(field: &str, reason: impl Into<String>) -> Error {
     Error::BadConfig {
         architecture: NAME,
@@ -331,7 +348,7 @@ fn normed(
 pub(crate) struct ResNet {
     stem: Conv2d,
     pool: Pool,
-    blocks: Vec<Residual>,
+    stages: Vec<Vec<Residual>>,
     fc: Linear,
 }
 
@@ -341,13 +358,25 @@ struct Residual {
     downsample: Option<Conv2d>,
 }
 
-impl ResNet {
-    pub(super) fn forward(&self, x: FeatureMap) -> Result<Tensor, Error> {
-        let mut x = self.pool.forward(&self.stem.forward(&x, None)?)?;
-        for block in &self.blocks {
-            x = block.forward(x)?;
+impl ImageTower for ResNet {
+    fn forward(&self, x: FeatureMap, trace: &mut Trace<'_>) -> Result<Tensor, Error> {
+        let x = self.stem.forward(&x, None)?;
+        trace.output("relu", &x)?;
+        let mut x = self.pool.forward(&x)?;
+        trace.output("maxpool", &x)?;
+        for (stage, blocks) in self.stages.iter().enumerate() {
+            for block in blocks {
+                x = block.forward(x)?;
+            }
+            trace.output(&format!("layer{}", stage + 1), &x)?;
         }
-        self.fc.forward(&global_average(&x)?.flatten()?)
+        let x = global_average(&x)?;
+        trace.output("avgpool", &x)?;
+        let x = x.flatten()?;
+        trace.input("fc", &x)?;
+        let x = self.fc.forward(&x)?;
+        trace.output("fc", &x)?;
+        Ok(x)
     }
 }
 

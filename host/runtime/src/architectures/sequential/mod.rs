@@ -8,7 +8,7 @@ use serde_json::Value;
 
 pub use config::{Approximation, Pair, SequentialConfig, SequentialLayer};
 
-use super::read;
+use super::{Blueprint, ImageTower, Network, read};
 use crate::device::Device;
 use crate::error::Error;
 use crate::kernels::{PoolKind, Window};
@@ -18,6 +18,7 @@ use crate::layers::{
 };
 use crate::nearest::nearest;
 use crate::plan::Size;
+use crate::trace::{Trace, Traced};
 use crate::weights::Scope;
 
 pub(super) const NAME: &str = "sequential";
@@ -57,20 +58,8 @@ impl Layers {
         Ok(Self(checked))
     }
 
-    pub(super) fn in_channels(&self) -> Option<usize> {
-        trace::in_channels(&self.0)
-    }
-
-    pub(super) fn outputs(
-        &self,
-        channels: usize,
-        size: Option<Size>,
-    ) -> Result<Option<usize>, Error> {
-        trace::outputs(&self.0, channels, size)
-    }
-
     /// Builds the layers, each with the batch norm and the activation that follow it.
-    pub(super) fn build(&self, weights: &Scope<'_>, device: &Device) -> Result<Sequential, Error> {
+    fn network(&self, weights: &Scope<'_>, device: &Device) -> Result<Sequential, Error> {
         let mut nodes = Vec::new();
         let mut rest = &self.0[..];
         while let Some((layer, after)) = rest.split_first() {
@@ -127,7 +116,13 @@ impl Layers {
                     (None, Some(activation)) => Node::Activation(activation),
                 },
             };
-            nodes.push(node);
+            let name = match layer {
+                SequentialLayer::Conv2d { name, .. } | SequentialLayer::Linear { name, .. } => {
+                    Some(name.clone())
+                }
+                _ => None,
+            };
+            nodes.push((name, node));
         }
         Ok(Sequential {
             nodes,
@@ -188,6 +183,25 @@ fn geometry(layer: &SequentialLayer) -> Option<ConvGeometry> {
         window,
         groups: *groups,
     })
+}
+
+impl Blueprint for Layers {
+    fn in_channels(&self) -> Option<usize> {
+        trace::in_channels(&self.0)
+    }
+
+    fn outputs(&self, channels: usize, size: Option<Size>) -> Result<Option<usize>, Error> {
+        trace::outputs(&self.0, channels, size)
+    }
+
+    fn build(self: Box<Self>, weights: &Scope<'_>, device: &Device) -> Result<Network, Error> {
+        let network = self.network(weights, device)?;
+        let layers = network.nodes.iter().filter_map(|(name, _)| name.clone());
+        let layers: Vec<String> = layers.collect();
+        // What the last layer takes, which is usually the classifier.
+        let embedding = layers.last().map(|layer| format!("<{layer}"));
+        Ok(Network::of_images(network, layers, embedding))
+    }
 }
 
 /// The pool that a layer describes.
@@ -290,7 +304,8 @@ fn take_activation(rest: &mut &[SequentialLayer]) -> Activation {
 
 /// A built list of layers.
 pub(crate) struct Sequential {
-    nodes: Vec<Node>,
+    /// Convolutions and linear layers have the names of their weights.
+    nodes: Vec<(Option<String>, Node)>,
     device: Device,
 }
 
@@ -310,11 +325,26 @@ enum Flow {
     Rows(Tensor),
 }
 
-impl Sequential {
-    pub(super) fn forward(&self, x: FeatureMap) -> Result<Tensor, Error> {
+impl Traced for Flow {
+    fn traced(&self) -> Result<Tensor, Error> {
+        match self {
+            Self::Map(map) => map.traced(),
+            Self::Rows(rows) => rows.traced(),
+        }
+    }
+}
+
+impl ImageTower for Sequential {
+    fn forward(&self, x: FeatureMap, trace: &mut Trace<'_>) -> Result<Tensor, Error> {
         let mut flow = Flow::Map(x);
-        for node in &self.nodes {
+        for (name, node) in &self.nodes {
+            if let Some(name) = name {
+                trace.input(name, &flow)?;
+            }
             flow = node.forward(flow, &self.device)?;
+            if let Some(name) = name {
+                trace.output(name, &flow)?;
+            }
         }
         match flow {
             Flow::Rows(rows) => Ok(rows),

@@ -1,0 +1,96 @@
+//! What an architecture's file provides: a blueprint, and the network that it builds.
+
+use candle_core::Tensor;
+
+use crate::device::Device;
+use crate::error::Error;
+use crate::layers::FeatureMap;
+use crate::plan::Size;
+use crate::trace::Trace;
+use crate::weights::Scope;
+
+/// An architecture with its configuration, which is checked as far as it can be without weights.
+pub(crate) trait Blueprint {
+    /// The channels of the images that the network takes; none where any number would do, or
+    /// where it takes no images.
+    fn in_channels(&self) -> Option<usize>;
+
+    /// Checks that images of `channels` and, where the plan fixes it, `size` can pass through the
+    /// network. Returns the number of classes that it tells apart, where that is known.
+    fn outputs(&self, channels: usize, size: Option<Size>) -> Result<Option<usize>, Error>;
+
+    /// Builds the network with its weights.
+    fn build(self: Box<Self>, weights: &Scope<'_>, device: &Device) -> Result<Network, Error>;
+}
+
+/// A network, or the part of one, that takes images.
+pub(crate) trait ImageTower: Send + Sync {
+    /// `[batch, outputs]`: scores of classes, before the softmax; or features.
+    fn forward(&self, x: FeatureMap, trace: &mut Trace<'_>) -> Result<Tensor, Error>;
+}
+
+/// A network, or the part of one, that takes texts.
+pub(crate) trait TextTower: Send + Sync {
+    /// `[batch, features]`, or `[batch, tokens, features]` where the plan says how to pool them.
+    fn forward(&self, tokens: &TokenBatch, trace: &mut Trace<'_>) -> Result<Tensor, Error>;
+
+    /// The most tokens that it takes, where its weights say so.
+    fn max_tokens(&self) -> Option<usize>;
+
+    /// How many different tokens it knows; a larger number is none of its tokens.
+    fn vocabulary(&self) -> usize;
+}
+
+/// Texts as numbers of tokens, padded at their ends to one length.
+pub(crate) struct TokenBatch {
+    /// The numbers, row after row: [`rows`](Self::rows) times [`len`](Self::len).
+    pub(crate) ids: Vec<u32>,
+    /// Tokens of a row.
+    pub(crate) len: usize,
+    /// Tokens of each row before the padding.
+    pub(crate) lengths: Vec<usize>,
+}
+
+impl TokenBatch {
+    /// How many texts there are.
+    pub(crate) fn rows(&self) -> usize {
+        self.lengths.len()
+    }
+}
+
+/// How the two towers of a network compare: `scale * cosine + bias`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Similarity {
+    pub(crate) scale: f32,
+    pub(crate) bias: f32,
+}
+
+/// A built network.
+pub(crate) struct Network {
+    pub(crate) images: Option<Box<dyn ImageTower>>,
+    pub(crate) texts: Option<Box<dyn TextTower>>,
+    /// Given where both towers give features of one space.
+    pub(crate) similarity: Option<Similarity>,
+    /// The layers whose inputs and outputs a [`Trace`] hears of.
+    pub(crate) layers: Vec<String>,
+    /// The layer whose output is the embedding when a plan names none, or its input where the
+    /// name follows a `<`; none where it is the network's output.
+    pub(crate) embedding: Option<String>,
+}
+
+impl Network {
+    /// A network that takes images alone, with the layers that it names.
+    pub(crate) fn of_images(
+        tower: impl ImageTower + 'static,
+        layers: Vec<String>,
+        embedding: Option<String>,
+    ) -> Self {
+        Self {
+            images: Some(Box::new(tower)),
+            texts: None,
+            similarity: None,
+            layers,
+            embedding,
+        }
+    }
+}
