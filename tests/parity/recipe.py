@@ -33,12 +33,10 @@ def tensor(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
         values = 0.5 + (v + 0.5)
     elif name.endswith(".weight") and len(shape) == 1:
         values = 0.5 + (v + 0.5)
-    elif name.endswith(".weight"):
-        values = v * (2.0 * math.sqrt(3.0 * shape[0] / count))  # variance 1 / fan-in
-    elif name.endswith((".bias", ".running_mean")):
+    elif len(shape) <= 1:
         values = v * 0.2
     else:
-        raise ValueError(f"the recipe has no rule for {name} {shape}")
+        values = v * (2.0 * math.sqrt(3.0 * shape[0] / count))  # variance 1 / fan-in
     return values.astype(np.float32).reshape(shape)
 
 
@@ -48,8 +46,8 @@ def fill(module, seed: int) -> None:
 
     state = {}
     for name, old in module.state_dict().items():
-        if name.endswith("num_batches_tracked"):
-            state[name] = torch.zeros_like(old)
+        if not old.is_floating_point():
+            state[name] = old
         else:
             state[name] = torch.from_numpy(tensor(name, tuple(old.shape), seed))
     module.load_state_dict(state)

@@ -10,38 +10,12 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use candle_core::{Device as Candle, Tensor};
-use modelzoo_runtime::{Color, DecodeLimits, Device, Model, Plan, decode_image};
+use candle_core::Tensor;
+use common::parity::{fixtures, read_json, read_tensor};
+use modelzoo_runtime::{Color, DecodeLimits, Device, Model, decode_image};
 use serde_json::{Value, json};
-
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/parity/fixtures")
-}
-
-fn read_json(path: &Path) -> Value {
-    serde_json::from_slice(
-        &std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())),
-    )
-    .unwrap()
-}
-
-fn read_tensor(path: &Path, name: &str) -> Tensor {
-    let tensors = candle_core::safetensors::load(path, &Candle::Cpu);
-    tensors.unwrap_or_else(|error| panic!("{}: {error}", path.display()))[name].clone()
-}
-
-fn largest(x: &Tensor) -> f32 {
-    x.abs()
-        .unwrap()
-        .flatten_all()
-        .unwrap()
-        .max(0)
-        .unwrap()
-        .to_scalar()
-        .unwrap()
-}
 
 #[test]
 fn the_recipe_is_the_makers() {
@@ -77,51 +51,12 @@ fn the_recipe_is_the_makers() {
 
 #[test]
 fn resnet18_is_torchvisions() {
-    check_resnet("resnet18-tiny", false, [2, 2, 2, 2]);
+    common::parity::check("resnet18-tiny");
 }
 
 #[test]
 fn resnet50_is_torchvisions() {
-    check_resnet("resnet50-tiny", true, [3, 4, 6, 3]);
-}
-
-fn check_resnet(case: &str, bottleneck: bool, layers: [usize; 4]) {
-    let folder = fixtures().join(case);
-    let config = read_json(&folder.join("config.json"));
-    let classes = usize::try_from(config["num_classes"].as_u64().unwrap()).unwrap();
-    let seed = read_json(&folder.join("recipe.json"))["seed"]
-        .as_u64()
-        .unwrap();
-    let (x, y) = (
-        read_tensor(&folder.join("inputs.safetensors"), "x"),
-        read_tensor(&folder.join("outputs.safetensors"), "y"),
-    );
-
-    let dir = tempfile::tempdir().unwrap();
-    common::write_recipe(
-        &dir.path().join("weights.safetensors"),
-        &common::resnet_tensors(bottleneck, layers, classes, 64, 1),
-        seed,
-    );
-    let plan: Plan = serde_json::from_value(json!({
-        "architecture": { "name": "resnet", "config": config },
-        "weights": ["weights.safetensors"],
-        "preprocessing": { "color": "rgb", "steps": [] },
-        "head": { "classification": { "classes": vec!["class"; classes] } },
-    }))
-    .unwrap();
-    for device in [Device::cpu(), Device::cpu_reference()] {
-        let model = Model::build(&plan, dir.path(), &device).unwrap();
-        let ours = model.forward(&x).unwrap();
-        assert_eq!(ours.dims(), y.dims());
-        let error = largest(&(&ours - &y).unwrap()) / largest(&y);
-        assert!(
-            error <= 1e-4,
-            "{case} on {device:?}: relative error {error}"
-        );
-        let best = |y: &Tensor| y.argmax(1).unwrap().to_vec1::<u32>().unwrap();
-        assert_eq!(best(&ours), best(&y), "{case} on {device:?}");
-    }
+    common::parity::check("resnet50-tiny");
 }
 
 /// A model that gives back what it is fed with, so that preprocessing can be looked at.

@@ -3,9 +3,12 @@
 #![allow(dead_code, reason = "each test uses a part")]
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     reason = "a test may panic"
 )]
+
+pub(crate) mod parity;
 
 use std::collections::HashMap;
 use std::path::Path;
