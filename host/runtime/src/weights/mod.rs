@@ -147,6 +147,20 @@ impl Scope<'_> {
         self.weights.get(self.full(name), shape)
     }
 
+    /// Whether the files hold the tensor `name` of this part, of whatever shape.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.weights.tensors.contains_key(&self.full(name))
+    }
+
+    /// Counts the tensor `name` as used, if it is there: one that is published with the weights
+    /// but has no part in inference.
+    pub(crate) fn ignore(&self, name: &str) {
+        let name = self.full(name);
+        if self.weights.tensors.contains_key(&name) {
+            self.weights.used.borrow_mut().insert(name);
+        }
+    }
+
     fn full(&self, name: &str) -> String {
         if self.prefix.is_empty() {
             name.to_owned()
