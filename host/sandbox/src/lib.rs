@@ -93,3 +93,4 @@ pub use inspect::{ComponentInfo, Hooks, SUPPORTED, inspect};
 pub use limits::Limits;
 pub use log::{Level, Log, NoLog};
 pub use stop::Limit;
+pub use wasi::is_linked;

@@ -133,8 +133,9 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// Whether [`link`] has the interface, in a version that is compatible.
-fn is_linked(import: &str) -> bool {
+/// Whether hooks have an interface of WASI, by the name and version of a component's import. A call
+/// of any other stops the hook.
+pub fn is_linked(import: &str) -> bool {
     import.split_once('@').is_some_and(|(interface, version)| {
         LINKED.contains(&interface) && version.starts_with("0.2.")
     })
