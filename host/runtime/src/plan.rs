@@ -137,6 +137,25 @@ pub enum Step {
     },
     /// Cuts the middle out; where the image is smaller, it is padded with black.
     CenterCrop(Size),
+    /// Enlarges an image that is smaller than `to` on one side or both, keeping the aspect ratio,
+    /// until it is not; others stay as they are.
+    ResizeMin {
+        /// The least size.
+        to: Size,
+        /// How pixels are resampled.
+        resampling: Resampling,
+    },
+    /// Shrinks an image that is larger than `to` on one side or both, keeping the aspect ratio,
+    /// until it is not; others stay as they are.
+    ResizeMax {
+        /// The largest size.
+        to: Size,
+        /// How pixels are resampled.
+        resampling: Resampling,
+    },
+    /// Cuts the middle out whose sides are multiples of so many pixels; an image that is smaller
+    /// than that is padded to it with black.
+    CropToMultiple(u32),
 }
 
 /// What is subtracted from, and then divides, each channel's values, which are 0 to 1.
@@ -339,8 +358,10 @@ impl Preprocessing {
     fn validate(&self) -> Result<(), Error> {
         for (index, step) in self.steps.iter().enumerate() {
             let sides = match *step {
-                Step::Resize { to, .. } => [to.height, to.width],
-                Step::ResizeShortest { to, .. } => [to, to],
+                Step::Resize { to, .. }
+                | Step::ResizeMin { to, .. }
+                | Step::ResizeMax { to, .. } => [to.height, to.width],
+                Step::ResizeShortest { to, .. } | Step::CropToMultiple(to) => [to, to],
                 Step::CenterCrop(to) => [to.height, to.width],
             };
             if sides.iter().any(|side| !(1..=MAX_SIDE).contains(side)) {
@@ -381,7 +402,10 @@ impl Preprocessing {
     pub(crate) fn fixed_size(&self) -> Option<Size> {
         match *self.steps.last()? {
             Step::Resize { to, .. } | Step::CenterCrop(to) => Some(to),
-            Step::ResizeShortest { .. } => None,
+            Step::ResizeShortest { .. }
+            | Step::ResizeMin { .. }
+            | Step::ResizeMax { .. }
+            | Step::CropToMultiple(_) => None,
         }
     }
 }

@@ -77,6 +77,18 @@ pub(crate) fn preprocess(image: &Image, plan: &Preprocessing) -> Result<Input, E
                 resize(pixels, to, resampling)
             }
             Step::CenterCrop(to) => Ok(center_crop(&pixels, to)),
+            Step::ResizeMin { to, resampling } => {
+                let to = at_least(pixels.size, to);
+                resize(pixels, to, resampling)
+            }
+            Step::ResizeMax { to, resampling } => {
+                let to = at_most(pixels.size, to);
+                resize(pixels, to, resampling)
+            }
+            Step::CropToMultiple(of) => {
+                let to = multiple(pixels.size, of);
+                Ok(center_crop(&pixels, to))
+            }
         }
         .map_err(fail)?;
     }
@@ -135,6 +147,54 @@ fn shortest(size: Size, to: u32) -> Size {
             width: longer,
             height: to,
         }
+    }
+}
+
+/// The size of the same shape, or `size` itself, that covers `least`.
+fn at_least(size: Size, least: Size) -> Size {
+    if size.height >= least.height && size.width >= least.width {
+        return size;
+    }
+    let [height, width] = ratios(size, least);
+    scaled(size, height.max(width))
+}
+
+/// The size of the same shape, or `size` itself, that `most` covers.
+fn at_most(size: Size, most: Size) -> Size {
+    if size.height <= most.height && size.width <= most.width {
+        return size;
+    }
+    let [height, width] = ratios(size, most);
+    scaled(size, height.min(width))
+}
+
+fn ratios(size: Size, to: Size) -> [f64; 2] {
+    [
+        f64::from(to.height) / f64::from(size.height),
+        f64::from(to.width) / f64::from(size.width),
+    ]
+}
+
+/// Sides times a factor, halves rounded to even as Python's `round` does; never nothing.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "saturates, and is checked by `resize`"
+)]
+fn scaled(size: Size, by: f64) -> Size {
+    let side = |side: u32| ((f64::from(side) * by).round_ties_even() as u32).max(1);
+    Size {
+        height: side(size.height),
+        width: side(size.width),
+    }
+}
+
+/// The largest multiples that are not larger than the sides, but at least one.
+fn multiple(size: Size, of: u32) -> Size {
+    let side = |side: u32| (side / of * of).max(of);
+    Size {
+        height: side(size.height),
+        width: side(size.width),
     }
 }
 
@@ -248,5 +308,33 @@ fn normalized(pixels: &Pixels<'_>, normalize: Option<&Normalization>) -> Vec<f32
             .map(|&byte| look_up(gray, byte))
             .collect(),
         [] => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn size(height: u32, width: u32) -> Size {
+        Size { height, width }
+    }
+
+    #[test]
+    fn only_small_images_grow_and_only_large_ones_shrink() {
+        assert_eq!(at_least(size(300, 400), size(224, 224)), size(300, 400));
+        assert_eq!(at_least(size(100, 400), size(224, 224)), size(224, 896));
+        assert_eq!(at_least(size(100, 50), size(200, 200)), size(400, 200));
+        assert_eq!(at_most(size(300, 400), size(400, 400)), size(300, 400));
+        assert_eq!(at_most(size(300, 400), size(200, 200)), size(150, 200));
+        assert_eq!(at_most(size(1, 10_000), size(100, 100)), size(1, 100));
+        // Halves go to the even side: 0.5 * 5 and 0.5 * 7.
+        assert_eq!(at_most(size(10, 5), size(5, 9)), size(5, 2));
+        assert_eq!(at_most(size(14, 7), size(7, 9)), size(7, 4));
+    }
+
+    #[test]
+    fn sides_become_multiples() {
+        assert_eq!(multiple(size(30, 28), 14), size(28, 28));
+        assert_eq!(multiple(size(13, 43), 14), size(14, 42));
     }
 }

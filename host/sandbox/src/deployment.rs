@@ -31,6 +31,8 @@ const STEPS: usize = 64;
 const SIDE: u32 = 1 << 16;
 /// The most classes.
 const CLASSES: usize = 1_000_000;
+/// The most tokens of a text.
+const TOKENS: u32 = 1 << 16;
 /// The most bytes of all classes' names.
 const CLASSES_BYTES: usize = 64 << 20;
 
@@ -44,16 +46,18 @@ type Result<T> = std::result::Result<T, String>;
 
 /// The runtime's plan; `model_dir` is where the weights are.
 pub(crate) fn plan(plan: wit::Plan, model_dir: &Path) -> Result<runtime::Plan> {
-    let preprocessing = preprocessing(plan.preprocessing)?;
+    let preprocessing = plan.preprocessing.map(preprocessing).transpose()?;
+    let tokenizer = plan
+        .tokenizer
+        .map(|tokenizer| self::tokenizer(tokenizer, model_dir))
+        .transpose()?;
     Ok(runtime::Plan {
         architecture: architecture(plan.architecture)?,
         weights: weights(plan.weights, model_dir)?,
-        preprocessing: Some(preprocessing),
-        tokenizer: None,
-        head: Some(match plan.head {
-            wit::Head::Classification(head) => runtime::Head::Classification(classification(head)?),
-        }),
-        embeddings: None,
+        preprocessing,
+        tokenizer,
+        head: plan.head.map(head).transpose()?,
+        embeddings: plan.embeddings.map(embeddings).transpose()?,
     })
 }
 
@@ -118,16 +122,70 @@ fn weights(names: Vec<String>, model_dir: &Path) -> Result<Vec<String>> {
     }
     let mut seen = BTreeSet::new();
     for name in &names {
-        let shown = clean(name, 200);
-        let path = RelPath::parse(name).map_err(|e| format!("weights `{shown}`: {e}"))?;
         if !seen.insert(name) {
-            return Err(format!("weights `{shown}` are named twice"));
+            return Err(format!("weights `{}` are named twice", clean(name, 200)));
         }
-        if files::open_below(model_dir, &path).is_err() {
-            return Err(format!("weights `{shown}`: there is no such artifact"));
-        }
+        artifact("weights", name, model_dir)?;
     }
     Ok(names)
+}
+
+/// Checks that `name`, which is given for `what`, is one of the model's artifacts.
+fn artifact(what: &str, name: &str, model_dir: &Path) -> Result<()> {
+    let shown = clean(name, 200);
+    let path = RelPath::parse(name).map_err(|e| format!("{what} `{shown}`: {e}"))?;
+    match files::open_below(model_dir, &path) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(format!("{what} `{shown}`: there is no such artifact")),
+    }
+}
+
+fn tokenizer(given: wit::Tokenizer, model_dir: &Path) -> Result<runtime::Tokenizer> {
+    let (wit::TokenizerFormat::Json(name)
+    | wit::TokenizerFormat::ClipBpe(name)
+    | wit::TokenizerFormat::WordPiece(wit::WordPiece { vocab: name, .. })) = &given.format;
+    artifact("tokenizer", name, model_dir)?;
+    if given
+        .max_tokens
+        .is_some_and(|max| !(1..=TOKENS).contains(&max))
+    {
+        return Err(format!("`max-tokens` must be 1 to {TOKENS}"));
+    }
+    Ok(runtime::Tokenizer {
+        format: match given.format {
+            wit::TokenizerFormat::Json(file) => runtime::TokenizerFormat::Json { file },
+            wit::TokenizerFormat::ClipBpe(merges) => runtime::TokenizerFormat::ClipBpe { merges },
+            wit::TokenizerFormat::WordPiece(wit::WordPiece { vocab, lowercase }) => {
+                runtime::TokenizerFormat::WordPiece { vocab, lowercase }
+            }
+        },
+        max_tokens: given.max_tokens,
+        pad_to_max: given.pad_to_max,
+    })
+}
+
+fn embeddings(given: wit::Embeddings) -> Result<runtime::Embeddings> {
+    if let Some(layer) = &given.layer {
+        let bytes = layer.len();
+        if !(1..=NAME_BYTES).contains(&bytes) {
+            return Err(format!(
+                "the layer's name has {bytes} bytes, not 1 to {NAME_BYTES}"
+            ));
+        }
+        if clean(layer, NAME_BYTES) != *layer {
+            return Err("the layer's name has control characters".to_owned());
+        }
+    }
+    Ok(runtime::Embeddings {
+        layer: given.layer,
+        pooling: match given.pooling {
+            wit::Pooling::None => runtime::Pooling::None,
+            wit::Pooling::First => runtime::Pooling::First,
+            wit::Pooling::Mean => runtime::Pooling::Mean,
+            wit::Pooling::Max => runtime::Pooling::Max,
+        },
+        normalize: given.normalize,
+    })
 }
 
 fn preprocessing(given: wit::Preprocessing) -> Result<runtime::Preprocessing> {
@@ -164,6 +222,15 @@ fn step(given: wit::Step) -> Result<runtime::Step> {
             resampling: resampling(r.resampling),
         },
         wit::Step::CenterCrop(to) => runtime::Step::CenterCrop(size(to)?),
+        wit::Step::ResizeMin(r) => runtime::Step::ResizeMin {
+            to: size(r.to)?,
+            resampling: resampling(r.resampling),
+        },
+        wit::Step::ResizeMax(r) => runtime::Step::ResizeMax {
+            to: size(r.to)?,
+            resampling: resampling(r.resampling),
+        },
+        wit::Step::CropToMultiple(of) => runtime::Step::CropToMultiple(side(of)?),
     })
 }
 
@@ -218,31 +285,69 @@ fn normalization(
     })
 }
 
-fn classification(given: wit::Classification) -> Result<runtime::Classification> {
-    if given.classes.len() > CLASSES {
+fn head(given: wit::Head) -> Result<runtime::Head> {
+    Ok(match given {
+        wit::Head::Classification(given) => {
+            names("classes", &given.classes)?;
+            names("classes of the filter", &given.filter_classes)?;
+            runtime::Head::Classification(runtime::Classification {
+                confidence_thresh: given.confidence_thresh.map(confidence).transpose()?,
+                classes: given.classes,
+                filter_classes: given.filter_classes,
+            })
+        }
+        wit::Head::MultiLabel(given) => {
+            names("classes", &given.classes)?;
+            names("classes of the filter", &given.filter_classes)?;
+            runtime::Head::MultiLabel(runtime::MultiLabel {
+                confidence_thresh: confidence(given.confidence_thresh)?,
+                classes: given.classes,
+                filter_classes: given.filter_classes,
+            })
+        }
+        wit::Head::ZeroShot(given) => {
+            names("classes", &given.classes)?;
+            names("prompts", &given.prompts)?;
+            names("classes of the filter", &given.filter_classes)?;
+            runtime::Head::ZeroShot(runtime::ZeroShot {
+                confidence_thresh: given.confidence_thresh.map(confidence).transpose()?,
+                classes: given.classes,
+                prompts: given.prompts,
+                scoring: match given.scoring {
+                    wit::Scoring::Softmax => runtime::Scoring::Softmax,
+                    wit::Scoring::Sigmoid => runtime::Scoring::Sigmoid,
+                },
+                filter_classes: given.filter_classes,
+            })
+        }
+    })
+}
+
+/// Checks how many names of classes, or prompts, there are, and how long they are.
+fn names(what: &str, names: &[String]) -> Result<()> {
+    if names.len() > CLASSES {
         return Err(format!(
-            "the plan has {} classes; at most {CLASSES} are allowed",
-            given.classes.len()
+            "the plan has {} {what}; at most {CLASSES} are allowed",
+            names.len()
         ));
     }
-    let bytes: usize = given.classes.iter().map(String::len).sum();
+    let bytes: usize = names.iter().map(String::len).sum();
     if bytes > CLASSES_BYTES {
         return Err(format!(
-            "the classes' names have {bytes} bytes; at most {CLASSES_BYTES} are allowed"
+            "the plan's {what} have {bytes} bytes; at most {CLASSES_BYTES} are allowed"
         ));
     }
-    if let Some(threshold) = given.confidence_thresh
-        && !(0.0..=1.0).contains(&threshold)
-    {
-        return Err(format!(
+    Ok(())
+}
+
+fn confidence(threshold: f32) -> Result<f32> {
+    if (0.0..=1.0).contains(&threshold) {
+        Ok(threshold)
+    } else {
+        Err(format!(
             "the confidence threshold is {threshold}, not 0 to 1"
-        ));
+        ))
     }
-    Ok(runtime::Classification {
-        classes: given.classes,
-        confidence_thresh: given.confidence_thresh,
-        filter_classes: Vec::new(),
-    })
 }
 
 #[cfg(test)]
@@ -258,7 +363,7 @@ mod tests {
                 config: r#"{"depth": 18, "text": "]]}}\"[["}"#.to_owned(),
             },
             weights: vec!["w.safetensors".to_owned()],
-            preprocessing: wit::Preprocessing {
+            preprocessing: Some(wit::Preprocessing {
                 color: wit::Color::Rgb,
                 steps: vec![wit::Step::ResizeShortest(wit::ResizeShortest {
                     to: 256,
@@ -268,10 +373,21 @@ mod tests {
                     mean: vec![0.5; 3],
                     std: vec![0.25; 3],
                 }),
-            },
-            head: wit::Head::Classification(wit::Classification {
+            }),
+            tokenizer: Some(wit::Tokenizer {
+                format: wit::TokenizerFormat::Json("t.json".to_owned()),
+                max_tokens: Some(77),
+                pad_to_max: true,
+            }),
+            head: Some(wit::Head::Classification(wit::Classification {
                 classes: vec!["cat".to_owned(), "dog".to_owned()],
                 confidence_thresh: Some(0.5),
+                filter_classes: vec!["dog".to_owned()],
+            })),
+            embeddings: Some(wit::Embeddings {
+                layer: Some("<fc".to_owned()),
+                pooling: wit::Pooling::Mean,
+                normalize: true,
             }),
         }
     }
@@ -279,24 +395,33 @@ mod tests {
     fn refused(change: impl FnOnce(&mut wit::Plan)) -> String {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("w.safetensors"), "").unwrap();
+        fs::write(dir.path().join("t.json"), "").unwrap();
         let mut given = good();
         change(&mut given);
         plan(given, dir.path()).unwrap_err()
     }
 
     fn head(plan: &mut wit::Plan) -> &mut wit::Classification {
-        let wit::Head::Classification(head) = &mut plan.head;
-        head
+        match &mut plan.head {
+            Some(wit::Head::Classification(head)) => head,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn steps(plan: &mut wit::Plan) -> &mut Vec<wit::Step> {
+        &mut plan.preprocessing.as_mut().unwrap().steps
     }
 
     fn normalize(plan: &mut wit::Plan) -> &mut wit::Normalization {
-        plan.preprocessing.normalize.as_mut().unwrap()
+        let preprocessing = plan.preprocessing.as_mut().unwrap();
+        preprocessing.normalize.as_mut().unwrap()
     }
 
     #[test]
     fn a_good_plan_arrives_whole() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("w.safetensors"), "").unwrap();
+        fs::write(dir.path().join("t.json"), "").unwrap();
         let json = serde_json::to_value(plan(good(), dir.path()).unwrap()).unwrap();
         let want = serde_json::json!({
             "architecture": { "name": "resnet", "config": { "depth": 18, "text": "]]}}\"[[" } },
@@ -306,7 +431,15 @@ mod tests {
                 "steps": [{ "resize_shortest": { "to": 256, "resampling": "bicubic" } }],
                 "normalize": { "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25] },
             },
-            "head": { "classification": { "classes": ["cat", "dog"], "confidence_thresh": 0.5 } },
+            "tokenizer": {
+                "format": { "json": { "file": "t.json" } },
+                "max_tokens": 77,
+                "pad_to_max": true,
+            },
+            "head": { "classification": {
+                "classes": ["cat", "dog"], "confidence_thresh": 0.5, "filter_classes": ["dog"],
+            } },
+            "embeddings": { "layer": "<fc", "pooling": "mean", "normalize": true },
         });
         assert_eq!(json, want);
     }
@@ -336,10 +469,49 @@ mod tests {
         assert!(weights(&["w\0"]).contains("weights `w\\u{0}`"));
     }
 
+    #[test]
+    fn tokenizers_are_artifacts_and_layers_are_names() {
+        let tokenizer = |format| {
+            let change = |p: &mut wit::Plan| p.tokenizer.as_mut().unwrap().format = format;
+            refused(change)
+        };
+        let json = |name: &str| wit::TokenizerFormat::Json(name.to_owned());
+        assert!(tokenizer(json("../t.json")).contains("tokenizer `../t.json`"));
+        assert!(tokenizer(wit::TokenizerFormat::ClipBpe("x".to_owned())).contains("no such"));
+        let many = |p: &mut wit::Plan| p.tokenizer.as_mut().unwrap().max_tokens = Some(u32::MAX);
+        assert!(refused(many).contains("max-tokens"));
+        let layer = |name: String| refused(|p| p.embeddings.as_mut().unwrap().layer = Some(name));
+        assert!(layer("\u{1b}[2J".to_owned()).contains("control"));
+        assert!(layer("x".repeat(1000)).contains("1 to 128"));
+    }
+
+    #[test]
+    fn every_head_is_bounded() {
+        let many = vec![String::new(); CLASSES + 1];
+        let zero_shot = wit::ZeroShot {
+            classes: vec!["a".to_owned()],
+            prompts: many.clone(),
+            scoring: wit::Scoring::Sigmoid,
+            confidence_thresh: None,
+            filter_classes: Vec::new(),
+        };
+        let reason = refused(|p| p.head = Some(wit::Head::ZeroShot(zero_shot)));
+        assert!(reason.contains("prompts"), "{reason}");
+        let multi_label = wit::MultiLabel {
+            classes: vec!["a".to_owned()],
+            confidence_thresh: 2.0,
+            filter_classes: Vec::new(),
+        };
+        let reason = refused(|p| p.head = Some(wit::Head::MultiLabel(multi_label)));
+        assert!(reason.contains("0 to 1"), "{reason}");
+        assert!(refused(|p| head(p).filter_classes = many).contains("filter"));
+    }
+
     #[cfg(unix)]
     #[test]
     fn weights_are_not_links() {
         let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("t.json"), "").unwrap();
         std::os::unix::fs::symlink("/etc/passwd", dir.path().join("w.safetensors")).unwrap();
         let reason = plan(good(), dir.path()).unwrap_err();
         assert!(reason.contains("no such artifact"), "{reason}");
@@ -355,7 +527,7 @@ mod tests {
         assert!(refused(|p| head(p).confidence_thresh = Some(1.5)).contains("0 to 1"));
         let crop = |height, width| {
             let step = wit::Step::CenterCrop(wit::Size { height, width });
-            refused(|p| p.preprocessing.steps = vec![step])
+            refused(|p| *steps(p) = vec![step])
         };
         assert!(crop(0, 1).contains("0 pixels"));
         assert!(crop(1, u32::MAX).contains("pixels"));
@@ -371,8 +543,8 @@ mod tests {
             height: 1,
             width: 1,
         });
-        let steps = vec![step; STEPS + 1];
-        assert!(refused(|p| p.preprocessing.steps = steps).contains("steps"));
+        let many = vec![step; STEPS + 1];
+        assert!(refused(|p| *steps(p) = many).contains("steps"));
         let names = (0..=WEIGHTS).map(|n| n.to_string()).collect();
         assert!(refused(|p| p.weights = names).contains("weight files"));
     }

@@ -19,7 +19,7 @@ impl Source for Guest {
 
     fn load_model(_: &str, model_path: &ModelPath, _: Kwargs) -> Result<Plan> {
         let mut plan = tiny_plan(model_path)?;
-        plan.head = Head::from(Classification::new(observe(Some(model_path))?));
+        plan.head = Some(Head::from(Classification::new(observe(Some(model_path))?)));
         Ok(plan)
     }
 }

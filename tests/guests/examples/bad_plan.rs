@@ -39,16 +39,20 @@ fn spoil(plan: &mut wit::Plan, case: &str) -> Result<()> {
         height: side,
         width: side,
     };
-    let wit::Head::Classification(head) = &mut plan.head;
-    let steps = &mut plan.preprocessing.steps;
+    let (Some(wit::Head::Classification(head)), Some(preprocessing)) =
+        (&mut plan.head, &mut plan.preprocessing)
+    else {
+        return Err(unknown_case("a plan without a head"));
+    };
+    let steps = &mut preprocessing.steps;
     match case {
         "none" => {}
-        "nan_mean" => plan.preprocessing.normalize = normalize(f32::NAN, 1.0),
-        "infinite_mean" => plan.preprocessing.normalize = normalize(f32::INFINITY, 1.0),
-        "zero_std" => plan.preprocessing.normalize = normalize(0.0, 0.0),
-        "nan_std" => plan.preprocessing.normalize = normalize(0.0, f32::NAN),
+        "nan_mean" => preprocessing.normalize = normalize(f32::NAN, 1.0),
+        "infinite_mean" => preprocessing.normalize = normalize(f32::INFINITY, 1.0),
+        "zero_std" => preprocessing.normalize = normalize(0.0, 0.0),
+        "nan_std" => preprocessing.normalize = normalize(0.0, f32::NAN),
         "other_channels" => {
-            plan.preprocessing.normalize = Some(wit::Normalization {
+            preprocessing.normalize = Some(wit::Normalization {
                 mean: vec![0.0; 3],
                 std: vec![1.0; 2],
             });
