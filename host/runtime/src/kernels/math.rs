@@ -30,6 +30,7 @@ pub(crate) fn activate(isa: Isa, activation: Activation, values: &mut [f32]) {
             let inner = 0.797_884_6 * (x + 0.044_715 * x * x * x);
             0.5 * x * (1.0 + tanh(inner))
         }),
+        Activation::QuickGelu => each(isa, values, |x| x * sigmoid(1.702 * x)),
         Activation::Silu => each(isa, values, |x| x * sigmoid(x)),
         Activation::Sigmoid => each(isa, values, sigmoid),
         Activation::Tanh => each(isa, values, tanh),
@@ -65,7 +66,7 @@ fn sigmoid(x: f32) -> f32 {
 /// e^x, from a polynomial on [-ln 2 / 2, ln 2 / 2] (the coefficients are Cephes') and a shift of
 /// the exponent. Zero far below, infinite far above.
 #[inline(always)]
-fn exp(x: f32) -> f32 {
+pub(super) fn exp(x: f32) -> f32 {
     let clamped = if x < -87.336_54 { -87.336_54 } else { x };
     let clamped = if clamped > 88.376_26 {
         88.376_26
@@ -218,6 +219,7 @@ mod tests {
                     * (1.0
                         + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh())
             }
+            Activation::QuickGelu => x * sigmoid(1.702 * x),
             Activation::Silu => x * sigmoid(x),
             Activation::Sigmoid => sigmoid(x),
             Activation::Tanh => x.tanh(),

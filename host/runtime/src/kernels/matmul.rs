@@ -23,7 +23,11 @@ const PIECES: usize = 4;
 /// Sixteen floats on a cache line of their own, so that no vector load touches two lines.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-struct Line([f32; 16]);
+pub(super) struct Line(pub(super) [f32; 16]);
+
+impl Line {
+    pub(super) const ZERO: Self = Self([0.0; 16]);
+}
 
 /// Weights and bias, laid out for the kernels of one instruction set.
 pub(crate) struct Packed {

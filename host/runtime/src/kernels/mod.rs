@@ -21,12 +21,17 @@
 )]
 #![allow(unsafe_code, reason = "see the module's documentation")]
 
+mod adaptive;
+mod attention;
+mod block;
 mod chunks;
 mod depthwise;
 mod isa;
+mod join;
 mod math;
 mod matmul;
 mod pool;
+mod rows;
 #[cfg(test)]
 mod tests;
 mod tile;
@@ -34,9 +39,16 @@ mod window;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub(crate) use adaptive::{adaptive_average, adaptive_range};
+pub(crate) use attention::{AttentionJob, Heads, attention};
 pub(crate) use depthwise::{Depthwise, depthwise};
 pub(crate) use isa::Isa;
+pub(crate) use join::{concat, interleave};
 pub(crate) use math::activate;
 pub(crate) use matmul::{Epilogue, Packed, matmul};
 pub(crate) use pool::{PoolKind, global_average, pool};
+pub(crate) use rows::{
+    HeadOperation, Margins, RowNorm, add_repeated, change_heads, gate_rows, gather_rows,
+    normalize_rows, pad, scale_channels, take_channels,
+};
 pub(crate) use window::{Shape, Window, Windows, pad_width};

@@ -23,6 +23,8 @@ pub(crate) enum Activation {
     Gelu,
     /// With the usual approximation by the hyperbolic tangent.
     GeluTanh,
+    /// x * sigmoid(1.702 x), as CLIP has it.
+    QuickGelu,
     Silu,
     Sigmoid,
     Tanh,
@@ -43,6 +45,7 @@ impl Activation {
         Self::Elu { alpha: 0.7 },
         Self::Gelu,
         Self::GeluTanh,
+        Self::QuickGelu,
         Self::Silu,
         Self::Sigmoid,
         Self::Tanh,
@@ -89,11 +92,16 @@ impl Activation {
             Self::Elu { alpha } => x.elu(f64::from(alpha)),
             Self::Gelu => x.gelu_erf(),
             Self::GeluTanh => x.gelu(),
+            Self::QuickGelu => (x * sigmoid(&(x * 1.702)?)?)?.contiguous(),
             Self::Silu => x.silu(),
-            Self::Sigmoid => (x.neg()?.exp()? + 1.0)?.recip(),
+            Self::Sigmoid => sigmoid(x),
             Self::Tanh => x.tanh(),
             Self::Hardsigmoid => (x + 3.0)?.clamp(0f32, 6f32)? / 6.0,
             Self::Hardswish => (x * ((x + 3.0)?.clamp(0f32, 6f32)? / 6.0)?)?.contiguous(),
         }
     }
+}
+
+fn sigmoid(x: &Tensor) -> candle_core::Result<Tensor> {
+    (x.neg()?.exp()? + 1.0)?.recip()
 }

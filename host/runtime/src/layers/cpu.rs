@@ -2,7 +2,7 @@
 
 use std::collections::TryReserveError;
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Storage, Tensor};
 
 /// What a kernel returns.
 type Computed = std::result::Result<Vec<f32>, TryReserveError>;
@@ -28,6 +28,31 @@ pub(super) fn binary(
 ) -> Result<Tensor> {
     x.contiguous()?
         .apply_op2_no_bwd(&y.contiguous()?, &Binary { name, dims, kernel })
+}
+
+/// Computes a tensor of the shape `dims` from the elements of any number of tensors.
+pub(super) fn many(
+    tensors: &[&Tensor],
+    dims: &[usize],
+    kernel: impl FnOnce(&[&[f32]]) -> Computed,
+) -> Result<Tensor> {
+    let tensors: Vec<Tensor> = tensors
+        .iter()
+        .map(|tensor| tensor.contiguous())
+        .collect::<Result<_>>()?;
+    let stored: Vec<_> = tensors.iter().map(Tensor::storage_and_layout).collect();
+    let mut values = Vec::with_capacity(stored.len());
+    for (storage, layout) in &stored {
+        match &**storage {
+            Storage::Cpu(storage) => values.push(elements(storage, layout)?),
+            _ => candle_core::bail!("a kernel was handed a tensor that is not on the CPU"),
+        }
+    }
+    let (storage, shape) = finish(kernel(&values), dims)?;
+    let CpuStorage::F32(values) = storage else {
+        candle_core::bail!("a kernel computes f32");
+    };
+    Tensor::from_vec(values, shape, &candle_core::Device::Cpu)
 }
 
 struct Unary<'a, F> {

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::{Activation, BatchNorm, check_size, cpu};
+use super::{Activation, BatchNorm, Dense, FeatureMap, check_size, cpu};
 use crate::device::{Device, Kernels};
 use crate::error::Error;
 use crate::kernels::{self, Epilogue, Isa, Packed, Shape, Window, Windows};
@@ -26,35 +26,40 @@ impl Linear {
     /// Reads `weight`, `[outputs, inputs]`, and, where `bias`, `bias`, `[outputs]`.
     pub(crate) fn load(
         scope: &Scope<'_>,
-        [inputs, outputs]: [usize; 2],
+        sizes: [usize; 2],
         bias: bool,
         norm: Option<&BatchNorm>,
         activation: Activation,
         device: &Device,
     ) -> Result<Self, Error> {
-        let mut weight = scope
-            .get("weight", &[outputs, inputs])?
-            .flatten_all()?
-            .to_vec1::<f32>()?;
-        let mut biases = if bias {
-            scope.get("bias", &[outputs])?.to_vec1::<f32>()?
-        } else {
-            vec![0.0; outputs]
-        };
-        if let Some(norm) = norm {
-            norm.fold(&mut weight, &mut biases);
-        }
+        let dense = Dense::load(scope, sizes, bias)?.normed(norm);
+        Self::new(scope.name(), dense, activation, device)
+    }
+
+    /// From weights that are at hand; `name` is for messages.
+    pub(crate) fn new(
+        name: &str,
+        dense: Dense,
+        activation: Activation,
+        device: &Device,
+    ) -> Result<Self, Error> {
+        let Dense {
+            weight,
+            bias,
+            inputs,
+            outputs,
+        } = dense;
         let code = match device.kernels() {
-            Kernels::Own => Code::Packed(Packed::new(Isa::detect(), &weight, &biases, 1)),
+            Kernels::Own => Code::Packed(Packed::new(Isa::detect(), &weight, &bias, 1)),
             Kernels::Candle => Code::Candle {
                 transposed: Tensor::from_vec(weight, (outputs, inputs), device.candle())?
                     .t()?
                     .contiguous()?,
-                bias: Tensor::from_vec(biases, outputs, device.candle())?,
+                bias: Tensor::from_vec(bias, outputs, device.candle())?,
             },
         };
         Ok(Self {
-            name: scope.name().to_owned(),
+            name: name.to_owned(),
             inputs,
             outputs,
             activation,
@@ -62,9 +67,32 @@ impl Linear {
         })
     }
 
-    /// `[batch, inputs]` to `[batch, outputs]`.
+    /// `[…, inputs]` to `[…, outputs]`.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, Error> {
-        let (batch, inputs) = x.dims2()?;
+        self.compute(x, None)
+    }
+
+    /// As [`forward`](Self::forward), with `residual`, of the result's shape, added before the
+    /// activation.
+    pub(crate) fn forward_add(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor, Error> {
+        self.compute(x, Some(residual))
+    }
+
+    /// Each pixel of a feature map by itself: a 1x1 convolution.
+    pub(crate) fn forward_map(
+        &self,
+        x: &FeatureMap,
+        residual: Option<&FeatureMap>,
+    ) -> Result<FeatureMap, Error> {
+        let shape = x.shape()?;
+        let residual = residual.map(FeatureMap::to_tokens).transpose()?;
+        let tokens = self.compute(&x.to_tokens()?, residual.as_ref())?;
+        x.of_tokens(&tokens, [shape.height, shape.width])
+    }
+
+    fn compute(&self, x: &Tensor, residual: Option<&Tensor>) -> Result<Tensor, Error> {
+        let mut dims = x.dims().to_vec();
+        let inputs = dims.pop().unwrap_or_default();
         if inputs != self.inputs {
             let reason = format!(
                 "takes {} features, got {inputs}: the input has another size than it was made for",
@@ -72,28 +100,43 @@ impl Linear {
             );
             return Err(Error::bad_input(&self.name, reason));
         }
-        let dims = [batch, self.outputs];
+        let rows: usize = dims.iter().product();
+        dims.push(self.outputs);
         check_size(&self.name, &dims)?;
+        if residual.is_some_and(|residual| residual.dims() != dims) {
+            let reason = "the residual has another shape than the result";
+            return Err(Error::bad_input(&self.name, reason));
+        }
         match &self.code {
             Code::Candle { transposed, bias } => {
-                let y = x.matmul(transposed)?.broadcast_add(bias)?;
+                let y = x.reshape((rows, inputs))?.matmul(transposed)?;
+                let mut y = y.broadcast_add(bias)?.reshape(dims)?;
+                if let Some(residual) = residual {
+                    y = (y + residual)?;
+                }
                 Ok(self.activation.with_candle(&y)?)
             }
             Code::Packed(packed) => {
                 let shape = Shape {
-                    batch,
+                    batch: rows,
                     height: 1,
                     width: 1,
                     channels: inputs,
                 };
-                let epilogue = Epilogue {
-                    residual: None,
-                    activation: self.activation,
-                };
-                let compute = |x: &[f32]| {
+                let compute = |x: &[f32], residual: Option<&[f32]>| {
+                    let epilogue = Epilogue {
+                        residual,
+                        activation: self.activation,
+                    };
                     kernels::matmul(&Windows::new(x, shape, Window::POINT, 1), packed, epilogue)
                 };
-                Ok(cpu::unary("linear", x, &dims, compute)?)
+                let y = match residual {
+                    None => cpu::unary("linear", x, &dims, |x| compute(x, None)),
+                    Some(residual) => {
+                        cpu::binary("linear", x, residual, &dims, |x, y| compute(x, Some(y)))
+                    }
+                };
+                Ok(y?)
             }
         }
     }

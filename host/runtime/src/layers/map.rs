@@ -116,6 +116,11 @@ impl FeatureMap {
         self.kernels
     }
 
+    /// A feature map from a tensor that is in the memory order of that code.
+    pub(super) fn from_parts(tensor: Tensor, kernels: Kernels) -> Self {
+        Self { tensor, kernels }
+    }
+
     /// A feature map from a tensor that is in the same memory order as this one's.
     pub(super) fn with(&self, tensor: Tensor) -> Self {
         Self {

@@ -4,31 +4,68 @@
 //! through candle's public `CustomOp` interface; on other devices candle's operations. Which of
 //! the two it is shows in nothing but the speed and the last digits.
 //!
-//! - [`Conv2d`]: batch norm folded into its weights when it is built; bias, residual and
-//!   activation applied while the result is in registers. Grouped and depthwise too.
-//! - [`Linear`]: weights packed once, the same epilogue.
-//! - [`BatchNorm`]: what a convolution folds in, or a layer of its own.
-//! - [`Pool`], [`global_average`]: as PyTorch's, with padding and ceiling.
+//! | of feature maps | |
+//! |---|---|
+//! | [`Conv2d`] | batch norm folded into its weights when it is built; bias, residual and activation applied while the result is in registers; grouped and depthwise too |
+//! | [`BatchNorm`] | what a convolution folds in, or a layer of its own |
+//! | [`Pool`], [`global_average`], [`adaptive_average`] | as PyTorch's, with padding and ceiling |
+//! | [`fn@concat`], [`NormedConcat`], [`interleave`] | channels of several feature maps in one |
+//! | [`FeatureMap::scale_channels`] | squeeze and excitation: channels times a feature map of one pixel |
+//! | [`FeatureMap::add`], [`take_channels`](FeatureMap::take_channels), [`pad`](FeatureMap::pad), [`activate`](FeatureMap::activate) | a sum, some channels, zeros around it (uneven padding), an activation |
+//! | [`Linear::forward_map`], [`LayerNorm::forward_map`] | each pixel by itself |
+//! | [`FeatureMap::to_tokens`], [`FeatureMap::from_tokens`] | the pixels as tokens and back; patches are a [`Conv2d`] whose stride is its kernel |
 //!
-//! Between them goes a [`FeatureMap`], which keeps its memory order to itself, or a matrix of one
-//! row an image: a [`candle_core::Tensor`] of the shape `[batch, features]`.
+//! | of tokens | |
+//! |---|---|
+//! | [`Linear`] | weights packed once, the same epilogue; any number of dimensions before the last |
+//! | [`Dense`] | weights on their way into a [`Linear`]: several as one, layer scale folded in |
+//! | [`LayerNorm`], [`RmsNorm`] | with or without bias, and with a residual |
+//! | [`SelfAttention`] | one product for queries, keys and values, the core, the projection after it, the residual; a hook after the first |
+//! | [`Attention`], [`Mask`] | the core alone: causal, padded, with biases, a scale for each head; queries from elsewhere |
+//! | [`Rotary`], [`normalize_heads`] | rotary positions and cosine attention, for that hook |
+//! | [`Embedding`] | rows of a table by number |
+//! | [`add_rows`], [`prepend_rows`] | positions, and class tokens or registers |
+//! | [`Gather`] | tokens by their places: windows, rolls, merged patches, a class token |
+//! | [`gate`] | gated linear units |
+//! | [`Activation::forward`] | an activation on its own |
+//!
+//! Between them goes a [`FeatureMap`], which keeps its memory order to itself, or a
+//! [`candle_core::Tensor`] of one row an image, `[batch, features]`, or of one row a token,
+//! `[batch, tokens, features]`: f32, contiguous, on the device.
 
 mod activation;
+mod adaptive;
+mod attention;
 mod conv;
 mod cpu;
+mod dense;
+mod heads;
+mod join;
+mod layer_norm;
 mod linear;
 mod map;
+mod map_ops;
 mod norm;
 mod pool;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod token_tests;
+mod tokens;
 
 pub(crate) use activation::Activation;
+pub(crate) use adaptive::adaptive_average;
+pub(crate) use attention::{Attention, Mask, SelfAttention};
 pub(crate) use conv::{Conv2d, ConvGeometry};
+pub(crate) use dense::Dense;
+pub(crate) use heads::{FirstHeads, Rotary, normalize_heads};
+pub(crate) use join::{NormedConcat, concat, interleave};
+pub(crate) use layer_norm::{LayerNorm, RmsNorm};
 pub(crate) use linear::Linear;
 pub(crate) use map::FeatureMap;
 pub(crate) use norm::{BatchNorm, ChannelScale};
 pub(crate) use pool::{Pool, PoolWindow, global_average};
+pub(crate) use tokens::{Embedding, Gather, add_rows, gate, prepend_rows};
 
 use crate::error::Error;
 

@@ -63,6 +63,16 @@ impl BatchNorm {
         }
     }
 
+    /// A scale and a shift a channel, where they are known without statistics.
+    pub(crate) fn of(scale: Vec<f64>, shift: Vec<f64>) -> Self {
+        Self { scale, shift }
+    }
+
+    /// The scales and the shifts.
+    pub(super) fn values(&self) -> [Vec<f32>; 2] {
+        [&self.scale, &self.shift].map(|values| values.iter().copied().map(rounded).collect())
+    }
+
     /// The norm as a layer of its own, with what follows it.
     pub(crate) fn into_layer(
         self,

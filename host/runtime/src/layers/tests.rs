@@ -9,11 +9,11 @@ use crate::device::Device;
 use crate::kernels::{PoolKind, Window};
 use crate::weights::Weights;
 
-fn random(dims: &[usize]) -> Tensor {
+pub(super) fn random(dims: &[usize]) -> Tensor {
     Tensor::rand(-1f32, 1f32, dims, &Candle::Cpu).unwrap()
 }
 
-fn size(least: usize, most: usize) -> usize {
+pub(super) fn size(least: usize, most: usize) -> usize {
     let value = Tensor::rand(least as f64, most as f64 + 0.999, (), &Candle::Cpu).unwrap();
     value.to_scalar::<f64>().unwrap() as usize
 }
@@ -23,7 +23,7 @@ fn sides(least: usize, most: usize) -> [usize; 2] {
 }
 
 #[track_caller]
-fn assert_same(ours: &Tensor, theirs: &Tensor, what: &dyn std::fmt::Debug) {
+pub(super) fn assert_same(ours: &Tensor, theirs: &Tensor, what: &dyn std::fmt::Debug) {
     assert_eq!(ours.dims(), theirs.dims(), "{what:?}");
     let scale = theirs
         .abs()
@@ -51,7 +51,7 @@ fn assert_same(ours: &Tensor, theirs: &Tensor, what: &dyn std::fmt::Debug) {
 }
 
 /// Weights in a temporary file.
-fn weights(tensors: &[(&str, Tensor)]) -> Weights {
+pub(super) fn weights(tensors: &[(&str, Tensor)]) -> Weights {
     let dir = tempfile::tempdir().unwrap();
     let tensors: HashMap<_, _> = tensors.iter().cloned().collect();
     candle_core::safetensors::save(&tensors, dir.path().join("w")).unwrap();

@@ -1,0 +1,130 @@
+//! Small products of matrices, both of which are results: the two of attention.
+
+use super::isa::Isa;
+use super::matmul::Line;
+use super::tile::{Kernels, Tile};
+
+/// A matrix whose rows have `length` values and begin `stride` apart.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a> {
+    pub(super) values: &'a [f32],
+    pub(super) stride: usize,
+    pub(super) length: usize,
+}
+
+impl<'a> Rows<'a> {
+    #[inline(always)]
+    fn row(&self, at: usize) -> &'a [f32] {
+        &self.values[at * self.stride..][..self.length]
+    }
+}
+
+/// The right side of a product, in panels as wide as one step of the kernel; its memory is used
+/// again and again.
+#[derive(Default)]
+pub(super) struct Panels {
+    data: Vec<Line>,
+    /// One panel's worth of zeros.
+    bias: Vec<Line>,
+    depth: usize,
+    columns: usize,
+}
+
+impl Panels {
+    /// Packs the first `count` rows as they are: the product's depth is their number.
+    pub(super) fn pack(&mut self, isa: Isa, rows: Rows<'_>, count: usize) {
+        let lines = self.resize(isa, count, rows.length);
+        let depth = count.max(1);
+        for (panel, target) in self.data.chunks_exact_mut(depth * lines).enumerate() {
+            for (at, target) in target.chunks_exact_mut(lines).enumerate().take(count) {
+                let row = &rows.row(at)[panel * lines * 16..];
+                for (line, values) in target.iter_mut().zip(row.chunks(16)) {
+                    line.0[..values.len()].copy_from_slice(values);
+                }
+            }
+        }
+    }
+
+    /// Packs the first `count` rows as columns: the product's depth is their length.
+    pub(super) fn pack_transposed(&mut self, isa: Isa, rows: Rows<'_>, count: usize) {
+        let lines = self.resize(isa, rows.length, count);
+        let depth = rows.length.max(1);
+        for (panel, target) in self.data.chunks_exact_mut(depth * lines).enumerate() {
+            let first = panel * lines * 16;
+            for column in 0..(count - first).min(lines * 16) {
+                let (line, lane) = (column / 16, column % 16);
+                let row = rows.row(first + column);
+                for (target, &value) in target.chunks_exact_mut(lines).zip(row) {
+                    target[line].0[lane] = value;
+                }
+            }
+        }
+    }
+
+    /// Returns the lines of a panel's row.
+    fn resize(&mut self, isa: Isa, depth: usize, columns: usize) -> usize {
+        let width = Kernels::of(isa).columns;
+        let lines = width / 16;
+        (self.depth, self.columns) = (depth, columns);
+        self.bias.clear();
+        self.bias.resize(lines, Line::ZERO);
+        self.data.clear();
+        self.data
+            .resize(columns.div_ceil(width) * depth * lines, Line::ZERO);
+        lines
+    }
+}
+
+/// The product of the first `rows` rows of `left` with `right`; the result's rows begin `stride`
+/// apart in `out`.
+pub(super) fn product(
+    isa: Isa,
+    left: Rows<'_>,
+    rows: usize,
+    right: &Panels,
+    out: &mut [f32],
+    stride: usize,
+) {
+    let kernels = Kernels::of(isa);
+    let lines = kernels.columns / 16;
+    assert!(left.length == right.depth && right.columns <= stride);
+    assert!(right.bias.len() == lines);
+    if right.columns == 0 {
+        return;
+    }
+    let panels = right.columns.div_ceil(kernels.columns);
+    assert!(right.data.len() == panels * right.depth * lines);
+    let mut first = 0;
+    while first < rows {
+        let count = kernels.rows.min(rows - first);
+        let mut sources = [std::ptr::null(); 16];
+        for (row, source) in sources[..count].iter_mut().enumerate() {
+            *source = left.row(first + row).as_ptr();
+        }
+        for panel in 0..panels {
+            let column = panel * kernels.columns;
+            let columns = (right.columns - column).min(kernels.columns);
+            let out = &mut out[first * stride + column..];
+            assert!(out.len() >= (count - 1) * stride + columns);
+            let tile = Tile {
+                sources: sources.as_ptr(),
+                runs: 1,
+                run_length: left.length,
+                panel: right.data[panel * right.depth * lines..].as_ptr().cast(),
+                bias: right.bias.as_ptr().cast(),
+                out: out.as_mut_ptr(),
+                stride,
+                columns,
+                residual: std::ptr::null(),
+                low: f32::NEG_INFINITY,
+                high: f32::INFINITY,
+            };
+            // SAFETY: the panels are laid out for the instructions that `isa` proves, with `depth`
+            // rows each, which is the run's length, as asserted; the bias is one row of a panel.
+            // There are `count` sources, each a row of `left.length` values. The last element of
+            // the tile is inside `out`, as asserted, which is borrowed for writing.
+            unsafe { kernels.select(count, columns)(&tile) };
+        }
+        first += count;
+    }
+}

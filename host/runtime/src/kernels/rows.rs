@@ -1,0 +1,310 @@
+//! Operations on rows of features, each row by itself: norms, gated activations, rotations.
+
+use std::collections::TryReserveError;
+
+use super::chunks;
+use super::isa::Isa;
+use super::math;
+use crate::layers::Activation;
+
+/// Sums that are kept side by side, so that the order in which a row is summed is one that
+/// vectorises.
+const LANES: usize = 16;
+
+/// What a row is normalised by.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum RowNorm {
+    /// Its mean and its standard deviation.
+    Layer,
+    /// The root of the mean of its squares.
+    RootMeanSquare,
+}
+
+/// Normalises each row of `input` (rows as long as both parts of `affine`: the scale and the
+/// shift of each place), and adds the same row of `residual`.
+///
+/// # Errors
+/// There is no memory for the result.
+pub(crate) fn normalize_rows(
+    isa: Isa,
+    kind: RowNorm,
+    input: &[f32],
+    [scale, shift]: [&[f32]; 2],
+    eps: f64,
+    residual: Option<&[f32]>,
+) -> Result<Vec<f32>, TryReserveError> {
+    let length = scale.len();
+    assert!(length > 0 && shift.len() == length && input.len().is_multiple_of(length));
+    assert!(residual.is_none_or(|residual| residual.len() == input.len()));
+    let mut result = chunks::zeros(input.len())?;
+    #[allow(clippy::cast_possible_truncation, reason = "f32 is what it is for")]
+    let eps = eps as f32;
+    chunks::for_each(&mut result, length, 4 * input.len(), |at, out| {
+        let row = &input[at * length..][..length];
+        isa.run(
+            #[inline(always)]
+            || {
+                let share = 1.0 / length as f32;
+                let mean = match kind {
+                    RowNorm::Layer => sum(row, |value| value) * share,
+                    RowNorm::RootMeanSquare => 0.0,
+                };
+                let variance = sum(row, |value| (value - mean) * (value - mean)) * share;
+                let factor = 1.0 / (variance + eps).sqrt();
+                for (((out, value), scale), shift) in
+                    out.iter_mut().zip(row).zip(scale).zip(shift)
+                {
+                    *out = (value - mean) * factor * scale + shift;
+                }
+                if let Some(residual) = residual {
+                    for (out, residual) in out.iter_mut().zip(&residual[at * length..]) {
+                        *out += residual;
+                    }
+                }
+            },
+        );
+    });
+    Ok(result)
+}
+
+/// The sum of a function of each value, in one order whatever the instructions.
+#[inline(always)]
+pub(super) fn sum(values: &[f32], function: impl Fn(f32) -> f32) -> f32 {
+    let mut sums = [0.0_f32; LANES];
+    let (whole, rest) = values.as_chunks::<LANES>();
+    for chunk in whole {
+        for lane in 0..LANES {
+            sums[lane] += function(chunk[lane]);
+        }
+    }
+    for (sum, &value) in sums.iter_mut().zip(rest) {
+        *sum += function(value);
+    }
+    let mut width = LANES / 2;
+    while width > 0 {
+        for lane in 0..width {
+            sums[lane] += sums[lane + width];
+        }
+        width /= 2;
+    }
+    sums[0]
+}
+
+/// `activation(a) * b` for rows that hold `a` and then `b`, each of `size` values.
+///
+/// # Errors
+/// There is no memory for the result.
+pub(crate) fn gate_rows(
+    isa: Isa,
+    input: &[f32],
+    size: usize,
+    activation: Activation,
+) -> Result<Vec<f32>, TryReserveError> {
+    assert!(size > 0 && input.len().is_multiple_of(2 * size));
+    let mut result = chunks::zeros(input.len() / 2)?;
+    chunks::for_each(&mut result, size, 4 * input.len(), |at, out| {
+        let (gates, values) = input[at * 2 * size..][..2 * size].split_at(size);
+        out.copy_from_slice(gates);
+        math::activate(isa, activation, out);
+        isa.run(
+            #[inline(always)]
+            || {
+                for (out, value) in out.iter_mut().zip(values) {
+                    *out *= value;
+                }
+            },
+        );
+    });
+    Ok(result)
+}
+
+/// Rows of `length` values, repeated for each of the batch, of which those in `index` are taken
+/// in its order: `[batch, rows, length]` to `[batch, index, length]`.
+///
+/// # Errors
+/// There is no memory for the result.
+pub(crate) fn gather_rows(
+    input: &[f32],
+    [batch, rows, length]: [usize; 3],
+    index: &[u32],
+) -> Result<Vec<f32>, TryReserveError> {
+    assert_eq!(input.len(), batch * rows * length);
+    let mut result = chunks::zeros(batch * index.len() * length)?;
+    if result.is_empty() {
+        return Ok(result);
+    }
+    let steps = result.len();
+    chunks::for_each(&mut result, length, steps, |at, out| {
+        let row = at / index.len() * rows + index[at % index.len()] as usize;
+        out.copy_from_slice(&input[row * length..][..length]);
+    });
+    Ok(result)
+}
+
+/// Adds `rows`, which are repeated for each of the batch.
+///
+/// # Errors
+/// There is no memory for the result.
+pub(crate) fn add_repeated(
+    isa: Isa,
+    input: &[f32],
+    rows: &[f32],
+) -> Result<Vec<f32>, TryReserveError> {
+    assert!(!rows.is_empty() && input.len().is_multiple_of(rows.len()));
+    let mut result = chunks::zeros(input.len())?;
+    chunks::for_each(&mut result, rows.len(), input.len(), |at, out| {
+        let input = &input[at * rows.len()..][..rows.len()];
+        isa.run(
+            #[inline(always)]
+            || {
+                for ((out, value), row) in out.iter_mut().zip(input).zip(rows) {
+                    *out = value + row;
+                }
+            },
+        );
+    });
+    Ok(result)
+}
+
+/// Multiplies each pixel of `[batch, pixels, channels]` by its image's row of `factors`,
+/// `[batch, channels]`.
+///
+/// # Errors
+/// There is no memory for the result.
+pub(crate) fn scale_channels(
+    isa: Isa,
+    input: &[f32],
+    factors: &[f32],
+    [batch, pixels, channels]: [usize; 3],
+) -> Result<Vec<f32>, TryReserveError> {
+    assert!(input.len() == batch * pixels * channels && factors.len() == batch * channels);
+    let mut result = chunks::zeros(input.len())?;
+    if result.is_empty() {
+        return Ok(result);
+    }
+    chunks::for_each(&mut result, channels, input.len(), |at, out| {
+        let (input, factors) = (&input[at * channels..], &factors[at / pixels * channels..]);
+        isa.run(
+            #[inline(always)]
+            || {
+                for ((out, value), factor) in out.iter_mut().zip(input).zip(factors) {
+                    *out = value * factor;
+                }
+            },
+        );
+    });
+    Ok(result)
+}
+
+/// Places of a feature map's rows and columns to which zeros are added.
+pub(crate) type Margins = [[usize; 2]; 2];
+
+/// `[batch, height, width, channels]` with zeros around it: `margins` are those before and after
+/// the rows, and before and after the columns.
+///
+/// # Errors
+/// There is no memory for the result.
+pub(crate) fn pad(
+    input: &[f32],
+    [height, width, channels]: [usize; 3],
+    [[top, bottom], [left, right]]: Margins,
+) -> Result<Vec<f32>, TryReserveError> {
+    let (source, target) = (width * channels, (left + width + right) * channels);
+    let rows = top + height + bottom;
+    let batch = input.len() / (height * source).max(1);
+    assert_eq!(input.len(), batch * height * source);
+    let mut result = chunks::zeros(batch * rows * target)?;
+    if result.is_empty() {
+        return Ok(result);
+    }
+    let steps = result.len();
+    chunks::for_each(&mut result, target, steps, |at, out| {
+        let (image, y) = (at / rows, at % rows);
+        if let Some(y) = y.checked_sub(top).filter(|&y| y < height) {
+            let row = &input[(image * height + y) * source..][..source];
+            out[left * channels..][..source].copy_from_slice(row);
+        }
+    });
+    Ok(result)
+}
+
+/// Some of the channels of each pixel.
+///
+/// # Errors
+/// There is no memory for the result.
+pub(crate) fn take_channels(
+    input: &[f32],
+    channels: usize,
+    range: std::ops::Range<usize>,
+) -> Result<Vec<f32>, TryReserveError> {
+    assert!(channels > 0 && !range.is_empty() && range.end <= channels);
+    let mut result = chunks::zeros(input.len() / channels * range.len())?;
+    let steps = result.len();
+    chunks::for_each(&mut result, range.len(), steps, |at, out| {
+        out.copy_from_slice(&input[at * channels..][range.clone()]);
+    });
+    Ok(result)
+}
+
+/// What is done to the heads of a row.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum HeadOperation<'a> {
+    /// Rotates pairs of values, the first half of a head with the second, by an angle each: the
+    /// cosines and the sines, `[tokens, head]`. Tokens before the last so many stay.
+    Rotate {
+        cosines: &'a [f32],
+        sines: &'a [f32],
+    },
+    /// Divides each head by its length, or by `floor` where that is more.
+    Normalize { floor: f32 },
+}
+
+/// Changes the first `heads` heads of `head` values of each row of `[batch, tokens, row]`.
+///
+/// # Errors
+/// There is no memory for the result.
+pub(crate) fn change_heads(
+    isa: Isa,
+    input: &[f32],
+    [tokens, row]: [usize; 2],
+    [heads, head]: [usize; 2],
+    operation: HeadOperation<'_>,
+) -> Result<Vec<f32>, TryReserveError> {
+    assert!(tokens > 0 && head > 0 && heads * head <= row);
+    assert!(input.len().is_multiple_of(tokens * row));
+    let mut result = chunks::zeros(input.len())?;
+    chunks::for_each(&mut result, row, 4 * input.len(), |at, out| {
+        out.copy_from_slice(&input[at * row..][..row]);
+        let heads = out[..heads * head].chunks_exact_mut(head);
+        isa.run(
+            #[inline(always)]
+            || match operation {
+                HeadOperation::Rotate { cosines, sines } => {
+                    let rotated = cosines.len() / head;
+                    if let Some(place) = (at % tokens).checked_sub(tokens - rotated) {
+                        let angle = place * head;
+                        let cosines = &cosines[angle..][..head];
+                        heads.for_each(|head| rotate(head, cosines, &sines[angle..]));
+                    }
+                }
+                HeadOperation::Normalize { floor } => heads.for_each(|head| {
+                    let length = sum(head, |value| value * value).sqrt();
+                    let factor = 1.0 / if length < floor { floor } else { length };
+                    head.iter_mut().for_each(|value| *value *= factor);
+                }),
+            },
+        );
+    });
+    Ok(result)
+}
+
+#[inline(always)]
+fn rotate(head: &mut [f32], cosines: &[f32], sines: &[f32]) {
+    let half = head.len() / 2;
+    let (first, second) = head.split_at_mut(half);
+    for (at, (a, b)) in first.iter_mut().zip(second).enumerate() {
+        let (x, y) = (*a, *b);
+        *a = x * cosines[at] - y * sines[at];
+        *b = y * cosines[half + at] + x * sines[half + at];
+    }
+}

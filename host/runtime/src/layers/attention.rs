@@ -1,0 +1,305 @@
+//! Attention between tokens.
+
+use candle_core::{D, Tensor};
+
+use super::{Activation, Dense, Linear, check_size, cpu};
+use crate::device::{Device, Kernels};
+use crate::error::Error;
+use crate::kernels::{self, AttentionJob, Heads, Isa};
+
+/// Which keys a query sees, and what is added to its likenesses; nothing by default.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Mask<'a> {
+    /// Whether a query sees only keys that are no later than itself.
+    pub(crate) causal: bool,
+    /// How many keys there really are in each sample, at least one: those after them are padding.
+    pub(crate) lengths: Option<&'a [usize]>,
+    /// Added to the likenesses, `[n, heads, queries, keys]`, f32 on the device: the first for the
+    /// samples 0, n, 2n, …, and so on (one for all, or one a window).
+    pub(crate) bias: Option<&'a Tensor>,
+}
+
+/// The core of attention: for each head `softmax(q kᵀ * scale + mask) v`.
+#[derive(Clone, Debug)]
+pub(crate) struct Attention {
+    name: String,
+    /// One a head.
+    scales: Vec<f32>,
+    kernels: Kernels,
+}
+
+impl Attention {
+    /// With the usual scale, `1 / sqrt(head)` for heads of `head` values; `name` is for messages.
+    pub(crate) fn new(name: &str, heads: usize, head: usize, device: &Device) -> Self {
+        #[allow(clippy::cast_possible_truncation, reason = "rounded once")]
+        let scale = (1.0 / (head as f64).sqrt()) as f32;
+        Self::with_scales(name, vec![scale; heads], device)
+    }
+
+    /// With a scale of its own for each head.
+    pub(crate) fn with_scales(name: &str, scales: Vec<f32>, device: &Device) -> Self {
+        Self {
+            name: name.to_owned(),
+            scales,
+            kernels: device.kernels(),
+        }
+    }
+
+    /// `q`, `[batch, queries, heads * head]`, `k` and `v`, `[batch, keys, heads * head]`, to
+    /// `[batch, queries, heads * head]`. The values of a head lie together.
+    pub(crate) fn forward(
+        &self,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+        mask: Mask<'_>,
+    ) -> Result<Tensor, Error> {
+        let ((batch, queries, width), (_, keys, _)) = (q.dims3()?, k.dims3()?);
+        if k.dims3()? != (batch, keys, width) || v.dims() != k.dims() {
+            let reason = format!("queries {q:?}, keys {k:?} and values {v:?} do not go together");
+            return Err(Error::bad_input(&self.name, reason));
+        }
+        let sizes = self.sizes([batch, queries, keys, width], mask)?;
+        match self.kernels {
+            Kernels::Candle => self.with_candle([q, k, v], sizes, mask),
+            Kernels::Own => self.with_own(&[q, k, v], [0; 3], sizes, mask),
+        }
+    }
+
+    /// The same of one tensor that holds queries, keys and values one after another,
+    /// `[batch, tokens, 3 * heads * head]`, as a fused projection writes them.
+    pub(crate) fn forward_fused(&self, qkv: &Tensor, mask: Mask<'_>) -> Result<Tensor, Error> {
+        let (batch, tokens, row) = qkv.dims3()?;
+        let width = row / 3;
+        if row != 3 * width {
+            let reason = format!("{row} features are not queries, keys and values");
+            return Err(Error::bad_input(&self.name, reason));
+        }
+        let sizes = self.sizes([batch, tokens, tokens, width], mask)?;
+        match self.kernels {
+            Kernels::Candle => {
+                let part = |at: usize| qkv.narrow(2, at * width, width);
+                let parts = [part(0)?, part(1)?, part(2)?];
+                let [q, k, v] = &parts;
+                self.with_candle([q, k, v], sizes, mask)
+            }
+            Kernels::Own => self.with_own(&[qkv], [0, width, 2 * width], sizes, mask),
+        }
+    }
+
+    fn sizes(
+        &self,
+        [batch, queries, keys, width]: [usize; 4],
+        mask: Mask<'_>,
+    ) -> Result<Sizes, Error> {
+        let heads = self.scales.len();
+        let bad = |reason: String| Err(Error::bad_input(&self.name, reason));
+        if heads == 0 || width % heads != 0 || width == 0 || batch * queries * keys == 0 {
+            return bad(format!(
+                "{batch} x {queries} queries and {keys} keys of {width} features in {heads} heads"
+            ));
+        }
+        if let Some(lengths) = mask.lengths
+            && (lengths.len() != batch || lengths.iter().any(|length| !(1..=keys).contains(length)))
+        {
+            return bad(format!("{batch} samples of {keys} keys, and lengths {lengths:?}"));
+        }
+        if let Some(bias) = mask.bias {
+            let (turns, of_heads, of_queries, of_keys) = bias.dims4()?;
+            if [of_heads, of_queries, of_keys] != [heads, queries, keys]
+                || turns == 0
+                || batch % turns != 0
+            {
+                return bad(format!("a bias of the shape {:?}", bias.dims()));
+            }
+        }
+        // On other devices all likenesses are there at once.
+        if self.kernels == Kernels::Candle {
+            check_size(&self.name, &[batch, heads, queries, keys])?;
+        }
+        check_size(&self.name, &[batch, queries, width])?;
+        Ok(Sizes {
+            batch,
+            queries,
+            keys,
+            head: width / heads,
+        })
+    }
+
+    fn with_own(
+        &self,
+        tensors: &[&Tensor],
+        first: [usize; 3],
+        sizes: Sizes,
+        mask: Mask<'_>,
+    ) -> Result<Tensor, Error> {
+        let Sizes {
+            batch,
+            queries,
+            keys,
+            head,
+        } = sizes;
+        let width = head * self.scales.len();
+        let all: Vec<&Tensor> = tensors.iter().copied().chain(mask.bias).collect();
+        let dims = [batch, queries, width];
+        Ok(cpu::many(&all, &dims, |values| {
+            let (sides, bias) = values.split_at(tensors.len());
+            let job = AttentionJob {
+                isa: Isa::detect(),
+                batch,
+                queries,
+                keys,
+                head,
+                scales: &self.scales,
+                causal: mask.causal,
+                lengths: mask.lengths,
+                bias: bias.first().copied(),
+            };
+            // Three tensors, or one that holds all three.
+            let side = |at: usize, first: usize| Heads {
+                values: sides.get(at).or(sides.first()).copied().unwrap_or_default(),
+                row: if sides.len() == 1 { 3 * width } else { width },
+                first,
+            };
+            let [q, k, v] = first;
+            kernels::attention(job, [side(0, q), side(1, k), side(2, v)])
+        })?)
+    }
+
+    fn with_candle(
+        &self,
+        sides: [&Tensor; 3],
+        sizes: Sizes,
+        mask: Mask<'_>,
+    ) -> Result<Tensor, Error> {
+        let Sizes { batch, head, .. } = sizes;
+        let heads = self.scales.len();
+        let split = |x: &Tensor| {
+            x.reshape((batch, x.dim(1)?, heads, head))?.transpose(1, 2)?.contiguous()
+        };
+        let [q, k, v] = sides;
+        let (q, k, v) = (split(q)?, split(k)?, split(v)?);
+        let scales = Tensor::from_slice(&self.scales, (1, heads, 1, 1), q.device())?;
+        let mut likenesses = q.matmul(&k.t()?.contiguous()?)?.broadcast_mul(&scales)?;
+        if let Some(bias) = mask.bias {
+            let turns = bias.dim(0)?;
+            let rest = (sizes.queries, sizes.keys);
+            let in_turns = likenesses.reshape((batch / turns, turns, heads * rest.0, rest.1))?;
+            let bias = bias.reshape((1, turns, heads * rest.0, rest.1))?;
+            likenesses = in_turns
+                .broadcast_add(&bias)?
+                .reshape((batch, heads, rest.0, rest.1))?;
+        }
+        if let Some(hidden) = hidden(sizes, mask, q.device())? {
+            likenesses = likenesses.broadcast_add(&hidden)?;
+        }
+        let largest = likenesses.max_keepdim(D::Minus1)?;
+        let powers = likenesses.broadcast_sub(&largest)?.exp()?;
+        let weights = powers.broadcast_div(&powers.sum_keepdim(D::Minus1)?)?;
+        let y = weights.matmul(&v)?.transpose(1, 2)?.contiguous()?;
+        Ok(y.reshape((batch, sizes.queries, heads * head))?)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Sizes {
+    batch: usize,
+    queries: usize,
+    keys: usize,
+    head: usize,
+}
+
+/// Minus infinity where a query does not see a key, `[batch or 1, 1, queries or 1, keys]`.
+fn hidden(
+    sizes: Sizes,
+    mask: Mask<'_>,
+    device: &candle_core::Device,
+) -> Result<Option<Tensor>, Error> {
+    if !mask.causal && mask.lengths.is_none() {
+        return Ok(None);
+    }
+    let batch = mask.lengths.map_or(1, <[usize]>::len);
+    let queries = if mask.causal { sizes.queries } else { 1 };
+    let mut values = Vec::with_capacity(batch * queries * sizes.keys);
+    for sample in 0..batch {
+        let length = mask.lengths.and_then(|lengths| lengths.get(sample).copied());
+        let length = length.unwrap_or(sizes.keys);
+        for query in 0..queries {
+            let seen = if mask.causal { length.min(query + 1) } else { length };
+            let value = |key| if key < seen { 0.0 } else { f32::NEG_INFINITY };
+            values.extend((0..sizes.keys).map(value));
+        }
+    }
+    Ok(Some(Tensor::from_vec(values, (batch, 1, queries, sizes.keys), device)?))
+}
+
+/// Attention of tokens among themselves, with the projections before and after.
+pub(crate) struct SelfAttention {
+    qkv: Linear,
+    core: Attention,
+    out: Linear,
+}
+
+impl SelfAttention {
+    /// From the projections to queries, keys and values, each `[heads * head, inputs]`, which
+    /// become one product, and the projection of the result.
+    pub(crate) fn new(
+        name: &str,
+        qkv: [Dense; 3],
+        out: Dense,
+        heads: usize,
+        device: &Device,
+    ) -> Result<Self, Error> {
+        Self::from_fused(name, Dense::stack(&qkv)?, out, heads, device)
+    }
+
+    /// From one projection to queries, keys and values, `[3 * heads * head, inputs]`.
+    pub(crate) fn from_fused(
+        name: &str,
+        qkv: Dense,
+        out: Dense,
+        heads: usize,
+        device: &Device,
+    ) -> Result<Self, Error> {
+        let head = qkv.outputs / 3 / heads.max(1);
+        Ok(Self {
+            qkv: Linear::new(name, qkv, Activation::Identity, device)?,
+            core: Attention::new(name, heads, head, device),
+            out: Linear::new(name, out, Activation::Identity, device)?,
+        })
+    }
+
+    /// With another scale for each head.
+    pub(crate) fn with_scales(mut self, scales: Vec<f32>) -> Self {
+        self.core.scales = scales;
+        self
+    }
+
+    /// `[batch, tokens, inputs]` to `[batch, tokens, outputs]`, with `residual` added.
+    pub(crate) fn forward(
+        &self,
+        x: &Tensor,
+        residual: Option<&Tensor>,
+        mask: Mask<'_>,
+    ) -> Result<Tensor, Error> {
+        self.forward_with(x, residual, mask, Ok)
+    }
+
+    /// As [`forward`](Self::forward); `change` is handed what the projection has made, queries,
+    /// keys and values one after another, `[batch, tokens, 3 * heads * head]`, and returns what
+    /// goes on (a rotation by positions, a normalisation of the heads).
+    pub(crate) fn forward_with(
+        &self,
+        x: &Tensor,
+        residual: Option<&Tensor>,
+        mask: Mask<'_>,
+        change: impl FnOnce(Tensor) -> Result<Tensor, Error>,
+    ) -> Result<Tensor, Error> {
+        let qkv = change(self.qkv.forward(x)?)?;
+        let y = self.core.forward_fused(&qkv, mask)?;
+        match residual {
+            None => self.out.forward(&y),
+            Some(residual) => self.out.forward_add(&y, residual),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What some networks do to the heads of queries and keys before they are compared.
+
+use candle_core::{D, Tensor};
+
+use super::cpu;
+use crate::device::{Device, Kernels};
+use crate::error::Error;
+use crate::kernels::{self, HeadOperation, Isa};
+
+/// Heads at the beginning of each token's row.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FirstHeads {
+    /// How many: twice the number of heads for the queries and keys of a fused projection.
+    pub(crate) count: usize,
+    /// Values of one.
+    pub(crate) size: usize,
+}
+
+/// Rotary positions: the first half of a head is rotated with the second,
+/// `x * cos + [-second, first] * sin`.
+pub(crate) struct Rotary {
+    cosines: Tensor,
+    sines: Tensor,
+    kernels: Kernels,
+}
+
+impl Rotary {
+    /// `cosines` and `sines` have the shape `[tokens, size of a head]`.
+    pub(crate) fn new(cosines: &Tensor, sines: &Tensor, device: &Device) -> Result<Self, Error> {
+        let (_, size) = cosines.dims2()?;
+        if size % 2 != 0 || sines.dims() != cosines.dims() {
+            let reason = format!("angles of {:?} and {:?}", cosines.dims(), sines.dims());
+            return Err(Error::bad_input("rotary", reason));
+        }
+        Ok(Self {
+            cosines: cosines.to_device(device.candle())?.contiguous()?,
+            sines: sines.to_device(device.candle())?.contiguous()?,
+            kernels: device.kernels(),
+        })
+    }
+
+    /// Rotates the first heads of each row of `[batch, tokens, row]`, and leaves the rest. Tokens
+    /// before as many as there are angles are left too (a class token, registers).
+    pub(crate) fn forward(&self, x: &Tensor, heads: FirstHeads) -> Result<Tensor, Error> {
+        let (batch, tokens, row) = x.dims3()?;
+        let (angles, size) = self.cosines.dims2()?;
+        let width = heads.count * size;
+        if angles > tokens || size != heads.size || width > row {
+            let reason = format!(
+                "{heads:?} of {tokens} tokens of {row} features, and {angles} angles of {size}"
+            );
+            return Err(Error::bad_input("rotary", reason));
+        }
+        match self.kernels {
+            Kernels::Own => {
+                let tensors = [x, &self.cosines, &self.sines];
+                Ok(cpu::many(&tensors, x.dims(), |values| {
+                    let [x, cosines, sines] = values else {
+                        return Ok(Vec::new());
+                    };
+                    let operation = HeadOperation::Rotate { cosines, sines };
+                    let heads = [heads.count, size];
+                    kernels::change_heads(Isa::detect(), x, [tokens, row], heads, operation)
+                })?)
+            }
+            Kernels::Candle => {
+                let before = x.narrow(1, 0, tokens - angles)?;
+                let after = x.narrow(1, tokens - angles, angles)?;
+                let changed = after.narrow(2, 0, width)?.contiguous()?;
+                let changed = changed.reshape((batch, angles, heads.count, size))?;
+                let (first, second) = (
+                    changed.narrow(3, 0, size / 2)?,
+                    changed.narrow(3, size / 2, size / 2)?,
+                );
+                let turned = Tensor::cat(&[&second.neg()?, &first], 3)?;
+                let angle = |x: &Tensor| x.reshape((1, angles, 1, size));
+                let changed = (changed.broadcast_mul(&angle(&self.cosines)?)?
+                    + turned.broadcast_mul(&angle(&self.sines)?)?)?;
+                let changed = changed.reshape((batch, angles, width))?;
+                let rest = after.narrow(2, width, row - width)?;
+                let after = Tensor::cat(&[&changed, &rest], 2)?;
+                Ok(Tensor::cat(&[&before, &after], 1)?)
+            }
+        }
+    }
+}
+
+/// Divides each of the first heads of each row of `[batch, tokens, row]` by its length, or by
+/// `floor` where that is more.
+pub(crate) fn normalize_heads(
+    x: &Tensor,
+    heads: FirstHeads,
+    floor: f32,
+    device: &Device,
+) -> Result<Tensor, Error> {
+    let (batch, tokens, row) = x.dims3()?;
+    let width = heads.count * heads.size;
+    if width > row || heads.size == 0 || tokens == 0 {
+        let reason = format!("{heads:?} of {tokens} tokens of {row} features");
+        return Err(Error::bad_input("heads", reason));
+    }
+    match device.kernels() {
+        Kernels::Own => Ok(cpu::unary("normalize_heads", x, x.dims(), |x| {
+            let operation = HeadOperation::Normalize { floor };
+            let heads = [heads.count, heads.size];
+            kernels::change_heads(Isa::detect(), x, [tokens, row], heads, operation)
+        })?),
+        Kernels::Candle => {
+            let changed = x.narrow(2, 0, width)?.contiguous()?;
+            let changed = changed.reshape((batch, tokens, heads.count, heads.size))?;
+            let length = changed.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?;
+            let length = length.clamp(floor, f32::INFINITY)?;
+            let changed = changed.broadcast_div(&length)?.reshape((batch, tokens, width))?;
+            let rest = x.narrow(2, width, row - width)?;
+            Ok(Tensor::cat(&[&changed, &rest], 2)?)
+        }
+    }
+}

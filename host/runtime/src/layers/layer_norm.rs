@@ -1,0 +1,148 @@
+//! Norms of each token, or each pixel, by itself.
+
+use candle_core::{D, Tensor};
+
+use super::{FeatureMap, cpu};
+use crate::device::{Device, Kernels};
+use crate::error::Error;
+use crate::kernels::{self, Isa, RowNorm};
+use crate::weights::Scope;
+
+/// PyTorch's `LayerNorm` over the last dimension: `(x - mean) / sqrt(variance + eps) * weight +
+/// bias`.
+pub(crate) struct LayerNorm(Rows);
+
+/// `x / sqrt(mean of x² + eps) * weight` over the last dimension.
+pub(crate) struct RmsNorm(Rows);
+
+impl LayerNorm {
+    /// Reads `weight` and, where `bias`, `bias`, each of `size` values.
+    pub(crate) fn load(
+        scope: &Scope<'_>,
+        size: usize,
+        eps: f64,
+        bias: bool,
+        device: &Device,
+    ) -> Result<Self, Error> {
+        Rows::load(scope, size, eps, RowNorm::Layer, bias, device).map(Self)
+    }
+
+    /// `[…, size]`.
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, Error> {
+        self.0.forward(x, None)
+    }
+
+    /// `residual + norm(x)`, as networks have it that normalise what a block adds.
+    pub(crate) fn forward_add(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor, Error> {
+        self.0.forward(x, Some(residual))
+    }
+
+    /// Over the channels of each pixel.
+    pub(crate) fn forward_map(&self, x: &FeatureMap) -> Result<FeatureMap, Error> {
+        let shape = x.shape()?;
+        let tokens = self.forward(&x.to_tokens()?)?;
+        x.of_tokens(&tokens, [shape.height, shape.width])
+    }
+}
+
+impl RmsNorm {
+    /// Reads `weight`, of `size` values.
+    pub(crate) fn load(
+        scope: &Scope<'_>,
+        size: usize,
+        eps: f64,
+        device: &Device,
+    ) -> Result<Self, Error> {
+        Rows::load(scope, size, eps, RowNorm::RootMeanSquare, false, device).map(Self)
+    }
+
+    /// `[…, size]`.
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, Error> {
+        self.0.forward(x, None)
+    }
+}
+
+/// What both have in common.
+struct Rows {
+    name: String,
+    kind: RowNorm,
+    eps: f64,
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+    /// For candle's operations, on the device.
+    tensors: Option<[Tensor; 2]>,
+}
+
+impl Rows {
+    fn load(
+        scope: &Scope<'_>,
+        size: usize,
+        eps: f64,
+        kind: RowNorm,
+        bias: bool,
+        device: &Device,
+    ) -> Result<Self, Error> {
+        let weight = scope.get("weight", &[size])?.to_vec1::<f32>()?;
+        let bias = if bias {
+            scope.get("bias", &[size])?.to_vec1::<f32>()?
+        } else {
+            vec![0.0; size]
+        };
+        let tensor = |values: &[f32]| Tensor::from_slice(values, size, device.candle());
+        let tensors = match device.kernels() {
+            Kernels::Own => None,
+            Kernels::Candle => Some([tensor(&weight)?, tensor(&bias)?]),
+        };
+        Ok(Self {
+            name: scope.name().to_owned(),
+            kind,
+            eps,
+            weight,
+            bias,
+            tensors,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, residual: Option<&Tensor>) -> Result<Tensor, Error> {
+        let size = self.weight.len();
+        if x.dims().last() != Some(&size) {
+            let reason = format!("takes {size} features, got {:?}", x.dims().last());
+            return Err(Error::bad_input(&self.name, reason));
+        }
+        if residual.is_some_and(|residual| residual.dims() != x.dims()) {
+            let reason = "the residual has another shape than the result";
+            return Err(Error::bad_input(&self.name, reason));
+        }
+        if let Some([weight, bias]) = &self.tensors {
+            let y = self.with_candle(x, weight, bias)?;
+            return Ok(residual.map_or(Ok(y.clone()), |residual| residual + &y)?);
+        }
+        let compute = |x: &[f32], residual: Option<&[f32]>| {
+            let affine = [self.weight.as_slice(), self.bias.as_slice()];
+            kernels::normalize_rows(Isa::detect(), self.kind, x, affine, self.eps, residual)
+        };
+        Ok(match residual {
+            None => cpu::unary("norm", x, x.dims(), |x| compute(x, None))?,
+            Some(residual) => {
+                cpu::binary("norm", x, residual, x.dims(), |x, y| compute(x, Some(y)))?
+            }
+        })
+    }
+
+    fn with_candle(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+    ) -> candle_core::Result<Tensor> {
+        let centred = match self.kind {
+            RowNorm::Layer => x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?,
+            RowNorm::RootMeanSquare => x.clone(),
+        };
+        let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
+        centred
+            .broadcast_div(&(variance + self.eps)?.sqrt()?)?
+            .broadcast_mul(weight)?
+            .broadcast_add(bias)
+    }
+}

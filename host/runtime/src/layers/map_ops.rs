@@ -1,0 +1,127 @@
+//! Feature maps as tokens, and operations on their channels and edges.
+
+use std::ops::Range;
+
+use candle_core::Tensor;
+
+use super::{FeatureMap, check_size, cpu};
+use crate::device::{Device, Kernels};
+use crate::error::Error;
+use crate::kernels::{self, Isa, Margins};
+
+impl FeatureMap {
+    /// The pixels as tokens, row by row: `[batch, height * width, channels]`.
+    pub(crate) fn to_tokens(&self) -> Result<Tensor, Error> {
+        let shape = self.shape()?;
+        let dims = (shape.batch, shape.height * shape.width, shape.channels);
+        Ok(match self.kernels() {
+            Kernels::Own => self.tensor().reshape(dims)?,
+            Kernels::Candle => {
+                self.tensor().flatten_from(2)?.transpose(1, 2)?.contiguous()?
+            }
+        })
+    }
+
+    /// Tokens, `[batch, height * width, channels]`, as pixels, row by row.
+    pub(crate) fn from_tokens(
+        tokens: &Tensor,
+        size: [usize; 2],
+        device: &Device,
+    ) -> Result<Self, Error> {
+        Self::of(device.kernels(), tokens, size)
+    }
+
+    /// As [`from_tokens`](Self::from_tokens), for the code that this feature map is for.
+    pub(super) fn of_tokens(&self, tokens: &Tensor, size: [usize; 2]) -> Result<Self, Error> {
+        Self::of(self.kernels(), tokens, size)
+    }
+
+    fn of(kernels: Kernels, tokens: &Tensor, [height, width]: [usize; 2]) -> Result<Self, Error> {
+        let (batch, count, channels) = tokens.dims3()?;
+        if count != height * width || tokens.elem_count() == 0 {
+            let reason = format!("{count} tokens are not {height}x{width} pixels");
+            return Err(Error::bad_input("feature map", reason));
+        }
+        let tensor = match kernels {
+            Kernels::Own => tokens.contiguous()?.reshape((batch, height, width, channels))?,
+            Kernels::Candle => tokens
+                .transpose(1, 2)?
+                .contiguous()?
+                .reshape((batch, channels, height, width))?,
+        };
+        Ok(Self::from_parts(tensor, kernels))
+    }
+
+    /// The sum of two feature maps of one shape.
+    pub(crate) fn add(&self, other: &Self) -> Result<Self, Error> {
+        if self.shape()? != other.shape()? {
+            let reason = format!("{:?} and {:?} cannot be added", self.shape()?, other.shape()?);
+            return Err(Error::bad_input("add", reason));
+        }
+        Ok(self.with((self.tensor() + other.tensor())?))
+    }
+
+    /// Each channel of each image multiplied by the one pixel that `factors` has there (a squeeze
+    /// and excitation).
+    pub(crate) fn scale_channels(&self, factors: &Self) -> Result<Self, Error> {
+        let (shape, of_factors) = (self.shape()?, factors.shape()?);
+        let sizes = [of_factors.batch, of_factors.height, of_factors.width, of_factors.channels];
+        if sizes != [shape.batch, 1, 1, shape.channels] {
+            let reason = format!("{shape:?} cannot be scaled by {of_factors:?}");
+            return Err(Error::bad_input("scale_channels", reason));
+        }
+        let tensor = match self.kernels() {
+            Kernels::Candle => self.tensor().broadcast_mul(factors.tensor())?,
+            Kernels::Own => {
+                let (x, dims) = (self.tensor(), self.tensor().dims());
+                let sizes = [shape.batch, shape.height * shape.width, shape.channels];
+                cpu::binary("scale_channels", x, factors.tensor(), dims, |x, factors| {
+                    kernels::scale_channels(Isa::detect(), x, factors, sizes)
+                })?
+            }
+        };
+        Ok(self.with(tensor))
+    }
+
+    /// Some of the channels.
+    pub(crate) fn take_channels(&self, range: Range<usize>) -> Result<Self, Error> {
+        let shape = self.shape()?;
+        if range.is_empty() || range.end > shape.channels {
+            let reason = format!("there are no channels {range:?} of {}", shape.channels);
+            return Err(Error::bad_input("take_channels", reason));
+        }
+        let dims = [shape.batch, shape.height, shape.width, range.len()];
+        let tensor = match self.kernels() {
+            Kernels::Candle => {
+                self.tensor().narrow(1, range.start, range.len())?.contiguous()?
+            }
+            Kernels::Own => cpu::unary("take_channels", self.tensor(), &dims, |x| {
+                kernels::take_channels(x, shape.channels, range.clone())
+            })?,
+        };
+        Ok(self.with(tensor))
+    }
+
+    /// With zeros around it: `margins` are `[[top, bottom], [left, right]]`.
+    pub(crate) fn pad(&self, margins: Margins) -> Result<Self, Error> {
+        if margins == [[0; 2]; 2] {
+            return Ok(self.clone());
+        }
+        let [[top, bottom], [left, right]] = margins;
+        let shape = self.shape()?;
+        let (height, width) = (top + shape.height + bottom, left + shape.width + right);
+        let dims = [shape.batch, height, width, shape.channels];
+        check_size("pad", &dims)?;
+        let tensor = match self.kernels() {
+            Kernels::Candle => self
+                .tensor()
+                .pad_with_zeros(2, top, bottom)?
+                .pad_with_zeros(3, left, right)?
+                .contiguous()?,
+            Kernels::Own => cpu::unary("pad", self.tensor(), &dims, |x| {
+                kernels::pad(x, [shape.height, shape.width, shape.channels], margins)
+            })?,
+        };
+        Ok(self.with(tensor))
+    }
+}

@@ -1,0 +1,365 @@
+//! The layers of token sequences through our kernels against their definitions, and against the
+//! same layers through candle's operations.
+
+use candle_core::{D, Device as Candle, Tensor};
+
+use super::tests::{assert_same, random, size, weights};
+use super::*;
+use crate::device::Device;
+
+const DEVICES: [fn() -> Device; 2] = [Device::cpu, Device::cpu_reference];
+
+#[test]
+fn linear_layers_take_any_rank_and_a_residual() {
+    for dims in [vec![2, 5, 17], vec![1, 1, 1], vec![3, 2, 4, 64], vec![70, 33]] {
+        let inputs = *dims.last().unwrap();
+        let outputs = size(1, 70);
+        let (x, weight, bias) = (random(&dims), random(&[outputs, inputs]), random(&[outputs]));
+        let mut out = dims.clone();
+        *out.last_mut().unwrap() = outputs;
+        let residual = random(&out);
+        let product = x.broadcast_matmul(&weight.t().unwrap());
+        let want = if dims.len() == 2 { x.matmul(&weight.t().unwrap()) } else { product }
+            .and_then(|y| y.broadcast_add(&bias)? + &residual)
+            .unwrap();
+        for device in DEVICES {
+            let device = device();
+            let dense = Dense::new(&weight, Some(&bias)).unwrap();
+            let layer = Linear::new("fc", dense, Activation::QuickGelu, &device).unwrap();
+            let want = Activation::QuickGelu.with_candle(&want).unwrap();
+            assert_same(&layer.forward_add(&x, &residual).unwrap(), &want, &(&dims, &device));
+            let error = layer.forward_add(&x, &x.unsqueeze(0).unwrap()).unwrap_err();
+            assert!(error.to_string().contains("residual"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn weights_are_stacked_and_scaled_before_they_are_packed() {
+    let x = random(&[3, 6]);
+    let parts: Vec<_> = [4, 1, 7].map(|outputs| (random(&[outputs, 6]), random(&[outputs]))).into();
+    let scale = random(&[12]);
+    let want: Vec<Tensor> = parts
+        .iter()
+        .map(|(weight, bias)| x.matmul(&weight.t().unwrap()).unwrap().broadcast_add(bias).unwrap())
+        .collect();
+    let want = Tensor::cat(&want, 1).unwrap().broadcast_mul(&scale).unwrap();
+    let dense: Vec<_> = parts.iter().map(|(w, b)| Dense::new(w, Some(b)).unwrap()).collect();
+    let dense = Dense::stack(&dense).unwrap().scaled(&scale).unwrap();
+    let layer = Linear::new("fc", dense.clone(), Activation::Identity, &Device::cpu()).unwrap();
+    assert_same(&layer.forward(&x).unwrap(), &want, &"stacked");
+    assert!(dense.scaled(&random(&[3])).is_err());
+}
+
+#[test]
+fn norms_of_rows_are_their_definitions() {
+    for (dims, features) in [(vec![2, 3], 1), (vec![4], 37), (vec![1, 50], 768), (vec![2, 2], 16)] {
+        let mut dims = dims;
+        dims.push(features);
+        let x = (random(&dims) * 3.0).unwrap();
+        let residual = random(&dims);
+        let (weight, bias) = (random(&[features]), random(&[features]));
+        let weights = weights(&[("n.weight", weight.clone()), ("n.bias", bias.clone())]);
+        let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1).unwrap()).unwrap();
+        let by_root = |x: &Tensor| {
+            let root = (x.sqr()?.mean_keepdim(D::Minus1)? + 1e-5)?.sqrt()?;
+            x.broadcast_div(&root)?.broadcast_mul(&weight)
+        };
+        let layer = by_root(&centred).unwrap().broadcast_add(&bias).unwrap();
+        let added = (&layer + &residual).unwrap();
+        for device in DEVICES {
+            let device = device();
+            let scope = weights.root().child("n");
+            let norm = LayerNorm::load(&scope, features, 1e-5, true, &device).unwrap();
+            assert_same(&norm.forward(&x).unwrap(), &layer, &(&dims, &device));
+            assert_same(&norm.forward_add(&x, &residual).unwrap(), &added, &(&dims, &device));
+            let norm = RmsNorm::load(&scope, features, 1e-5, &device).unwrap();
+            assert_same(&norm.forward(&x).unwrap(), &by_root(&x).unwrap(), &(&dims, &device));
+            assert!(norm.forward(&random(&[2, features + 1])).is_err());
+        }
+    }
+}
+
+#[test]
+fn norms_and_linear_layers_take_pixels_by_themselves() {
+    let x = random(&[2, 10, 3, 5]);
+    let weights = weights(&[
+        ("n.weight", random(&[10])),
+        ("n.bias", random(&[10])),
+        ("fc.weight", random(&[7, 10])),
+        ("fc.bias", random(&[7])),
+    ]);
+    let residual = random(&[2, 7, 3, 5]);
+    let run = |device: Device| {
+        let root = weights.root();
+        let norm = LayerNorm::load(&root.child("n"), 10, 1e-6, true, &device).unwrap();
+        let scope = root.child("fc");
+        let fc = Linear::load(&scope, [10, 7], true, None, Activation::Gelu, &device).unwrap();
+        let map = |x| FeatureMap::from_channels_first(x, &device).unwrap();
+        let y = norm.forward_map(&map(&x)).unwrap();
+        let y = fc.forward_map(&y, Some(&map(&residual))).unwrap();
+        y.to_channels_first().unwrap()
+    };
+    assert_same(&run(Device::cpu()), &run(Device::cpu_reference()), &"pixels");
+}
+
+/// Attention by its definition, one likeness after another, in f64.
+struct Definition<'a> {
+    heads: usize,
+    scales: &'a [f32],
+    mask: Mask<'a>,
+}
+
+impl Definition<'_> {
+    fn run(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
+        let ((batch, queries, width), keys) = (q.dims3().unwrap(), k.dim(1).unwrap());
+        let head = width / self.heads;
+        let [q, k, v] = [q, k, v].map(|x| x.to_vec3::<f32>().unwrap());
+        let bias = self.mask.bias.map(|bias| {
+            (bias.dim(0).unwrap(), bias.flatten_all().unwrap().to_vec1::<f32>().unwrap())
+        });
+        let mut result = Vec::new();
+        for sample in 0..batch {
+            for query in 0..queries {
+                for column in 0..width {
+                    let at = column / head;
+                    let like = |key: usize| {
+                        let seen = !(self.mask.causal && key > query)
+                            && self.mask.lengths.is_none_or(|lengths| key < lengths[sample]);
+                        let more = bias.as_ref().map_or(0.0, |(turns, bias)| {
+                            let row = (sample % turns * self.heads + at) * queries + query;
+                            bias[row * keys + key]
+                        });
+                        let products = (at * head..(at + 1) * head)
+                            .map(|i| f64::from(q[sample][query][i]) * f64::from(k[sample][key][i]));
+                        let like = products.sum::<f64>() * f64::from(self.scales[at]);
+                        if seen { (like + f64::from(more)).exp() } else { 0.0 }
+                    };
+                    let likes: Vec<f64> = (0..keys).map(like).collect();
+                    let weighted = likes.iter().enumerate();
+                    let sum: f64 = weighted.map(|(key, x)| x * f64::from(v[sample][key][column])).sum();
+                    result.push((sum / likes.iter().sum::<f64>()) as f32);
+                }
+            }
+        }
+        Tensor::from_vec(result, (batch, queries, width), &Candle::Cpu).unwrap()
+    }
+}
+
+#[test]
+fn attention_is_its_definition() {
+    // Samples, heads, values of a head, queries, keys: of one, of no multiple of a tile, of more
+    // than a block.
+    let sizes = [
+        (1, 1, 1, 1, 1),
+        (2, 3, 5, 7, 7),
+        (4, 2, 64, 50, 50),
+        (1, 2, 33, 90, 90),
+        (2, 1, 16, 1, 40),
+        (2, 2, 8, 600, 600),
+    ];
+    for (batch, heads, head, queries, keys) in sizes {
+        let width = heads * head;
+        let q = (random(&[batch, queries, width]) * 3.0).unwrap();
+        let (k, v) = (random(&[batch, keys, width]), random(&[batch, keys, width]));
+        let scales: Vec<f32> = (0..heads).map(|head| 0.3 + head as f32).collect();
+        let lengths: Vec<usize> = (0..batch).map(|_| size(1, keys)).collect();
+        let shared = random(&[1, heads, queries, keys]);
+        let each = random(&[batch, heads, queries, keys]);
+        let mut masks = vec![
+            Mask::default(),
+            Mask { lengths: Some(&lengths), ..Mask::default() },
+            Mask { bias: Some(&shared), ..Mask::default() },
+            Mask { bias: Some(&each), lengths: Some(&lengths), causal: false },
+        ];
+        if queries == keys {
+            masks.push(Mask { causal: true, ..Mask::default() });
+            masks.push(Mask { bias: Some(&each), lengths: Some(&lengths), causal: true });
+        }
+        for mask in masks.into_iter().take(if queries > 100 { 1 } else { 6 }) {
+            let definition = Definition { heads, scales: &scales, mask };
+            let want = definition.run(&q, &k, &v);
+            for device in DEVICES {
+                let device = device();
+                let core = Attention::with_scales("a", scales.clone(), &device);
+                let what = (batch, heads, head, queries, keys, mask, &device);
+                assert_same(&core.forward(&q, &k, &v, mask).unwrap(), &want, &what);
+                if queries == keys {
+                    let qkv = Tensor::cat(&[&q, &k, &v], 2).unwrap();
+                    assert_same(&core.forward_fused(&qkv, mask).unwrap(), &want, &what);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_padded_batch_equals_its_singles_to_the_last_bit() {
+    let lengths = [3, 40, 17];
+    let core = Attention::new("a", 2, 20, &Device::cpu());
+    let qkv = random(&[3, 40, 120]);
+    let mask = Mask { lengths: Some(&lengths), ..Mask::default() };
+    let all = core.forward_fused(&qkv, mask).unwrap();
+    for (sample, length) in lengths.into_iter().enumerate() {
+        let part = |x: &Tensor| x.narrow(0, sample, 1).and_then(|x| x.narrow(1, 0, length)).unwrap();
+        let one = core.forward_fused(&part(&qkv), Mask::default()).unwrap();
+        let bits = |x: &Tensor| -> Vec<u32> {
+            let values = x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            values.into_iter().map(f32::to_bits).collect()
+        };
+        assert_eq!(bits(&part(&all)), bits(&one));
+    }
+}
+
+#[test]
+fn what_is_not_a_number_is_seen_by_all_that_attend_to_it() {
+    let mut values = vec![0.5_f32; 20 * 12];
+    values[5 * 12 + 4] = f32::NAN;
+    let qkv = Tensor::from_vec(values, (1, 20, 12), &Candle::Cpu).unwrap();
+    for device in DEVICES {
+        let core = Attention::new("a", 1, 4, &device());
+        let causal = Mask { causal: true, ..Mask::default() };
+        let y = core.forward_fused(&qkv, causal).unwrap().to_vec3::<f32>().unwrap();
+        for (query, row) in y[0].iter().enumerate() {
+            assert_eq!(row.iter().any(|value| value.is_nan()), query >= 5, "{query}: {row:?}");
+        }
+    }
+}
+
+#[test]
+fn self_attention_is_its_parts() {
+    let (x, residual) = (random(&[2, 9, 12]), random(&[2, 9, 12]));
+    let dense = |outputs, inputs| Dense::new(&random(&[outputs, inputs]), Some(&random(&[outputs]))).unwrap();
+    let (parts, out) = ([dense(8, 12), dense(8, 12), dense(8, 12)], dense(12, 8));
+    let cosines = random(&[7, 4]);
+    let sines = random(&[7, 4]);
+    let heads = FirstHeads { count: 4, size: 4 };
+    let mut results = Vec::new();
+    for device in DEVICES {
+        let device = device();
+        let linear = |dense: &Dense| {
+            Linear::new("l", dense.clone(), Activation::Identity, &device).unwrap()
+        };
+        let [q, k, v] = [0, 1, 2].map(|at| linear(&parts[at]).forward(&x).unwrap());
+        let rotary = Rotary::new(&cosines, &sines, &device).unwrap();
+        let qk = Tensor::cat(&[&q, &k], 2).unwrap();
+        let qk = rotary.forward(&qk, heads).unwrap();
+        let qk = normalize_heads(&qk, heads, 1e-12, &device).unwrap();
+        let (q, k) = (qk.narrow(2, 0, 8).unwrap(), qk.narrow(2, 8, 8).unwrap());
+        let core = Attention::with_scales("a", vec![3.0, 4.0], &device);
+        let y = core.forward(&q.contiguous().unwrap(), &k.contiguous().unwrap(), &v, Mask::default());
+        let want = linear(&out).forward_add(&y.unwrap(), &residual).unwrap();
+        let layer = SelfAttention::new("a", parts.clone(), out.clone(), 2, &device).unwrap();
+        let layer = layer.with_scales(vec![3.0, 4.0]);
+        let y = layer.forward_with(&x, Some(&residual), Mask::default(), |qkv| {
+            let qkv = rotary.forward(&qkv, heads)?;
+            normalize_heads(&qkv, heads, 1e-12, &device)
+        });
+        let y = y.unwrap();
+        assert_same(&y, &want, &device);
+        results.push(y);
+    }
+    assert_same(&results[0], &results[1], &"both");
+}
+
+#[test]
+fn rotations_are_their_definition() {
+    let (x, cosines, sines) = (random(&[2, 5, 21]), random(&[3, 6]), random(&[3, 6]));
+    let values = x.to_vec3::<f32>().unwrap();
+    let [cos, sin] = [&cosines, &sines].map(|x| x.to_vec2::<f32>().unwrap());
+    let mut want = Vec::new();
+    for sample in values {
+        for (token, row) in sample.iter().enumerate() {
+            for (column, &value) in row.iter().enumerate() {
+                let (head, at) = (column / 6, column % 6);
+                want.push(if head < 2 && token >= 2 {
+                    let other = if at < 3 { -row[column + 3] } else { row[column - 3] };
+                    value * cos[token - 2][at] + other * sin[token - 2][at]
+                } else {
+                    value
+                });
+            }
+        }
+    }
+    let want = Tensor::from_vec(want, (2, 5, 21), &Candle::Cpu).unwrap();
+    for device in DEVICES {
+        let rotary = Rotary::new(&cosines, &sines, &device()).unwrap();
+        let y = rotary.forward(&x, FirstHeads { count: 2, size: 6 }).unwrap();
+        assert_same(&y, &want, &device());
+        assert!(rotary.forward(&x, FirstHeads { count: 4, size: 6 }).is_err());
+    }
+}
+
+#[test]
+fn tables_are_read_by_number() {
+    let table = random(&[10, 7]);
+    let ids = [3_u32, 0, 9, 9, 1, 3];
+    let rows: Vec<Tensor> = ids.iter().map(|&id| table.narrow(0, id as usize, 1).unwrap()).collect();
+    let want = Tensor::cat(&rows, 0).unwrap().reshape((2, 3, 7)).unwrap();
+    for device in DEVICES {
+        let layer = Embedding::new("words", &table, &device()).unwrap();
+        assert_same(&layer.forward(&ids, 3).unwrap(), &want, &device());
+        assert_same(&layer.first(4).unwrap(), &table.narrow(0, 0, 4).unwrap(), &device());
+        let error = layer.forward(&[10], 1).unwrap_err().to_string();
+        assert_eq!(error, "words: has no row 10, but 10 rows");
+        assert!(layer.forward(&ids, 4).is_err() && layer.first(11).is_err());
+    }
+}
+
+#[test]
+fn rows_are_added_put_before_gathered_and_gated() {
+    let (x, rows, class) = (random(&[3, 4, 6]), random(&[4, 6]), random(&[2, 6]));
+    for device in DEVICES {
+        let device = device();
+        let sum = add_rows(&x, &rows, &device).unwrap();
+        assert_same(&sum, &x.broadcast_add(&rows).unwrap(), &device);
+        assert!(add_rows(&x, &class, &device).is_err());
+
+        let longer = prepend_rows(&x, &class).unwrap();
+        assert_eq!(longer.dims(), [3, 6, 6]);
+        for sample in 0..3 {
+            let part = |from, count| longer.narrow(0, sample, 1).and_then(|x| x.narrow(1, from, count));
+            assert_same(&part(0, 2).unwrap().squeeze(0).unwrap(), &class, &device);
+            assert_same(&part(2, 4).unwrap(), &x.narrow(0, sample, 1).unwrap(), &device);
+        }
+
+        let gather = Gather::new(vec![3, 0, 0, 2, 1], &device).unwrap();
+        let parts = [3, 0, 0, 2, 1].map(|at| x.narrow(1, at, 1).unwrap());
+        assert_same(&gather.forward(&x).unwrap(), &Tensor::cat(&parts, 1).unwrap(), &device);
+        assert!(gather.forward(&random(&[1, 3, 6])).is_err());
+
+        let gated = gate(&x, Activation::Silu, &device).unwrap();
+        let (a, b) = (x.narrow(2, 0, 3).unwrap(), x.narrow(2, 3, 3).unwrap());
+        assert_same(&gated, &(a.contiguous().unwrap().silu().unwrap() * b).unwrap(), &device);
+        assert!(gate(&random(&[2, 3]), Activation::Silu, &device).is_err());
+    }
+}
+
+#[test]
+fn feature_maps_are_tokens_and_change_their_channels() {
+    let x = random(&[2, 5, 3, 4]);
+    let tokens = x.flatten_from(2).unwrap().transpose(1, 2).unwrap().contiguous().unwrap();
+    for device in DEVICES {
+        let device = device();
+        let map = FeatureMap::from_channels_first(&x, &device).unwrap();
+        let back = |map: &FeatureMap| map.to_channels_first().unwrap();
+        assert_same(&map.to_tokens().unwrap(), &tokens, &device);
+        let again = FeatureMap::from_tokens(&tokens, [3, 4], &device).unwrap();
+        assert_same(&back(&again), &x, &device);
+        assert!(FeatureMap::from_tokens(&tokens, [4, 4], &device).is_err());
+
+        let factors = random(&[2, 5, 1, 1]);
+        let scaled = map.scale_channels(&FeatureMap::from_channels_first(&factors, &device).unwrap());
+        assert_same(&back(&scaled.unwrap()), &x.broadcast_mul(&factors).unwrap(), &device);
+        assert!(map.scale_channels(&map).is_err());
+
+        let some = map.take_channels(1..4).unwrap();
+        assert_same(&back(&some), &x.narrow(1, 1, 3).unwrap(), &device);
+        assert!(map.take_channels(4..6).is_err() && map.add(&some).is_err());
+        assert_same(&back(&map.add(&map).unwrap()), &(&x * 2.0).unwrap(), &device);
+
+        let padded = back(&map.pad([[1, 0], [2, 3]]).unwrap());
+        let want = x.pad_with_zeros(2, 1, 0).unwrap().pad_with_zeros(3, 2, 3).unwrap();
+        assert_same(&padded, &want, &device);
+    }
+}
