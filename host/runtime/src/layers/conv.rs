@@ -51,7 +51,7 @@ impl ConvGeometry {
     }
 
     /// The shape of the weights.
-    fn weight_dims(&self) -> [usize; 4] {
+    pub(crate) fn weight_dims(&self) -> [usize; 4] {
         let [height, width] = self.window.kernel;
         [
             self.out_channels,

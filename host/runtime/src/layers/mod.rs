@@ -74,7 +74,7 @@ use crate::error::Error;
 const MAX_ELEMENTS: usize = 1 << 30;
 
 /// Refuses a result of more elements than are computed.
-fn check_size(layer: &str, dims: &[usize]) -> Result<(), Error> {
+pub(crate) fn check_size(layer: &str, dims: &[usize]) -> Result<(), Error> {
     let elements = dims
         .iter()
         .fold(1_usize, |product, &dim| product.saturating_mul(dim));
