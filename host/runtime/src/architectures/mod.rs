@@ -4,19 +4,46 @@
 //! |---|---|---|
 //! | `sequential` | [`SequentialConfig`]: a list of layers | by the layers' names |
 //! | `resnet` | [`ResNetConfig`]: a depth and a few sizes | torchvision's names |
+//! | `vit`, `deit` | [`ViTConfig`]: the repository's `config.json` | transformers' names |
+//! | `beit` | [`BeitConfig`]: the repository's `config.json` | transformers' names |
+//! | `dinov2`, `dinov2_with_registers` | [`Dinov2Config`]: the repository's `config.json` | transformers' names |
+//! | `dinov2_hub` | [`Dinov2HubConfig`]: a variant or the sizes | the names of facebookresearch/dinov2 |
+//! | `dinov3_vit` | [`Dinov3Config`]: the repository's `config.json` | transformers' names |
+//! | `convnext` | [`ConvNextConfig`]: the repository's `config.json` | transformers' names |
+//! | `efficientnet` | [`EfficientNetConfig`]: the repository's `config.json` | transformers' names |
+//! | `swinv2` | [`SwinV2Config`]: the repository's `config.json` | transformers' names |
 //!
-//! A configuration is a JSON object. An unknown field is an error, and so are weights that the
+//! A configuration is a JSON object. An unknown field is an error, but in a repository's
+//! `config.json`, which has many that say nothing about inference; and so are weights that the
 //! architecture does not use or does not find; `*.num_batches_tracked` is ignored.
 
+mod beit;
+mod convnext;
+mod dinov2;
+mod dinov3;
+mod efficientnet;
+mod huggingface;
 mod network;
+mod positions;
 mod resnet;
 mod sequential;
+mod swinv2;
+mod transformer;
+mod vision;
+mod vit;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+pub use beit::BeitConfig;
+pub use convnext::ConvNextConfig;
+pub use dinov2::{Dinov2Config, Dinov2HubConfig, Ffn};
+pub use dinov3::Dinov3Config;
+pub use efficientnet::EfficientNetConfig;
 pub use resnet::{Block, ResNetConfig};
 pub use sequential::{Approximation, Pair, SequentialConfig, SequentialLayer};
+pub use swinv2::SwinV2Config;
+pub use vit::ViTConfig;
 
 pub(crate) use network::{Blueprint, ImageTower, Network, Similarity, TextTower, TokenBatch};
 
@@ -27,7 +54,20 @@ use crate::plan::Architecture;
 /// The names of all architectures, as a plan writes them.
 #[must_use]
 pub fn architectures() -> &'static [&'static str] {
-    &[sequential::NAME, resnet::NAME]
+    &[
+        sequential::NAME,
+        resnet::NAME,
+        vit::NAME,
+        vit::DEIT,
+        beit::NAME,
+        dinov2::NAME,
+        dinov2::REGISTERS,
+        dinov2::HUB,
+        dinov3::NAME,
+        convnext::NAME,
+        efficientnet::NAME,
+        swinv2::NAME,
+    ]
 }
 
 /// Reads the configuration that a plan gives to an architecture.
@@ -36,6 +76,16 @@ pub(crate) fn parse(architecture: &Architecture) -> Result<Box<dyn Blueprint>, E
     Ok(match name.as_str() {
         sequential::NAME => Box::new(sequential::Layers::parse(config)?),
         resnet::NAME => Box::new(resnet::Sizes::parse(config)?),
+        vit::NAME => Box::new(vit::Sizes::parse(vit::NAME, config)?),
+        vit::DEIT => Box::new(vit::Sizes::parse(vit::DEIT, config)?),
+        beit::NAME => Box::new(beit::Sizes::parse(config)?),
+        dinov2::NAME => Box::new(dinov2::Sizes::parse(dinov2::NAME, config)?),
+        dinov2::REGISTERS => Box::new(dinov2::Sizes::parse(dinov2::REGISTERS, config)?),
+        dinov2::HUB => Box::new(dinov2::HubSizes::parse(config)?),
+        dinov3::NAME => Box::new(dinov3::Sizes::parse(config)?),
+        convnext::NAME => Box::new(convnext::Sizes::parse(config)?),
+        efficientnet::NAME => Box::new(efficientnet::Sizes::parse(config)?),
+        swinv2::NAME => Box::new(swinv2::parse(config)?),
         _ => {
             return Err(Error::UnknownArchitecture {
                 name: name.clone(),

@@ -1,0 +1,265 @@
+//! ConvNeXt, as transformers builds it (`models/convnext`; Liu et al., "A ConvNet for the 2020s",
+//! 2022).
+
+use candle_core::Tensor;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::huggingface::{self, Config, Sides};
+use super::transformer::scaled;
+use super::{Blueprint, ImageTower, Network, read};
+use crate::device::Device;
+use crate::error::Error;
+use crate::kernels::Window;
+use crate::layers::{
+    Activation, Conv2d, ConvGeometry, Dense, FeatureMap, LayerNorm, Linear, global_average,
+};
+use crate::plan::Size;
+use crate::trace::Trace;
+use crate::weights::Scope;
+
+pub(super) const NAME: &str = "convnext";
+
+/// What the norms before the last one add to the variance, whatever the configuration says.
+const EPS: f64 = 1e-6;
+
+/// The configuration of `convnext`: a repository's `config.json`, `model_type` and all.
+///
+/// | field | | default |
+/// |---|---|---|
+/// | `num_channels` | channels of the input | 3 |
+/// | `patch_size` | the side of a patch, or both | 4 |
+/// | `hidden_sizes` | channels of the stages | 96, 192, 384, 768 |
+/// | `depths` | blocks of the stages | 3, 3, 9, 3 |
+/// | `hidden_act` | | `"gelu"` |
+/// | `layer_norm_eps` | of the last norm | 1e-12 |
+/// | `layer_scale_init_value` | above 0: the blocks' results are scaled | 1e-6 |
+/// | `id2label` or `num_labels` | how many classes there are | 2 |
+///
+/// The weights have the names of transformers' `ConvNextForImageClassification` or
+/// `ConvNextModel`: `convnext.embeddings.patch_embeddings.weight`,
+/// `convnext.encoder.stages.0.layers.0.dwconv.weight`, …, `classifier.weight`. Published:
+/// `facebook/convnext-tiny-224` to `-xlarge-224-22k-1k`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub struct ConvNextConfig {
+    /// Channels of the input.
+    pub num_channels: usize,
+    /// A patch's side, or its height and width.
+    patch_size: Sides,
+    /// Channels of the stages.
+    pub hidden_sizes: Vec<usize>,
+    /// Blocks of the stages.
+    pub depths: Vec<usize>,
+    /// The activation.
+    pub hidden_act: String,
+    /// What the last norm adds to the variance.
+    pub layer_norm_eps: f64,
+    /// Whether blocks scale their results: above 0.
+    pub layer_scale_init_value: f64,
+}
+
+impl Default for ConvNextConfig {
+    fn default() -> Self {
+        Self {
+            num_channels: 3,
+            patch_size: Sides::Both(4),
+            hidden_sizes: vec![96, 192, 384, 768],
+            depths: vec![3, 3, 9, 3],
+            hidden_act: "gelu".to_owned(),
+            layer_norm_eps: 1e-12,
+            layer_scale_init_value: 1e-6,
+        }
+    }
+}
+
+/// A checked configuration.
+pub(crate) struct Sizes {
+    config: ConvNextConfig,
+    patch: [usize; 2],
+    activation: Activation,
+    labels: usize,
+    outputs: Option<usize>,
+}
+
+impl Sizes {
+    pub(super) fn parse(value: &Value) -> Result<Self, Error> {
+        let sizes: ConvNextConfig = read(NAME, String::new(), value)?;
+        let config = Config {
+            architecture: NAME,
+            value,
+        };
+        config.check_blocks("hidden_sizes", sizes.hidden_sizes.len())?;
+        if sizes.depths.len() != sizes.hidden_sizes.len() {
+            return Err(config.bad("depths", "must have as many values as `hidden_sizes`"));
+        }
+        config.check_sizes(&[("num_channels", sizes.num_channels)])?;
+        for &size in &sizes.hidden_sizes {
+            config.check_sizes(&[("hidden_sizes", size)])?;
+        }
+        let depth = sizes.depths.iter().copied().fold(0, usize::saturating_add);
+        config.check_blocks("depths", depth)?;
+        config.check_eps("layer_norm_eps", sizes.layer_norm_eps)?;
+        let labels = config.labels()?;
+        Ok(Self {
+            patch: sizes.patch_size.check(&config, "patch_size")?,
+            activation: config.activation("hidden_act", &sizes.hidden_act)?,
+            outputs: config.outputs(labels),
+            config: sizes,
+            labels,
+        })
+    }
+
+    fn network(&self, weights: &Scope<'_>, device: &Device) -> Result<ConvNext, Error> {
+        let base = huggingface::base(weights, NAME, "embeddings.patch_embeddings.weight");
+        let embeddings = base.child("embeddings");
+        let mut channels = self.config.hidden_sizes.first().copied().unwrap_or(1);
+        let patches = patches(self.config.num_channels, channels, self.patch);
+        let patches = plain(&embeddings.child("patch_embeddings"), patches, device)?;
+        let norm = LayerNorm::load(&embeddings.child("layernorm"), channels, EPS, true, device)?;
+        let mut stages = Vec::new();
+        let sizes = self.config.hidden_sizes.iter().zip(&self.config.depths);
+        for (index, (&width, &depth)) in sizes.enumerate() {
+            let scope = base.child(&format!("encoder.stages.{index}"));
+            let downsampling = if index > 0 {
+                let scope = scope.child("downsampling_layer");
+                let convolution = self::patches(channels, width, [2; 2]);
+                Some((
+                    LayerNorm::load(&scope.child("0"), channels, EPS, true, device)?,
+                    plain(&scope.child("1"), convolution, device)?,
+                ))
+            } else {
+                None
+            };
+            let blocks = (0..depth)
+                .map(|block| self.block(&scope.child(&format!("layers.{block}")), width, device))
+                .collect::<Result<_, _>>()?;
+            stages.push(Stage {
+                downsampling,
+                blocks,
+            });
+            channels = width;
+        }
+        let eps = self.config.layer_norm_eps;
+        let last = LayerNorm::load(&base.child("layernorm"), channels, eps, true, device)?;
+        let sizes = [channels, self.labels];
+        Ok(ConvNext {
+            patches,
+            norm,
+            stages,
+            last,
+            classifier: huggingface::classifier(weights, "classifier", sizes, device)?,
+        })
+    }
+
+    fn block(&self, scope: &Scope<'_>, width: usize, device: &Device) -> Result<Block, Error> {
+        let depthwise = ConvGeometry::square(width, width, 7, 1, 3).grouped(width);
+        let inner = width.saturating_mul(4);
+        let (up, down) = (scope.child("pwconv1"), scope.child("pwconv2"));
+        let dense = Dense::load(&down, [inner, width], true)?;
+        let dense = if self.config.layer_scale_init_value > 0.0 {
+            scaled(dense, scope, "layer_scale_parameter", width)?
+        } else {
+            dense
+        };
+        Ok(Block {
+            depthwise: plain(&scope.child("dwconv"), depthwise, device)?,
+            norm: LayerNorm::load(&scope.child("layernorm"), width, EPS, true, device)?,
+            up: Linear::load(&up, [width, inner], true, None, self.activation, device)?,
+            down: Linear::new(down.name(), dense, Activation::Identity, device)?,
+        })
+    }
+}
+
+/// A convolution with a bias and nothing after it.
+fn plain(scope: &Scope<'_>, geometry: ConvGeometry, device: &Device) -> Result<Conv2d, Error> {
+    Conv2d::load(scope, geometry, true, None, Activation::Identity, device)
+}
+
+/// Windows side by side.
+fn patches(inputs: usize, outputs: usize, patch: [usize; 2]) -> ConvGeometry {
+    ConvGeometry {
+        in_channels: inputs,
+        out_channels: outputs,
+        window: Window {
+            kernel: patch,
+            stride: patch,
+            padding: [0; 2],
+            dilation: [1; 2],
+        },
+        groups: 1,
+    }
+}
+
+impl Blueprint for Sizes {
+    fn in_channels(&self) -> Option<usize> {
+        Some(self.config.num_channels)
+    }
+
+    fn outputs(&self, _: usize, _: Option<Size>) -> Result<Option<usize>, Error> {
+        Ok(self.outputs)
+    }
+
+    fn build(self: Box<Self>, weights: &Scope<'_>, device: &Device) -> Result<Network, Error> {
+        let network = self.network(weights, device)?;
+        let states = 0..=self.config.depths.len();
+        let mut layers: Vec<String> = states.map(|at| format!("hidden_states.{at}")).collect();
+        layers.extend(["last_hidden_state", "pooler_output"].map(str::to_owned));
+        if network.classifier.is_some() {
+            layers.push("classifier".to_owned());
+        }
+        let embedding = Some("pooler_output".to_owned());
+        Ok(Network::of_images(network, layers, embedding))
+    }
+}
+
+/// A built ConvNeXt.
+pub(crate) struct ConvNext {
+    patches: Conv2d,
+    norm: LayerNorm,
+    stages: Vec<Stage>,
+    last: LayerNorm,
+    classifier: Option<Linear>,
+}
+
+struct Stage {
+    downsampling: Option<(LayerNorm, Conv2d)>,
+    blocks: Vec<Block>,
+}
+
+/// A 7x7 depthwise convolution, then two linear layers on each pixel.
+struct Block {
+    depthwise: Conv2d,
+    norm: LayerNorm,
+    up: Linear,
+    down: Linear,
+}
+
+impl ImageTower for ConvNext {
+    fn forward(&self, x: FeatureMap, trace: &mut Trace<'_>) -> Result<Tensor, Error> {
+        let x = self.patches.forward(&x, None)?;
+        let mut x = self.norm.forward_map(&x)?;
+        trace.output("hidden_states.0", &x)?;
+        for (index, stage) in self.stages.iter().enumerate() {
+            if let Some((norm, convolution)) = &stage.downsampling {
+                x = convolution.forward(&norm.forward_map(&x)?, None)?;
+            }
+            for block in &stage.blocks {
+                x = block.forward(&x)?;
+            }
+            trace.output(&format!("hidden_states.{}", index + 1), &x)?;
+        }
+        trace.output("last_hidden_state", &x)?;
+        let pooled = self.last.forward(&global_average(&x)?.flatten()?)?;
+        trace.output("pooler_output", &pooled)?;
+        huggingface::classify(self.classifier.as_ref(), pooled, trace)
+    }
+}
+
+impl Block {
+    fn forward(&self, x: &FeatureMap) -> Result<FeatureMap, Error> {
+        let inner = self.norm.forward_map(&self.depthwise.forward(x, None)?)?;
+        self.down
+            .forward_map(&self.up.forward_map(&inner, None)?, Some(x))
+    }
+}

@@ -1,0 +1,266 @@
+"""Writes the fixtures of the image models that transformers has, and of two of the same design elsewhere.
+
+The weights get the names that checkpoints have: transformers renames them while it loads, so they are
+filled in through `from_pretrained`, the way a user's weights come in.
+
+The `dinov2-hub-*` cases need the package `dinov2` of https://github.com/facebookresearch/dinov2 on the
+PYTHONPATH (what `torch.hub.load` checks out); without it they are left as they are.
+"""
+
+import glob
+import sys
+import tempfile
+from functools import partial
+
+import torch
+import torchvision
+import transformers as hf
+from safetensors.torch import load_file, save_file
+
+import case
+
+hf.utils.logging.disable_progress_bar()
+
+
+class Published:
+    """A transformers model, seen by the names that its tensors have in a checkpoint."""
+
+    def __init__(self, kind, config) -> None:
+        self.kind = kind
+        self.model = kind(config).eval()
+        self.config = config
+
+    def state_dict(self) -> dict:
+        with tempfile.TemporaryDirectory() as folder:
+            self.model.save_pretrained(folder)
+            return {key: value for path in glob.glob(f"{folder}/*.safetensors") for key, value in load_file(path).items()}
+
+    def load_state_dict(self, state: dict) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            self.config.save_pretrained(folder)
+            save_file(state, f"{folder}/model.safetensors", {"format": "pt"})
+            self.model, info = self.kind.from_pretrained(folder, output_loading_info=True, attn_implementation="eager")
+        wrong = {key: value for key, value in info.items() if value}
+        assert not wrong, wrong
+
+    def eval(self):
+        self.model.eval()
+        return self
+
+    def double(self):
+        self.model.double()
+        return self
+
+
+def answers(published: Published, inputs: dict) -> dict:
+    """`y`: logits, or the pooled output; and what the base model tells on the way, by its names there."""
+    model = published.model
+    # DINOv3's `base_model` would be its encoder.
+    base = model if published.kind.__name__.endswith("Model") else model.base_model
+    whole = base(inputs["x"], output_hidden_states=True)
+    found = {"layer:last_hidden_state": whole.last_hidden_state}
+    states = dict(enumerate(whole.hidden_states))
+    if published.config.model_type == "efficientnet":
+        # The others are large.
+        states = dict(list(states.items())[-2:])
+    for index, state in states.items():
+        found[f"layer:hidden_states.{index}"] = state
+    if getattr(whole, "pooler_output", None) is not None:
+        found["layer:pooler_output"] = whole.pooler_output
+    if base is model:
+        y = whole.pooler_output if "layer:pooler_output" in found else whole.last_hidden_state[:, 0]
+        return {"y": y, **found}
+    y = model(inputs["x"]).logits
+    return {"y": y, "layer:classifier": y, **found}
+
+
+def plain_config(config) -> dict:
+    """The object that a repository's config.json has."""
+    return {key: value for key, value in config.to_diff_dict().items() if key != "transformers_version"} | {
+        "model_type": config.model_type
+    }
+
+
+VIT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48, "patch_size": 8}
+DINO = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+SWIN = {"embed_dim": 8, "depths": [2, 2], "num_heads": [1, 2], "patch_size": 4, "window_size": 4}
+EFFICIENT = {
+    "width_coefficient": 0.25,
+    "depth_coefficient": 0.6,
+    "hidden_dim": 320,
+    "in_channels": [32, 16, 24],
+    "out_channels": [16, 24, 40],
+    "kernel_sizes": [3, 5, 3],
+    "strides": [1, 2, 2],
+    "num_block_repeats": [1, 2, 3],
+    "expand_ratios": [1, 6, 4],
+    "image_size": 64,
+}
+
+# name: (class, config, seed, shape of the images)
+CASES = {
+    "vit-tiny": (
+        hf.ViTForImageClassification, hf.ViTConfig(**VIT, image_size=32, num_labels=5), 1, (2, 3, 32, 32),
+    ),
+    # No classifier but a pooler, images that are not square, no bias, another activation.
+    "vit-pooler-tiny": (
+        hf.ViTModel,
+        hf.ViTConfig(**VIT, image_size=[32, 48], qkv_bias=False, hidden_act="gelu_new"),
+        2,
+        (2, 3, 32, 48),
+    ),
+    "deit-tiny": (
+        hf.DeiTForImageClassificationWithTeacher, hf.DeiTConfig(**VIT, image_size=32, num_labels=5), 3, (2, 3, 32, 32),
+    ),
+    "deit-undistilled-tiny": (
+        hf.DeiTForImageClassification, hf.DeiTConfig(**VIT, image_size=32, num_labels=5), 4, (2, 3, 32, 32),
+    ),
+    "beit-tiny": (
+        hf.BeitForImageClassification,
+        hf.BeitConfig(**VIT, image_size=32, num_labels=5, use_relative_position_bias=True),
+        5,
+        (2, 3, 32, 32),
+    ),
+    # One bias for all layers, resized for another size; absolute positions too; the class token.
+    "beit-shared-tiny": (
+        hf.BeitForImageClassification,
+        hf.BeitConfig(
+            **VIT,
+            image_size=32,
+            num_labels=5,
+            use_shared_relative_position_bias=True,
+            use_absolute_position_embeddings=True,
+            use_mask_token=True,
+            use_mean_pooling=False,
+        ),
+        6,
+        (2, 3, 24, 40),
+    ),
+    "dinov2-tiny": (hf.Dinov2Model, hf.Dinov2Config(**DINO, image_size=42, patch_size=14), 7, (2, 3, 42, 42)),
+    # Positions resized, larger one way and smaller the other; a size that is no multiple of the patch.
+    "dinov2-swiglu-tiny": (
+        hf.Dinov2ForImageClassification,
+        hf.Dinov2Config(**DINO, image_size=56, patch_size=14, use_swiglu_ffn=True, num_labels=5),
+        8,
+        (2, 3, 30, 70),
+    ),
+    "dinov2-registers-tiny": (
+        hf.Dinov2WithRegistersModel,
+        hf.Dinov2WithRegistersConfig(**DINO, image_size=56, patch_size=14),
+        9,
+        (2, 3, 28, 70),
+    ),
+    "dinov3-tiny": (
+        hf.DINOv3ViTModel,
+        hf.DINOv3ViTConfig(**DINO, intermediate_size=48, image_size=32, patch_size=8, num_register_tokens=4),
+        10,
+        (2, 3, 32, 32),
+    ),
+    "dinov3-gated-tiny": (
+        hf.DINOv3ViTModel,
+        hf.DINOv3ViTConfig(
+            **DINO, intermediate_size=48, image_size=32, patch_size=8, num_register_tokens=2, use_gated_mlp=True,
+            hidden_act="silu", key_bias=True, layer_norm_eps=1e-6,
+        ),
+        11,
+        (2, 3, 24, 48),
+    ),
+    "convnext-tiny": (
+        hf.ConvNextForImageClassification,
+        hf.ConvNextConfig(hidden_sizes=[8, 12, 16, 24], depths=[1, 1, 2, 1], num_labels=5, image_size=32),
+        12,
+        (2, 3, 32, 32),
+    ),
+    # No classifier, no layer scale; sizes that are rounded down at each stage.
+    "convnext-base-tiny": (
+        hf.ConvNextModel,
+        hf.ConvNextConfig(hidden_sizes=[8, 40], depths=[2, 1], num_stages=2, layer_scale_init_value=0.0),
+        13,
+        (2, 3, 27, 42),
+    ),
+    "efficientnet-tiny": (
+        hf.EfficientNetForImageClassification, hf.EfficientNetConfig(**EFFICIENT, num_labels=5), 14, (2, 3, 32, 32),
+    ),
+    # Odd sizes on the way, and blocks whose padding is not TensorFlow's.
+    "efficientnet-padding-tiny": (
+        hf.EfficientNetModel,
+        hf.EfficientNetConfig(**EFFICIENT, depthwise_padding=[3]),
+        15,
+        (2, 3, 27, 38),
+    ),
+    "swinv2-tiny": (
+        hf.Swinv2ForImageClassification, hf.Swinv2Config(**SWIN, image_size=32, num_labels=5), 16, (2, 3, 32, 32),
+    ),
+    # Padded to patches, to windows and to pairs; the positions of another window.
+    "swinv2-padding-tiny": (
+        hf.Swinv2Model,
+        hf.Swinv2Config(**SWIN, image_size=64, pretrained_window_sizes=[3, 2], qkv_bias=False, mlp_ratio=2.5),
+        17,
+        (2, 3, 43, 58),
+    ),
+}
+
+
+def torchvision_vit(seed: int = 18) -> None:
+    sizes = {"image_size": 32, "patch_size": 8, "num_layers": 2, "num_heads": 2, "hidden_dim": 32, "mlp_dim": 48}
+    model = torchvision.models.VisionTransformer(**sizes, num_classes=5)
+    torch.nn.init.normal_(model.heads.head.weight)
+
+    def run(model, inputs):
+        seen = {}
+        hook = model.heads.register_forward_pre_hook(lambda _, args: seen.update({"layer:<heads": args[0]}))
+        y = model(inputs["x"])
+        hook.remove()
+        return {"y": y, **seen}
+
+    inputs = {"x": case.picture((2, 3, 32, 32), seed)}
+    case.write("vit-torchvision-tiny", "vision_transformer", sizes | {"num_classes": 5}, model, seed, inputs, run)
+
+
+def dinov2_hub() -> None:
+    from dinov2.layers import MemEffAttention, NestedTensorBlock
+    from dinov2.models.vision_transformer import DinoVisionTransformer
+
+    def run(model, inputs):
+        whole = model.forward_features(inputs["x"])
+        parts = [whole["x_norm_clstoken"][:, None], whole["x_norm_regtokens"], whole["x_norm_patchtokens"]]
+        y = model(inputs["x"])
+        return {"y": y, "layer:head": y, "layer:norm": torch.cat(parts, 1), "layer:<norm": whole["x_prenorm"]}
+
+    registers = {"num_register_tokens": 4, "interpolate_antialias": True, "interpolate_offset": 0.0}
+    cases = [
+        ("dinov2-hub-tiny", {}, 19, (42, 42)),
+        ("dinov2-hub-resized-tiny", {"ffn_layer": "swiglufused"}, 20, (28, 70)),
+        ("dinov2-hub-registers-tiny", registers, 21, (28, 70)),
+    ]
+    for name, more, seed, size in cases:
+        sizes = {"embed_dim": 32, "depth": 2, "num_heads": 2, "img_size": 42, "patch_size": 14}
+        block = partial(NestedTensorBlock, attn_class=MemEffAttention)
+        model = DinoVisionTransformer(**sizes, **more, block_fn=block, block_chunks=0, init_values=1.0)
+        inputs = {"x": case.picture((2, 3, *size), seed)}
+        case.write(name, "dinov2_hub", sizes | more, model, seed, inputs, run)
+
+
+def main() -> None:
+    wanted = sys.argv[1:]
+    for name, (kind, config, seed, shape) in CASES.items():
+        if wanted and name not in wanted:
+            continue
+        model = Published(kind, config)
+        # Its activations and gates leave little of small values, and then all images look alike.
+        contrast = 10 if config.model_type == "efficientnet" else 1
+        inputs = {"x": case.picture(shape, seed) * contrast}
+        case.write(name, config.model_type, plain_config(config), model, seed, inputs, answers, ["num_batches_tracked"])
+    if not wanted or "vit-torchvision-tiny" in wanted:
+        torchvision_vit()
+    if not wanted or "dinov2-hub" in wanted:
+        try:
+            import dinov2  # noqa: F401
+        except ImportError:
+            print("dinov2-hub-*: no package dinov2, left as they are")
+        else:
+            dinov2_hub()
+
+
+if __name__ == "__main__":
+    main()
