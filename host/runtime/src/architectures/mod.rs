@@ -4,6 +4,15 @@
 //! |---|---|---|
 //! | `sequential` | [`SequentialConfig`]: a list of layers | by the layers' names |
 //! | `resnet` | [`ResNetConfig`]: a depth and a few sizes | torchvision's names |
+//! | `vgg` | [`VggConfig`]: a depth or the layers | torchvision's names |
+//! | `alexnet` | [`AlexNetConfig`] | torchvision's names |
+//! | `squeezenet` | [`SqueezeNetConfig`]: a version | torchvision's names |
+//! | `densenet` | [`DenseNetConfig`]: a depth or the sizes | torchvision's names, also the older ones |
+//! | `mobilenet_v2` | [`MobileNetV2Config`]: a width or the stages | torchvision's names |
+//! | `mnasnet` | [`MnasNetConfig`]: a width | torchvision's names |
+//! | `googlenet` | [`GoogLeNetConfig`] | torchvision's names |
+//! | `shufflenet_v2` | [`ShuffleNetV2Config`]: a variant or the sizes | torchvision's names |
+//! | `inception_v3` | [`InceptionV3Config`] | torchvision's names |
 //! | `vit`, `deit` | [`ViTConfig`]: the repository's `config.json` | transformers' names |
 //! | `beit` | [`BeitConfig`]: the repository's `config.json` | transformers' names |
 //! | `dinov2`, `dinov2_with_registers` | [`Dinov2Config`]: the repository's `config.json` | transformers' names |
@@ -17,32 +26,51 @@
 //! `config.json`, which has many that say nothing about inference; and so are weights that the
 //! architecture does not use or does not find; `*.num_batches_tracked` is ignored.
 
+mod alexnet;
 mod beit;
+mod convnet;
 mod convnext;
+mod densenet;
 mod dinov2;
 mod dinov3;
 mod efficientnet;
+mod googlenet;
 mod huggingface;
+mod inception_v3;
+mod mnasnet;
+mod mobilenet_v2;
 mod network;
 mod positions;
 mod resnet;
 mod sequential;
+mod shufflenet_v2;
+mod squeezenet;
 mod swinv2;
 mod transformer;
+mod vgg;
 mod vision;
 mod vit;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+pub use alexnet::AlexNetConfig;
 pub use beit::BeitConfig;
 pub use convnext::ConvNextConfig;
+pub use densenet::DenseNetConfig;
 pub use dinov2::{Dinov2Config, Dinov2HubConfig, Ffn};
 pub use dinov3::Dinov3Config;
 pub use efficientnet::EfficientNetConfig;
+pub use googlenet::GoogLeNetConfig;
+pub use inception_v3::InceptionV3Config;
+pub use mnasnet::MnasNetConfig;
+pub use mobilenet_v2::MobileNetV2Config;
 pub use resnet::{Block, ResNetConfig};
 pub use sequential::{Approximation, Pair, SequentialConfig, SequentialLayer};
+pub use shufflenet_v2::{ShuffleNetV2Config, ShuffleNetV2Variant};
+pub use squeezenet::{SqueezeNetConfig, SqueezeNetVersion};
 pub use swinv2::SwinV2Config;
+pub use vgg::{VggConfig, VggLayer};
 pub use vit::ViTConfig;
 
 pub(crate) use network::{Blueprint, ImageTower, Network, Similarity, TextTower, TokenBatch};
@@ -57,6 +85,15 @@ pub fn architectures() -> &'static [&'static str] {
     &[
         sequential::NAME,
         resnet::NAME,
+        vgg::NAME,
+        alexnet::NAME,
+        squeezenet::NAME,
+        densenet::NAME,
+        mobilenet_v2::NAME,
+        mnasnet::NAME,
+        googlenet::NAME,
+        shufflenet_v2::NAME,
+        inception_v3::NAME,
         vit::NAME,
         vit::DEIT,
         beit::NAME,
@@ -76,6 +113,15 @@ pub(crate) fn parse(architecture: &Architecture) -> Result<Box<dyn Blueprint>, E
     Ok(match name.as_str() {
         sequential::NAME => Box::new(sequential::Layers::parse(config)?),
         resnet::NAME => Box::new(resnet::Sizes::parse(config)?),
+        vgg::NAME => Box::new(vgg::Vgg::parse(config)?),
+        alexnet::NAME => Box::new(alexnet::AlexNet::parse(config)?),
+        squeezenet::NAME => Box::new(squeezenet::SqueezeNet::parse(config)?),
+        densenet::NAME => Box::new(densenet::DenseNet::parse(config)?),
+        mobilenet_v2::NAME => Box::new(mobilenet_v2::MobileNetV2::parse(config)?),
+        mnasnet::NAME => Box::new(mnasnet::MnasNet::parse(config)?),
+        googlenet::NAME => Box::new(googlenet::GoogLeNet::parse(config)?),
+        shufflenet_v2::NAME => Box::new(shufflenet_v2::ShuffleNetV2::parse(config)?),
+        inception_v3::NAME => Box::new(inception_v3::InceptionV3::parse(config)?),
         vit::NAME => Box::new(vit::Sizes::parse(vit::NAME, config)?),
         vit::DEIT => Box::new(vit::Sizes::parse(vit::DEIT, config)?),
         beit::NAME => Box::new(beit::Sizes::parse(config)?),

@@ -251,7 +251,8 @@ mod tests {
 
     #[test]
     fn channels_are_taken_in_turns() {
-        for (channels, [batch, height, width]) in [(4, [2, 3, 5]), (7, [1, 2, 2]), (33, [2, 50, 40])]
+        for (channels, [batch, height, width]) in
+            [(4, [2, 3, 5]), (7, [1, 2, 2]), (33, [2, 50, 40])]
         {
             let [a, b] = [(); 2].map(|()| random(&[batch, channels, height, width]));
             // As torchvision shuffles: [2, channels] becomes [channels, 2].
@@ -283,7 +284,10 @@ mod tests {
         for device in DEVICES {
             let maps = maps(&tensors, &device());
             let error = concat("mix", &maps).unwrap_err().to_string();
-            assert!(error.starts_with("mix: feature maps of 3x4 and 3x5"), "{error}");
+            assert!(
+                error.starts_with("mix: feature maps of 3x4 and 3x5"),
+                "{error}"
+            );
             assert!(interleave("mix", &maps[0], &maps[1], 0..1).is_err());
             assert!(interleave("mix", &maps[0], &maps[0], 2..5).is_err());
             assert!(concat("mix", &[]).is_err());

@@ -1,0 +1,125 @@
+//! AlexNet, as torchvision builds it (`torchvision/models/alexnet.py`; Krizhevsky, "One weird
+//! trick for parallelizing convolutional neural networks", 2014).
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::convnet::{Classifier, Loader, SIZES, at_least, imagenet, max_pool, within};
+use super::{Blueprint, Network, read};
+use crate::device::Device;
+use crate::error::Error;
+use crate::layers::{Activation, ConvGeometry};
+use crate::plan::Size;
+use crate::weights::Scope;
+
+pub(super) const NAME: &str = "alexnet";
+
+/// The configuration of `alexnet`.
+///
+/// | field | | default |
+/// |---|---|---|
+/// | `hidden` | features of the two hidden linear layers | 4096 |
+/// | `num_classes` | outputs of `classifier.6` | 1000 |
+///
+/// The weights have torchvision's names: `features.0.weight`, `features.0.bias`, …,
+/// `classifier.1.weight`, `classifier.4.weight`, `classifier.6.weight`, …; `alexnet` is `{}`.
+///
+/// Layers for embeddings: the outputs of each `features.N` that is a ReLU or a pool, `features`,
+/// `avgpool`, `classifier.2`, `classifier.5`, `classifier.6`, and the inputs of the convolutions,
+/// the pools and the linear layers. The default is `<classifier.6`: 4096 values.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AlexNetConfig {
+    /// Features of the hidden linear layers.
+    #[serde(default = "hidden")]
+    pub hidden: usize,
+    /// Outputs.
+    #[serde(default = "imagenet")]
+    pub num_classes: usize,
+}
+
+const fn hidden() -> usize {
+    4096
+}
+
+/// Rows and columns that the mean leaves.
+const PLACES: usize = 6;
+
+/// The smallest image of which the pools leave anything.
+const LEAST: usize = 63;
+
+/// A checked configuration.
+pub(crate) struct AlexNet(AlexNetConfig);
+
+impl AlexNet {
+    pub(super) fn parse(config: &Value) -> Result<Self, Error> {
+        let config: AlexNetConfig = read(NAME, String::new(), config)?;
+        within(NAME, "hidden", config.hidden, &SIZES)?;
+        within(NAME, "num_classes", config.num_classes, &SIZES)?;
+        Ok(Self(config))
+    }
+
+    fn classifier(&self, weights: &Loader<'_>) -> Result<Classifier, Error> {
+        let mut network = Classifier::default();
+        let features = weights.child("features");
+        let square = ConvGeometry::square;
+        // Each with its position, and whether a pool follows its ReLU.
+        let convolutions = [
+            (0, square(3, 64, 11, 4, 2), true),
+            (3, square(64, 192, 5, 1, 2), true),
+            (6, square(192, 384, 3, 1, 1), false),
+            (8, square(384, 256, 3, 1, 1), false),
+            (10, square(256, 256, 3, 1, 1), true),
+        ];
+        for (index, geometry, pooled) in convolutions {
+            let name = |index: usize| format!("features.{index}");
+            let conv = features.conv(&index.to_string(), geometry)?;
+            network.fused([name(index), name(index + 1)], Box::new(conv));
+            if pooled {
+                let name = name(index + 2);
+                network.step(name.clone(), max_pool(&name, [3, 2, 0], false));
+            }
+        }
+        network.name_features("features");
+        network.average("avgpool", [PLACES; 2]);
+        let AlexNetConfig {
+            hidden,
+            num_classes,
+        } = self.0;
+        let (relu, none) = (Activation::Relu, Activation::Identity);
+        let linears = [
+            (
+                ["classifier.1", "classifier.2"],
+                [256 * PLACES * PLACES, hidden],
+                relu,
+            ),
+            (["classifier.4", "classifier.5"], [hidden, hidden], relu),
+            (
+                ["classifier.6", "classifier.6"],
+                [hidden, num_classes],
+                none,
+            ),
+        ];
+        for (names, sizes, activation) in linears {
+            let [first, _] = names;
+            network.linear(names, weights.linear(first, sizes, activation)?);
+        }
+        Ok(network)
+    }
+}
+
+impl Blueprint for AlexNet {
+    fn in_channels(&self) -> Option<usize> {
+        Some(3)
+    }
+
+    fn outputs(&self, _: usize, size: Option<Size>) -> Result<Option<usize>, Error> {
+        at_least(NAME, LEAST, size)?;
+        Ok(Some(self.0.num_classes))
+    }
+
+    fn build(self: Box<Self>, weights: &Scope<'_>, device: &Device) -> Result<Network, Error> {
+        let network = self.classifier(&Loader::new(weights, device))?;
+        Ok(network.into_network(Some("<classifier.6")))
+    }
+}
