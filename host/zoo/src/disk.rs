@@ -89,6 +89,15 @@ impl Zoo {
         for part in ["sources", "models"] {
             let keys = entries(&self.store().home().join(part))?;
             for key in keys.into_iter().filter(|key| is_key(key)) {
+                if key.is_symlink() {
+                    // Only the link goes: what it leads to is not the store's.
+                    garbage.push(Garbage {
+                        bytes: 0,
+                        path: key,
+                        reason: "it is a link, and modelzoo makes none",
+                    });
+                    continue;
+                }
                 let inner = entries(&key)?;
                 let lost: Vec<_> = inner.iter().filter(|p| !keep.contains(*p)).collect();
                 let reason = "modelzoo.lock does not lead to it";
@@ -169,7 +178,11 @@ fn is_key(path: &Path) -> bool {
     name.is_some_and(|name| name.len() == 32 && name.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
+/// What a directory holds, sorted; nothing where there is none, or only a link to one.
 fn entries(dir: &Path) -> Result<Vec<PathBuf>, Error> {
+    if dir.is_symlink() {
+        return Ok(Vec::new());
+    }
     let read = match fs::read_dir(dir) {
         Ok(read) => read,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

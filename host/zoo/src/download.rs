@@ -133,15 +133,21 @@ impl Zoo {
             });
         }
         let audit = self.audit_of(&record.source.id, Some(record.name()));
+        let refused = |error: &Error| {
+            audit.record(&Event::Refused {
+                reason: &error.to_string(),
+            });
+        };
         let staging = self.store().stage()?;
-        self.check_room(&record)?;
+        self.check_room(&record).inspect_err(refused)?;
         let files = staging.path().join("model").join(FILES);
         crate::store::create_dir_all(&files)?;
         let (component, artifacts) = match managed::managed(&record)? {
             Some(wanted) => (
                 None,
                 self.fetch_artifacts(&record, &wanted, &files, &audit)
-                    .await?,
+                    .await
+                    .inspect_err(refused)?,
             ),
             None => self
                 .run_hook(&record, &files, &audit)
@@ -161,11 +167,7 @@ impl Zoo {
         let receipt = receipt(&record, component, artifacts);
         let staged = staging.path().join("model");
         receipt.write(&staged)?;
-        record_artifacts(self.store(), &receipt, self.config().frozen).inspect_err(|error| {
-            audit.record(&Event::Refused {
-                reason: &error.to_string(),
-            });
-        })?;
+        record_artifacts(self.store(), &receipt, self.config().frozen).inspect_err(refused)?;
         for file in &receipt.files {
             audit.record(&Event::File {
                 name: file.name.as_ref(),

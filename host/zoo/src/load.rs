@@ -13,6 +13,9 @@ use crate::download::identity;
 use crate::error::Error;
 use crate::receipt::Receipt;
 
+/// How often a model is built whose files another command replaces meanwhile.
+const ATTEMPTS: u32 = 3;
+
 /// A model that is ready to run.
 pub struct LoadedModel {
     /// The model's record.
@@ -63,12 +66,7 @@ impl Zoo {
         kwargs: Map<String, Value>,
         device: &Device,
     ) -> Result<LoadedModel, Error> {
-        let receipt = record.receipt().ok_or_else(|| Error::NotDownloaded {
-            model: record.name(),
-        })?;
-        let plan = self.plan(record, &kwargs).await?;
-        let model = Model::build(&plan, &record.files_dir(), device)
-            .map_err(|source| self.unbuildable(record, source))?;
+        let (receipt, model) = self.build(record, &kwargs, device).await?;
         Ok(LoadedModel {
             record: record.clone(),
             receipt,
@@ -76,6 +74,33 @@ impl Zoo {
             model,
             device: device.clone(),
             results_dir: self.store().results_dir()?,
+        })
+    }
+
+    /// Builds the model from the files that its receipt lists, and no others.
+    ///
+    /// The files are opened by their names, and a link in the place of one would be followed. So
+    /// what the names stand for must be the same before and after, and be no link.
+    async fn build(
+        &self,
+        record: &ModelRecord,
+        kwargs: &Map<String, Value>,
+        device: &Device,
+    ) -> Result<(Receipt, Model), Error> {
+        for _ in 0..ATTEMPTS {
+            let receipt = record.receipt().ok_or_else(|| Error::NotDownloaded {
+                model: record.name(),
+            })?;
+            let before = receipt.marks(&record.dir);
+            let plan = self.plan(record, kwargs).await?;
+            let model = Model::build(&plan, &record.files_dir(), device)
+                .map_err(|source| self.unbuildable(record, source))?;
+            if before.is_some() && receipt.marks(&record.dir) == before {
+                return Ok((receipt, model));
+            }
+        }
+        Err(Error::ChangedMeanwhile {
+            source_id: record.source.id.clone(),
         })
     }
 

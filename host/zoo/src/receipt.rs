@@ -92,6 +92,10 @@ impl Receipt {
     pub(crate) fn read(dir: &Path) -> Option<Self> {
         let receipt = Self::read_unchecked(dir)?;
         let files = dir.join(FILES);
+        // What a link leads to is not the store's.
+        if dir.is_symlink() || files.is_symlink() {
+            return None;
+        }
         let matches = receipt.files.iter().all(|f| {
             fs::symlink_metadata(f.name.under(&files))
                 .is_ok_and(|m| m.is_file() && m.len() == f.size)
@@ -99,11 +103,43 @@ impl Receipt {
         matches.then_some(receipt)
     }
 
+    /// What tells the files that are in a model's directory now from any that are put there later,
+    /// even for a moment only. `None` where one is a link, or is not there.
+    pub(crate) fn marks(&self, dir: &Path) -> Option<Vec<Mark>> {
+        let files = dir.join(FILES);
+        let paths = self.files.iter().map(|f| f.name.under(&files));
+        [dir.to_owned(), files.clone()]
+            .into_iter()
+            .chain(paths)
+            .map(|path| mark(&path))
+            .collect()
+    }
+
     /// Reads the receipt of a model's directory, whatever has become of the files.
     pub(crate) fn read_unchecked(dir: &Path) -> Option<Self> {
         let receipt: Self = serde_json::from_slice(&fs::read(dir.join(RECEIPT)).ok()?).ok()?;
         (receipt.format == FORMAT).then_some(receipt)
     }
+}
+
+/// The device, the number, and the last change of a file: of its name, too.
+#[cfg(unix)]
+pub(crate) type Mark = (u64, u64, i64, i64);
+/// The size and the last change of a file.
+#[cfg(not(unix))]
+pub(crate) type Mark = (u64, Option<std::time::SystemTime>);
+
+fn mark(path: &Path) -> Option<Mark> {
+    let file = fs::symlink_metadata(path)
+        .ok()
+        .filter(|m| !m.is_symlink())?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        Some((file.dev(), file.ino(), file.ctime(), file.ctime_nsec()))
+    }
+    #[cfg(not(unix))]
+    Some((file.len(), file.modified().ok()))
 }
 
 /// SHA-256 over files given as (name, size, hexadecimal SHA-256) in the order of their names.

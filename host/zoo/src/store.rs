@@ -12,10 +12,10 @@
 //! Whatever becomes visible is first made below `staging/` (same file system), flushed to disk,
 //! and then renamed into place.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tempfile::TempDir;
 
@@ -259,6 +259,24 @@ pub(crate) struct FileLock {
     _file: File,
 }
 
+/// How long a lock is waited for before that is said.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Locks a file. The system frees the lock of a process that was killed, so only one that lives is
+/// waited for; after a while the user is told.
+fn wait_for(file: &File) -> io::Result<()> {
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    tracing::warn!("waiting for another modelzoo command that is changing this store");
+    file.lock()
+}
+
 impl FileLock {
     /// Waits for the lock. The file is made when it is not there, and stays.
     pub(crate) fn acquire(path: &Path) -> Result<Self, Error> {
@@ -269,7 +287,7 @@ impl FileLock {
             .write(true)
             .open(path)
             .map_err(|e| Error::io("open", path, e))?;
-        file.lock().map_err(|e| Error::io("lock", path, e))?;
+        wait_for(&file).map_err(|e| Error::io("lock", path, e))?;
         Ok(Self { _file: file })
     }
 }
