@@ -12,8 +12,8 @@
 //! - the audit log says once that the hook failed, and why;
 //! - the next command runs another source's hook in the same store.
 
-mod arena;
-mod canary;
+pub(crate) mod arena;
+pub(crate) mod canary;
 mod crashes;
 mod files;
 mod limits;

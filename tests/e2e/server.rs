@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::world::repeats_the_canary;
+
 /// What was asked.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
@@ -93,6 +95,7 @@ pub(crate) struct Server {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Request>>>,
     stop: Arc<AtomicBool>,
+    trusted: bool,
 }
 
 impl Server {
@@ -102,6 +105,7 @@ impl Server {
             address: listener.local_addr().unwrap(),
             seen: Arc::default(),
             stop: Arc::default(),
+            trusted: false,
         };
         let handler: Arc<Handler> = Arc::new(handler);
         let (seen, stop) = (Arc::clone(&server.seen), Arc::clone(&server.stop));
@@ -128,6 +132,12 @@ impl Server {
         })
     }
 
+    /// This is the API that the token is for; nobody else may be sent it.
+    pub(crate) fn trusted(mut self) -> Self {
+        self.trusted = true;
+        self
+    }
+
     /// `127.0.0.1:port`
     pub(crate) fn authority(&self) -> String {
         self.address.to_string()
@@ -147,6 +157,10 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         let _ = TcpStream::connect(self.address);
+        if !self.trusted && !std::thread::panicking() {
+            let seen = format!("{:?}", self.seen());
+            assert!(!repeats_the_canary(seen.as_bytes()), "{seen}");
+        }
     }
 }
 

@@ -9,6 +9,13 @@ use tempfile::TempDir;
 
 use crate::server::Server;
 
+/// A secret that every command has in its environment, and that nothing may repeat: no output, no
+/// file of its world, and no request to anybody but GitHub's API.
+pub(crate) const CANARY: &str = "ghp_canary4d1f0b7e";
+
+/// The names under which it is there.
+const SECRETS: &[&str] = &["GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "HF_TOKEN"];
+
 /// A directory of its own, with a store, a place for sources and datasets, and settings.
 pub(crate) struct World {
     dir: TempDir,
@@ -27,7 +34,10 @@ impl World {
     pub(crate) fn new() -> Self {
         Self {
             dir: TempDir::new().unwrap(),
-            env: BTreeMap::new(),
+            env: SECRETS
+                .iter()
+                .map(|name| ((*name).to_owned(), CANARY.to_owned()))
+                .collect(),
         }
     }
 
@@ -145,6 +155,9 @@ impl World {
 
 impl From<Output> for Run {
     fn from(output: Output) -> Self {
+        for stream in [&output.stdout, &output.stderr] {
+            assert!(!repeats_the_canary(stream), "{output:?}");
+        }
         Self {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout).unwrap(),
@@ -153,12 +166,43 @@ impl From<Output> for Run {
     }
 }
 
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let mut files = BTreeMap::new();
+        collect(self.dir.path(), &mut files);
+        for (path, bytes) in files {
+            let shown = path.display();
+            assert!(
+                !repeats_the_canary(&bytes),
+                "the secret of the environment is in {shown}"
+            );
+        }
+    }
+}
+
+/// Whether bytes hold the secret of the environment.
+pub(crate) fn repeats_the_canary(bytes: &[u8]) -> bool {
+    let secret = CANARY.as_bytes();
+    let starts = |at: &usize| bytes[*at..].starts_with(secret);
+    let firsts = bytes.iter().enumerate().filter(|(_, b)| **b == secret[0]);
+    firsts.map(|(at, _)| at).any(|at| starts(&at))
+}
+
+/// Plain files only: links are not followed, and pipes not waited for.
 fn collect(path: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
-    if path.is_dir() {
+    let Ok(metadata) = std::fs::symlink_metadata(path) else {
+        return;
+    };
+    if metadata.is_dir() {
         for entry in std::fs::read_dir(path).unwrap() {
             collect(&entry.unwrap().path(), files);
         }
-    } else if let Ok(bytes) = std::fs::read(path) {
+    } else if metadata.is_file()
+        && let Ok(bytes) = std::fs::read(path)
+    {
         files.insert(path.to_owned(), bytes);
     }
 }

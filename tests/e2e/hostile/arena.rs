@@ -11,33 +11,26 @@ use crate::world::{Run, World};
 
 use super::canary::{Canary, Seen, differences, look};
 
-/// What the environment of the command holds and no guest, file or output may.
-pub(super) const SECRET: &str = "ghp_canary4d1f";
-
-/// Names of the environment in which a guest would look for secrets.
-const SECRETS: &[&str] = &["GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "HF_TOKEN"];
-
 /// The source of the command that has to work after every attack.
 const GOOD: &str = "good/model";
 
-pub(super) struct Arena {
-    pub(super) world: World,
-    pub(super) canary: Canary,
+pub(crate) struct Arena {
+    pub(crate) world: World,
+    pub(crate) canary: Canary,
 }
 
 impl Arena {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::within(World::new(), "")
     }
 
     /// An arena with limits that are soon reached: lines of the `[limits]` in `config.toml`.
-    pub(super) fn limited(limits: &str) -> Self {
+    pub(crate) fn limited(limits: &str) -> Self {
         Self::within(World::new(), limits)
     }
 
     /// An arena in a world with settings of its own.
-    pub(super) fn within(world: World, limits: &str) -> Self {
-        let world = SECRETS.iter().fold(world, |w, name| w.env(name, SECRET));
+    pub(crate) fn within(world: World, limits: &str) -> Self {
         std::fs::create_dir(world.home()).unwrap();
         let config = format!("[limits]\n{limits}\n");
         std::fs::write(world.home().join("config.toml"), config).unwrap();
@@ -67,7 +60,7 @@ impl Arena {
     }
 
     /// A guest, made to act out one of its cases: the last part of its model's name.
-    pub(super) fn attack(&self, component: &'static str, case: &str) -> Attack<'_> {
+    pub(crate) fn attack(&self, component: &'static str, case: &str) -> Attack<'_> {
         let model = format!("test/{case}");
         let guest = Path::new(component).file_stem().unwrap().to_str().unwrap();
         Attack {
@@ -100,30 +93,36 @@ impl Arena {
         assert_eq!(changed, Vec::<PathBuf>::new(), "{run:#?}");
         assert_eq!(self.world.unfinished(), Vec::<PathBuf>::new());
         assert!(!self.canary.was_called(), "{run:#?}");
-        self.no_secret_in(&run);
         run
     }
 
-    /// The secrets of the environment are nowhere.
-    fn no_secret_in(&self, run: &Run) {
-        assert!(!run.stdout.contains(SECRET) && !run.stderr.contains(SECRET));
-        let home = self.world.home();
-        for (path, seen) in look(&home, &[home.join("cache")]) {
-            if let Seen::File { bytes, .. } = seen {
-                let text = String::from_utf8_lossy(&bytes);
-                assert!(!text.contains(SECRET), "{}", path.display());
-            }
-        }
+    /// A command must be refused with an exit status: nothing changes anywhere, nobody is called,
+    /// and the audit log says it at most once. Answers with what was said and recorded.
+    #[track_caller]
+    pub(crate) fn refuses(&self, code: i32, args: &[&str]) -> Refused {
+        let recorded = self.world.audit().len();
+        let run = self.watch(&[], || Run {
+            code: Some(code),
+            stdout: String::new(),
+            stderr: self.world.refused(code, args),
+        });
+        assert_tame(&run.stderr);
+        let refused = Refused {
+            said: run.stderr,
+            records: self.world.audit().split_off(recorded),
+        };
+        assert!(refused.reasons().len() <= 1, "{args:?}: {refused:#?}");
+        refused
     }
 
     /// The host is well: the hook of another source runs in the same store.
-    pub(super) fn is_well(&self) {
+    pub(crate) fn is_well(&self) {
         self.world.ok(&["download", GOOD, "--overwrite"]);
     }
 }
 
 /// A source that means harm.
-pub(super) struct Attack<'a> {
+pub(crate) struct Attack<'a> {
     arena: &'a Arena,
     component: &'static str,
     source: Source,
@@ -133,30 +132,30 @@ pub(super) struct Attack<'a> {
 }
 
 impl Attack<'_> {
-    pub(super) fn file(mut self, name: &str, contents: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn file(mut self, name: &str, contents: impl Into<Vec<u8>>) -> Self {
         self.source = self.source.file(name, contents);
         self
     }
 
     /// Other weights than the few that most guests copy.
-    pub(super) fn weights(mut self, weights: Vec<u8>) -> Self {
+    pub(crate) fn weights(mut self, weights: Vec<u8>) -> Self {
         self.weights = weights;
         self
     }
 
     /// Asks for a host, which is granted.
-    pub(super) fn asking(mut self, permission: impl AsRef<str>) -> Self {
+    pub(crate) fn asking(mut self, permission: impl AsRef<str>) -> Self {
         self.source = self.source.asking(permission.as_ref());
         self
     }
 
     /// The source's name in error messages and in the audit log.
-    pub(super) fn id(&self) -> String {
+    pub(crate) fn id(&self) -> String {
         let dir = self.arena.world.path(&self.dir).canonicalize().unwrap();
         format!("file:{}", dir.display())
     }
 
-    pub(super) fn model(&self) -> &str {
+    pub(crate) fn model(&self) -> &str {
         &self.model
     }
 
@@ -198,37 +197,37 @@ impl Attack<'_> {
     }
 
     /// `download_model` must fail.
-    pub(super) fn download(&self) -> Failure {
+    pub(crate) fn download(&self) -> Failure {
         self.register(self.component);
         self.fails("download_model", &self.download_args(&[]))
     }
 
     /// `download_model` must fail where a good one came before, whose files stay.
-    pub(super) fn download_again(&self) -> Failure {
+    pub(crate) fn download_again(&self) -> Failure {
         self.register_for_load();
         self.fails("download_model", &self.download_args(&["--overwrite"]))
     }
 
     /// As [`Attack::download`], with a flag.
-    pub(super) fn download_with(&self, flag: &str) -> Failure {
+    pub(crate) fn download_with(&self, flag: &str) -> Failure {
         self.register(self.component);
         self.fails("download_model", &self.download_args(&[flag]))
     }
 
     /// `load_model` must fail.
-    pub(super) fn load(&self, kwargs: &[&str]) -> Failure {
+    pub(crate) fn load(&self, kwargs: &[&str]) -> Failure {
         self.register_for_load();
         self.fails("load_model", &self.apply_args(kwargs))
     }
 
     /// `load_model` must succeed, and what it answers with must not be built.
-    pub(super) fn build(&self, kwargs: &[&str]) -> Failure {
+    pub(crate) fn build(&self, kwargs: &[&str]) -> Failure {
         self.register_for_load();
         self.fails("build", &self.apply_args(kwargs))
     }
 
     /// `download_model` must succeed, and write what it may.
-    pub(super) fn downloads(&self) -> Run {
+    pub(crate) fn downloads(&self) -> Run {
         self.register(self.component);
         self.succeeds(
             &self.download_args(&[]),
@@ -237,13 +236,20 @@ impl Attack<'_> {
     }
 
     /// `load_model` must succeed; nothing is written but the labels.
-    pub(super) fn loads(&self, kwargs: &[&str]) -> Run {
+    pub(crate) fn loads(&self, kwargs: &[&str]) -> Run {
         self.register_for_load();
         self.succeeds(&self.apply_args(kwargs), &["labels.jsonl"])
     }
 
+    /// As [`Attack::loads`], in a directory of files to which `plant` has added some.
+    pub(crate) fn loads_among(&self, plant: impl FnOnce(&Path)) -> Run {
+        self.register_for_load();
+        plant(&self.files_dir());
+        self.succeeds(&self.apply_args(&[]), &["labels.jsonl"])
+    }
+
     /// Starts a download, whose output is captured.
-    pub(super) fn start_download(&self, stdin: Stdio) -> Child {
+    pub(crate) fn start_download(&self, stdin: Stdio) -> Child {
         self.register(self.component);
         let args = self.download_args(&[]);
         let args: Vec<_> = args.iter().map(String::as_str).collect();
@@ -252,12 +258,12 @@ impl Attack<'_> {
     }
 
     /// What the guest said in a run, line by line.
-    pub(super) fn said(&self, run: &Run) -> Vec<String> {
+    pub(crate) fn said(&self, run: &Run) -> Vec<String> {
         self.split(&run.stderr).0
     }
 
     /// The directory of the model's files, once they are downloaded.
-    pub(super) fn files_dir(&self) -> PathBuf {
+    pub(crate) fn files_dir(&self) -> PathBuf {
         let dir = format!("./{}", self.dir);
         let args = ["find", &self.model, "--source", &dir];
         let found = self.arena.world.ok(&args).stdout;
@@ -339,27 +345,60 @@ impl Attack<'_> {
     }
 }
 
+/// How a command was refused.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    /// Standard error.
+    pub(crate) said: String,
+    /// What came into the audit log.
+    pub(crate) records: Vec<Value>,
+}
+
+impl Refused {
+    /// Why, as the audit log has it.
+    fn reasons(&self) -> Vec<&Value> {
+        let refusals = self
+            .records
+            .iter()
+            .filter(|r| ["refused", "hook_failed"].iter().any(|e| r["event"] == *e));
+        refusals.collect()
+    }
+
+    #[track_caller]
+    pub(crate) fn says(self, part: &str) -> Self {
+        assert!(self.said.contains(part), "not `{part}`: {self:#?}");
+        self
+    }
+
+    /// The audit log has it, once.
+    #[track_caller]
+    pub(crate) fn recorded(self) -> Self {
+        assert_eq!(self.reasons().len(), 1, "{self:#?}");
+        self
+    }
+}
+
 /// How a command that ran a hostile hook failed.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(crate) struct Failure {
     /// The error's line.
-    pub(super) error: String,
-    pub(super) hint: Option<String>,
+    pub(crate) error: String,
+    pub(crate) hint: Option<String>,
     /// The lines that the guest said.
-    pub(super) said: Vec<String>,
+    pub(crate) said: Vec<String>,
     /// What came into the audit log.
-    pub(super) records: Vec<Value>,
+    pub(crate) records: Vec<Value>,
 }
 
 impl Failure {
     #[track_caller]
-    pub(super) fn says(self, part: &str) -> Self {
+    pub(crate) fn says(self, part: &str) -> Self {
         assert!(self.error.contains(part), "not `{part}`: {self:#?}");
         self
     }
 
     #[track_caller]
-    pub(super) fn hints(self, part: &str) -> Self {
+    pub(crate) fn hints(self, part: &str) -> Self {
         let hint = self.hint.as_deref().unwrap_or_default();
         assert!(hint.contains(part), "not `{part}`: {self:#?}");
         self
@@ -367,7 +406,7 @@ impl Failure {
 
     /// There is nothing that the user could do.
     #[track_caller]
-    pub(super) fn no_hint(self) -> Self {
+    pub(crate) fn no_hint(self) -> Self {
         assert_eq!(self.hint, None, "{self:#?}");
         self
     }
@@ -375,7 +414,7 @@ impl Failure {
     /// Requests were made, all of them were denied, and these URLs were called all the same: the
     /// ones that led there.
     #[track_caller]
-    pub(super) fn denied_after(self, called: &[String]) -> Self {
+    pub(crate) fn denied_after(self, called: &[String]) -> Self {
         let requests: Vec<_> = self
             .records
             .iter()
@@ -396,7 +435,7 @@ impl Failure {
 }
 
 /// Nothing in a text does anything to a terminal, or hides in it.
-pub(super) fn assert_tame(text: &str) {
+pub(crate) fn assert_tame(text: &str) {
     let wild = |c: char| match c {
         '\n' => false,
         '\u{ad}' | '\u{61c}' | '\u{feff}' => true,

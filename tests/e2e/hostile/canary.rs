@@ -7,31 +7,31 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// A port on this machine that takes connections and answers nothing, whatever the protocol.
-pub(super) struct Canary(TcpListener);
+pub(crate) struct Canary(TcpListener);
 
 impl Canary {
-    pub(super) fn set() -> Self {
+    pub(crate) fn set() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         listener.set_nonblocking(true).unwrap();
         Self(listener)
     }
 
-    pub(super) fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.0.local_addr().unwrap().port()
     }
 
     /// `127.0.0.1:port`
-    pub(super) fn authority(&self) -> String {
+    pub(crate) fn authority(&self) -> String {
         self.0.local_addr().unwrap().to_string()
     }
 
-    pub(super) fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.authority())
     }
 
     /// Whether anybody has connected since it was last asked. The system takes a connection
     /// before the one who connects goes on, so there is nothing to wait for.
-    pub(super) fn was_called(&self) -> bool {
+    pub(crate) fn was_called(&self) -> bool {
         match self.0.accept() {
             Ok(_) => true,
             Err(e) if e.kind() == ErrorKind::WouldBlock => false,
@@ -42,14 +42,14 @@ impl Canary {
 
 /// What is at a path: enough to see that it was replaced, changed, or only touched.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Seen {
+pub(crate) enum Seen {
     Directory,
     File { bytes: Vec<u8>, touched: SystemTime },
     Link(PathBuf),
 }
 
 /// Everything below a directory, but for what is below one of `except`.
-pub(super) fn look(below: &Path, except: &[PathBuf]) -> BTreeMap<PathBuf, Seen> {
+pub(crate) fn look(below: &Path, except: &[PathBuf]) -> BTreeMap<PathBuf, Seen> {
     let mut all = BTreeMap::new();
     walk(below, except, &mut all);
     all
@@ -77,7 +77,7 @@ fn walk(path: &Path, except: &[PathBuf], all: &mut BTreeMap<PathBuf, Seen>) {
 }
 
 /// The paths at which two looks differ.
-pub(super) fn differences(
+pub(crate) fn differences(
     before: &BTreeMap<PathBuf, Seen>,
     after: &BTreeMap<PathBuf, Seen>,
 ) -> Vec<PathBuf> {

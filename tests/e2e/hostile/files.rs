@@ -3,9 +3,9 @@
 use std::io::Write as _;
 use std::process::Stdio;
 
-use super::arena::{Arena, SECRET};
+use super::arena::Arena;
 use crate::server::Server;
-use crate::world::{Run, World};
+use crate::world::{CANARY, Run, World};
 
 #[test]
 fn names_that_lead_elsewhere() {
@@ -43,11 +43,34 @@ fn writing_by_ones_own_means() {
     attack.loads(&[]);
 }
 
+/// A hole elsewhere could leave links in a model's directory. No hook gets through them.
+#[cfg(unix)]
+#[test]
+fn links_that_lead_out() {
+    use std::os::unix::fs::symlink;
+
+    let arena = Arena::new();
+    let attack = arena.attack(test_artifacts::BAD_LINKS, "model");
+    // The guest fails with what it managed to do.
+    attack.loads_among(|files| {
+        for (link, target) in [
+            ("file", arena.world.path("beside/treasure")),
+            ("up", "../../../../../beside/treasure".into()),
+            ("dir", arena.world.path("beside")),
+            ("dotdot", "..".into()),
+            ("round", "round".into()),
+            ("nowhere", "/nowhere/treasure".into()),
+        ] {
+            symlink(target, files.join(link)).unwrap();
+        }
+    });
+}
+
 #[test]
 fn traces_of_the_user() {
     let mut world = World::new();
     for name in ["HOME", "PATH", "USER", "SECRET"] {
-        world = world.env(name, &format!("/{SECRET}"));
+        world = world.env(name, &format!("/{CANARY}"));
     }
     let arena = Arena::within(world, "");
     let attack = arena.attack(test_artifacts::BAD_ENV, "model");
@@ -63,7 +86,7 @@ fn standard_input() {
     let mut child = attack.start_download(Stdio::piped());
     let mut input = child.stdin.take().unwrap();
     // Nobody has to read it.
-    let _ = input.write_all(SECRET.as_bytes());
+    let _ = input.write_all(CANARY.as_bytes());
     drop(input);
     let run = Run::from(child.wait_with_output().unwrap());
     assert_eq!(run.code, Some(0), "{run:#?}");

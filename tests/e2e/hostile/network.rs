@@ -1,8 +1,8 @@
 //! Hooks that call hosts which they were not granted, or which are nobody's business.
 
-use super::arena::{Arena, SECRET};
+use super::arena::Arena;
 use crate::server::{Response, Server};
-use crate::world::World;
+use crate::world::{CANARY, World};
 
 const NOT_GRANTED: &str = "is not among the hosts that the source may reach";
 
@@ -210,7 +210,7 @@ fn hooks_have_no_credentials() {
     let seen = server.seen();
     assert_eq!(seen.len(), 1);
     for (name, value) in &seen[0].headers {
-        assert!(!value.contains(SECRET), "{name}: {value}");
+        assert!(!value.contains(CANARY), "{name}: {value}");
         assert!(
             ![
                 "authorization",

@@ -72,6 +72,14 @@ fn spoil(plan: &mut wit::Plan, case: &str) -> Result<()> {
         "class_controls" => {
             head.classes = vec!["\u{1b}[2J\u{202e}a\n".to_owned(), "b\0".to_owned()];
         }
+        "class_formulas" => {
+            head.classes = [
+                "=HYPERLINK(\"http://evil.example\")",
+                "@SUM(1+1)*cmd|' /C calc'!A0",
+            ]
+            .map(str::to_owned)
+            .to_vec();
+        }
         "no_weights" => plan.weights.clear(),
         "missing_weights" => plan.weights = vec!["not-there.safetensors".to_owned()],
         "escaping_weights" => plan.weights = vec!["../../x".to_owned()],

@@ -41,6 +41,39 @@ pub(crate) fn bad_write_fs() {
     assert_eq!(run.model_dir.path().read_dir().unwrap().count(), 1);
 }
 
+/// Links that lead out of a directory, made in it, and what must stay as it is.
+#[cfg(unix)]
+#[test]
+pub(crate) fn bad_links() {
+    use std::os::unix::fs::symlink;
+
+    let guest = guest(test_artifacts::BAD_LINKS);
+    let run = guest.download();
+    assert_eq!(run.names(), [MODEL_FILE], "{:?}", run.result);
+    let outside = tempfile::tempdir().unwrap();
+    std::fs::create_dir(outside.path().join("deeper")).unwrap();
+    let treasure = outside.path().join("treasure");
+    std::fs::write(&treasure, "treasure").unwrap();
+    let dir = run.model_dir.path();
+    for (link, target) in [
+        ("file", treasure.as_path()),
+        ("up", "../../../../../../../etc/hostname".as_ref()),
+        ("dir", outside.path()),
+        ("dotdot", "..".as_ref()),
+        ("round", "round".as_ref()),
+        ("nowhere", "/nowhere/treasure".as_ref()),
+    ] {
+        symlink(target, dir.join(link)).unwrap();
+    }
+    let run = guest.load_from(run.model_dir);
+    assert!(run.result.is_ok(), "{:?}", run.result);
+    assert_eq!(std::fs::read_to_string(&treasure).unwrap(), "treasure");
+    assert_eq!(outside.path().read_dir().unwrap().count(), 2);
+}
+
+#[cfg(not(unix))]
+pub(crate) fn bad_links() {}
+
 #[test]
 pub(crate) fn bad_nothing() {
     for case in ["nothing", "beside", "removed"] {
