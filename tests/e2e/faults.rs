@@ -17,7 +17,7 @@ const MODEL: &str = "modelzoo/digits-cnn";
 const ENDLESS: u32 = 2000;
 
 /// The library, compiled once.
-fn shim() -> &'static Path {
+pub(crate) fn shim() -> &'static Path {
     static SHIM: OnceLock<PathBuf> = OnceLock::new();
     SHIM.get_or_init(|| {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/e2e/shim/faults.c");
@@ -36,7 +36,7 @@ fn shim() -> &'static Path {
 }
 
 /// A command of a world with faults in it.
-fn faulty(world: &World, args: &[&str], settings: &[(&str, String)]) -> Command {
+pub(crate) fn faulty(world: &World, args: &[&str], settings: &[(&str, String)]) -> Command {
     let mut command = world.command(args);
     command
         .env("LD_PRELOAD", shim())
@@ -48,7 +48,7 @@ fn faulty(world: &World, args: &[&str], settings: &[(&str, String)]) -> Command 
 /// Runs a command with a fault at the first change, then at the second, and so on until it
 /// succeeds without having met one. `prepare` makes the world each time; `after` sees what was
 /// left behind and what the command said.
-fn sweep(
+pub(crate) fn sweep(
     args: &[&str],
     errno: Option<i32>,
     step: u32,
@@ -73,7 +73,7 @@ fn sweep(
 }
 
 /// What must hold after a crash, wherever it was.
-fn sound(world: &World, at: u32) {
+pub(crate) fn sound(world: &World, at: u32) {
     let verified = world.run(&["verify"]);
     assert_eq!(verified.code, Some(0), "after change {at}: {verified:#?}");
     world.ok(&["list"]);
@@ -88,7 +88,7 @@ fn sound(world: &World, at: u32) {
 
 /// A world with a source to register. Its component is compiled already, which would take most of
 /// the time otherwise.
-fn unregistered() -> World {
+pub(crate) fn unregistered() -> World {
     static COMPILED: OnceLock<World> = OnceLock::new();
     let compiled = COMPILED.get_or_init(|| {
         let world = World::new();
@@ -109,7 +109,7 @@ fn registered() -> World {
     world
 }
 
-fn downloaded() -> World {
+pub(crate) fn downloaded() -> World {
     let world = registered();
     world.ok(&["download", MODEL]);
     world
@@ -262,6 +262,11 @@ fn a_disk_that_is_read_only() {
 #[test]
 fn a_disk_that_may_not_be_written() {
     failing_disk(13, "Permission denied");
+}
+
+#[test]
+fn a_disk_quota() {
+    failing_disk(122, "Disk quota exceeded");
 }
 
 #[test]

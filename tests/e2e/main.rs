@@ -10,6 +10,7 @@
 )]
 
 mod apply;
+mod attacks;
 mod bundle;
 mod downloads;
 mod faults;
