@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::command::{self, cargo, complain, run_within, say, succeeds};
-use crate::{Result, no_arguments, quickstart, test, wasm};
+use crate::{Result, attacks, no_arguments, quickstart, test, wasm};
 
 /// The command's help.
 pub(crate) const HELP: &str = "\
@@ -14,9 +14,9 @@ Runs every check that a change must pass
 
 Usage: cargo xtask ci
 
-Format, clippy with all warnings denied, all tests, the quickstart, and cargo-deny
-over licences, bans and sources, and over security advisories when their database
-can be fetched.
+Format, clippy with all warnings denied, all tests, that every attack has one, the
+quickstart, and cargo-deny over licences, bans and sources, and over security
+advisories when their database can be fetched.
 Every check runs even after one has failed. cargo-deny is installed into
 target/tools unless it is there.";
 
@@ -31,10 +31,11 @@ type Check = (&'static str, fn() -> Result<()>);
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     no_arguments(arguments)?;
     wasm::ensure()?;
-    let checks: [Check; 5] = [
+    let checks: [Check; 6] = [
         ("format", format),
         ("clippy", clippy),
         ("tests", || test::run(&[])),
+        ("attacks", || attacks::run(&["--check".to_owned()])),
         ("quickstart", || quickstart::run(&[])),
         ("dependencies", dependencies),
     ];

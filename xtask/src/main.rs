@@ -1,5 +1,6 @@
 //! Developer commands of the workspace, run as `cargo xtask <command>`.
 
+mod attacks;
 mod ci;
 mod command;
 mod pack;
@@ -26,6 +27,7 @@ Usage: cargo xtask <COMMAND> [--help]
 Commands:
   quickstart  Builds everything and applies a downloaded model to a small dataset
   test        Runs all tests
+  attacks     Checks that every attack has a test, and writes the table of them
   ci          Runs every check that a change must pass
   help        Prints this
 
@@ -39,7 +41,7 @@ struct Task {
     run: fn(&[String]) -> Result<()>,
 }
 
-const TASKS: [Task; 3] = [
+const TASKS: [Task; 4] = [
     Task {
         name: "quickstart",
         help: quickstart::HELP,
@@ -49,6 +51,11 @@ const TASKS: [Task; 3] = [
         name: "test",
         help: test::HELP,
         run: test::run,
+    },
+    Task {
+        name: "attacks",
+        help: attacks::HELP,
+        run: attacks::run,
     },
     Task {
         name: "ci",
