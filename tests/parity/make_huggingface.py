@@ -74,11 +74,10 @@ def answers(published: Published, inputs: dict) -> dict:
     return {"y": y, "layer:classifier": y, **found}
 
 
-def plain_config(config) -> dict:
+def plain_config(kind, config) -> dict:
     """The object that a repository's config.json has."""
-    return {key: value for key, value in config.to_diff_dict().items() if key != "transformers_version"} | {
-        "model_type": config.model_type
-    }
+    own = {"architectures": [kind.__name__], "model_type": config.model_type}
+    return {key: value for key, value in config.to_diff_dict().items() if key != "transformers_version"} | own
 
 
 VIT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48, "patch_size": 8}
@@ -250,7 +249,7 @@ def main() -> None:
         # Its activations and gates leave little of small values, and then all images look alike.
         contrast = 10 if config.model_type == "efficientnet" else 1
         inputs = {"x": case.picture(shape, seed) * contrast}
-        case.write(name, config.model_type, plain_config(config), model, seed, inputs, answers, ["num_batches_tracked"])
+        case.write(name, config.model_type, plain_config(kind, config), model, seed, inputs, answers, ["num_batches_tracked"])
     if not wanted or "vit-torchvision-tiny" in wanted:
         torchvision_vit()
     if not wanted or "dinov2-hub" in wanted:

@@ -65,6 +65,12 @@ impl<'a> Trace<'a> {
         Ok(())
     }
 
+    /// Whether the input or the output of `layer` is wanted.
+    pub(crate) fn wants(&self, layer: &str) -> bool {
+        let wanted = self.wanted.map(|name| name.strip_prefix('<').unwrap_or(name));
+        wanted == Some(layer)
+    }
+
     /// What was wanted, once the network has run.
     pub(crate) fn found(self) -> Option<Tensor> {
         self.found

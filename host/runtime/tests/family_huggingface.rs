@@ -33,6 +33,11 @@ fn deit_with_one_classifier_is_transformers() {
 }
 
 #[test]
+fn vit_of_torchvision_is_torchvisions() {
+    check("vit-torchvision-tiny");
+}
+
+#[test]
 fn beit_with_a_bias_in_each_block_is_transformers() {
     check("beit-tiny");
 }

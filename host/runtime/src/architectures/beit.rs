@@ -5,7 +5,7 @@ use candle_core::Tensor;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::huggingface::{self, Config, Sides};
+use super::huggingface::{self, Config, Labels, Sides};
 use super::positions::{Grid, Interpolation};
 use super::transformer::{Block, BlockSizes, Layout, MlpNames, QkvNames};
 use super::vision::{
@@ -115,8 +115,7 @@ pub(crate) struct Sizes {
     patches: Patches,
     grid: [usize; 2],
     block: BlockSizes,
-    labels: usize,
-    outputs: Option<usize>,
+    labels: Labels,
 }
 
 impl Sizes {
@@ -151,7 +150,6 @@ impl Sizes {
         config.check_square(grid)?;
         let labels = config.labels()?;
         Ok(Self {
-            outputs: config.outputs(labels),
             config: sizes,
             patches,
             grid,
@@ -236,7 +234,7 @@ impl Sizes {
     ) -> Result<Box<dyn Head>, Error> {
         let width = self.block.width;
         let classifier =
-            huggingface::classifier(weights, "classifier", [width, self.labels], device)?;
+            huggingface::classifier(weights, "classifier", width, self.labels, device)?;
         Ok(if self.config.use_mean_pooling {
             let scope = base.child("pooler.layernorm");
             let norm = LayerNorm::load(&scope, width, self.block.eps, true, device)?;
@@ -258,7 +256,7 @@ impl Blueprint for Sizes {
 
     fn outputs(&self, _: usize, size: Option<Size>) -> Result<Option<usize>, Error> {
         self.patches.check(size)?;
-        Ok(self.outputs)
+        Ok(self.labels.known())
     }
 
     fn build(self: Box<Self>, weights: &Scope<'_>, device: &Device) -> Result<Network, Error> {

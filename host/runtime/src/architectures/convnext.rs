@@ -5,7 +5,7 @@ use candle_core::Tensor;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::huggingface::{self, Config, Sides};
+use super::huggingface::{self, Config, Labels, Sides};
 use super::transformer::scaled;
 use super::{Blueprint, ImageTower, Network, read};
 use crate::device::Device;
@@ -78,8 +78,7 @@ pub(crate) struct Sizes {
     config: ConvNextConfig,
     patch: [usize; 2],
     activation: Activation,
-    labels: usize,
-    outputs: Option<usize>,
+    labels: Labels,
 }
 
 impl Sizes {
@@ -104,7 +103,6 @@ impl Sizes {
         Ok(Self {
             patch: sizes.patch_size.check(&config, "patch_size")?,
             activation: config.activation("hidden_act", &sizes.hidden_act)?,
-            outputs: config.outputs(labels),
             config: sizes,
             labels,
         })
@@ -142,13 +140,18 @@ impl Sizes {
         }
         let eps = self.config.layer_norm_eps;
         let last = LayerNorm::load(&base.child("layernorm"), channels, eps, true, device)?;
-        let sizes = [channels, self.labels];
         Ok(ConvNext {
             patches,
             norm,
             stages,
             last,
-            classifier: huggingface::classifier(weights, "classifier", sizes, device)?,
+            classifier: huggingface::classifier(
+                weights,
+                "classifier",
+                channels,
+                self.labels,
+                device,
+            )?,
         })
     }
 
@@ -197,7 +200,7 @@ impl Blueprint for Sizes {
     }
 
     fn outputs(&self, _: usize, _: Option<Size>) -> Result<Option<usize>, Error> {
-        Ok(self.outputs)
+        Ok(self.labels.known())
     }
 
     fn build(self: Box<Self>, weights: &Scope<'_>, device: &Device) -> Result<Network, Error> {

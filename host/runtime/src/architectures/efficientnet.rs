@@ -5,7 +5,7 @@ use candle_core::Tensor;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::huggingface::{self, Config, MAX_BLOCKS};
+use super::huggingface::{self, Config, Labels, MAX_BLOCKS};
 use super::{Blueprint, ImageTower, Network, read};
 use crate::device::Device;
 use crate::error::Error;
@@ -154,8 +154,7 @@ pub(crate) struct Sizes {
     config: EfficientNetConfig,
     activation: Activation,
     blocks: Vec<BlockSizes>,
-    labels: usize,
-    outputs: Option<usize>,
+    labels: Labels,
 }
 
 impl Sizes {
@@ -195,7 +194,6 @@ impl Sizes {
         let labels = config.labels()?;
         Ok(Self {
             activation: config.activation("hidden_act", &sizes.hidden_act)?,
-            outputs: config.outputs(labels),
             config: sizes,
             blocks,
             labels,
@@ -225,7 +223,8 @@ impl Sizes {
         let classifier = huggingface::classifier(
             weights,
             "classifier",
-            [self.config.hidden_dim, self.labels],
+            self.config.hidden_dim,
+            self.labels,
             device,
         )?;
         Ok(EfficientNet {
@@ -434,7 +433,7 @@ impl Blueprint for Sizes {
     }
 
     fn outputs(&self, _: usize, _: Option<Size>) -> Result<Option<usize>, Error> {
-        Ok(self.outputs)
+        Ok(self.labels.known())
     }
 
     fn build(self: Box<Self>, weights: &Scope<'_>, device: &Device) -> Result<Network, Error> {

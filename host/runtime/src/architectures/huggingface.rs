@@ -141,25 +141,38 @@ impl Config<'_> {
         })
     }
 
-    /// How many classes a classifier tells apart.
-    pub(super) fn labels(&self) -> Result<usize, Error> {
+    /// The classes that a classifier tells apart.
+    pub(super) fn labels(&self) -> Result<Labels, Error> {
         let named = self.value.get("id2label").and_then(Value::as_object);
         let count = self.value.get("num_labels").and_then(Value::as_u64);
-        let labels = match (named, count) {
+        let count = match (named, count) {
             (Some(named), _) => named.len(),
             (None, Some(count)) => usize::try_from(count).unwrap_or(usize::MAX),
             // As many as transformers has where a configuration says nothing.
             (None, None) => 2,
         };
-        self.check_sizes(&[("num_labels", labels)])?;
-        Ok(labels)
-    }
-
-    /// How many classes the network tells apart, where its configuration is a classifier's.
-    pub(super) fn outputs(&self, labels: usize) -> Option<usize> {
+        self.check_sizes(&[("num_labels", count)])?;
         let class = self.value.get("architectures").and_then(|all| all.get(0));
         let class = class.and_then(Value::as_str).unwrap_or_default();
-        class.contains("ForImageClassification").then_some(labels)
+        Ok(Labels {
+            count,
+            expected: class.contains("ForImageClassification"),
+        })
+    }
+}
+
+/// The classes of a network.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Labels {
+    pub(super) count: usize,
+    /// Whether the configuration is a classifier's, and not a base model's.
+    pub(super) expected: bool,
+}
+
+impl Labels {
+    /// How many classes the network tells apart, where that is known without its weights.
+    pub(super) fn known(self) -> Option<usize> {
+        self.expected.then_some(self.count)
     }
 }
 
@@ -174,18 +187,21 @@ pub(super) fn base<'a>(weights: &Scope<'a>, prefix: &str, probe: &str) -> Scope<
     }
 }
 
-/// The linear layer `name`, where the weights have one.
+/// The linear layer `name`, where the weights have one; they must where the configuration is a
+/// classifier's.
 pub(super) fn classifier(
     weights: &Scope<'_>,
     name: &str,
-    sizes: [usize; 2],
+    inputs: usize,
+    labels: Labels,
     device: &Device,
 ) -> Result<Option<Linear>, Error> {
     let scope = weights.child(name);
-    if !scope.has("weight") {
+    if !labels.expected && !scope.has("weight") {
         return Ok(None);
     }
-    Linear::load(&scope, sizes, true, None, Activation::Identity, device).map(Some)
+    let (sizes, plain) = ([inputs, labels.count], Activation::Identity);
+    Linear::load(&scope, sizes, true, None, plain, device).map(Some)
 }
 
 /// The classifier's scores, or where there is none what would go into it.

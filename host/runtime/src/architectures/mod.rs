@@ -14,6 +14,7 @@
 //! | `shufflenet_v2` | [`ShuffleNetV2Config`]: a variant or the sizes | torchvision's names |
 //! | `inception_v3` | [`InceptionV3Config`] | torchvision's names |
 //! | `vit`, `deit` | [`ViTConfig`]: the repository's `config.json` | transformers' names |
+//! | `vision_transformer` | [`VisionTransformerConfig`] | torchvision's names of its ViT |
 //! | `beit` | [`BeitConfig`]: the repository's `config.json` | transformers' names |
 //! | `dinov2`, `dinov2_with_registers` | [`Dinov2Config`]: the repository's `config.json` | transformers' names |
 //! | `dinov2_hub` | [`Dinov2HubConfig`]: a variant or the sizes | the names of facebookresearch/dinov2 |
@@ -49,6 +50,7 @@ mod swinv2;
 mod transformer;
 mod vgg;
 mod vision;
+mod vision_transformer;
 mod vit;
 
 use serde::de::DeserializeOwned;
@@ -71,6 +73,7 @@ pub use shufflenet_v2::{ShuffleNetV2Config, ShuffleNetV2Variant};
 pub use squeezenet::{SqueezeNetConfig, SqueezeNetVersion};
 pub use swinv2::SwinV2Config;
 pub use vgg::{VggConfig, VggLayer};
+pub use vision_transformer::VisionTransformerConfig;
 pub use vit::ViTConfig;
 
 pub(crate) use network::{Blueprint, ImageTower, Network, Similarity, TextTower, TokenBatch};
@@ -96,6 +99,7 @@ pub fn architectures() -> &'static [&'static str] {
         inception_v3::NAME,
         vit::NAME,
         vit::DEIT,
+        vision_transformer::NAME,
         beit::NAME,
         dinov2::NAME,
         dinov2::REGISTERS,
@@ -124,6 +128,7 @@ pub(crate) fn parse(architecture: &Architecture) -> Result<Box<dyn Blueprint>, E
         inception_v3::NAME => Box::new(inception_v3::InceptionV3::parse(config)?),
         vit::NAME => Box::new(vit::Sizes::parse(vit::NAME, config)?),
         vit::DEIT => Box::new(vit::Sizes::parse(vit::DEIT, config)?),
+        vision_transformer::NAME => Box::new(vision_transformer::Sizes::parse(config)?),
         beit::NAME => Box::new(beit::Sizes::parse(config)?),
         dinov2::NAME => Box::new(dinov2::Sizes::parse(dinov2::NAME, config)?),
         dinov2::REGISTERS => Box::new(dinov2::Sizes::parse(dinov2::REGISTERS, config)?),

@@ -48,11 +48,6 @@ impl Grid {
         })
     }
 
-    /// `[height, width]`.
-    pub(super) fn size(&self) -> [usize; 2] {
-        self.size
-    }
-
     /// The values of a grid of the size `to`, neither of whose sides is zero.
     pub(super) fn resized(&self, to: [usize; 2], how: Interpolation) -> Vec<f32> {
         if to == self.size {

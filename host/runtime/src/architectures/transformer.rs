@@ -10,7 +10,7 @@ use candle_core::Tensor;
 use crate::device::Device;
 use crate::error::Error;
 use crate::layers::{
-    Activation, Dense, FirstHeads, LayerNorm, Linear, Mask, Rotary, SelfAttention, gate,
+    Activation, Attention, Dense, FirstHeads, LayerNorm, Linear, Mask, Rotary, gate,
 };
 use crate::weights::Scope;
 
@@ -84,7 +84,9 @@ pub(super) struct Extras<'a> {
 /// A block.
 pub(super) struct Block {
     norms: [LayerNorm; 2],
-    attention: SelfAttention,
+    qkv: Linear,
+    attention: Attention,
+    out: Linear,
     /// Those of queries and keys.
     heads: FirstHeads,
     mlp: Mlp,
@@ -122,7 +124,9 @@ impl Block {
         let qkv = qkv(scope, layout, sizes)?;
         Ok(Self {
             norms: [norm(first)?, norm(second)?],
-            attention: SelfAttention::from_fused(scope.name(), qkv, out, heads, device)?,
+            qkv: Linear::new(scope.name(), qkv, Activation::Identity, device)?,
+            attention: Attention::new(scope.name(), heads, width / heads, device),
+            out: Linear::new(scope.name(), out, Activation::Identity, device)?,
             heads: FirstHeads {
                 count: 2 * heads,
                 size: width / heads,
@@ -133,17 +137,53 @@ impl Block {
 
     /// `[batch, tokens, width]`, twice.
     pub(super) fn forward(&self, x: &Tensor, extras: Extras<'_>) -> Result<Tensor, Error> {
-        let [first, second] = &self.norms;
+        let qkv = self.qkv(x, extras)?;
         let mask = Mask {
             bias: extras.bias,
             ..Mask::default()
         };
-        let turn = |qkv: Tensor| match extras.rotary {
+        let attended = self.attention.forward_fused(&qkv, mask)?;
+        self.rest(&attended, x)
+    }
+
+    /// The first `count` tokens alone, `[batch, count, width]`, which see all others: the rest is
+    /// not computed where nothing reads it.
+    pub(super) fn forward_first(
+        &self,
+        x: &Tensor,
+        count: usize,
+        extras: Extras<'_>,
+    ) -> Result<Tensor, Error> {
+        let qkv = self.qkv(x, extras)?;
+        let width = x.dim(2)?;
+        let first = |x: &Tensor, dim| x.narrow(dim, 0, count)?.contiguous();
+        let part = |at: usize| qkv.narrow(2, at * width, width)?.contiguous();
+        let bias = extras.bias.map(|bias| first(bias, 2)).transpose()?;
+        let mask = Mask {
+            bias: bias.as_ref(),
+            ..Mask::default()
+        };
+        let queries = first(&part(0)?, 1)?;
+        let attended = self
+            .attention
+            .forward(&queries, &part(1)?, &part(2)?, mask)?;
+        self.rest(&attended, &first(x, 1)?)
+    }
+
+    /// Queries, keys and values, one after another.
+    fn qkv(&self, x: &Tensor, extras: Extras<'_>) -> Result<Tensor, Error> {
+        let [first, _] = &self.norms;
+        let qkv = self.qkv.forward(&first.forward(x)?)?;
+        match extras.rotary {
             Some(rotary) => rotary.forward(&qkv, self.heads),
             None => Ok(qkv),
-        };
-        let inner = first.forward(x)?;
-        let x = self.attention.forward_with(&inner, Some(x), mask, turn)?;
+        }
+    }
+
+    /// What follows the attention.
+    fn rest(&self, attended: &Tensor, x: &Tensor) -> Result<Tensor, Error> {
+        let [_, second] = &self.norms;
+        let x = self.out.forward_add(attended, x)?;
         self.mlp.forward(&second.forward(&x)?, &x)
     }
 }

@@ -193,7 +193,8 @@ impl Tokens {
 
 /// The names under which a [`Trace`] hears of the tower's values.
 pub(super) struct Names {
-    /// Of the tokens before the first block, and what the blocks' names begin with.
+    /// What the names of the tokens before the first block and after each begin with; a number
+    /// follows.
     pub(super) states: &'static str,
     /// Whether the tokens before the first block have the number 0, and the blocks count from 1.
     pub(super) embedded: bool,
@@ -204,13 +205,13 @@ pub(super) struct Names {
 impl Names {
     /// Those of transformers' outputs.
     pub(super) const HUGGING_FACE: Self = Self {
-        states: "hidden_states",
+        states: "hidden_states.",
         embedded: true,
         normed: "last_hidden_state",
     };
 
     fn state(&self, block: usize) -> String {
-        format!("{}.{}", self.states, block + usize::from(self.embedded))
+        format!("{}{}", self.states, block + usize::from(self.embedded))
     }
 }
 
@@ -236,6 +237,11 @@ impl Attending for Plainly {}
 pub(super) trait Head: Send + Sync {
     /// `[batch, outputs]` from `[batch, tokens, width]`, after the norm.
     fn forward(&self, tokens: &Tensor, trace: &mut Trace<'_>) -> Result<Tensor, Error>;
+
+    /// How many of the first tokens it reads, where that is not all of them.
+    fn reads(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// A built vision transformer.
@@ -258,12 +264,19 @@ impl VisionTransformer {
         let first = self
             .names
             .embedded
-            .then(|| format!("{}.0", self.names.states));
+            .then(|| format!("{}0", self.names.states));
         let mut layers: Vec<String> = first.into_iter().collect();
         layers.extend(blocks.map(|block| self.names.state(block)));
         layers.push(self.names.normed.to_owned());
         layers.extend(head.iter().map(|&name| name.to_owned()));
         layers
+    }
+
+    /// Whether all tokens are looked at after the last block, also those that the head does not
+    /// read.
+    fn shows_all(&self, trace: &Trace<'_>) -> bool {
+        let last = self.blocks.len().saturating_sub(1);
+        trace.wants(self.names.normed) || trace.wants(&self.names.state(last))
     }
 }
 
@@ -274,7 +287,7 @@ impl ImageTower for VisionTransformer {
         let patches = self.projection.forward(&x, None)?.to_tokens()?;
         let mut x = self.tokens.with(patches, grid, &self.device)?;
         if self.names.embedded {
-            trace.output(&format!("{}.0", self.names.states), &x)?;
+            trace.output(&format!("{}0", self.names.states), &x)?;
         }
         let rotary = self.attending.rotary(grid)?;
         for (index, block) in self.blocks.iter().enumerate() {
@@ -283,7 +296,13 @@ impl ImageTower for VisionTransformer {
                 bias: bias.as_ref(),
                 rotary: rotary.as_deref(),
             };
-            x = block.forward(&x, extras)?;
+            let last = index + 1 == self.blocks.len();
+            x = match self.head.reads() {
+                Some(count) if last && !self.shows_all(trace) => {
+                    block.forward_first(&x, count, extras)?
+                }
+                _ => block.forward(&x, extras)?,
+            };
             trace.output(&self.names.state(index), &x)?;
         }
         trace.input(self.names.normed, &x)?;
@@ -315,6 +334,10 @@ pub(super) struct ClassToken {
 }
 
 impl Head for ClassToken {
+    fn reads(&self) -> Option<usize> {
+        Some(1)
+    }
+
     fn forward(&self, tokens: &Tensor, trace: &mut Trace<'_>) -> Result<Tensor, Error> {
         let pooled = token(tokens, 0)?;
         if let Some(name) = self.pooled {

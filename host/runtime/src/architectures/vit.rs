@@ -6,7 +6,7 @@ use candle_core::Tensor;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::huggingface::{self, Config, Sides};
+use super::huggingface::{self, Config, Labels, Sides};
 use super::positions::Interpolation;
 use super::transformer::{Block, BlockSizes, Layout, MlpNames, QkvNames};
 use super::vision::{
@@ -112,8 +112,7 @@ pub(crate) struct Sizes {
     block: BlockSizes,
     blocks: usize,
     pooler: (usize, Activation),
-    labels: usize,
-    outputs: Option<usize>,
+    labels: Labels,
 }
 
 impl Sizes {
@@ -125,10 +124,6 @@ impl Sizes {
             value,
         };
         let pooler = sizes.pooler_output_size.unwrap_or(sizes.hidden_size);
-        config.check_sizes(&[
-            ("num_channels", sizes.num_channels),
-            ("pooler_output_size", pooler),
-        ])?;
         let block = BlockSizes {
             width: sizes.hidden_size,
             heads: sizes.num_attention_heads,
@@ -140,6 +135,10 @@ impl Sizes {
             mlp_bias: true,
         };
         config.check_block(&block, sizes.num_hidden_layers)?;
+        config.check_sizes(&[
+            ("num_channels", sizes.num_channels),
+            ("pooler_output_size", pooler),
+        ])?;
         let size = sizes.image_size.check(&config, "image_size")?;
         let patches = Patches {
             channels: sizes.num_channels,
@@ -155,7 +154,6 @@ impl Sizes {
             blocks: sizes.num_hidden_layers,
             pooler: (pooler, config.activation("pooler_act", &sizes.pooler_act)?),
             labels,
-            outputs: config.outputs(labels),
         })
     }
 
@@ -219,11 +217,15 @@ impl Sizes {
         base: &Scope<'_>,
         device: &Device,
     ) -> Result<(Box<dyn Head>, Vec<&'static str>, bool), Error> {
-        let sizes = [self.block.width, self.labels];
-        let classifier = |name| huggingface::classifier(weights, name, sizes, device);
+        let classifier =
+            |name, labels| huggingface::classifier(weights, name, self.block.width, labels, device);
+        let optional = Labels {
+            expected: false,
+            ..self.labels
+        };
         if let (Some(class), Some(distillation)) = (
-            classifier("cls_classifier")?,
-            classifier("distillation_classifier")?,
+            classifier("cls_classifier", optional)?,
+            classifier("distillation_classifier", optional)?,
         ) {
             let head = Distilled {
                 class,
@@ -233,7 +235,7 @@ impl Sizes {
             return Ok((Box::new(head), layers, true));
         }
         let pooler = base.child("pooler.dense");
-        if let Some(classifier) = classifier("classifier")? {
+        if let Some(classifier) = classifier("classifier", self.labels)? {
             // Made by the training of the base model, and not what the classifier reads.
             pooler.ignore("weight");
             pooler.ignore("bias");
@@ -266,7 +268,7 @@ impl Blueprint for Sizes {
 
     fn outputs(&self, _: usize, size: Option<Size>) -> Result<Option<usize>, Error> {
         self.patches.check(size)?;
-        Ok(self.outputs)
+        Ok(self.labels.known())
     }
 
     fn build(self: Box<Self>, weights: &Scope<'_>, device: &Device) -> Result<Network, Error> {
@@ -287,6 +289,10 @@ struct Distilled {
 }
 
 impl Head for Distilled {
+    fn reads(&self) -> Option<usize> {
+        Some(2)
+    }
+
     fn forward(&self, tokens: &Tensor, trace: &mut Trace<'_>) -> Result<Tensor, Error> {
         let mut sum = None;
         let parts = [
@@ -315,6 +321,10 @@ struct Pooler {
 }
 
 impl Head for Pooler {
+    fn reads(&self) -> Option<usize> {
+        Some(1)
+    }
+
     fn forward(&self, tokens: &Tensor, trace: &mut Trace<'_>) -> Result<Tensor, Error> {
         let pooled = self.dense.forward(&token(tokens, 0)?)?;
         trace.output("pooler_output", &pooled)?;

@@ -267,7 +267,7 @@ impl HubSizes {
                 classifier: None,
             }),
             names: Names {
-                states: "blocks",
+                states: "blocks.",
                 embedded: false,
                 normed: "norm",
             },

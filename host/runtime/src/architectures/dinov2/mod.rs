@@ -11,7 +11,7 @@ use serde_json::Value;
 pub use hub::{Dinov2HubConfig, Ffn};
 pub(super) use hub::{HubSizes, NAME as HUB};
 
-use super::huggingface::{self, Config, Sides};
+use super::huggingface::{self, Config, Labels, Sides};
 use super::positions::Interpolation;
 use super::transformer::{Block, BlockSizes, Layout, MlpNames, QkvNames};
 use super::vision::{
@@ -116,8 +116,7 @@ pub(crate) struct Sizes {
     patches: Patches,
     grid: [usize; 2],
     block: BlockSizes,
-    labels: usize,
-    outputs: Option<usize>,
+    labels: Labels,
 }
 
 impl Sizes {
@@ -168,7 +167,6 @@ impl Sizes {
         let labels = config.labels()?;
         Ok(Self {
             name,
-            outputs: config.outputs(labels),
             config: sizes,
             patches,
             grid,
@@ -219,9 +217,8 @@ impl Sizes {
             .collect::<Result<_, _>>()?;
         let scope = embeddings.child("patch_embeddings.projection");
         let norm = base.child("layernorm");
-        let sizes = [2 * width, self.labels];
         let head: Box<dyn Head> =
-            match huggingface::classifier(weights, "classifier", sizes, device)? {
+            match huggingface::classifier(weights, "classifier", 2 * width, self.labels, device)? {
                 Some(classifier) => Box::new(ClassAndMean {
                     classifier,
                     before: 1 + registers,
@@ -253,7 +250,7 @@ impl Blueprint for Sizes {
 
     fn outputs(&self, _: usize, size: Option<Size>) -> Result<Option<usize>, Error> {
         self.patches.check(size)?;
-        Ok(self.outputs)
+        Ok(self.labels.known())
     }
 
     fn build(self: Box<Self>, weights: &Scope<'_>, device: &Device) -> Result<Network, Error> {

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::huggingface::{Config, Sides};
+use super::super::huggingface::{Config, Labels, Sides};
 use super::super::read;
 use super::NAME;
 use crate::error::Error;
@@ -105,8 +105,7 @@ pub(crate) struct Sizes {
     pub(super) patch: [usize; 2],
     pub(super) stages: Vec<StageSizes>,
     pub(super) activation: Activation,
-    pub(super) labels: usize,
-    pub(super) outputs: Option<usize>,
+    pub(super) labels: Labels,
 }
 
 impl Sizes {
@@ -136,7 +135,6 @@ impl Sizes {
         Ok(Self {
             stages: stages(&sizes, &config, image, patch)?,
             activation: config.activation("hidden_act", &sizes.hidden_act)?,
-            outputs: config.outputs(labels),
             config: sizes,
             patch,
             labels,

@@ -76,14 +76,19 @@ impl Sizes {
             channels = sizes.width;
         }
         let (last, eps) = (base.child("layernorm"), self.config.layer_norm_eps);
-        let sizes = [channels, self.labels];
         Ok(SwinV2 {
             patch: self.patch,
             patches,
             norm,
             stages,
             last: LayerNorm::load(&last, channels, eps, true, device)?,
-            classifier: huggingface::classifier(weights, "classifier", sizes, device)?,
+            classifier: huggingface::classifier(
+                weights,
+                "classifier",
+                channels,
+                self.labels,
+                device,
+            )?,
         })
     }
 
@@ -179,7 +184,7 @@ impl Blueprint for Sizes {
     }
 
     fn outputs(&self, _: usize, _: Option<Size>) -> Result<Option<usize>, Error> {
-        Ok(self.outputs)
+        Ok(self.labels.known())
     }
 
     fn build(self: Box<Self>, weights: &Scope<'_>, device: &Device) -> Result<Network, Error> {
