@@ -120,6 +120,15 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A PyTorch checkpoint asks for something else than tensors. It is never unpickled, so that
+    /// nothing of it has run.
+    #[error("weights file {}: its pickle asks for `{}`, which tensors do not need", .path.display(), .global.escape_debug())]
+    UnsafePickle {
+        /// The file.
+        path: PathBuf,
+        /// What it asks for, for example `os.system`.
+        global: String,
+    },
     /// A weights file could not be read.
     #[error("weights file {}: {source}", .path.display())]
     WeightsIo {
@@ -274,6 +283,9 @@ impl Error {
                 Some("the weights belong to another variant of the architecture: compare its config with the weights".to_owned())
             }
             Self::WrongType { .. } => Some("the types F16, BF16, F32 and F64 are read; quantised weights are not".to_owned()),
+            Self::UnsafePickle { .. } => {
+                Some("save the model's `state_dict()` alone, or use a safetensors file".to_owned())
+            }
             Self::UnknownDevice { .. } => {
                 Some("the devices are `auto`, `cpu`, `cuda`, `cuda:<number>` and `metal`".to_owned())
             }

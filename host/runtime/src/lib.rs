@@ -54,3 +54,4 @@ pub use plan::{
 };
 pub use preprocess::Input;
 pub use text::Tokens;
+pub use weights::Weights;

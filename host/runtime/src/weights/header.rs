@@ -7,42 +7,14 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::ops::Range;
 
 use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 
+use super::entry::{self, Entry, Type};
+
 /// The longest header that is read: as in the safetensors crate.
 const MAX_HEADER: u64 = 100_000_000;
-
-/// The types of elements that safetensors knows, with their sizes in bytes.
-const TYPES: &[(&str, usize)] = &[
-    ("BOOL", 1),
-    ("U8", 1),
-    ("I8", 1),
-    ("F8_E5M2", 1),
-    ("F8_E4M3", 1),
-    ("I16", 2),
-    ("U16", 2),
-    ("F16", 2),
-    ("BF16", 2),
-    ("I32", 4),
-    ("U32", 4),
-    ("F32", 4),
-    ("I64", 8),
-    ("U64", 8),
-    ("F64", 8),
-];
-
-/// One tensor of a file.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Entry {
-    /// The type of the elements, as safetensors writes it.
-    pub(super) dtype: &'static str,
-    pub(super) shape: Vec<usize>,
-    /// Where its bytes are in the file; as many as the type and shape need.
-    pub(super) bytes: Range<usize>,
-}
 
 /// Reads the header of `file` and checks that its tensors cover the rest of the file exactly.
 ///
@@ -108,19 +80,16 @@ struct Raw {
 
 impl Raw {
     fn check(self, start: usize, available: usize) -> Result<Entry, String> {
-        let known = TYPES.iter().find(|(name, _)| *name == self.dtype);
-        let &(dtype, size) =
-            known.ok_or_else(|| format!("has elements of the unknown type {:?}", self.dtype))?;
+        let dtype = Type::named(&self.dtype)
+            .ok_or_else(|| format!("has elements of the unknown type {:?}", self.dtype))?;
         let shape = self
             .shape
             .iter()
             .map(|&dim| usize::try_from(dim))
             .collect::<Result<Vec<_>, _>>();
         let shape = shape.map_err(|_| "has a dimension that is too large")?;
-        let bytes = shape
-            .iter()
-            .try_fold(size, |product, &dim| product.checked_mul(dim));
-        let bytes = bytes.ok_or("has dimensions whose product is too large")?;
+        let count = entry::elements(&shape).ok_or("has dimensions whose product is too large")?;
+        let bytes = count * dtype.size();
         let (from, to) = self.data_offsets;
         let offsets = usize::try_from(from).ok().zip(usize::try_from(to).ok());
         let (from, to) = offsets
@@ -137,6 +106,8 @@ impl Raw {
         Ok(Entry {
             dtype,
             shape,
+            strides: None,
+            source: 0,
             bytes: start + from..start + to,
         })
     }
@@ -228,6 +199,10 @@ mod tests {
             (file(&tensor("F99", "[2]", 0, 8), 8), "unknown type"),
             (
                 file(&tensor("F32", "[4294967296,4294967296,4]", 0, 8), 8),
+                "too large",
+            ),
+            (
+                file(&tensor("F32", "[0,9223372036854775807,9]", 0, 0), 0),
                 "too large",
             ),
             (file(&tensor("F32", "[-1]", 0, 8), 8), "malformed"),

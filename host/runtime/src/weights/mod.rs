@@ -1,60 +1,96 @@
-//! Weights: tensors by name, from safetensors files.
+//! Weights: tensors by name, from the files of a model.
+//!
+//! A file's format is told from its content, not from its name:
+//! - **safetensors**;
+//! - **PyTorch checkpoints** (`.pth`, `.pt`, `.bin`): the zip archives of `torch.save` since
+//!   PyTorch 1.6, the older files before, and TorchScript archives (of which the tensors are read
+//!   and the code is not). How tensors in them are named is written in `checkpoint.rs`.
+//!
+//! Files are mapped; a tensor's elements are copied once, when an architecture asks for them.
+//! Nothing is ever unpickled: the pickle in a checkpoint is read as data, against a closed list of
+//! names ([`Error::UnsafePickle`] for any other), and what it says about sizes, offsets and
+//! strides is compared with the file before it is used ([`Error::WeightsFile`]).
 
+mod archive;
+mod checkpoint;
+mod entry;
+mod file;
 mod header;
+mod legacy;
+mod pickle;
+mod refusal;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
-use memmap2::Mmap;
 
 use crate::error::Error;
 use crate::nearest::nearest;
-use header::Entry;
+use entry::{Entry, Type};
+use file::{Format, Source};
+use refusal::Refusal;
 
 /// PyTorch counts batches beside each batch norm; nothing in inference uses the count.
 const IGNORED_SUFFIX: &str = ".num_batches_tracked";
 
 /// All tensors of a model's files, and which of them were asked for.
-pub(crate) struct Weights {
-    files: Vec<Mmap>,
+pub struct Weights {
+    sources: Vec<Source>,
+    /// Each tensor, and the first source of its file.
     tensors: BTreeMap<String, (usize, Entry)>,
     used: RefCell<BTreeSet<String>>,
 }
 
 impl Weights {
-    /// Maps the files `names` of the directory `dir` and checks their headers.
+    /// Maps the files `names` of the directory `dir` and checks what they say about their tensors.
     ///
     /// # Errors
     /// [`Error::BadPlan`] for a name that leads out of `dir`, [`Error::WeightsIo`] for a file that
-    /// cannot be read, [`Error::WeightsFile`] for one that is not as it should be.
-    pub(crate) fn open(dir: &Path, names: &[String]) -> Result<Self, Error> {
-        let mut files = Vec::new();
+    /// cannot be read, [`Error::WeightsFile`] for one that is not as it should be,
+    /// [`Error::UnsafePickle`] for one that asks for more than tensors.
+    pub fn open(dir: &Path, names: &[String]) -> Result<Self, Error> {
+        let mut sources = Vec::new();
         let mut tensors = BTreeMap::new();
         for name in names {
-            let path = inside(dir, name)?;
-            let file = map(&path)?;
-            let malformed = |reason| Error::WeightsFile {
-                path: path.clone(),
-                reason,
-            };
-            for (tensor, entry) in header::read(&file).map_err(malformed)? {
+            let path = file::inside(dir, name)?;
+            let file = file::map(&path)?;
+            let first = sources.len();
+            let (found, unpacked) = read(&file).map_err(|refusal| refusal.of(&path))?;
+            for (tensor, entry) in found {
                 if tensors.contains_key(&tensor) {
-                    return Err(malformed(format!(
-                        "tensor {tensor:?} is in another of the weight files too"
-                    )));
+                    let reason = format!("tensor {tensor:?} is in another of the weight files too");
+                    return Err(Refusal::Malformed(reason).of(&path));
                 }
-                tensors.insert(tensor, (files.len(), entry));
+                tensors.insert(tensor, (first, entry));
             }
-            files.push(file);
+            sources.push(Source::Mapped(file));
+            sources.extend(unpacked.into_iter().map(Source::Unpacked));
         }
         Ok(Self {
-            files,
+            sources,
             tensors,
             used: RefCell::default(),
         })
+    }
+
+    /// The tensors in the order of their names: each name, the type of its elements as
+    /// safetensors writes it, and its shape.
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, &'static str, &[usize])> {
+        self.tensors
+            .iter()
+            .map(|(name, (_, entry))| (name.as_str(), entry.dtype.name(), entry.shape.as_slice()))
+    }
+
+    /// The elements of the tensor `name`, row by row, as f32.
+    ///
+    /// # Errors
+    /// [`Error::MissingTensor`], [`Error::WrongType`] for what are no floating-point numbers.
+    pub fn values(&self, name: &str) -> Result<Vec<f32>, Error> {
+        let shape = self.tensors.get(name).map(|(_, entry)| entry.shape.clone());
+        let tensor = self.get(name.to_owned(), &shape.unwrap_or_default())?;
+        Ok(tensor.flatten_all()?.to_vec1()?)
     }
 
     /// The place from which an architecture reads its tensors.
@@ -86,7 +122,7 @@ impl Weights {
     }
 
     fn get(&self, name: String, shape: &[usize]) -> Result<Tensor, Error> {
-        let Some((file, entry)) = self.tensors.get(&name) else {
+        let Some((first, entry)) = self.tensors.get(&name) else {
             let used = self.used.borrow();
             let unused = self.tensors.keys().filter(|name| !used.contains(*name));
             return Err(Error::MissingTensor {
@@ -102,20 +138,29 @@ impl Weights {
             });
         }
         let dtype = match entry.dtype {
-            "F16" => DType::F16,
-            "BF16" => DType::BF16,
-            "F32" => DType::F32,
-            "F64" => DType::F64,
-            other => return Err(Error::WrongType { name, dtype: other }),
+            Type::F16 => DType::F16,
+            Type::Bf16 => DType::BF16,
+            Type::F32 => DType::F32,
+            Type::F64 => DType::F64,
+            other => {
+                let dtype = other.name();
+                return Err(Error::WrongType { name, dtype });
+            }
         };
-        let bytes = self
-            .files
-            .get(*file)
-            .and_then(|file| file.get(entry.bytes.clone()));
-        let bytes = bytes.unwrap_or_default();
+        let source = self.sources.get(first + entry.source);
+        let bytes = entry.gather(source.map(|source| &**source).unwrap_or_default());
         self.used.borrow_mut().insert(name);
-        Ok(Tensor::from_raw_buffer(bytes, dtype, shape, &Device::Cpu)?.to_dtype(DType::F32)?)
+        Ok(Tensor::from_raw_buffer(&bytes, dtype, shape, &Device::Cpu)?.to_dtype(DType::F32)?)
     }
+}
+
+/// The tensors of a file, whatever its format.
+fn read(file: &[u8]) -> Result<archive::Contents, Refusal> {
+    Ok(match Format::of(file) {
+        Format::Safetensors => (header::read(file)?, Vec::new()),
+        Format::Archive => archive::read(file)?,
+        Format::Legacy => (legacy::read(file)?, Vec::new()),
+    })
 }
 
 /// A part of the weights whose names share a prefix.
@@ -168,41 +213,4 @@ impl Scope<'_> {
             format!("{}.{name}", self.prefix)
         }
     }
-}
-
-/// The file `name` of `dir`. The name comes from a guest; whoever made the plan has checked it,
-/// and it is checked again here because this is where it is opened.
-fn inside(dir: &Path, name: &str) -> Result<PathBuf, Error> {
-    let normal = |component| matches!(component, Component::Normal(_));
-    if name.is_empty() || !Path::new(name).components().all(normal) {
-        return Err(Error::bad_plan(
-            "weights",
-            format!("{name:?} is not a name inside the model's directory"),
-        ));
-    }
-    Ok(dir.join(name))
-}
-
-#[allow(unsafe_code, reason = "a mapping is unsafe by nature")]
-fn map(path: &Path) -> Result<Mmap, Error> {
-    let failed = |source| Error::WeightsIo {
-        path: path.to_owned(),
-        source,
-    };
-    let malformed = |reason: &str| Error::WeightsFile {
-        path: path.to_owned(),
-        reason: reason.to_owned(),
-    };
-    // Asked before opening, because opening a pipe waits for its writer.
-    if !std::fs::metadata(path).map_err(failed)?.is_file() {
-        return Err(malformed("is not a regular file"));
-    }
-    let file = File::open(path).map_err(failed)?;
-    // SAFETY: the bytes of a mapping must not change while they are borrowed. The store's files
-    // are written once, under another name, and renamed when complete; modelzoo never writes to
-    // them again, and guests have no way to. A user who overwrites them in place while a model is
-    // being built gets weights of mixed origin or a bus error, as with every program that maps
-    // files. The mapping is private, read-only, and dropped when the model is built; each element
-    // is copied out of it (`Tensor::from_raw_buffer`), and none of the types has invalid values.
-    unsafe { Mmap::map(&file) }.map_err(failed)
 }

@@ -1,0 +1,111 @@
+//! The files of weights: found, mapped, told apart by what is in them.
+
+use std::fs::File;
+use std::ops::Deref;
+use std::path::{Component, Path, PathBuf};
+
+use memmap2::Mmap;
+
+use crate::error::Error;
+
+/// The bytes that tensors lie in.
+pub(super) enum Source {
+    /// A file.
+    Mapped(Mmap),
+    /// A part of a file, unpacked.
+    Unpacked(Vec<u8>),
+}
+
+impl Deref for Source {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(file) => file,
+            Self::Unpacked(bytes) => bytes,
+        }
+    }
+}
+
+/// How a file holds its tensors.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Format {
+    Safetensors,
+    /// A zip archive by PyTorch.
+    Archive,
+    /// What PyTorch wrote before there was the archive.
+    Legacy,
+}
+
+impl Format {
+    /// The format of a file by its first bytes. What is none of ours is called safetensors, which
+    /// has no mark of its own, and is then refused as such.
+    pub(super) fn of(file: &[u8]) -> Self {
+        match *file {
+            // A header of less than 4 GiB that begins as all headers do, whatever its length
+            // looks like.
+            [_, _, _, _, 0, 0, 0, 0, b'{', ..] => Self::Safetensors,
+            [b'P', b'K', 3, 4, ..] => Self::Archive,
+            [0x80, 2..=5, ..] => Self::Legacy,
+            _ => Self::Safetensors,
+        }
+    }
+}
+
+/// The file `name` of `dir`. The name comes from a guest; whoever made the plan has checked it,
+/// and it is checked again here because this is where it is opened.
+pub(super) fn inside(dir: &Path, name: &str) -> Result<PathBuf, Error> {
+    let normal = |component| matches!(component, Component::Normal(_));
+    if name.is_empty() || !Path::new(name).components().all(normal) {
+        return Err(Error::bad_plan(
+            "weights",
+            format!("{name:?} is not a name inside the model's directory"),
+        ));
+    }
+    Ok(dir.join(name))
+}
+
+/// Maps the file at `path` into memory.
+#[allow(unsafe_code, reason = "a mapping is unsafe by nature")]
+pub(super) fn map(path: &Path) -> Result<Mmap, Error> {
+    let failed = |source| Error::WeightsIo {
+        path: path.to_owned(),
+        source,
+    };
+    let malformed = |reason: &str| Error::WeightsFile {
+        path: path.to_owned(),
+        reason: reason.to_owned(),
+    };
+    // Asked before opening, because opening a pipe waits for its writer.
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(malformed("is not a regular file"));
+    }
+    let file = File::open(path).map_err(failed)?;
+    // SAFETY: the bytes of a mapping must not change while they are borrowed. The store's files
+    // are written once, under another name, and renamed when complete; modelzoo never writes to
+    // them again, and guests have no way to. A user who overwrites them in place while a model is
+    // being built gets weights of mixed origin or a bus error, as with every program that maps
+    // files. The mapping is private, read-only, and dropped when the model is built; each element
+    // is copied out of it (`Tensor::from_raw_buffer`, `Entry::gather`), and none of the types has invalid values.
+    unsafe { Mmap::map(&file) }.map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Format;
+
+    #[test]
+    fn formats_are_told_apart() {
+        let cases: [(&[u8], Format); 6] = [
+            (b"PK\x03\x04\0\0\x08\x08\0\0", Format::Archive),
+            (b"\x80\x02\x8a\x0al\xfc\x9cF\xf9", Format::Legacy),
+            (b"\x80\x02\0\0\0\0\0\0{\"", Format::Safetensors),
+            (b"PK\x03\x04\0\0\0\0{\"", Format::Safetensors),
+            (b"<html>", Format::Safetensors),
+            (b"", Format::Safetensors),
+        ];
+        for (file, expected) in cases {
+            assert_eq!(Format::of(file), expected, "{file:?}");
+        }
+    }
+}

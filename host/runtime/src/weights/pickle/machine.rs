@@ -1,0 +1,406 @@
+//! The stack machine: one instruction after the other.
+
+use std::collections::HashMap;
+
+use super::globals::{self, Global};
+use super::{Item, MAX_GLOBAL, MAX_INTEGER, MAX_ITEMS, MAX_STEPS, Pickle, Span, Value};
+use crate::weights::refusal::Refusal;
+
+/// A pickle that is being read.
+pub(super) struct Machine<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    /// Whether classes of `__torch__` are known.
+    script: bool,
+    stack: Vec<Value>,
+    /// Heights of the stack where a `MARK` was.
+    marks: Vec<usize>,
+    memo: HashMap<u32, Value>,
+    items: Vec<Item>,
+    /// Steps that may still be taken.
+    steps: usize,
+}
+
+impl<'a> Machine<'a> {
+    pub(super) fn new(bytes: &'a [u8], script: bool) -> Self {
+        Self {
+            bytes,
+            at: 0,
+            script,
+            stack: Vec::new(),
+            marks: Vec::new(),
+            memo: HashMap::new(),
+            items: Vec::new(),
+            steps: MAX_STEPS,
+        }
+    }
+
+    pub(super) fn run(mut self) -> Result<Pickle<'a>, Refusal> {
+        loop {
+            self.spend(1)?;
+            let [code] = self.take()?;
+            match code {
+                b'.' => break,
+                b'\x80' => self.protocol()?,
+                // A frame: how many bytes follow that belong together. Nothing depends on it.
+                b'\x95' => drop(self.take::<8>()?),
+                b'(' => self.marks.push(self.stack.len()),
+                b'0' => drop(self.pop()?),
+                b'1' => drop(self.pop_to_mark()?),
+                b'2' => {
+                    let top = self.pop()?;
+                    self.stack.extend([top, top]);
+                }
+                b'q' | b'r' | b'\x94' | b'h' | b'j' => self.remember(code)?,
+                b'c' | b'\x93' | b'i' | b'\x82' | b'\x83' | b'\x84' => self.name(code)?,
+                b'R' | b'\x81' | b'b' | b'Q' => self.call(code)?,
+                b')' | b'\x85' | b'\x86' | b'\x87' | b't' | b']' | b'l' | b'}' | b'd' | b'a'
+                | b'e' | b's' | b'u' => self.collect(code)?,
+                _ => {
+                    let value = self.scalar(code)?;
+                    self.stack.push(value);
+                }
+            }
+        }
+        match *self.stack {
+            [root] if self.marks.is_empty() => Ok(Pickle {
+                bytes: self.bytes,
+                items: self.items,
+                root,
+                length: self.at,
+            }),
+            _ => Err("holds a pickle that ends in the middle of a value".into()),
+        }
+    }
+
+    /// Counts steps against the limit.
+    pub(super) fn spend(&mut self, steps: usize) -> Result<(), Refusal> {
+        let left = self.steps.checked_sub(steps);
+        self.steps =
+            left.ok_or_else(|| format!("holds a pickle of more than {MAX_STEPS} steps"))?;
+        Ok(())
+    }
+
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], Refusal> {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let taken = rest.first_chunk::<N>().ok_or_else(cut_off)?;
+        self.at += N;
+        Ok(*taken)
+    }
+
+    fn take_span(&mut self, length: u64) -> Result<Span, Refusal> {
+        let left = self.bytes.len().saturating_sub(self.at) as u64;
+        if length > left {
+            return Err(cut_off());
+        }
+        // The pickle's length fits in 32 bits.
+        let span = Span {
+            start: self.at as u32,
+            length: length as u32,
+        };
+        self.at += length as usize;
+        Ok(span)
+    }
+
+    fn protocol(&mut self) -> Result<(), Refusal> {
+        let [version] = self.take()?;
+        if version > 5 {
+            return Err(format!("holds a pickle of the unknown protocol {version}").into());
+        }
+        Ok(())
+    }
+
+    pub(super) fn pop(&mut self) -> Result<Value, Refusal> {
+        let floor = self.marks.last().copied().unwrap_or(0);
+        let value = (self.stack.len() > floor).then(|| self.stack.pop());
+        value.flatten().ok_or_else(underflow)
+    }
+
+    fn pop_to_mark(&mut self) -> Result<Vec<Value>, Refusal> {
+        let mark = self.marks.pop().ok_or_else(underflow)?;
+        // Values that were there before the mark cannot have been popped.
+        let values = self.stack.split_off(mark.min(self.stack.len()));
+        self.spend(values.len())?;
+        Ok(values)
+    }
+
+    pub(super) fn push(&mut self, value: Value) {
+        self.stack.push(value);
+    }
+
+    pub(super) fn push_item(&mut self, item: Item) -> Result<(), Refusal> {
+        if self.items.len() >= MAX_ITEMS {
+            return Err(format!("holds a pickle of more than {MAX_ITEMS} values").into());
+        }
+        self.stack.push(Value::Item(self.items.len() as u32));
+        self.items.push(item);
+        Ok(())
+    }
+
+    /// The item that a value is, if it is one.
+    pub(super) fn item(&self, value: Value) -> Option<&Item> {
+        match value {
+            Value::Item(index) => self.items.get(index as usize),
+            _ => None,
+        }
+    }
+
+    /// A piece of the pickle.
+    pub(super) fn slice(&self, span: Span) -> &'a [u8] {
+        super::slice(self.bytes, span)
+    }
+
+    /// The item on top of the stack, which stays there.
+    fn top_item(&mut self) -> Result<&mut Item, Refusal> {
+        let floor = self.marks.last().copied().unwrap_or(0);
+        match self.stack.get(floor..).and_then(<[_]>::last) {
+            Some(&Value::Item(index)) => self.items.get_mut(index as usize),
+            _ => None,
+        }
+        .ok_or_else(|| "holds a pickle that adds to what is no collection".into())
+    }
+
+    /// A value that the machine does not take apart: numbers, texts.
+    fn scalar(&mut self, code: u8) -> Result<Value, Refusal> {
+        Ok(match code {
+            b'N' => Value::Opaque,
+            b'\x88' => Value::Bool(true),
+            b'\x89' => Value::Bool(false),
+            b'K' => Value::Int(self.take::<1>().map(u8::from_le_bytes)?.into()),
+            b'M' => Value::Int(self.take().map(u16::from_le_bytes)?.into()),
+            b'J' => Value::Int(self.take().map(i32::from_le_bytes)?.into()),
+            b'\x8a' => self.integer()?,
+            b'G' => {
+                self.take::<8>()?;
+                Value::Opaque
+            }
+            b'\x8c' | b'U' => {
+                let length = self.take::<1>().map(u8::from_le_bytes)?;
+                self.text(code, length.into())?
+            }
+            b'X' | b'T' => {
+                let length = self.take().map(u32::from_le_bytes)?;
+                self.text(code, length.into())?
+            }
+            b'\x8d' => {
+                let length = self.take().map(u64::from_le_bytes)?;
+                self.text(code, length)?
+            }
+            b'C' => {
+                let length = self.take::<1>().map(u8::from_le_bytes)?;
+                self.take_span(length.into())?;
+                Value::Opaque
+            }
+            b'B' => {
+                let length = self.take().map(u32::from_le_bytes)?;
+                self.take_span(length.into())?;
+                Value::Opaque
+            }
+            _ => {
+                return Err(format!(
+                    "holds a pickle with the instruction {code:#04x}, which no checkpoint needs"
+                )
+                .into());
+            }
+        })
+    }
+
+    /// `LONG1`: an integer of as many bytes as its first byte says.
+    fn integer(&mut self) -> Result<Value, Refusal> {
+        let [length] = self.take()?;
+        let span = self.take_span(length.into())?;
+        let bytes = self.slice(span);
+        if bytes.len() > MAX_INTEGER {
+            return Err(format!("holds a pickle with an integer of {length} bytes").into());
+        }
+        let negative = bytes.last().is_some_and(|&byte| byte >= 0x80);
+        let mut wide = [if negative { 0xff } else { 0 }; 8];
+        let (Some(place), true) = (wide.get_mut(..bytes.len()), bytes.len() <= 8) else {
+            return Ok(Value::Long(span));
+        };
+        place.copy_from_slice(bytes);
+        Ok(Value::Int(i64::from_le_bytes(wide)))
+    }
+
+    /// A text; what Python 2 wrote (`U`, `T`) may also be bytes.
+    fn text(&mut self, code: u8, length: u64) -> Result<Value, Refusal> {
+        let span = self.take_span(length)?;
+        match std::str::from_utf8(self.slice(span)) {
+            Ok(_) => Ok(Value::Text(span)),
+            Err(_) if matches!(code, b'U' | b'T') => Ok(Value::Opaque),
+            Err(error) => Err(format!("holds a pickle with a malformed text: {error}").into()),
+        }
+    }
+
+    /// Puts the top of the stack into the memo, or a value from the memo onto the stack.
+    fn remember(&mut self, code: u8) -> Result<(), Refusal> {
+        let index = match code {
+            b'q' | b'h' => self.take::<1>().map(u8::from_le_bytes)?.into(),
+            b'r' | b'j' => self.take().map(u32::from_le_bytes)?,
+            _ => self.memo.len() as u32,
+        };
+        if matches!(code, b'h' | b'j') {
+            let value = self.memo.get(&index).copied();
+            let value = value.ok_or_else(|| {
+                format!("holds a pickle that recalls value {index} before it remembers it")
+            })?;
+            self.stack.push(value);
+            return Ok(());
+        }
+        let top = self.pop()?;
+        self.stack.push(top);
+        if self.memo.len() >= MAX_ITEMS {
+            return Err(
+                format!("holds a pickle that remembers more than {MAX_ITEMS} values").into(),
+            );
+        }
+        self.memo.insert(index, top);
+        Ok(())
+    }
+
+    /// Something by its name: only what is in the list.
+    fn name(&mut self, code: u8) -> Result<(), Refusal> {
+        let (module, name) = match code {
+            b'c' | b'i' => (self.line()?, self.line()?),
+            b'\x93' => {
+                let name = self.pop_text()?;
+                (self.pop_text()?, name)
+            }
+            // EXT1, EXT2 and EXT4: a number from a registry of the process that unpickles.
+            b'\x82' => return Err(extension(self.take::<1>().map(u8::from_le_bytes)?.into())),
+            b'\x83' => return Err(extension(self.take().map(u16::from_le_bytes)?.into())),
+            _ => return Err(extension(self.take().map(u32::from_le_bytes)?)),
+        };
+        match globals::find(module, name, self.script) {
+            Some(global) if code != b'i' => {
+                self.stack.push(Value::Global(global));
+                Ok(())
+            }
+            // INST calls a class at once, in a way that no version of PyTorch writes.
+            _ => Err(Refusal::Unsafe(format!("{module}.{name}"))),
+        }
+    }
+
+    fn line(&mut self) -> Result<&'a str, Refusal> {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let rest = rest.get(..MAX_GLOBAL + 1).unwrap_or(rest);
+        let length = rest.iter().position(|&byte| byte == b'\n');
+        let length = length.ok_or("holds a pickle with a name that does not end")?;
+        self.at += length + 1;
+        let line = rest.get(..length).unwrap_or_default();
+        std::str::from_utf8(line).map_err(|_| "holds a pickle with a name that is no text".into())
+    }
+
+    fn pop_text(&mut self) -> Result<&'a str, Refusal> {
+        match self.pop()? {
+            Value::Text(span) if span.length as usize <= MAX_GLOBAL => {
+                Ok(std::str::from_utf8(self.slice(span)).unwrap_or_default())
+            }
+            _ => Err("holds a pickle with a name that is no text".into()),
+        }
+    }
+
+    /// Makes a collection, or adds to one.
+    fn collect(&mut self, code: u8) -> Result<(), Refusal> {
+        match code {
+            b')' => self.push_item(Item::Tuple(Vec::new())),
+            b']' => self.push_item(Item::List(Vec::new())),
+            b'}' => self.push_item(Item::Dict(Vec::new())),
+            b'\x85'..=b'\x87' => {
+                let mut values = Vec::new();
+                for _ in b'\x85'..=code {
+                    values.push(self.pop()?);
+                }
+                values.reverse();
+                self.push_item(Item::Tuple(values))
+            }
+            b't' => {
+                let values = self.pop_to_mark()?;
+                self.push_item(Item::Tuple(values))
+            }
+            b'l' => {
+                let values = self.pop_to_mark()?;
+                self.push_item(Item::List(values))
+            }
+            b'd' => {
+                let values = self.pop_to_mark()?;
+                self.push_item(Item::Dict(pairs(&values)?))
+            }
+            b'a' | b'e' => {
+                let values = if code == b'a' {
+                    vec![self.pop()?]
+                } else {
+                    self.pop_to_mark()?
+                };
+                match self.top_item()? {
+                    Item::List(list) => list.extend(values),
+                    _ => return Err("holds a pickle that appends to what is no list".into()),
+                }
+                Ok(())
+            }
+            _ => {
+                let values = if code == b's' {
+                    let value = self.pop()?;
+                    vec![self.pop()?, value]
+                } else {
+                    self.pop_to_mark()?
+                };
+                match self.top_item()? {
+                    Item::Dict(dict) => dict.extend(pairs(&values)?),
+                    _ => return Err("holds a pickle that sets items of what has none".into()),
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The call of a known name, with what that means here.
+    fn call(&mut self, code: u8) -> Result<(), Refusal> {
+        let argument = self.pop()?;
+        match code {
+            b'Q' => self.storage(argument),
+            b'b' => self.state(argument),
+            _ => match self.pop()? {
+                Value::Global(Global::Class) if code == b'\x81' => {
+                    self.push_item(Item::Object(None))
+                }
+                Value::Global(global) if code == b'R' => self.reduce(global, argument),
+                _ => Err("holds a pickle that calls what cannot be called".into()),
+            },
+        }
+    }
+
+    /// `BUILD`: gives the object on top of the stack its state.
+    fn state(&mut self, state: Value) -> Result<(), Refusal> {
+        match self.top_item()? {
+            Item::Object(attributes) => {
+                *attributes = Some(state);
+                Ok(())
+            }
+            // The attribute `_metadata` of a state dict: versions of layers.
+            Item::Dict(_) => Ok(()),
+            _ => Err("holds a pickle that gives attributes to what has none".into()),
+        }
+    }
+}
+
+/// Keys and values in turn.
+fn pairs(values: &[Value]) -> Result<Vec<(Value, Value)>, Refusal> {
+    let (pairs, rest) = values.as_chunks::<2>();
+    if !rest.is_empty() {
+        return Err("holds a pickle with a key that has no value".into());
+    }
+    Ok(pairs.iter().map(|&[key, value]| (key, value)).collect())
+}
+
+fn cut_off() -> Refusal {
+    "holds a pickle that is cut off".into()
+}
+
+fn underflow() -> Refusal {
+    "holds a pickle that takes from an empty stack".into()
+}
+
+fn extension(code: u32) -> Refusal {
+    Refusal::Unsafe(format!("extension {code}"))
+}

@@ -1,0 +1,168 @@
+//! Reading pickles without unpickling them.
+//!
+//! A pickle is a program for a small stack machine, and Python's own machine will import and call
+//! whatever the program names. This one cannot: its values are plain data, the names that it
+//! knows are a closed list (`globals.rs`), and "calling" one of them builds a description of a
+//! tensor. Everything else is refused, the name first of all.
+//!
+//! What comes out is a list of items that point to each other by number. It may be a graph with
+//! cycles, since a pickle can say so; whoever walks it has to count steps. Nothing here recurses,
+//! and no number in a pickle decides how much memory is taken: each instruction adds at most one
+//! value, and there are limits: at most about 128 MiB are taken, whatever the file says.
+//!
+//! Read are the instructions of the protocols 2 to 5 that `torch.save` and TorchScript write, and
+//! those that Python 2 wrote for the same things.
+
+mod build;
+mod globals;
+mod machine;
+
+use super::entry::Type;
+use super::refusal::Refusal;
+use globals::Global;
+
+/// The longest pickle, in bytes. Those of real checkpoints have about 100 bytes a tensor.
+pub(super) const MAX_BYTES: usize = 32 << 20;
+/// The most instructions, and elements moved by them. A real tensor takes about 40.
+const MAX_STEPS: usize = 4_000_000;
+/// The most items (lists, tensors, …), and the most remembered values.
+const MAX_ITEMS: usize = 500_000;
+/// The longest name in a `GLOBAL`, in bytes.
+const MAX_GLOBAL: usize = 1024;
+/// The longest integer, in bytes. The magic number of old checkpoints has 10.
+const MAX_INTEGER: usize = 32;
+/// The most dimensions of a tensor.
+const MAX_RANK: usize = 16;
+
+/// A piece of the pickle.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    start: u32,
+    length: u32,
+}
+
+/// A value.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Value {
+    /// Something that a checkpoint may hold and that says nothing about tensors: `None`, floats,
+    /// bytes, devices.
+    Opaque,
+    Bool(bool),
+    Int(i64),
+    /// An integer of more than eight bytes, little-endian.
+    Long(Span),
+    /// Valid UTF-8.
+    Text(Span),
+    Global(Global),
+    /// An index into the items.
+    Item(u32),
+}
+
+/// A value that has parts.
+#[derive(Debug)]
+pub(super) enum Item {
+    List(Vec<Value>),
+    Tuple(Vec<Value>),
+    Dict(Vec<(Value, Value)>),
+    /// An object of a TorchScript class: its state, usually a dictionary of attributes.
+    Object(Option<Value>),
+    Storage(Box<Storage>),
+    Tensor(Box<View>),
+}
+
+/// A run of elements elsewhere in the file, as the pickle describes it, not yet believed.
+#[derive(Clone, Debug)]
+pub(super) struct Storage {
+    /// The name of the whole run.
+    pub(super) key: Span,
+    /// None: plain bytes.
+    pub(super) dtype: Option<Type>,
+    /// The whole run's length, in elements.
+    pub(super) total: u64,
+    /// The part that this storage is, in elements; the whole, except in very old files.
+    pub(super) start: u64,
+    pub(super) length: u64,
+}
+
+/// A tensor as the pickle describes it, not yet believed.
+#[derive(Clone, Debug)]
+pub(super) struct View {
+    pub(super) storage: Storage,
+    /// The type of the elements where it is not the storage's.
+    pub(super) dtype: Option<Type>,
+    /// The first element, from the start of the storage.
+    pub(super) offset: u64,
+    pub(super) shape: Vec<u64>,
+    /// As many as the shape has.
+    pub(super) strides: Vec<u64>,
+}
+
+/// What a pickle says.
+#[derive(Debug)]
+pub(super) struct Pickle<'a> {
+    bytes: &'a [u8],
+    items: Vec<Item>,
+    /// The value that the pickle is.
+    pub(super) root: Value,
+    /// The pickle's own length; there may be more after it.
+    pub(super) length: usize,
+}
+
+impl<'a> Pickle<'a> {
+    /// Reads the pickle at the start of `bytes`. `script` says whether it is a TorchScript
+    /// archive's, which may name its own classes.
+    ///
+    /// # Errors
+    /// [`Refusal::Unsafe`] for a name that is not in the list, [`Refusal::Malformed`] for
+    /// everything else.
+    pub(super) fn read(bytes: &'a [u8], script: bool) -> Result<Self, Refusal> {
+        let bytes = bytes.get(..MAX_BYTES).unwrap_or(bytes);
+        machine::Machine::new(bytes, script).run()
+    }
+
+    /// The item that a value is, if it is one.
+    pub(super) fn item(&self, value: Value) -> Option<&Item> {
+        match value {
+            Value::Item(index) => self.items.get(index as usize),
+            _ => None,
+        }
+    }
+
+    /// All storages that the pickle mentions.
+    pub(super) fn storages(&self) -> impl Iterator<Item = &Storage> {
+        self.items.iter().filter_map(|item| match item {
+            Item::Storage(storage) => Some(&**storage),
+            _ => None,
+        })
+    }
+
+    /// A piece of the pickle.
+    pub(super) fn span(&self, span: Span) -> &'a [u8] {
+        slice(self.bytes, span)
+    }
+
+    /// A text of the pickle.
+    pub(super) fn text(&self, span: Span) -> &'a str {
+        // Checked when it was read.
+        std::str::from_utf8(self.span(span)).unwrap_or_default()
+    }
+}
+
+fn slice(bytes: &[u8], span: Span) -> &[u8] {
+    let start = span.start as usize;
+    bytes
+        .get(start..start + span.length as usize)
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Item, Value};
+
+    #[test]
+    fn what_the_limits_count_is_small() {
+        // A pickle can ask for a value a byte, up to the limits.
+        assert!(size_of::<Value>() <= 16);
+        assert!(size_of::<Item>() <= 32);
+    }
+}
