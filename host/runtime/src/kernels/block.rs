@@ -2,7 +2,7 @@
 
 use super::isa::Isa;
 use super::matmul::Line;
-use super::tile::{Kernels, Tile};
+use super::tile::{Kernels, Tile, transpose};
 
 /// A matrix whose rows have `length` values and begin `stride` apart.
 #[derive(Clone, Copy)]
@@ -38,8 +38,12 @@ impl Panels {
         for (panel, target) in self.data.chunks_exact_mut(depth * lines).enumerate() {
             for (at, target) in target.chunks_exact_mut(lines).enumerate().take(count) {
                 let row = &rows.row(at)[panel * lines * 16..];
-                for (line, values) in target.iter_mut().zip(row.chunks(16)) {
-                    line.0[..values.len()].copy_from_slice(values);
+                let (whole, rest) = row.as_chunks::<16>();
+                for (line, values) in target.iter_mut().zip(whole) {
+                    line.0 = *values;
+                }
+                if let Some(line) = target.get_mut(whole.len()) {
+                    line.0[..rest.len()].copy_from_slice(rest);
                 }
             }
         }
@@ -50,12 +54,25 @@ impl Panels {
         let lines = self.resize(isa, rows.length, count);
         let depth = rows.length.max(1);
         for (panel, target) in self.data.chunks_exact_mut(depth * lines).enumerate() {
-            let first = panel * lines * 16;
-            for column in 0..(count - first).min(lines * 16) {
-                let (line, lane) = (column / 16, column % 16);
-                let row = rows.row(first + column);
-                for (target, &value) in target.chunks_exact_mut(lines).zip(row) {
-                    target[line].0[lane] = value;
+            for line in 0..lines {
+                let first = (panel * lines + line) * 16;
+                let columns = count.saturating_sub(first).min(16);
+                let mut at = 0;
+                while columns == 16 && at + 16 <= rows.length {
+                    let block = std::array::from_fn(|column| {
+                        let row = rows.row(first + column);
+                        row[at..].first_chunk().unwrap_or(&[0.0; 16])
+                    });
+                    for (step, values) in transpose(isa, block).into_iter().enumerate() {
+                        target[(at + step) * lines + line].0 = values;
+                    }
+                    at += 16;
+                }
+                for column in 0..columns {
+                    let row = rows.row(first + column);
+                    for (step, &value) in row.iter().enumerate().skip(at) {
+                        target[step * lines + line].0[column] = value;
+                    }
                 }
             }
         }
@@ -94,23 +111,26 @@ pub(super) fn product(
     }
     let panels = right.columns.div_ceil(kernels.columns);
     assert!(right.data.len() == panels * right.depth * lines);
-    let mut first = 0;
-    while first < rows {
-        let count = kernels.rows.min(rows - first);
-        let mut sources = [std::ptr::null(); 16];
-        for (row, source) in sources[..count].iter_mut().enumerate() {
-            *source = left.row(first + row).as_ptr();
-        }
-        for panel in 0..panels {
-            let column = panel * kernels.columns;
-            let columns = (right.columns - column).min(kernels.columns);
+    let tiles = rows.div_ceil(kernels.rows);
+    for panel in 0..panels {
+        let column = panel * kernels.columns;
+        let columns = (right.columns - column).min(kernels.columns);
+        let weights = &right.data[panel * right.depth * lines..];
+        for tile in 0..tiles {
+            // Nearly equal heights: a last tile of one row would leave most registers empty.
+            let (first, end) = (tile * rows / tiles, (tile + 1) * rows / tiles);
+            let count = end - first;
+            let mut sources = [std::ptr::null(); 16];
+            for (row, source) in sources[..count].iter_mut().enumerate() {
+                *source = left.row(first + row).as_ptr();
+            }
             let out = &mut out[first * stride + column..];
             assert!(out.len() >= (count - 1) * stride + columns);
             let tile = Tile {
                 sources: sources.as_ptr(),
                 runs: 1,
                 run_length: left.length,
-                panel: right.data[panel * right.depth * lines..].as_ptr().cast(),
+                panel: weights.as_ptr().cast(),
                 bias: right.bias.as_ptr().cast(),
                 out: out.as_mut_ptr(),
                 stride,
@@ -125,6 +145,5 @@ pub(super) fn product(
             // the tile is inside `out`, as asserted, which is borrowed for writing.
             unsafe { kernels.select(count, columns)(&tile) };
         }
-        first += count;
     }
 }

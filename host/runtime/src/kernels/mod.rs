@@ -36,6 +36,7 @@ mod rows;
 mod tests;
 mod tile;
 mod window;
+mod winograd;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
@@ -52,3 +53,4 @@ pub(crate) use rows::{
     normalize_rows, pad, scale_channels, take_channels,
 };
 pub(crate) use window::{Shape, Window, Windows, pad_width};
+pub(crate) use winograd::{Winograd, winograd};

@@ -90,6 +90,16 @@ impl Kernels {
     }
 }
 
+/// Columns as rows.
+pub(super) fn transpose(isa: Isa, rows: [&[f32; 16]; 16]) -> [[f32; 16]; 16] {
+    match isa.level() {
+        // SAFETY: `isa` proves that the CPU has the instructions.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => unsafe { x86::avx512::transpose(rows) },
+        _ => std::array::from_fn(|column| rows.map(|row| row[column])),
+    }
+}
+
 /// The kernel in plain Rust, as the compiler vectorises it.
 ///
 /// # Safety

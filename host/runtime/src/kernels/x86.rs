@@ -116,6 +116,28 @@ pub(super) mod avx512 {
         }
     }
 
+    /// Columns as rows: four rounds that interleave each row with the one eight after it.
+    #[target_feature(enable = "avx512f")]
+    pub(in super::super) fn transpose(rows: [&[f32; 16]; 16]) -> [[f32; 16]; 16] {
+        let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+        let high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
+        // SAFETY: each row has sixteen elements.
+        let mut rows = rows.map(|row| unsafe { _mm512_loadu_ps(row.as_ptr()) });
+        for _ in 0..4 {
+            rows = std::array::from_fn(|at| {
+                let (a, b) = (rows[at / 2], rows[at / 2 + 8]);
+                let index = if at % 2 == 0 { low } else { high };
+                _mm512_permutex2var_ps(a, index, b)
+            });
+        }
+        let mut columns = [[0.0; 16]; 16];
+        for (column, row) in columns.iter_mut().zip(rows) {
+            // SAFETY: each column has sixteen elements.
+            unsafe { _mm512_storeu_ps(column.as_mut_ptr(), row) };
+        }
+        columns
+    }
+
     /// # Safety
     /// `from` is readable for `count` elements, or for 16 if there are more.
     #[target_feature(enable = "avx512f")]

@@ -5,7 +5,7 @@ use candle_core::{DType, Tensor};
 use super::{Activation, BatchNorm, FeatureMap, check_size, cpu};
 use crate::device::{Device, Kernels};
 use crate::error::Error;
-use crate::kernels::{self, Depthwise, Epilogue, Isa, Packed, Shape, Window, Windows};
+use crate::kernels::{self, Depthwise, Epilogue, Isa, Packed, Shape, Window, Windows, Winograd};
 use crate::weights::Scope;
 
 /// With fewer channels than this, a padded copy of the input pays: the taps of a row are then one
@@ -72,7 +72,8 @@ pub(crate) struct Conv2d {
 }
 
 enum Code {
-    Dense(Packed),
+    /// With the faster way for the feature maps that it suits, where there is one.
+    Dense(Packed, Option<Winograd>),
     Depthwise(Depthwise),
     Candle { weight: Tensor, bias: Tensor },
 }
@@ -156,7 +157,7 @@ impl Conv2d {
             Code::Candle { weight, bias } => {
                 self.with_candle(x.tensor(), weight, bias, residual)?
             }
-            Code::Dense(_) | Code::Depthwise(_) => {
+            Code::Dense(..) | Code::Depthwise(_) => {
                 let dims = [out.batch, out.height, out.width, out.channels];
                 match residual {
                     None => cpu::unary("conv2d", x.tensor(), &dims, |x| {
@@ -214,11 +215,11 @@ impl Conv2d {
         residual: Option<&[f32]>,
     ) -> Result<Vec<f32>, std::collections::TryReserveError> {
         let ConvGeometry { window, groups, .. } = self.geometry;
-        let packed = match &self.code {
+        let (packed, faster) = match &self.code {
             Code::Depthwise(weights) => {
                 return kernels::depthwise(x, shape, weights, residual, self.activation);
             }
-            Code::Dense(packed) => packed,
+            Code::Dense(packed, faster) => (packed, faster),
             // `forward` has sent it elsewhere.
             Code::Candle { .. } => return Ok(Vec::new()),
         };
@@ -226,6 +227,11 @@ impl Conv2d {
             residual,
             activation: self.activation,
         };
+        if let Some(faster) = faster
+            && faster.suits(shape)
+        {
+            return kernels::winograd(x, shape, faster, epilogue);
+        }
         let [top, side] = window.padding;
         let unpadded = Window {
             padding: [top, 0],
@@ -321,12 +327,9 @@ impl Code {
             .contiguous()?
             .flatten_all()?
             .to_vec1::<f32>()?;
-        Ok(Self::Dense(Packed::new(
-            isa,
-            &weight,
-            &bias,
-            geometry.groups,
-        )))
+        let ConvGeometry { window, groups, .. } = geometry;
+        let faster = Winograd::new(isa, window, *groups, &weight, &bias);
+        Ok(Self::Dense(Packed::new(isa, &weight, &bias, *groups), faster))
     }
 
     fn candle(
