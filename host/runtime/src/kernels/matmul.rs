@@ -237,6 +237,7 @@ impl Job<'_> {
                     self.tile(tile, &sources, panel);
                 }
             }
+            self.activate(rows, &piece.panels);
         }
     }
 
@@ -276,14 +277,27 @@ impl Job<'_> {
         // `runs * run_length` (asserted by `matmul`). The rows and columns are inside the result
         // and, as asserted, the residual; no other piece has the same rows and columns.
         unsafe { kernel(&tile) };
-        if self.epilogue.activation.bounds().is_none() {
-            for row in 0..rows.count {
-                // SAFETY: the kernel has just written these elements, and they are of this piece.
-                let values = unsafe {
-                    std::slice::from_raw_parts_mut(out.add(row * outputs), panel.columns)
-                };
-                math::activate(self.weights.isa, self.epilogue.activation, values);
-            }
+    }
+
+    /// Applies an activation that is more than bounds to a block of rows, in long stretches.
+    fn activate(&self, rows: Range<usize>, panels: &Range<usize>) {
+        if self.epilogue.activation.bounds().is_some() || panels.is_empty() {
+            return;
+        }
+        let Packed { outputs, isa, .. } = *self.weights;
+        let (first, last) = (
+            self.weights.panel(panels.start),
+            self.weights.panel(panels.end - 1),
+        );
+        let columns = last.column + last.columns - first.column;
+        for row in rows {
+            // SAFETY: the panels' columns are side by side and inside the result's row, this piece
+            // has just written all of them, and no other piece has the same rows and columns.
+            let values = unsafe {
+                let start = self.out.0.add(row * outputs + first.column);
+                std::slice::from_raw_parts_mut(start, columns)
+            };
+            math::activate(isa, self.epilogue.activation, values);
         }
     }
 }

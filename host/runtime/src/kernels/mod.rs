@@ -9,8 +9,8 @@
 //!
 //! All `unsafe` of the crate but the mapping of weight files is in this module: in [`isa`]
 //! (instructions that the CPU was asked for), [`tile`] and [`x86`] (the inner kernels, on raw
-//! pointers) and [`mod@matmul`] (which hands out the pointers). Everything else is safe code that the
-//! compiler vectorises.
+//! pointers), and [`mod@matmul`], [`block`] and [`mod@attention`] (which hand out the pointers).
+//! Everything else is safe code that the compiler vectorises.
 //!
 //! Every output element is summed in one fixed order, whatever the batch, the tile or the thread
 //! that it falls to: a batch equals its singles to the last bit.
@@ -31,6 +31,8 @@ mod join;
 mod math;
 mod matmul;
 mod pool;
+#[cfg(test)]
+mod row_tests;
 mod rows;
 #[cfg(test)]
 mod tests;
