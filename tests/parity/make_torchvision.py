@@ -47,7 +47,7 @@ def make_alexnet(hidden: int):
 
 
 class Narrow:
-    """Stands for a module `BasicConv2d`, with an eighth of its channels."""
+    """Stands for a module's `BasicConv2d`, with its channels divided."""
 
     def __init__(self, module, divisor: int) -> None:
         self.basic, self.divisor = module.BasicConv2d, divisor
@@ -115,7 +115,13 @@ SHUFFLENET = {"stages_repeats": [2, 3, 2], "stages_out_channels": [12, 22, 44, 6
 
 # Images stronger than photographs, where random weights would drown what sets the images apart:
 # what they make of the signal gets smaller in each layer, while the biases stay.
-STRENGTH = {"squeezenet": 300.0, "mobilenet_v2": 4.0, "mnasnet": 100.0, "googlenet": 30.0, "inception_v3": 8000.0}
+STRENGTH = {
+    "squeezenet": 300.0,
+    "mobilenet_v2": 4.0,
+    "mnasnet": 100.0,
+    "googlenet": 30.0,
+    "inception_v3": 8000.0,
+}
 PALE = {"inception_v3": 0.4}
 
 # Name, architecture, its configuration, the reference, the images' shape, layers to compare.
@@ -246,20 +252,45 @@ def looking(layers):
     return run
 
 
-# The published sizes, as torchvision's functions name them, with our architecture for each.
+def published(name: str):
+    """A model as torchvision's function of this name makes it for its published weights."""
+    kwargs = {"weights": None}
+    if name in ("googlenet", "inception_v3"):
+        kwargs.update(aux_logits=True, transform_input=True, init_weights=False)
+    return getattr(torchvision.models, name)(**kwargs)
+
+
+def published_sizes() -> dict:
+    """Our architecture and configuration for each of torchvision's functions."""
+    names = {}
+    for depth in (11, 13, 16, 19):
+        names[f"vgg{depth}"] = ("vgg", {"depth": depth})
+        names[f"vgg{depth}_bn"] = ("vgg", {"depth": depth, "batch_norm": True})
+    names["alexnet"] = ("alexnet", {})
+    for version in ("1_0", "1_1"):
+        names[f"squeezenet{version}"] = ("squeezenet", {"version": version})
+    for depth in (121, 161, 169, 201):
+        names[f"densenet{depth}"] = ("densenet", {"depth": depth})
+    names["mobilenet_v2"] = ("mobilenet_v2", {})
+    for alpha in (0.5, 0.75, 1.0, 1.3):
+        names[f"mnasnet{alpha}".replace(".", "_")] = ("mnasnet", {"alpha": alpha})
+    names["googlenet"] = ("googlenet", {"transform_input": True})
+    for variant in ("x0_5", "x1_0", "x1_5", "x2_0"):
+        names[f"shufflenet_v2_{variant}"] = ("shufflenet_v2", {"variant": variant})
+    names["inception_v3"] = ("inception_v3", {"transform_input": True})
+    return names
+
+
+# The published sizes, by the names of torchvision's functions: our architecture, its
+# configuration, the reference, the images' shape.
 FULL = {
-    **{f"vgg{depth}": ("vgg", {"depth": depth}) for depth in (11, 13, 16, 19)},
-    **{f"vgg{depth}_bn": ("vgg", {"depth": depth, "batch_norm": True}) for depth in (11, 13, 16, 19)},
-    "alexnet": ("alexnet", {}),
-    "squeezenet1_0": ("squeezenet", {"version": "1_0"}),
-    "squeezenet1_1": ("squeezenet", {"version": "1_1"}),
-    **{f"densenet{depth}": ("densenet", {"depth": depth}) for depth in (121, 161, 169, 201)},
-    "mobilenet_v2": ("mobilenet_v2", {}),
-    **{f"mnasnet{name}": ("mnasnet", {"alpha": alpha}) for name, alpha in
-       [("0_5", 0.5), ("0_75", 0.75), ("1_0", 1.0), ("1_3", 1.3)]},
-    "googlenet": ("googlenet", {"transform_input": True}),
-    **{f"shufflenet_v2_{size}": ("shufflenet_v2", {"variant": size}) for size in ("x0_5", "x1_0", "x1_5", "x2_0")},
-    "inception_v3": ("inception_v3", {"transform_input": True}),
+    name: (
+        architecture,
+        config,
+        lambda name=name: published(name),
+        (2, 3, 299, 299) if name == "inception_v3" else (2, 3, 224, 224),
+    )
+    for name, (architecture, config) in published_sizes().items()
 }
 
 

@@ -34,8 +34,8 @@ pub(super) const NAME: &str = "mnasnet";
 /// | `mnasnet1_0` | `{"alpha": 1.0}` |
 /// | `mnasnet1_3` | `{"alpha": 1.3}` |
 ///
-/// Checkpoints of the first version are those of `mnasnet0_5` and its like that torchvision wrote
-/// before its release 0.5; with an `alpha` of 1 there is no difference.
+/// Older releases of torchvision wrote checkpoints of version 1; with an `alpha` of 1 the two are the
+/// same.
 ///
 /// Layers for embeddings: the outputs of `layers.2`, `layers.5`, `layers.7`, of the stacks
 /// `layers.8` to `layers.13`, `layers.16` and `layers`, the input and output of `classifier.1`,

@@ -115,7 +115,7 @@ pub(crate) fn interleave(
 #[inline(always)]
 fn alternate(a: &[f32], b: &[f32], range: &Range<usize>, out: &mut [f32]) {
     // An odd start is in the middle of a pair; then the pairs are of b and the next a.
-    let (a, b) = if range.start % 2 == 0 {
+    let (a, b) = if range.start.is_multiple_of(2) {
         (&a[range.start / 2..], &b[range.start / 2..])
     } else {
         (&b[range.start / 2..], &a[range.start / 2 + 1..])
