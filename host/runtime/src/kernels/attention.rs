@@ -90,12 +90,19 @@ pub(crate) fn attention(
     let heads = job.scales.len();
     let width = heads * job.head;
     assert!(queries.holds(job.batch * job.queries, width));
-    assert!([keys, values].iter().all(|side| side.holds(job.batch * job.keys, width)));
+    assert!(
+        [keys, values]
+            .iter()
+            .all(|side| side.holds(job.batch * job.keys, width))
+    );
     if let Some(lengths) = job.lengths {
         assert!(lengths.len() == job.batch && lengths.iter().all(|&length| length <= job.keys));
     }
     let biases = heads * job.queries * job.keys;
-    assert!(job.bias.is_none_or(|bias| biases > 0 && bias.len().is_multiple_of(biases)));
+    assert!(
+        job.bias
+            .is_none_or(|bias| biases > 0 && bias.len().is_multiple_of(biases))
+    );
     let length = job.batch * job.queries * width;
     let mut result: Vec<f32> = Vec::new();
     result.try_reserve_exact(length)?;
@@ -133,8 +140,16 @@ impl AttentionJob<'_> {
             likenesses,
             result,
         } = scratch;
-        right.pack_transposed(self.isa, keys.rows(sample, self.keys, head, self.head), count);
-        weighted.pack(self.isa, values.rows(sample, self.keys, head, self.head), count);
+        right.pack_transposed(
+            self.isa,
+            keys.rows(sample, self.keys, head, self.head),
+            count,
+        );
+        weighted.pack(
+            self.isa,
+            values.rows(sample, self.keys, head, self.head),
+            count,
+        );
         let block = (BLOCK / count.max(1)).max(LEAST_ROWS).min(self.queries);
         likenesses.resize(block * count, 0.0);
         result.resize(block * self.head, 0.0);
@@ -188,7 +203,11 @@ impl AttentionJob<'_> {
                 let at = ((sample % turns) * heads + head) * self.queries + query;
                 &bias[at * self.keys..][..count]
             });
-            let seen = if self.causal { count.min(query + 1) } else { count };
+            let seen = if self.causal {
+                count.min(query + 1)
+            } else {
+                count
+            };
             let (seen, unseen) = values.split_at_mut(seen);
             softmax(seen, self.scales[head], bias);
             unseen.fill(0.0);

@@ -97,7 +97,11 @@ fn norms_of_rows_are_right() {
                 let mean = |f: &dyn Fn(f64) -> f64| {
                     row.iter().map(|&x| f(f64::from(x))).sum::<f64>() / length as f64
                 };
-                let centre = if kind == RowNorm::Layer { mean(&|x| x) } else { 0.0 };
+                let centre = if kind == RowNorm::Layer {
+                    mean(&|x| x)
+                } else {
+                    0.0
+                };
                 let factor = 1.0 / (mean(&|x| (x - centre) * (x - centre)) + 1e-3).sqrt();
                 for (at, &x) in row.iter().enumerate() {
                     let normed = (f64::from(x) - centre) * factor * f64::from(scale[at]);

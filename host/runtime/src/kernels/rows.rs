@@ -51,8 +51,7 @@ pub(crate) fn normalize_rows(
                 };
                 let variance = sum(row, |value| (value - mean) * (value - mean)) * share;
                 let factor = 1.0 / (variance + eps).sqrt();
-                for (((out, value), scale), shift) in
-                    out.iter_mut().zip(row).zip(scale).zip(shift)
+                for (((out, value), scale), shift) in out.iter_mut().zip(row).zip(scale).zip(shift)
                 {
                     *out = (value - mean) * factor * scale + shift;
                 }

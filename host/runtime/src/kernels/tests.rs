@@ -238,18 +238,35 @@ fn faster_convolutions_are_right() {
             padding: random.sides(0, 2),
             dilation: [1; 2],
         };
-        let case = Case { shape, window, groups: 1, outputs: 16 * random.size(1, 5) };
+        let case = Case {
+            shape,
+            window,
+            groups: 1,
+            outputs: 16 * random.size(1, 5),
+        };
         let x = random.values(shape.len());
         let weight = random.values(case.outputs * case.depth());
         let bias = random.values(case.outputs);
         let residual = random.values(case.result_len());
         let sums = case.plainly(&x, &weight, &bias);
-        let added = sums.iter().zip(&residual).map(|(sum, more)| (sum + f64::from(*more)).max(0.0));
+        let added = sums
+            .iter()
+            .zip(&residual)
+            .map(|(sum, more)| (sum + f64::from(*more)).max(0.0));
         let added: Vec<f64> = added.collect();
         for isa in Isa::available() {
             let weights = Winograd::new(isa, &window, 1, &weight, &bias).unwrap();
             let run = |residual, activation| {
-                winograd(&x, shape, &weights, Epilogue { residual, activation }).unwrap()
+                winograd(
+                    &x,
+                    shape,
+                    &weights,
+                    Epilogue {
+                        residual,
+                        activation,
+                    },
+                )
+                .unwrap()
             };
             let what = (isa, &case);
             assert_close(&run(None, Activation::Identity), &sums, &what);

@@ -71,7 +71,9 @@ impl Winograd {
             && window.stride == [1; 2]
             && window.dilation == [1; 2]
             && groups == 1
-            && [inputs, outputs].iter().all(|&side| side > 0 && side.is_multiple_of(LANES))
+            && [inputs, outputs]
+                .iter()
+                .all(|&side| side > 0 && side.is_multiple_of(LANES))
             && inputs * outputs <= MOST_WEIGHTS;
         if !fits {
             return None;
@@ -137,7 +139,11 @@ pub(crate) fn winograd(
     let outputs = weights.bias.len();
     let [height, width] = weights.out(shape);
     let mut result = chunks::zeros(shape.batch * height * width * outputs)?;
-    assert!(epilogue.residual.is_none_or(|residual| residual.len() == result.len()));
+    assert!(
+        epilogue
+            .residual
+            .is_none_or(|residual| residual.len() == result.len())
+    );
     if result.is_empty() {
         return Ok(result);
     }
@@ -204,7 +210,11 @@ impl Job<'_> {
         // As many as there are, or as give each thread as much as the others.
         let count = rows.div_ceil(whole);
         let threads = rayon::current_num_threads();
-        let count = if count > threads { count.next_multiple_of(threads).min(rows) } else { count };
+        let count = if count > threads {
+            count.next_multiple_of(threads).min(rows)
+        } else {
+            count
+        };
         let mut pieces = Vec::with_capacity(count);
         for piece in 0..count {
             let rows = piece * rows / count..(piece + 1) * rows / count;
@@ -243,9 +253,15 @@ impl Job<'_> {
             product(isa, left, count, &self.weights.panels[place], out, to);
         };
         if shared {
-            products.par_chunks_exact_mut(count * to).enumerate().for_each(one);
+            products
+                .par_chunks_exact_mut(count * to)
+                .enumerate()
+                .for_each(one);
         } else {
-            products.chunks_exact_mut(count * to).enumerate().for_each(one);
+            products
+                .chunks_exact_mut(count * to)
+                .enumerate()
+                .for_each(one);
         }
         let Piece { rows, out, first } = piece;
         let mut tile = 0;
@@ -314,11 +330,7 @@ impl Job<'_> {
     ) {
         let outputs = self.weights.bias.len();
         let [height, width] = self.out;
-        let (image, top, left) = (
-            row / self.tiles[0],
-            row % self.tiles[0] * OUT,
-            column * OUT,
-        );
+        let (image, top, left) = (row / self.tiles[0], row % self.tiles[0] * OUT, column * OUT);
         let (rows, columns) = ((height - top).min(OUT), (width - left).min(OUT));
         for channel in (0..outputs).step_by(LANES) {
             let mut half = [[[0.0; LANES]; OUT]; TILE];
@@ -412,7 +424,9 @@ fn transform_weight(tap: impl Fn(usize) -> f64) -> [f32; PLACES] {
     let mut transformed = [0.0; PLACES];
     for (place, value) in transformed.iter_mut().enumerate() {
         let (down, across) = (ROWS[place / TILE], ROWS[place % TILE]);
-        let sum: f64 = (0..9).map(|at| down[at / 3] * tap(at) * across[at % 3]).sum();
+        let sum: f64 = (0..9)
+            .map(|at| down[at / 3] * tap(at) * across[at % 3])
+            .sum();
         #[allow(clippy::cast_possible_truncation, reason = "rounded once")]
         {
             *value = sum as f32;

@@ -102,7 +102,9 @@ impl Attention {
         if let Some(lengths) = mask.lengths
             && (lengths.len() != batch || lengths.iter().any(|length| !(1..=keys).contains(length)))
         {
-            return bad(format!("{batch} samples of {keys} keys, and lengths {lengths:?}"));
+            return bad(format!(
+                "{batch} samples of {keys} keys, and lengths {lengths:?}"
+            ));
         }
         if let Some(bias) = mask.bias {
             let (turns, of_heads, of_queries, of_keys) = bias.dims4()?;
@@ -175,7 +177,9 @@ impl Attention {
         let Sizes { batch, head, .. } = sizes;
         let heads = self.scales.len();
         let split = |x: &Tensor| {
-            x.reshape((batch, x.dim(1)?, heads, head))?.transpose(1, 2)?.contiguous()
+            x.reshape((batch, x.dim(1)?, heads, head))?
+                .transpose(1, 2)?
+                .contiguous()
         };
         let [q, k, v] = sides;
         let (q, k, v) = (split(q)?, split(k)?, split(v)?);
@@ -222,15 +226,25 @@ fn hidden(
     let queries = if mask.causal { sizes.queries } else { 1 };
     let mut values = Vec::with_capacity(batch * queries * sizes.keys);
     for sample in 0..batch {
-        let length = mask.lengths.and_then(|lengths| lengths.get(sample).copied());
+        let length = mask
+            .lengths
+            .and_then(|lengths| lengths.get(sample).copied());
         let length = length.unwrap_or(sizes.keys);
         for query in 0..queries {
-            let seen = if mask.causal { length.min(query + 1) } else { length };
+            let seen = if mask.causal {
+                length.min(query + 1)
+            } else {
+                length
+            };
             let value = |key| if key < seen { 0.0 } else { f32::NEG_INFINITY };
             values.extend((0..sizes.keys).map(value));
         }
     }
-    Ok(Some(Tensor::from_vec(values, (batch, 1, queries, sizes.keys), device)?))
+    Ok(Some(Tensor::from_vec(
+        values,
+        (batch, 1, queries, sizes.keys),
+        device,
+    )?))
 }
 
 /// Attention of tokens among themselves, with the projections before and after.

@@ -75,7 +75,10 @@ enum Code {
     /// With the faster way for the feature maps that it suits, where there is one.
     Dense(Packed, Option<Winograd>),
     Depthwise(Depthwise),
-    Candle { weight: Tensor, bias: Tensor },
+    Candle {
+        weight: Tensor,
+        bias: Tensor,
+    },
 }
 
 impl Conv2d {
@@ -329,7 +332,10 @@ impl Code {
             .to_vec1::<f32>()?;
         let ConvGeometry { window, groups, .. } = geometry;
         let faster = Winograd::new(isa, window, *groups, &weight, &bias);
-        Ok(Self::Dense(Packed::new(isa, &weight, &bias, *groups), faster))
+        Ok(Self::Dense(
+            Packed::new(isa, &weight, &bias, *groups),
+            faster,
+        ))
     }
 
     fn candle(

@@ -58,7 +58,11 @@ impl Dense {
             return Err(Error::bad_input("linear", reason));
         }
         Ok(Self {
-            weight: parts.iter().flat_map(|part| &part.weight).copied().collect(),
+            weight: parts
+                .iter()
+                .flat_map(|part| &part.weight)
+                .copied()
+                .collect(),
             bias: parts.iter().flat_map(|part| &part.bias).copied().collect(),
             inputs,
             outputs: parts.iter().map(|part| part.outputs).sum(),

@@ -110,7 +110,9 @@ pub(crate) fn normalize_heads(
             let changed = changed.reshape((batch, tokens, heads.count, heads.size))?;
             let length = changed.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?;
             let length = length.clamp(floor, f32::INFINITY)?;
-            let changed = changed.broadcast_div(&length)?.reshape((batch, tokens, width))?;
+            let changed = changed
+                .broadcast_div(&length)?
+                .reshape((batch, tokens, width))?;
             let rest = x.narrow(2, width, row - width)?;
             Ok(Tensor::cat(&[&changed, &rest], 2)?)
         }

@@ -16,9 +16,11 @@ impl FeatureMap {
         let dims = (shape.batch, shape.height * shape.width, shape.channels);
         Ok(match self.kernels() {
             Kernels::Own => self.tensor().reshape(dims)?,
-            Kernels::Candle => {
-                self.tensor().flatten_from(2)?.transpose(1, 2)?.contiguous()?
-            }
+            Kernels::Candle => self
+                .tensor()
+                .flatten_from(2)?
+                .transpose(1, 2)?
+                .contiguous()?,
         })
     }
 
@@ -43,7 +45,9 @@ impl FeatureMap {
             return Err(Error::bad_input("feature map", reason));
         }
         let tensor = match kernels {
-            Kernels::Own => tokens.contiguous()?.reshape((batch, height, width, channels))?,
+            Kernels::Own => tokens
+                .contiguous()?
+                .reshape((batch, height, width, channels))?,
             Kernels::Candle => tokens
                 .transpose(1, 2)?
                 .contiguous()?
@@ -55,7 +59,11 @@ impl FeatureMap {
     /// The sum of two feature maps of one shape.
     pub(crate) fn add(&self, other: &Self) -> Result<Self, Error> {
         if self.shape()? != other.shape()? {
-            let reason = format!("{:?} and {:?} cannot be added", self.shape()?, other.shape()?);
+            let reason = format!(
+                "{:?} and {:?} cannot be added",
+                self.shape()?,
+                other.shape()?
+            );
             return Err(Error::bad_input("add", reason));
         }
         Ok(self.with((self.tensor() + other.tensor())?))
@@ -65,7 +73,12 @@ impl FeatureMap {
     /// and excitation).
     pub(crate) fn scale_channels(&self, factors: &Self) -> Result<Self, Error> {
         let (shape, of_factors) = (self.shape()?, factors.shape()?);
-        let sizes = [of_factors.batch, of_factors.height, of_factors.width, of_factors.channels];
+        let sizes = [
+            of_factors.batch,
+            of_factors.height,
+            of_factors.width,
+            of_factors.channels,
+        ];
         if sizes != [shape.batch, 1, 1, shape.channels] {
             let reason = format!("{shape:?} cannot be scaled by {of_factors:?}");
             return Err(Error::bad_input("scale_channels", reason));
@@ -92,9 +105,10 @@ impl FeatureMap {
         }
         let dims = [shape.batch, shape.height, shape.width, range.len()];
         let tensor = match self.kernels() {
-            Kernels::Candle => {
-                self.tensor().narrow(1, range.start, range.len())?.contiguous()?
-            }
+            Kernels::Candle => self
+                .tensor()
+                .narrow(1, range.start, range.len())?
+                .contiguous()?,
             Kernels::Own => cpu::unary("take_channels", self.tensor(), &dims, |x| {
                 kernels::take_channels(x, shape.channels, range.clone())
             })?,

@@ -11,23 +11,40 @@ const DEVICES: [fn() -> Device; 2] = [Device::cpu, Device::cpu_reference];
 
 #[test]
 fn linear_layers_take_any_rank_and_a_residual() {
-    for dims in [vec![2, 5, 17], vec![1, 1, 1], vec![3, 2, 4, 64], vec![70, 33]] {
+    for dims in [
+        vec![2, 5, 17],
+        vec![1, 1, 1],
+        vec![3, 2, 4, 64],
+        vec![70, 33],
+    ] {
         let inputs = *dims.last().unwrap();
         let outputs = size(1, 70);
-        let (x, weight, bias) = (random(&dims), random(&[outputs, inputs]), random(&[outputs]));
+        let (x, weight, bias) = (
+            random(&dims),
+            random(&[outputs, inputs]),
+            random(&[outputs]),
+        );
         let mut out = dims.clone();
         *out.last_mut().unwrap() = outputs;
         let residual = random(&out);
         let product = x.broadcast_matmul(&weight.t().unwrap());
-        let want = if dims.len() == 2 { x.matmul(&weight.t().unwrap()) } else { product }
-            .and_then(|y| y.broadcast_add(&bias)? + &residual)
-            .unwrap();
+        let want = if dims.len() == 2 {
+            x.matmul(&weight.t().unwrap())
+        } else {
+            product
+        }
+        .and_then(|y| y.broadcast_add(&bias)? + &residual)
+        .unwrap();
         for device in DEVICES {
             let device = device();
             let dense = Dense::new(&weight, Some(&bias)).unwrap();
             let layer = Linear::new("fc", dense, Activation::QuickGelu, &device).unwrap();
             let want = Activation::QuickGelu.with_candle(&want).unwrap();
-            assert_same(&layer.forward_add(&x, &residual).unwrap(), &want, &(&dims, &device));
+            assert_same(
+                &layer.forward_add(&x, &residual).unwrap(),
+                &want,
+                &(&dims, &device),
+            );
             let error = layer.forward_add(&x, &x.unsqueeze(0).unwrap()).unwrap_err();
             assert!(error.to_string().contains("residual"), "{error}");
         }
@@ -37,14 +54,27 @@ fn linear_layers_take_any_rank_and_a_residual() {
 #[test]
 fn weights_are_stacked_and_scaled_before_they_are_packed() {
     let x = random(&[3, 6]);
-    let parts: Vec<_> = [4, 1, 7].map(|outputs| (random(&[outputs, 6]), random(&[outputs]))).into();
+    let parts: Vec<_> = [4, 1, 7]
+        .map(|outputs| (random(&[outputs, 6]), random(&[outputs])))
+        .into();
     let scale = random(&[12]);
     let want: Vec<Tensor> = parts
         .iter()
-        .map(|(weight, bias)| x.matmul(&weight.t().unwrap()).unwrap().broadcast_add(bias).unwrap())
+        .map(|(weight, bias)| {
+            x.matmul(&weight.t().unwrap())
+                .unwrap()
+                .broadcast_add(bias)
+                .unwrap()
+        })
         .collect();
-    let want = Tensor::cat(&want, 1).unwrap().broadcast_mul(&scale).unwrap();
-    let dense: Vec<_> = parts.iter().map(|(w, b)| Dense::new(w, Some(b)).unwrap()).collect();
+    let want = Tensor::cat(&want, 1)
+        .unwrap()
+        .broadcast_mul(&scale)
+        .unwrap();
+    let dense: Vec<_> = parts
+        .iter()
+        .map(|(w, b)| Dense::new(w, Some(b)).unwrap())
+        .collect();
     let dense = Dense::stack(&dense).unwrap().scaled(&scale).unwrap();
     let layer = Linear::new("fc", dense.clone(), Activation::Identity, &Device::cpu()).unwrap();
     assert_same(&layer.forward(&x).unwrap(), &want, &"stacked");
@@ -53,14 +83,21 @@ fn weights_are_stacked_and_scaled_before_they_are_packed() {
 
 #[test]
 fn norms_of_rows_are_their_definitions() {
-    for (dims, features) in [(vec![2, 3], 1), (vec![4], 37), (vec![1, 50], 768), (vec![2, 2], 16)] {
+    for (dims, features) in [
+        (vec![2, 3], 1),
+        (vec![4], 37),
+        (vec![1, 50], 768),
+        (vec![2, 2], 16),
+    ] {
         let mut dims = dims;
         dims.push(features);
         let x = (random(&dims) * 3.0).unwrap();
         let residual = random(&dims);
         let (weight, bias) = (random(&[features]), random(&[features]));
         let weights = weights(&[("n.weight", weight.clone()), ("n.bias", bias.clone())]);
-        let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1).unwrap()).unwrap();
+        let centred = x
+            .broadcast_sub(&x.mean_keepdim(D::Minus1).unwrap())
+            .unwrap();
         let by_root = |x: &Tensor| {
             let root = (x.sqr()?.mean_keepdim(D::Minus1)? + 1e-5)?.sqrt()?;
             x.broadcast_div(&root)?.broadcast_mul(&weight)
@@ -72,9 +109,17 @@ fn norms_of_rows_are_their_definitions() {
             let scope = weights.root().child("n");
             let norm = LayerNorm::load(&scope, features, 1e-5, true, &device).unwrap();
             assert_same(&norm.forward(&x).unwrap(), &layer, &(&dims, &device));
-            assert_same(&norm.forward_add(&x, &residual).unwrap(), &added, &(&dims, &device));
+            assert_same(
+                &norm.forward_add(&x, &residual).unwrap(),
+                &added,
+                &(&dims, &device),
+            );
             let norm = RmsNorm::load(&scope, features, 1e-5, &device).unwrap();
-            assert_same(&norm.forward(&x).unwrap(), &by_root(&x).unwrap(), &(&dims, &device));
+            assert_same(
+                &norm.forward(&x).unwrap(),
+                &by_root(&x).unwrap(),
+                &(&dims, &device),
+            );
             assert!(norm.forward(&random(&[2, features + 1])).is_err());
         }
     }
@@ -100,7 +145,11 @@ fn norms_and_linear_layers_take_pixels_by_themselves() {
         let y = fc.forward_map(&y, Some(&map(&residual))).unwrap();
         y.to_channels_first().unwrap()
     };
-    assert_same(&run(Device::cpu()), &run(Device::cpu_reference()), &"pixels");
+    assert_same(
+        &run(Device::cpu()),
+        &run(Device::cpu_reference()),
+        &"pixels",
+    );
 }
 
 /// Attention by its definition, one likeness after another, in f64.
@@ -116,7 +165,10 @@ impl Definition<'_> {
         let head = width / self.heads;
         let [q, k, v] = [q, k, v].map(|x| x.to_vec3::<f32>().unwrap());
         let bias = self.mask.bias.map(|bias| {
-            (bias.dim(0).unwrap(), bias.flatten_all().unwrap().to_vec1::<f32>().unwrap())
+            (
+                bias.dim(0).unwrap(),
+                bias.flatten_all().unwrap().to_vec1::<f32>().unwrap(),
+            )
         });
         let mut result = Vec::new();
         for sample in 0..batch {
@@ -125,7 +177,10 @@ impl Definition<'_> {
                     let at = column / head;
                     let like = |key: usize| {
                         let seen = !(self.mask.causal && key > query)
-                            && self.mask.lengths.is_none_or(|lengths| key < lengths[sample]);
+                            && self
+                                .mask
+                                .lengths
+                                .is_none_or(|lengths| key < lengths[sample]);
                         let more = bias.as_ref().map_or(0.0, |(turns, bias)| {
                             let row = (sample % turns * self.heads + at) * queries + query;
                             bias[row * keys + key]
@@ -133,11 +188,17 @@ impl Definition<'_> {
                         let products = (at * head..(at + 1) * head)
                             .map(|i| f64::from(q[sample][query][i]) * f64::from(k[sample][key][i]));
                         let like = products.sum::<f64>() * f64::from(self.scales[at]);
-                        if seen { (like + f64::from(more)).exp() } else { 0.0 }
+                        if seen {
+                            (like + f64::from(more)).exp()
+                        } else {
+                            0.0
+                        }
                     };
                     let likes: Vec<f64> = (0..keys).map(like).collect();
                     let weighted = likes.iter().enumerate();
-                    let sum: f64 = weighted.map(|(key, x)| x * f64::from(v[sample][key][column])).sum();
+                    let sum: f64 = weighted
+                        .map(|(key, x)| x * f64::from(v[sample][key][column]))
+                        .sum();
                     result.push((sum / likes.iter().sum::<f64>()) as f32);
                 }
             }
@@ -168,16 +229,37 @@ fn attention_is_its_definition() {
         let each = random(&[batch, heads, queries, keys]);
         let mut masks = vec![
             Mask::default(),
-            Mask { lengths: Some(&lengths), ..Mask::default() },
-            Mask { bias: Some(&shared), ..Mask::default() },
-            Mask { bias: Some(&each), lengths: Some(&lengths), causal: false },
+            Mask {
+                lengths: Some(&lengths),
+                ..Mask::default()
+            },
+            Mask {
+                bias: Some(&shared),
+                ..Mask::default()
+            },
+            Mask {
+                bias: Some(&each),
+                lengths: Some(&lengths),
+                causal: false,
+            },
         ];
         if queries == keys {
-            masks.push(Mask { causal: true, ..Mask::default() });
-            masks.push(Mask { bias: Some(&each), lengths: Some(&lengths), causal: true });
+            masks.push(Mask {
+                causal: true,
+                ..Mask::default()
+            });
+            masks.push(Mask {
+                bias: Some(&each),
+                lengths: Some(&lengths),
+                causal: true,
+            });
         }
         for mask in masks.into_iter().take(if queries > 100 { 1 } else { 6 }) {
-            let definition = Definition { heads, scales: &scales, mask };
+            let definition = Definition {
+                heads,
+                scales: &scales,
+                mask,
+            };
             let want = definition.run(&q, &k, &v);
             for device in DEVICES {
                 let device = device();
@@ -198,10 +280,17 @@ fn a_padded_batch_equals_its_singles_to_the_last_bit() {
     let lengths = [3, 40, 17];
     let core = Attention::new("a", 2, 20, &Device::cpu());
     let qkv = random(&[3, 40, 120]);
-    let mask = Mask { lengths: Some(&lengths), ..Mask::default() };
+    let mask = Mask {
+        lengths: Some(&lengths),
+        ..Mask::default()
+    };
     let all = core.forward_fused(&qkv, mask).unwrap();
     for (sample, length) in lengths.into_iter().enumerate() {
-        let part = |x: &Tensor| x.narrow(0, sample, 1).and_then(|x| x.narrow(1, 0, length)).unwrap();
+        let part = |x: &Tensor| {
+            x.narrow(0, sample, 1)
+                .and_then(|x| x.narrow(1, 0, length))
+                .unwrap()
+        };
         let one = core.forward_fused(&part(&qkv), Mask::default()).unwrap();
         let bits = |x: &Tensor| -> Vec<u32> {
             let values = x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
@@ -218,12 +307,23 @@ fn what_is_not_a_number_is_seen_by_all_that_attend_to_it() {
     let qkv = Tensor::from_vec(values, (1, 20, 12), &Candle::Cpu).unwrap();
     for (device, hides) in [(Device::cpu(), true), (Device::cpu_reference(), false)] {
         let core = Attention::new("a", 1, 4, &device);
-        let causal = Mask { causal: true, ..Mask::default() };
-        let y = core.forward_fused(&qkv, causal).unwrap().to_vec3::<f32>().unwrap();
+        let causal = Mask {
+            causal: true,
+            ..Mask::default()
+        };
+        let y = core
+            .forward_fused(&qkv, causal)
+            .unwrap()
+            .to_vec3::<f32>()
+            .unwrap();
         for (query, row) in y[0].iter().enumerate() {
             // Not a number and minus infinity are not a number, where the mask is added.
             let sees = query >= 5 || !hides;
-            assert_eq!(row.iter().any(|value| value.is_nan()), sees, "{query}: {row:?}");
+            assert_eq!(
+                row.iter().any(|value| value.is_nan()),
+                sees,
+                "{query}: {row:?}"
+            );
         }
     }
 }
@@ -231,7 +331,9 @@ fn what_is_not_a_number_is_seen_by_all_that_attend_to_it() {
 #[test]
 fn self_attention_is_its_parts() {
     let (x, residual) = (random(&[2, 9, 12]), random(&[2, 9, 12]));
-    let dense = |outputs, inputs| Dense::new(&random(&[outputs, inputs]), Some(&random(&[outputs]))).unwrap();
+    let dense = |outputs, inputs| {
+        Dense::new(&random(&[outputs, inputs]), Some(&random(&[outputs]))).unwrap()
+    };
     let (parts, out) = ([dense(8, 12), dense(8, 12), dense(8, 12)], dense(12, 8));
     let cosines = random(&[7, 4]);
     let sines = random(&[7, 4]);
@@ -239,9 +341,8 @@ fn self_attention_is_its_parts() {
     let mut results = Vec::new();
     for device in DEVICES {
         let device = device();
-        let linear = |dense: &Dense| {
-            Linear::new("l", dense.clone(), Activation::Identity, &device).unwrap()
-        };
+        let linear =
+            |dense: &Dense| Linear::new("l", dense.clone(), Activation::Identity, &device).unwrap();
         let [q, k, v] = [0, 1, 2].map(|at| linear(&parts[at]).forward(&x).unwrap());
         let rotary = Rotary::new(&cosines, &sines, &device).unwrap();
         let qk = Tensor::cat(&[&q, &k], 2).unwrap();
@@ -249,7 +350,12 @@ fn self_attention_is_its_parts() {
         let qk = normalize_heads(&qk, heads, 1e-12, &device).unwrap();
         let (q, k) = (qk.narrow(2, 0, 8).unwrap(), qk.narrow(2, 8, 8).unwrap());
         let core = Attention::with_scales("a", vec![3.0, 4.0], &device);
-        let y = core.forward(&q.contiguous().unwrap(), &k.contiguous().unwrap(), &v, Mask::default());
+        let y = core.forward(
+            &q.contiguous().unwrap(),
+            &k.contiguous().unwrap(),
+            &v,
+            Mask::default(),
+        );
         let want = linear(&out).forward_add(&y.unwrap(), &residual).unwrap();
         let layer = SelfAttention::new("a", parts.clone(), out.clone(), 2, &device).unwrap();
         let layer = layer.with_scales(vec![3.0, 4.0]);
@@ -275,7 +381,11 @@ fn rotations_are_their_definition() {
             for (column, &value) in row.iter().enumerate() {
                 let (head, at) = (column / 6, column % 6);
                 want.push(if head < 2 && token >= 2 {
-                    let other = if at < 3 { -row[column + 3] } else { row[column - 3] };
+                    let other = if at < 3 {
+                        -row[column + 3]
+                    } else {
+                        row[column - 3]
+                    };
                     value * cos[token - 2][at] + other * sin[token - 2][at]
                 } else {
                     value
@@ -286,9 +396,15 @@ fn rotations_are_their_definition() {
     let want = Tensor::from_vec(want, (2, 5, 21), &Candle::Cpu).unwrap();
     for device in DEVICES {
         let rotary = Rotary::new(&cosines, &sines, &device()).unwrap();
-        let y = rotary.forward(&x, FirstHeads { count: 2, size: 6 }).unwrap();
+        let y = rotary
+            .forward(&x, FirstHeads { count: 2, size: 6 })
+            .unwrap();
         assert_same(&y, &want, &device());
-        assert!(rotary.forward(&x, FirstHeads { count: 4, size: 6 }).is_err());
+        assert!(
+            rotary
+                .forward(&x, FirstHeads { count: 4, size: 6 })
+                .is_err()
+        );
     }
 }
 
@@ -296,12 +412,19 @@ fn rotations_are_their_definition() {
 fn tables_are_read_by_number() {
     let table = random(&[10, 7]);
     let ids = [3_u32, 0, 9, 9, 1, 3];
-    let rows: Vec<Tensor> = ids.iter().map(|&id| table.narrow(0, id as usize, 1).unwrap()).collect();
+    let rows: Vec<Tensor> = ids
+        .iter()
+        .map(|&id| table.narrow(0, id as usize, 1).unwrap())
+        .collect();
     let want = Tensor::cat(&rows, 0).unwrap().reshape((2, 3, 7)).unwrap();
     for device in DEVICES {
         let layer = Embedding::new("words", &table, &device()).unwrap();
         assert_same(&layer.forward(&ids, 3).unwrap(), &want, &device());
-        assert_same(&layer.first(4).unwrap(), &table.narrow(0, 0, 4).unwrap(), &device());
+        assert_same(
+            &layer.first(4).unwrap(),
+            &table.narrow(0, 0, 4).unwrap(),
+            &device(),
+        );
         let error = layer.forward(&[10], 1).unwrap_err().to_string();
         assert_eq!(error, "words: has no row 10, but 10 rows");
         assert!(layer.forward(&ids, 4).is_err() && layer.first(11).is_err());
@@ -320,19 +443,35 @@ fn rows_are_added_put_before_gathered_and_gated() {
         let longer = prepend_rows(&x, &class).unwrap();
         assert_eq!(longer.dims(), [3, 6, 6]);
         for sample in 0..3 {
-            let part = |from, count| longer.narrow(0, sample, 1).and_then(|x| x.narrow(1, from, count));
+            let part = |from, count| {
+                longer
+                    .narrow(0, sample, 1)
+                    .and_then(|x| x.narrow(1, from, count))
+            };
             assert_same(&part(0, 2).unwrap().squeeze(0).unwrap(), &class, &device);
-            assert_same(&part(2, 4).unwrap(), &x.narrow(0, sample, 1).unwrap(), &device);
+            assert_same(
+                &part(2, 4).unwrap(),
+                &x.narrow(0, sample, 1).unwrap(),
+                &device,
+            );
         }
 
         let gather = Gather::new(vec![3, 0, 0, 2, 1], &device).unwrap();
         let parts = [3, 0, 0, 2, 1].map(|at| x.narrow(1, at, 1).unwrap());
-        assert_same(&gather.forward(&x).unwrap(), &Tensor::cat(&parts, 1).unwrap(), &device);
+        assert_same(
+            &gather.forward(&x).unwrap(),
+            &Tensor::cat(&parts, 1).unwrap(),
+            &device,
+        );
         assert!(gather.forward(&random(&[1, 3, 6])).is_err());
 
         let gated = gate(&x, Activation::Silu, &device).unwrap();
         let (a, b) = (x.narrow(2, 0, 3).unwrap(), x.narrow(2, 3, 3).unwrap());
-        assert_same(&gated, &(a.contiguous().unwrap().silu().unwrap() * b).unwrap(), &device);
+        assert_same(
+            &gated,
+            &(a.contiguous().unwrap().silu().unwrap() * b).unwrap(),
+            &device,
+        );
         assert!(gate(&random(&[2, 3]), Activation::Silu, &device).is_err());
     }
 }
@@ -340,7 +479,13 @@ fn rows_are_added_put_before_gathered_and_gated() {
 #[test]
 fn feature_maps_are_tokens_and_change_their_channels() {
     let x = random(&[2, 5, 3, 4]);
-    let tokens = x.flatten_from(2).unwrap().transpose(1, 2).unwrap().contiguous().unwrap();
+    let tokens = x
+        .flatten_from(2)
+        .unwrap()
+        .transpose(1, 2)
+        .unwrap()
+        .contiguous()
+        .unwrap();
     for device in DEVICES {
         let device = device();
         let map = FeatureMap::from_channels_first(&x, &device).unwrap();
@@ -351,17 +496,30 @@ fn feature_maps_are_tokens_and_change_their_channels() {
         assert!(FeatureMap::from_tokens(&tokens, [4, 4], &device).is_err());
 
         let factors = random(&[2, 5, 1, 1]);
-        let scaled = map.scale_channels(&FeatureMap::from_channels_first(&factors, &device).unwrap());
-        assert_same(&back(&scaled.unwrap()), &x.broadcast_mul(&factors).unwrap(), &device);
+        let scaled =
+            map.scale_channels(&FeatureMap::from_channels_first(&factors, &device).unwrap());
+        assert_same(
+            &back(&scaled.unwrap()),
+            &x.broadcast_mul(&factors).unwrap(),
+            &device,
+        );
         assert!(map.scale_channels(&map).is_err());
 
         let some = map.take_channels(1..4).unwrap();
         assert_same(&back(&some), &x.narrow(1, 1, 3).unwrap(), &device);
         assert!(map.take_channels(4..6).is_err() && map.add(&some).is_err());
-        assert_same(&back(&map.add(&map).unwrap()), &(&x * 2.0).unwrap(), &device);
+        assert_same(
+            &back(&map.add(&map).unwrap()),
+            &(&x * 2.0).unwrap(),
+            &device,
+        );
 
         let padded = back(&map.pad([[1, 0], [2, 3]]).unwrap());
-        let want = x.pad_with_zeros(2, 1, 0).unwrap().pad_with_zeros(3, 2, 3).unwrap();
+        let want = x
+            .pad_with_zeros(2, 1, 0)
+            .unwrap()
+            .pad_with_zeros(3, 2, 3)
+            .unwrap();
         assert_same(&padded, &want, &device);
     }
 }

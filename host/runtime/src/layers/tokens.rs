@@ -112,9 +112,7 @@ impl Gather {
     pub(crate) fn new(index: Vec<u32>, device: &Device) -> Result<Self, Error> {
         let tensor = match device.kernels() {
             Kernels::Own => None,
-            Kernels::Candle => {
-                Some(Tensor::from_slice(&index, index.len(), device.candle())?)
-            }
+            Kernels::Candle => Some(Tensor::from_slice(&index, index.len(), device.candle())?),
         };
         Ok(Self { index, tensor })
     }
@@ -142,7 +140,10 @@ pub(crate) fn gate(x: &Tensor, activation: Activation, device: &Device) -> Resul
     let both = dims.pop().unwrap_or_default();
     let size = both / 2;
     if size == 0 || both % 2 != 0 {
-        return Err(Error::bad_input("gate", format!("{both} features are not two halves")));
+        return Err(Error::bad_input(
+            "gate",
+            format!("{both} features are not two halves"),
+        ));
     }
     dims.push(size);
     Ok(match device.kernels() {
