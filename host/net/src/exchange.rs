@@ -12,7 +12,7 @@ use crate::client::{Access, Client, Request};
 use crate::config::Config;
 use crate::error::{Error, TimeoutKind};
 use crate::headers;
-use crate::policy::{Origin, Refusal, Rules, check, join_url, parse_url, redact};
+use crate::policy::{Grants, Origin, Refusal, Rules, check, join_url, parse_url, redact};
 use crate::transport::MAX_HEADERS;
 
 /// A request that was read and may be sent, as often as it takes.
@@ -257,6 +257,16 @@ impl<'a> Exchange<'a> {
         if from.mirror && Origin::of(&url) == Origin::of(&from.url) {
             return Ok(Target { url, mirror: true });
         }
+        // The user's exceptions are for what the user names, or grants to a source. A stranger's
+        // server must not choose among the private hosts.
+        let named = |url: &Url| self.config().private.iter().any(|e| e.names(url));
+        let asked = matches!(self.access.grants, Grants::UserAsked);
+        if asked && named(&url) && !named(&from.url) && !from.mirror {
+            return Err(Refusal::Inward {
+                from: redact(&from.url),
+                to: redact(&url),
+            });
+        }
         self.check(&url)?;
         Ok(self.mirrored(url))
     }
@@ -265,7 +275,9 @@ impl<'a> Exchange<'a> {
 /// Names the server whose redirect led to a refusal.
 fn blame(error: Error, from: Option<&str>) -> Error {
     match (error, from) {
-        (Error::Refused(refusal), Some(from)) if !matches!(refusal, Refusal::Downgrade { .. }) => {
+        (Error::Refused(refusal), Some(from))
+            if !matches!(refusal, Refusal::Downgrade { .. } | Refusal::Inward { .. }) =>
+        {
             Error::Refused(Refusal::Redirect {
                 from: from.to_owned(),
                 refusal: Box::new(refusal),

@@ -198,6 +198,35 @@ async fn https_is_not_left_for_http() {
     assert_eq!(canary.connections(), 0);
 }
 
+/// A private host that the user excepted is for the user to name: a server that anybody may have
+/// cannot send us there.
+#[tokio::test]
+async fn strangers_do_not_lead_to_private_hosts() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = Authority::new();
+    let inside = start(authority.server(&["127.0.0.1"], |_| {}));
+    let target = inside.url("/a?token=canary");
+    let tls = authority.server(&["good.test", "127.0.0.1"], |_| {});
+    let server = Server::start_tls(tls, move |_, wire| redirect(wire, &target));
+    let config = || Config {
+        ca_bundle: Some(authority.bundle(dir.path())),
+        ..config()
+    };
+    // By a name that no exception spells, as a stranger's server has.
+    let error = get(config(), &server.url_as("good.test", "/"))
+        .await
+        .unwrap_err();
+    assert!(!error.to_string().contains("canary"), "{error}");
+    assert!(
+        matches!(error, Error::Refused(Refusal::Inward { .. })),
+        "{error}"
+    );
+    assert_eq!(inside.connections(), 0);
+    // One that the user named may.
+    let body = get(config(), &server.url("/")).await.unwrap();
+    assert_eq!(body, b"secure");
+}
+
 #[test]
 fn a_bundle_that_is_none_is_said_so() {
     let dir = tempfile::tempdir().unwrap();

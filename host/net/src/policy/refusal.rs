@@ -72,6 +72,14 @@ pub enum Refusal {
         /// Where to.
         to: String,
     },
+    /// A redirect from a host that anybody may have to one that the user's exceptions name.
+    #[error("{from} redirects to a private host: {to}")]
+    Inward {
+        /// Who redirected.
+        from: String,
+        /// Where to.
+        to: String,
+    },
     /// More redirects than allowed.
     #[error("{url} redirects more than {limit} times")]
     TooManyRedirects {
@@ -104,9 +112,10 @@ impl Refusal {
             Self::Host { .. } => "host",
             Self::Address { .. } => "address",
             Self::PlainHttp { .. } | Self::HttpWithoutDigest { .. } => "http",
-            Self::Redirect { .. } | Self::Downgrade { .. } | Self::TooManyRedirects { .. } => {
-                "redirect"
-            }
+            Self::Redirect { .. }
+            | Self::Downgrade { .. }
+            | Self::Inward { .. }
+            | Self::TooManyRedirects { .. } => "redirect",
             Self::Header { .. } => "header",
         }
     }
