@@ -3,6 +3,8 @@
 //!
 //! What must hold afterwards is what holds for hostile hooks (see [`crate::hostile`]).
 
+#[cfg(target_os = "linux")]
+mod appetite;
 mod archives;
 mod data;
 mod manifests;

@@ -253,7 +253,7 @@ fn bombs_of_bytes_take_nothing() {
             .refuses(1, &args)
             .says("unpacks to more than")
             .recorded();
-        let taken = crate::attacks::store::measured(&arena.world, &args);
+        let taken = super::appetite::measured(&arena.world, &args);
         assert!(taken.peak_bytes < 256 << 20, "{taken:?}");
     }
     arena.is_well();

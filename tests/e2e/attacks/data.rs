@@ -130,7 +130,7 @@ fn weights_that_lie_take_no_memory() {
             .weights(bytes);
         attack.build(&[]);
         let args = ["apply", "test/model", "images", "p", "--output", "x.jsonl"];
-        let taken = super::store::measured(world, &args);
+        let taken = super::appetite::measured(world, &args);
         assert!(taken.peak_bytes < 512 << 20, "{taken:?}");
     }
 }

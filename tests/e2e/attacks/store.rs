@@ -19,33 +19,6 @@ use crate::world::{Run, World};
 
 const GOOD: &str = "good/model";
 
-/// What the processes of a command took.
-#[derive(Debug)]
-pub(super) struct Taken {
-    /// The most memory that one of them held.
-    pub(super) peak_bytes: u64,
-}
-
-/// Runs a command, however it ends, and measures it.
-#[cfg(target_os = "linux")]
-pub(super) fn measured(world: &World, args: &[&str]) -> Taken {
-    let dir = tempfile::tempdir().unwrap();
-    let log = dir.path().join("measured");
-    let mut command = world.command(args);
-    command
-        .env("LD_PRELOAD", crate::faults::shim())
-        .env("FAULT_MEASURE", &log);
-    let run = Run::from(command.output().unwrap());
-    assert!(run.code.is_some(), "{run:#?}");
-    let text = std::fs::read_to_string(log).unwrap();
-    let kib = text
-        .lines()
-        .map(|line| line.split(' ').next().unwrap().parse::<u64>().unwrap());
-    Taken {
-        peak_bytes: kib.max().expect("a process") * 1024,
-    }
-}
-
 #[test]
 fn two_processes_fifty_times() {
     let weights: Vec<u8> = (0..1_u32 << 16).flat_map(u32::to_le_bytes).collect();

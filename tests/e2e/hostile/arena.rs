@@ -155,6 +155,11 @@ impl Attack<'_> {
         format!("file:{}", dir.display())
     }
 
+    /// The source, as the user names it.
+    pub(crate) fn dir(&self) -> String {
+        format!("./{}", self.dir)
+    }
+
     pub(crate) fn model(&self) -> &str {
         &self.model
     }
