@@ -81,6 +81,7 @@ fn a_bundle_brings_a_source_and_its_models() {
     let of = |world: &World| {
         let mut source = world.json(&["list-sources"])[0].clone();
         source["registered"] = Value::Null;
+        source["checked"] = Value::Null;
         source
     };
     assert_eq!(of(&to), of(&from));

@@ -10,16 +10,19 @@
 )]
 
 mod apply;
+mod audit;
 mod attacks;
 mod bundle;
 mod downloads;
 mod faults;
 mod github;
 mod hostile;
+mod inspect;
 mod main_path;
 mod references;
 mod server;
 mod source;
+mod updates;
 mod upkeep;
 mod verbs;
 mod world;

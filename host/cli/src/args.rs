@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    apply, bundle, completions, delete, delete_source, download, find, gc, info, list,
+    apply, audit, bundle, completions, delete, delete_source, download, find, gc, info, inspect, list,
     register_source, requirements, update_source, verify,
 };
 
@@ -76,6 +76,10 @@ pub(crate) enum Command {
     UpdateSource(update_source::UpdateArgs),
     /// Show what a model requires
     Requirements(requirements::RequirementsArgs),
+    /// Show what a source is and asks for, without running or keeping anything of it
+    Inspect(inspect::InspectArgs),
+    /// Show what sources did and were denied, and the least permissions that they needed
+    Audit(audit::AuditArgs),
     /// Hold every stored byte against what was recorded
     Verify(verify::VerifyArgs),
     /// Show what the store takes up

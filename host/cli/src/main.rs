@@ -48,6 +48,8 @@ fn run(cli: &Cli, console: &Console) -> Result<ExitCode, Failure> {
             Command::DeleteSource(args) => commands::delete_source::run(args, console),
             Command::UpdateSource(args) => commands::update_source::run(args, console).await,
             Command::Requirements(args) => commands::requirements::run(args, console),
+            Command::Inspect(args) => commands::inspect::run(args, console).await,
+            Command::Audit(args) => commands::audit::run(args, console),
             Command::Verify(args) => commands::verify::run(args, console).await,
             Command::Du => commands::du::run(console),
             Command::Gc(args) => commands::gc::run(args, console),

@@ -2,7 +2,7 @@
 //!
 //! Every environment variable that modelzoo reads is named in this file, in [`ENVIRONMENT`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use modelzoo_net::policy::{Origin, PrivateException};
@@ -72,6 +72,8 @@ pub struct Config {
     pub github_token: Option<Secret>,
     /// The limits of hooks.
     pub limits: Limits,
+    /// The names of the limits that `config.toml` sets.
+    pub(crate) limits_set: BTreeSet<String>,
 }
 
 /// `config.toml`.
@@ -88,6 +90,8 @@ struct File {
     mirrors: BTreeMap<String, String>,
     #[serde(default)]
     limits: Limits,
+    #[serde(skip)]
+    limits_set: BTreeSet<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -113,6 +117,7 @@ impl Config {
             github_api: api_url(GITHUB_API)?,
             github_token: None,
             limits: Limits::default(),
+            limits_set: BTreeSet::new(),
         })
     }
 
@@ -165,6 +170,7 @@ impl Config {
         config.mirrors = mirrors(&file.mirrors)?;
         crate::configuration::check(&file.limits)?;
         config.limits = file.limits;
+        config.limits_set = file.limits_set;
         Ok(config)
     }
 }
@@ -186,13 +192,22 @@ fn mirrors(table: &BTreeMap<String, String>) -> Result<Vec<Mirror>, Error> {
 
 fn read_file(path: &Path) -> Result<File, Error> {
     match std::fs::read_to_string(path) {
-        Ok(text) => toml::from_str(&text).map_err(|e| Error::Config {
+        Ok(text) => parse_file(&text).map_err(|e| Error::Config {
             setting: path.display().to_string(),
             reason: e.to_string().trim_end().to_owned(),
         }),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(File::default()),
         Err(e) => Err(Error::io("read", path, e)),
     }
+}
+
+fn parse_file(text: &str) -> Result<File, toml::de::Error> {
+    let mut file: File = toml::from_str(text)?;
+    let table: toml::Table = toml::from_str(text)?;
+    if let Some(limits) = table.get("limits").and_then(toml::Value::as_table) {
+        file.limits_set = limits.keys().cloned().collect();
+    }
+    Ok(file)
 }
 
 fn api_url(text: &str) -> Result<Url, Error> {

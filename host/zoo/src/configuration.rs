@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 
 use modelzoo_sandbox::Limits;
+use serde::Serialize;
 use serde_json::Value;
 
-use crate::config::ENVIRONMENT;
+use crate::config::{Config, ENVIRONMENT};
 use crate::error::Error;
 
 /// A limit of hooks: its name, its unit, and the least and the most that `config.toml` may say.
@@ -149,6 +150,68 @@ pub(crate) fn check(limits: &Limits) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// A limit as it is in force.
+#[derive(Debug, Clone, Serialize)]
+pub struct LimitInForce {
+    /// The key of `[limits]` in `config.toml`.
+    pub name: &'static str,
+    /// Its value, in `unit`.
+    pub value: Value,
+    /// `bytes`, `seconds`, or what is counted.
+    pub unit: &'static str,
+    /// What is limited: reads on from the unit.
+    pub what: &'static str,
+    /// Who has set it.
+    pub from: LimitOrigin,
+}
+
+/// Who has set a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum LimitOrigin {
+    /// Nobody: it is what modelzoo comes with.
+    #[serde(rename = "default")]
+    Default,
+    /// `config.toml` in the store's home.
+    #[serde(rename = "config.toml")]
+    File,
+    /// The program that embeds modelzoo.
+    #[serde(rename = "program")]
+    Program,
+}
+
+impl std::fmt::Display for LimitOrigin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Default => "default",
+            Self::File => "config.toml",
+            Self::Program => "program",
+        })
+    }
+}
+
+/// All limits as they are in force.
+pub(crate) fn in_force(config: &Config) -> Vec<LimitInForce> {
+    let (values, defaults) = (values(&config.limits), values(&Limits::default()));
+    let limit = |bound: &Bound| {
+        let value = values.get(bound.name).cloned().unwrap_or_default();
+        let from = if config.limits_set.contains(bound.name) {
+            LimitOrigin::File
+        } else if defaults.get(bound.name) == Some(&value) {
+            LimitOrigin::Default
+        } else {
+            LimitOrigin::Program
+        };
+        LimitInForce {
+            name: bound.name,
+            value,
+            unit: bound.unit,
+            what: bound.what,
+            from,
+        }
+    };
+    BOUNDS.iter().map(limit).collect()
 }
 
 fn values(limits: &Limits) -> Value {

@@ -10,12 +10,13 @@ use crate::catalog::ModelRecord;
 use crate::error::Error;
 use crate::files::{digest_of, read_capped};
 use crate::grant::Grant;
+use crate::in_use::Claim;
 use crate::lock::record_artifacts;
 use crate::managed;
 use crate::name::ModelQuery;
 use crate::receipt::{FILES, FORMAT, Receipt, ReceiptFile};
 use crate::reference::{SourceId, SourceRef};
-use crate::register::RegisterOptions;
+use crate::register::Replace;
 
 /// How to download.
 pub struct DownloadOptions<'a> {
@@ -74,13 +75,7 @@ impl Zoo {
             return self.model(name_or_source, options.source.as_deref());
         };
         let registered = self
-            .register(
-                &source,
-                RegisterOptions {
-                    overwrite: false,
-                    grant: options.grant,
-                },
-            )
+            .register(&source, Replace::Never, options.grant)
             .await?;
         let id = registered.source.locked.id;
         let models = registered.source.models;
@@ -207,7 +202,7 @@ impl Zoo {
             permissions: &record.source.granted,
             use_credentials: false,
             max_download_bytes: record.max_download_bytes,
-            audit: Arc::new(audit.clone()),
+            audit: Arc::new(audit.for_call("download_model")),
             progress: self.shared_progress(),
             log: self.log_of(&record.source.id),
         };
@@ -260,9 +255,13 @@ impl Zoo {
     /// Deletes what was downloaded of a model; its source stays registered.
     ///
     /// # Errors
-    /// [`Error::NotDownloaded`] when there is nothing to delete; what [`Zoo::model`] says.
+    /// [`Error::NotDownloaded`] when there is nothing to delete; [`Error::InUse`] when it is
+    /// loaded; what [`Zoo::model`] says.
     pub fn delete(&self, name: &str, source: Option<&str>) -> Result<ModelRecord, Error> {
         let record = self.model(name, source)?;
+        let _claim = Claim::take(&record.dir).ok_or_else(|| Error::InUse {
+            models: vec![record.name()],
+        })?;
         if self.store().remove_dir(&record.dir)? {
             self.audit_of(&record.source.id, Some(record.name()))
                 .record(&Event::Deleted);

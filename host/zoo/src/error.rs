@@ -129,6 +129,15 @@ pub enum Error {
     ChangedMeanwhile { source_id: SourceId },
     #[error("{source_id} is not what was registered: its files were changed in the store")]
     SnapshotChanged { source_id: SourceId },
+    #[error("{source_id} would go back: {}", steps.join("; "))]
+    Rollback {
+        source_id: SourceId,
+        steps: Vec<String>,
+    },
+    #[error("{} in use by another command", is_or_are(models))]
+    InUse { models: Vec<String> },
+    #[error("the audit log has no record of {source_id}")]
+    NoRecords { source_id: String },
     #[error("{path} holds no modelzoo.lock, but directories of a store", path = .0.display())]
     NoStore(PathBuf),
     #[error("{source_id}: --locked leaves modelzoo.lock as it is")]
@@ -249,6 +258,13 @@ impl Error {
             Self::SnapshotChanged { source_id } => Some(format!(
                 "`modelzoo register-source --overwrite` of what `modelzoo list-sources` shows for {source_id} fetches it anew"
             )),
+            Self::Rollback { source_id, .. } => Some(format!(
+                "an attacker could want an older version back; if its publisher withdrew the newer one on purpose, `modelzoo update-source --allow-rollback {source_id}` takes what is there now"
+            )),
+            Self::InUse { .. } => {
+                Some("wait until that command has ended, or end it; then run this again".into())
+            }
+            Self::NoRecords { .. } => Some("`modelzoo audit` shows all sources that there are records of".into()),
             Self::NoStore(_) => Some("check MODELZOO_HOME; remove what is not needed by hand".into()),
             Self::PinMoved { .. } => Some("`modelzoo register-source --overwrite` accepts what is there now".into()),
             Self::Bundle(error) => Some(error.hint()),
@@ -267,6 +283,12 @@ impl Error {
     pub fn needs_permission(&self) -> bool {
         matches!(self, Self::PermissionNeeded { .. })
     }
+}
+
+/// `a is` or `a, b are`.
+fn is_or_are(names: &[String]) -> String {
+    let verb = if names.len() == 1 { "is" } else { "are" };
+    format!("{} {verb}", names.join(", "))
 }
 
 fn io_hint(error: &io::Error) -> Option<String> {

@@ -27,6 +27,7 @@ mod apply;
 mod audit;
 mod bundle;
 mod catalog;
+mod checks;
 mod config;
 mod configuration;
 mod disk;
@@ -35,11 +36,14 @@ mod error;
 mod files;
 mod github;
 mod grant;
+mod in_use;
+mod inspect;
 mod load;
 mod lock;
 mod managed;
 mod receipt;
 mod register;
+mod rollback;
 mod store;
 mod update;
 mod verify;
@@ -54,14 +58,23 @@ pub mod text;
 pub mod version;
 
 pub use apply::{Applied, ApplyOptions, Watch};
+pub use audit::{
+    AuditOptions, AuditReport, BadDate, Denied, Narrower, Needed, OriginUse, Since, SourceAudit,
+    Trouble,
+};
 pub use bundle::{BundleError, Exported, ImportOptions, Imported, ImportedModel};
 pub use catalog::{Filter, ModelRecord, ModelSummary};
+pub use checks::age_of;
 pub use config::{Config, ENVIRONMENT};
-pub use configuration::configuration_page;
+pub use configuration::{LimitInForce, LimitOrigin, configuration_page};
 pub use disk::{Garbage, Usage};
 pub use download::{DownloadOptions, Downloaded};
 pub use error::Error;
 pub use grant::{Grant, PermissionRequest};
+pub use inspect::{
+    ImportAnswer, InspectedComponent, InspectedFile, InspectedImport, InspectedKind,
+    InspectedManifest, InspectedModel, Inspection, RefusedComponent,
+};
 pub use load::LoadedModel;
 pub use lock::LockedSource;
 pub use modelzoo_data::{Dataset, OpenOptions};
@@ -71,6 +84,7 @@ pub use modelzoo_runtime::{Device, DeviceSpec};
 pub use modelzoo_sandbox::Level;
 pub use receipt::{Receipt, ReceiptFile};
 pub use register::{Changes, RegisterOptions, RegisterOutcome, Registered, SourceInfo};
+pub use update::UpdateOptions;
 pub use verify::{Verified, VerifiedKind};
 
 pub use zoo::{Messages, Zoo};

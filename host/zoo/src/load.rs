@@ -11,6 +11,7 @@ use crate::audit::Event;
 use crate::catalog::ModelRecord;
 use crate::download::identity;
 use crate::error::Error;
+use crate::in_use::InUse;
 use crate::receipt::Receipt;
 
 /// How often a model is built whose files another command replaces meanwhile.
@@ -29,6 +30,8 @@ pub struct LoadedModel {
     pub(crate) device: Device,
     /// Where results are kept until they are complete.
     pub(crate) results_dir: PathBuf,
+    /// Nobody deletes the files meanwhile.
+    _in_use: InUse,
 }
 
 impl LoadedModel {
@@ -74,6 +77,7 @@ impl Zoo {
             model,
             device: device.clone(),
             results_dir: self.store().results_dir()?,
+            _in_use: in_use,
         })
     }
 
@@ -88,7 +92,8 @@ impl Zoo {
         device: &Device,
     ) -> Result<(Receipt, Model), Error> {
         for _ in 0..ATTEMPTS {
-            let receipt = record.receipt().ok_or_else(|| Error::NotDownloaded {
+            let in_use = InUse::hold(&record.dir);
+        let receipt = record.receipt().ok_or_else(|| Error::NotDownloaded {
                 model: record.name(),
             })?;
             let before = receipt.marks(&record.dir);

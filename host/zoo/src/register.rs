@@ -12,11 +12,13 @@ use crate::acquire::Snapshot;
 use crate::audit::{Event, now};
 use crate::catalog::component_file;
 use crate::error::Error;
-use crate::files::{digest_of, hash_file, read_capped};
+use crate::files::{digest_of, hash_file};
 use crate::grant::{Grant, asked};
+use crate::in_use::Claim;
 use crate::lock::{Lock, LockedSource, Turn};
 use crate::manifest::Manifest;
 use crate::reference::{SourceId, SourceRef};
+use crate::rollback::steps_back;
 
 /// How to register.
 pub struct RegisterOptions<'a> {
@@ -26,12 +28,26 @@ pub struct RegisterOptions<'a> {
     pub grant: Grant<'a>,
 }
 
+/// What to do about a source that is registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Replace {
+    /// Leave it as it is.
+    Never,
+    /// Fetch it anew, and replace it unless that would be a step back.
+    Forward,
+    /// Fetch it anew, and replace it.
+    Always,
+}
+
 /// A registered source.
 #[derive(Debug, Clone, Serialize)]
 pub struct SourceInfo {
     /// Everything that the lock says.
     #[serde(flatten)]
     pub locked: LockedSource,
+    /// When somebody last asked where it comes from whether it has changed, by registering,
+    /// updating or checking it (RFC 3339, UTC).
+    pub checked: String,
     /// The permissions that its manifests declare.
     pub asked: Permissions,
     /// The names of its models, sorted.
@@ -50,6 +66,7 @@ impl SourceInfo {
             .collect();
         models.sort();
         Self {
+            checked: locked.registered.clone(),
             locked,
             asked: asked(manifests),
             models,
@@ -98,6 +115,9 @@ pub struct Changes {
     pub models_removed: Vec<String>,
     /// Permissions that are asked for anew.
     pub permissions_added: Vec<String>,
+    /// Models that are gone altogether, or whose latest version is lower than it was, in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rollback: Vec<String>,
 }
 
 impl Zoo {
@@ -116,7 +136,11 @@ impl Zoo {
     ) -> Result<Registered, Error> {
         let text = reference;
         let reference = self.parse_reference(text)?;
-        let registered = self.register(&reference, options).await;
+        let replace = match options.overwrite {
+            true => Replace::Always,
+            false => Replace::Never,
+        };
+        let registered = self.register(&reference, replace, options.grant).await;
         registered.map_err(|error| match error {
             Error::NoSuchRepository {
                 repo, with_token, ..
@@ -132,10 +156,11 @@ impl Zoo {
     pub(crate) async fn register(
         &self,
         reference: &SourceRef,
-        options: RegisterOptions<'_>,
+        replace: Replace,
+        grant: Grant<'_>,
     ) -> Result<Registered, Error> {
         let id = reference.id();
-        let registered = self.register_as(&id, reference, options).await;
+        let registered = self.register_as(&id, reference, replace, grant).await;
         let audit = self.audit_of(&id, None);
         match &registered {
             Ok(done) => audit.record(&Event::Registered {
@@ -153,26 +178,34 @@ impl Zoo {
         &self,
         id: &SourceId,
         reference: &SourceRef,
-        options: RegisterOptions<'_>,
+        replace: Replace,
+        grant: Grant<'_>,
     ) -> Result<Registered, Error> {
         let before = self.lock()?.get(id).cloned();
-        if self.config().locked && (before.is_none() || options.overwrite) {
+        let overwrite = replace != Replace::Never;
+        if self.config().locked && (before.is_none() || overwrite) {
             return Err(Error::NotLocked {
                 source_id: id.clone(),
             });
         }
-        if let (Some(locked), false) = (&before, options.overwrite) {
+        if let (Some(locked), false) = (&before, overwrite) {
             self.restore(locked).await?;
-            return self.registered_already(
-                locked,
-                options.grant,
-                RegisterOutcome::AlreadyRegistered,
-            );
+            return self.registered_already(locked, grant, RegisterOutcome::AlreadyRegistered);
         }
         let before = before.map(|locked| self.source_info(&locked));
         let snapshot = self.acquire(reference).await?;
         let components = self.check_components(&snapshot)?;
-        let granted = self.decide(id, &snapshot.manifests, before.as_ref(), options.grant)?;
+        if let (Some(before), Replace::Forward) = (&before, replace) {
+            let after = SourceInfo::new(before.locked.clone(), &snapshot.manifests);
+            let steps = steps_back(before, &after);
+            if !steps.is_empty() {
+                return Err(Error::Rollback {
+                    source_id: id.clone(),
+                    steps,
+                });
+            }
+        }
+        let granted = self.decide(id, &snapshot.manifests, before.as_ref(), grant)?;
         let locked = LockedSource {
             id: id.clone(),
             reference: reference.to_string(),
@@ -185,11 +218,16 @@ impl Zoo {
                 .map(|(dir, _)| dir.clone())
                 .collect(),
             granted,
-            registered: now(),
+            registered: (before.as_ref().map(|b| &b.locked))
+                .filter(|before| before.tree == snapshot.tree)
+                .map_or_else(now, |before| before.registered.clone()),
             artifacts: BTreeMap::new(),
         };
         let locked = self.publish(&snapshot, locked, before.as_ref().map(|b| &b.locked))?;
         self.record_grant(before.as_ref().map(|b| &b.locked.granted), &locked);
+        if before.is_some() {
+            self.note_check(id);
+        }
         let after = SourceInfo::new(locked, &snapshot.manifests);
         Ok(Registered {
             outcome: self.outcome(before.as_ref(), &after, &components),
@@ -244,18 +282,22 @@ impl Zoo {
     /// Removes a source, its models, and nothing else.
     ///
     /// # Errors
-    /// [`Error::UnknownSource`] when it is not registered.
+    /// [`Error::UnknownSource`] when it is not registered; [`Error::InUse`] when one of its models
+    /// is loaded. Everything is then as it was.
     pub fn delete_source(&self, reference: &str) -> Result<LockedSource, Error> {
         let id = self.find_source(reference)?;
+        let key = id.key();
         let mut turn = Turn::wait(self.store())?;
         let removed = turn
             .lock
             .remove(&id)
             .ok_or_else(|| unknown_source(reference, &turn.lock))?;
+        let models = self.store().models_dir(&key);
+        let _claims = Claim::take_all(&models).map_err(|models| Error::InUse { models })?;
         turn.commit()?;
-        let key = id.key();
         self.store().remove_dir(&self.store().source_dir(&key))?;
-        self.store().remove_dir(&self.store().models_dir(&key))?;
+        self.store().remove_dir(&models)?;
+        self.forget_check(&id);
         self.audit_of(&id, None).record(&Event::Deleted);
         Ok(removed)
     }
@@ -276,42 +318,18 @@ impl Zoo {
     /// still listed, replaced and deleted.
     pub(crate) fn source_info(&self, locked: &LockedSource) -> SourceInfo {
         match self.manifests(locked) {
-            Ok(manifests) => SourceInfo::new(locked.clone(), &manifests),
+            Ok(manifests) => SourceInfo {
+                checked: self.last_check(locked),
+                ..SourceInfo::new(locked.clone(), &manifests)
+            },
             Err(error) => SourceInfo {
+                checked: self.last_check(locked),
                 asked: locked.granted.clone(),
                 locked: locked.clone(),
                 models: Vec::new(),
                 problem: Some(error.to_string()),
             },
         }
-    }
-
-    /// Holds every component against its manifest and against what the sandbox supports.
-    /// Answers with their digests.
-    pub(crate) fn check_components(&self, snapshot: &Snapshot) -> Result<Vec<String>, Error> {
-        let mut digests = Vec::new();
-        for (dir, manifest) in &snapshot.manifests {
-            let Some((name, path)) = component_file(&snapshot.root.join(dir), manifest) else {
-                continue;
-            };
-            let expected = manifest.component.as_ref().and_then(|c| c.sha256.clone());
-            if let Some(expected) = expected {
-                let (_, actual) = hash_file(&path)?;
-                if !actual.eq_ignore_ascii_case(&expected) {
-                    return Err(Error::ComponentDigest {
-                        file: name,
-                        expected,
-                        actual,
-                    });
-                }
-            }
-            let limits = &self.config().limits;
-            let bytes = read_capped(&path, limits.component_bytes)?;
-            let info = modelzoo_sandbox::inspect(&bytes, limits)
-                .map_err(|source| Error::Component { file: name, source })?;
-            digests.push(info.sha256);
-        }
-        Ok(digests)
     }
 
     /// What became of a source whose new components have these digests.
@@ -454,6 +472,7 @@ fn outcome(
             .iter()
             .map(ToString::to_string)
             .collect(),
+        rollback: steps_back(before, after),
     })
 }
 

@@ -1,21 +1,34 @@
 //! Bringing registered sources up to date, and seeing what that would change.
 
 use crate::Zoo;
+use crate::acquire::Snapshot;
 use crate::error::Error;
 use crate::files::digest_of;
 use crate::github::Resolved;
 use crate::grant::Grant;
 use crate::lock::LockedSource;
 use crate::reference::SourceRef;
-use crate::register::{RegisterOptions, RegisterOutcome, Registered, SourceInfo, warnings};
+use crate::register::{RegisterOutcome, Registered, Replace, SourceInfo, warnings};
+
+/// How to update.
+pub struct UpdateOptions<'a> {
+    /// Take also what lacks a model that was there, or has a lower version of one.
+    pub allow_rollback: bool,
+    /// Who grants permissions.
+    pub grant: Grant<'a>,
+}
 
 impl Zoo {
     /// Fetches a registered source anew and replaces it, if it has changed.
     ///
     /// # Errors
-    /// [`Error::UnknownSource`]; otherwise as [`Zoo::register_source`]. The source is then as it
-    /// was.
-    pub async fn update_source(&self, source: &str, grant: Grant<'_>) -> Result<Registered, Error> {
+    /// [`Error::UnknownSource`]; [`Error::Rollback`] when what is there now looks older than what is
+    /// registered; otherwise as [`Zoo::register_source`]. The source is then as it was.
+    pub async fn update_source(
+        &self,
+        source: &str,
+        options: UpdateOptions<'_>,
+    ) -> Result<Registered, Error> {
         let locked = self.locked(source)?;
         let reference = self.parse_reference(&locked.reference)?;
         if self.config().locked {
@@ -23,30 +36,35 @@ impl Zoo {
                 source_id: locked.id,
             });
         }
+        let UpdateOptions {
+            allow_rollback,
+            grant,
+        } = options;
         if self.same_commit(&locked, &reference).await? {
+            self.note_check(&locked.id);
             return self.registered_already(&locked, grant, RegisterOutcome::Unchanged);
         }
-        self.register(
-            &reference,
-            RegisterOptions {
-                overwrite: true,
-                grant,
-            },
-        )
-        .await
+        let replace = match allow_rollback {
+            true => Replace::Always,
+            false => Replace::Forward,
+        };
+        self.register(&reference, replace, grant).await
     }
 
-    /// What [`Zoo::update_source`] would change. Nothing is stored.
+    /// What [`Zoo::update_source`] would change. Nothing is stored but when that was.
     ///
     /// # Errors
-    /// As [`Zoo::update_source`], but for permissions, which are not asked for.
+    /// As [`Zoo::update_source`], but for permissions, which are not asked for, and for what looks
+    /// older, which is shown.
     pub async fn check_source(&self, source: &str) -> Result<Registered, Error> {
         let locked = self.locked(source)?;
         let reference = self.parse_reference(&locked.reference)?;
         if self.same_commit(&locked, &reference).await? {
+            self.note_check(&locked.id);
             return self.registered_already(&locked, Grant::Nothing, RegisterOutcome::Unchanged);
         }
         let snapshot = self.acquire(&reference).await?;
+        self.note_check(&locked.id);
         let components = self.check_components(&snapshot)?;
         let before = self.source_info(&locked);
         let locked = LockedSource {
@@ -82,6 +100,13 @@ impl Zoo {
         if dir.is_dir() {
             return Ok(());
         }
+        let snapshot = self.acquire_locked(locked).await?;
+        self.store().publish_dir(&snapshot.root, &dir, false)?;
+        Ok(())
+    }
+
+    /// Fetches a source to staging as the lock pins it.
+    pub(crate) async fn acquire_locked(&self, locked: &LockedSource) -> Result<Snapshot, Error> {
         let pin = locked.commit.as_ref().map(|commit| Resolved {
             commit: commit.clone(),
             subdir: locked.subdir.clone(),
@@ -95,11 +120,10 @@ impl Zoo {
                 actual: snapshot.tree,
             });
         }
-        self.store().publish_dir(&snapshot.root, &dir, false)?;
-        Ok(())
+        Ok(snapshot)
     }
 
-    fn locked(&self, source: &str) -> Result<LockedSource, Error> {
+    pub(crate) fn locked(&self, source: &str) -> Result<LockedSource, Error> {
         let id = self.find_source(source)?;
         let lock = self.lock()?;
         let locked = lock.get(&id).cloned();

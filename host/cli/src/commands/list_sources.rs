@@ -28,13 +28,21 @@ pub(crate) fn run(console: &Console) -> Result<ExitCode, Failure> {
                     .collect::<Vec<_>>()
                     .join(" "),
                 s.locked.registered.clone(),
+                ago(&s.checked),
             ]
         })
         .collect();
     let mut out = console.stdout();
     table::print(
         &mut out,
-        ["source", "commit", "models", "granted", "registered"],
+        [
+            "source",
+            "commit",
+            "models",
+            "granted",
+            "registered",
+            "checked",
+        ],
         &rows,
     )?;
     out.flush()?;
@@ -42,4 +50,14 @@ pub(crate) fn run(console: &Console) -> Result<ExitCode, Failure> {
         console.note("no sources; `modelzoo register-source URL` registers one");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// How long ago a time was, in days.
+pub(super) fn ago(time: &str) -> String {
+    match modelzoo::age_of(time).map(|age| age.as_secs() / (24 * 3600)) {
+        None => "never".to_owned(),
+        Some(0) => "today".to_owned(),
+        Some(1) => "1 day ago".to_owned(),
+        Some(days) => format!("{days} days ago"),
+    }
 }

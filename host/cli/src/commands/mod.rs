@@ -1,6 +1,7 @@
 //! One file a command.
 
 pub(crate) mod apply;
+pub(crate) mod audit;
 pub(crate) mod bundle;
 pub(crate) mod completions;
 pub(crate) mod delete;
@@ -10,6 +11,7 @@ pub(crate) mod du;
 pub(crate) mod find;
 pub(crate) mod gc;
 pub(crate) mod info;
+pub(crate) mod inspect;
 pub(crate) mod list;
 pub(crate) mod list_sources;
 pub(crate) mod register_source;

@@ -98,4 +98,7 @@ fn describe(changes: &Changes, console: &Console) {
             console.note(&format!("  {sign} {}", escape(name)));
         }
     }
+    for step in &changes.rollback {
+        console.warn(&format!("a step back: {step}"));
+    }
 }

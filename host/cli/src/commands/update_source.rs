@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use modelzoo::{Grant, Registered};
+use modelzoo::{Grant, Registered, UpdateOptions};
 
 use super::register_source;
 use crate::args::GrantArgs;
@@ -9,11 +9,14 @@ use crate::console::Console;
 use crate::failure::Failure;
 
 const EXAMPLES: &str = "\
-A branch is followed to the commit that it is at now. What was downloaded stays.
+A branch is followed to the commit that it is at now. What was downloaded stays. What lacks a model
+that was there, or has only lower versions of it, could be an older source that somebody wants you
+to have: it is refused, unless you ask for it.
 
 Examples:
   modelzoo update-source --check
-  modelzoo update-source acme/digits";
+  modelzoo update-source acme/digits
+  modelzoo update-source acme/digits --allow-rollback";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -23,6 +26,9 @@ pub(crate) struct UpdateArgs {
     /// Show what would change, and change nothing
     #[arg(long)]
     check: bool,
+    /// Take also what lacks a model that was there, or has only lower versions of it
+    #[arg(long)]
+    allow_rollback: bool,
     #[command(flatten)]
     grant: GrantArgs,
 }
@@ -43,7 +49,13 @@ pub(crate) async fn run(args: &UpdateArgs, console: &Console) -> Result<ExitCode
         let result = match args.check {
             true => zoo.check_source(source).await,
             false => {
-                let update = async |grant: Grant<'_>| zoo.update_source(source, grant).await;
+                let update = async |grant: Grant<'_>| {
+                    let options = UpdateOptions {
+                        allow_rollback: args.allow_rollback,
+                        grant,
+                    };
+                    zoo.update_source(source, options).await
+                };
                 console.with_grant(&args.grant, update).await?
             }
         };

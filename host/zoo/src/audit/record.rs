@@ -1,0 +1,128 @@
+//! A line of the log, read as what it may have become: torn by a crash, or written by another
+//! version.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+/// How every record begins. It cannot stand within a text, where a quotation mark is escaped.
+const START: &[u8] = b"{\"";
+
+/// One record.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) time: Timestamp,
+    pub(super) source: String,
+    pub(super) event: String,
+    fields: Map<String, Value>,
+}
+
+/// What a line holds.
+#[derive(Debug)]
+pub(super) struct Read {
+    pub(super) record: Option<Record>,
+    /// Whether some of the line cannot be read.
+    pub(super) torn: bool,
+}
+
+impl Record {
+    /// Reads a line. One that a crash cut off has the next record behind its rest.
+    pub(super) fn read(line: &[u8]) -> Read {
+        if let Some(record) = Self::parse(line) {
+            return Read {
+                record: Some(record),
+                torn: false,
+            };
+        }
+        let mut starts = (1..line.len()).filter_map(|at| line.get(at..));
+        let record = starts
+            .by_ref()
+            .filter(|rest| rest.starts_with(START))
+            .find_map(Self::parse);
+        Read { record, torn: true }
+    }
+
+    fn parse(line: &[u8]) -> Option<Self> {
+        let fields: Map<String, Value> = serde_json::from_slice(line).ok()?;
+        let text = |name: &str| Some(fields.get(name)?.as_str()?.to_owned());
+        Some(Self {
+            time: text("time")?.parse().ok()?,
+            source: text("source")?,
+            event: text("event")?,
+            fields,
+        })
+    }
+
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.fields.get(name)?.as_str()
+    }
+
+    pub(super) fn number(&self, name: &str) -> u64 {
+        let number = self.fields.get(name).and_then(Value::as_u64);
+        number.unwrap_or_default()
+    }
+
+    /// The texts of a list.
+    pub(super) fn texts(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.items(name).filter_map(Value::as_str)
+    }
+
+    /// The URLs that were sent for a request, in order.
+    pub(super) fn hops(&self) -> impl Iterator<Item = &str> {
+        self.items("hops")
+            .filter_map(|hop| hop.get("url")?.as_str())
+    }
+
+    fn items(&self, name: &str) -> impl Iterator<Item = &Value> {
+        let items = self.fields.get(name).and_then(Value::as_array);
+        items.into_iter().flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: &str = r#"{"time":"2026-01-02T03:04:05Z","source":"file:/s","event":"request","hops":[{"url":"https://a.example/x","status":200}],"bytes":7,"what":{"is":"new"}}"#;
+
+    #[test]
+    fn what_is_not_known_is_passed_over() {
+        let read = Record::read(LINE.as_bytes());
+        let record = read.record.unwrap();
+        assert!(!read.torn);
+        assert_eq!(record.event, "request");
+        assert_eq!(record.number("bytes"), 7);
+        assert_eq!(record.hops().collect::<Vec<_>>(), ["https://a.example/x"]);
+        assert_eq!(record.text("bytes"), None);
+        assert_eq!(record.texts("what").count(), 0);
+    }
+
+    #[test]
+    fn the_record_behind_a_torn_one_is_read() {
+        for cut in 1..LINE.len() {
+            let line = format!("{}{LINE}", &LINE[..cut]);
+            let read = Record::read(line.as_bytes());
+            assert!(read.torn, "{line}");
+            assert_eq!(read.record.unwrap().source, "file:/s", "{line}");
+        }
+        // What looks like a record within a text of one is none.
+        let fake = LINE.replace('"', "\\\"");
+        let line = format!("{{\"time\":\"{fake}\",");
+        assert!(Record::read(line.as_bytes()).record.is_none(), "{line}");
+    }
+
+    #[test]
+    fn what_is_no_record_is_torn() {
+        for line in [
+            "",
+            "{",
+            "[]",
+            "\u{0}\u{0}",
+            r#"{"time":"yesterday","source":"s","event":"e"}"#,
+            r#"{"source":"s","event":"e"}"#,
+        ] {
+            let read = Record::read(line.as_bytes());
+            assert!(read.record.is_none() && read.torn, "{line}");
+        }
+        assert!(Record::read(b"\xff\xfe").torn);
+    }
+}

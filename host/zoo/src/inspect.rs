@@ -1,0 +1,170 @@
+//! Looking at a source without running, compiling or keeping anything of it.
+
+mod component;
+mod describe;
+
+use modelzoo_net::policy::{Permission, Permissions};
+use modelzoo_sandbox::Hooks;
+use serde::Serialize;
+
+use crate::configuration::LimitInForce;
+use crate::reference::SourceId;
+
+/// What a source is and asks for.
+#[derive(Debug, Clone, Serialize)]
+pub struct Inspection {
+    /// What was looked at.
+    pub kind: InspectedKind,
+    /// Its id; a component has none.
+    pub id: Option<SourceId>,
+    /// What names it.
+    pub reference: String,
+    /// The commit, where it has one.
+    pub commit: Option<String>,
+    /// The directory of the repository that it is; empty for its root.
+    pub subdir: String,
+    /// The digest of its files; a component has none.
+    pub tree: Option<String>,
+    /// When it was registered or last updated (RFC 3339, UTC), if it is registered.
+    pub registered: Option<String>,
+    /// When somebody last asked whether it has changed.
+    pub checked: Option<String>,
+    /// What its manifests ask for.
+    pub asked: Permissions,
+    /// What it was granted; nothing when it is not registered.
+    pub granted: Permissions,
+    /// What it asks for and was not granted.
+    pub not_granted: Vec<Permission>,
+    /// Its manifests, with their components and models.
+    pub manifests: Vec<InspectedManifest>,
+    /// The limits that its hooks have here.
+    pub limits: Vec<LimitInForce>,
+    /// What is wrong with it, but for components that are refused.
+    pub problems: Vec<String>,
+}
+
+/// What was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InspectedKind {
+    /// A source that is registered.
+    Registered,
+    /// A source that is not; it was fetched, and is not kept.
+    Fetched,
+    /// A component alone.
+    Component,
+}
+
+/// A manifest of a source. Texts are as they are written: escape them before they are printed.
+#[derive(Debug, Clone, Serialize)]
+pub struct InspectedManifest {
+    /// The directory of the source that holds it; `.` for its root.
+    pub dir: String,
+    /// The name that the source gives itself; empty for a component alone.
+    pub name: String,
+    /// Where it says that it comes from.
+    pub url: Option<String>,
+    /// The hosts that its hooks ask for.
+    pub network: Permissions,
+    /// The most bytes that they may download for a model; `None` where only the limits hold.
+    pub max_download_bytes: Option<u64>,
+    /// Its component.
+    pub component: Option<InspectedComponent>,
+    /// Its models, in the manifest's order.
+    pub models: Vec<InspectedModel>,
+    /// What is odd about it.
+    pub warnings: Vec<String>,
+}
+
+/// A component.
+#[derive(Debug, Clone, Serialize)]
+pub struct InspectedComponent {
+    /// Where it is, relative to the manifest.
+    pub file: String,
+    /// Bytes.
+    pub size: u64,
+    /// Of its bytes, as 64 hexadecimal digits.
+    pub sha256: String,
+    /// The digest that the manifest says it has, if it says so.
+    pub declared_sha256: Option<String>,
+    /// The version of `modelzoo:source` that it is for.
+    pub wit_version: Option<String>,
+    /// The hooks that it exports.
+    pub hooks: Hooks,
+    /// What it imports, in the file's order.
+    pub imports: Vec<InspectedImport>,
+    /// What it exports.
+    pub exports: Vec<String>,
+    /// Why it is refused; hooks, imports and exports are then not shown.
+    pub refused: Option<RefusedComponent>,
+}
+
+/// Why a component is refused.
+#[derive(Debug, Clone, Serialize)]
+pub struct RefusedComponent {
+    /// The reason.
+    pub reason: String,
+    /// What to do about it, where that is known.
+    pub hint: Option<String>,
+}
+
+/// An interface that a component imports.
+#[derive(Debug, Clone, Serialize)]
+pub struct InspectedImport {
+    /// Its name, with its version.
+    pub name: String,
+    /// Who answers its calls.
+    pub answer: ImportAnswer,
+}
+
+/// Who answers the calls of an import.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImportAnswer {
+    /// The host, in every hook.
+    Host,
+    /// The host in `download_model`; in `load_model` a call ends the hook.
+    DownloadOnly,
+    /// Nobody: a call ends the hook.
+    Trap,
+}
+
+/// A model. Texts are as they are written: escape them before they are printed.
+#[derive(Debug, Clone, Serialize)]
+pub struct InspectedModel {
+    /// The name with its version.
+    pub name: String,
+    /// As the manifest has it.
+    pub version: Option<String>,
+    /// As the manifest has it.
+    pub license: Option<String>,
+    /// Bytes, as the manifest has it.
+    pub size_bytes: Option<u64>,
+    /// Who downloads it: `download_model`, `manager` or `artifacts`.
+    pub downloaded_by: &'static str,
+    /// Whether it is downloaded.
+    pub downloaded: bool,
+    /// Its files, as far as they are known, sorted by name.
+    pub files: Vec<InspectedFile>,
+}
+
+/// A file of a model, with its digest (64 hexadecimal digits) by those who know it.
+#[derive(Debug, Clone, Serialize)]
+pub struct InspectedFile {
+    /// Where it is, relative to the model's files.
+    pub name: String,
+    /// By the manifest.
+    pub declared: Option<String>,
+    /// By the lock: what was downloaded first.
+    pub pinned: Option<String>,
+    /// By the receipt: what is there.
+    pub received: Option<String>,
+}
+
+impl Inspection {
+    /// The components that are refused, with the reason.
+    pub fn refused(&self) -> impl Iterator<Item = (&InspectedComponent, &RefusedComponent)> {
+        let components = self.manifests.iter().filter_map(|m| m.component.as_ref());
+        components.filter_map(|component| Some((component, component.refused.as_ref()?)))
+    }
+}
