@@ -16,7 +16,15 @@ type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 const TARGET: &str = "wasm32-wasip2";
 
 /// The example sources: the package, its folder, and the name of its library.
-const SOURCES: &[(&str, &str, &str)] = &[("digits-source", "examples/digits", "digits_source")];
+const SOURCES: &[(&str, &str, &str)] = &[
+    ("digits-source", "examples/digits", "digits_source"),
+    ("minilm-source", "examples/minilm", "minilm_source"),
+    (
+        "openai-clip-source",
+        "examples/openai-clip",
+        "openai_clip_source",
+    ),
+];
 
 /// What a change of means that the guests are built again; cargo then finds out which.
 const INPUTS: &[&str] = &[

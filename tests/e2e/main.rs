@@ -10,10 +10,11 @@
 )]
 
 mod apply;
-mod audit;
 mod attacks;
+mod audit;
 mod bundle;
 mod downloads;
+mod embed;
 mod faults;
 mod github;
 mod hostile;

@@ -6,6 +6,7 @@ mod command;
 mod pack;
 mod quickstart;
 mod report;
+mod scoreboard;
 mod serve;
 mod test;
 mod wasm;
@@ -28,6 +29,7 @@ Commands:
   quickstart  Builds everything and applies a downloaded model to a small dataset
   test        Runs all tests
   attacks     Checks that every attack has a test, and writes the table of them
+  scoreboard  Says which of FiftyOne's models run
   ci          Runs every check that a change must pass
   help        Prints this
 
@@ -41,7 +43,7 @@ struct Task {
     run: fn(&[String]) -> Result<()>,
 }
 
-const TASKS: [Task; 4] = [
+const TASKS: [Task; 5] = [
     Task {
         name: "quickstart",
         help: quickstart::HELP,
@@ -56,6 +58,11 @@ const TASKS: [Task; 4] = [
         name: "attacks",
         help: attacks::HELP,
         run: attacks::run,
+    },
+    Task {
+        name: "scoreboard",
+        help: scoreboard::HELP,
+        run: scoreboard::run_command,
     },
     Task {
         name: "ci",

@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    apply, audit, bundle, completions, delete, delete_source, download, find, gc, info, inspect, list,
-    register_source, requirements, update_source, verify,
+    apply, audit, bundle, completions, delete, delete_source, download, embed, find, gc, info,
+    inspect, list, register_source, requirements, update_source, verify,
 };
 
 const ABOUT: &str =
@@ -64,6 +64,8 @@ pub(crate) enum Command {
     Download(download::DownloadArgs),
     /// Apply a model to a dataset and write the labels
     Apply(apply::ApplyArgs),
+    /// Compute embeddings of a dataset's images or texts and write them
+    Embed(embed::EmbedArgs),
     /// Delete what was downloaded of a model
     Delete(delete::DeleteArgs),
     /// List the registered sources

@@ -19,12 +19,14 @@ use crate::replace::{Guard, Staged, stage, sweep};
 use crate::results::Reader;
 use crate::sink::{Output, ResultSink, check_field};
 use crate::splice::{self, Object};
-use crate::{Error, FieldName, media, text};
+use crate::{Error, FieldName, media, npy, parquet, text};
 
 /// Writes the results of `sink`; returns what changed or is new.
 pub(crate) fn commit(sink: &ResultSink<'_>) -> Result<Vec<PathBuf>, Error> {
     match &sink.target {
         Output::Jsonl(path) => jsonl(sink, path),
+        Output::Npy(path) => npy::write(sink, path),
+        Output::Parquet(path) => parquet::write(sink, path),
         Output::Dataset(directory) => new_dataset(sink, sink.dataset, directory),
         Output::InPlace => {
             let _guard = Guard::take(sink.dataset.root());
@@ -46,19 +48,26 @@ fn jsonl(sink: &ResultSink<'_>, path: &Path) -> Result<Vec<PathBuf>, Error> {
             let Some(record) = reader.get(index)? else {
                 continue;
             };
-            let filepath = text::to_json(&record.filepath);
             let (key, value) = match &record.error {
                 Some(why) => ("error", text::to_json(why)),
                 None => (sink.field.as_str(), record.label().as_bytes().to_vec()),
             };
-            let line = [
-                b"{\"filepath\": ",
-                filepath.as_slice(),
-                format!(", \"{key}\": ").as_bytes(),
-                &value,
-                b"}\n",
-            ]
-            .concat();
+            let mut about = match &sink.dataset.form {
+                Form::Texts(table) => table.object(index)?,
+                _ => [("filepath".to_owned(), record.filepath.clone().into())]
+                    .into_iter()
+                    .collect(),
+            };
+            about.remove(key);
+            let mut line = text::to_json(&about);
+            line.pop();
+            if !about.is_empty() {
+                line.extend_from_slice(b", ");
+            }
+            line.extend(text::to_json(key));
+            line.extend_from_slice(b": ");
+            line.extend(value);
+            line.extend_from_slice(b"}\n");
             out.write_all(&line).map_err(Error::io("write", path))?;
         }
         Ok(())
@@ -295,10 +304,10 @@ pub(crate) fn check_document(
         None | Some(b"null") => return Ok(()),
         Some(value) => text::parse(value).unwrap_or_default(),
     };
-    let class = value.get("_cls").and_then(Value::as_str);
-    if class == Some(kind.name()) {
+    if kind.is_of(&value) {
         return Ok(());
     }
+    let class = value.get("_cls").and_then(Value::as_str);
     Err(Error::FieldType {
         field: field.to_string(),
         existing: class.unwrap_or("value without a type").to_owned(),

@@ -9,6 +9,7 @@ use crate::label::Label;
 use crate::media::{self, Root};
 use crate::metadata::{self, Metadata};
 use crate::splice::Object;
+use crate::table::Table;
 use crate::{Error, MediaError, images, text};
 
 /// A list of samples on disk, each with a file and perhaps labels.
@@ -33,11 +34,15 @@ pub(crate) enum Form {
         metadata: Option<Metadata>,
     },
     Images,
+    Texts(Table),
 }
 
 /// How a dataset is opened.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct OpenOptions {
+    /// The member of a line of JSON, or the column of a CSV file, that holds the texts; none:
+    /// `text`.
+    pub text_field: Option<String>,
     /// Whether samples may name files outside the dataset's directory, by an
     /// absolute path, by `..` or through links. Off: a dataset from somebody else
     /// must not choose which of the user's files are read.
@@ -57,6 +62,8 @@ pub struct Sample {
     pub stored: String,
     /// The absolute path of a regular file, without links, or why there is none.
     pub path: Result<PathBuf, MediaError>,
+    /// The sample itself, where it is a row of a file of texts, or why it holds none.
+    pub text: Option<Result<String, MediaError>>,
 }
 
 impl Sample {
@@ -77,6 +84,19 @@ impl Sample {
     pub fn read(self, limit: u64) -> Result<Vec<u8>, MediaError> {
         media::read(&self.path?, &self.stored, limit)
     }
+
+    /// The text of a row in a file of texts.
+    ///
+    /// # Errors
+    /// The row holds none, or the sample is a file.
+    pub fn into_text(self) -> Result<String, MediaError> {
+        self.text.unwrap_or_else(|| {
+            Err(MediaError::Kind {
+                sample: self.stored,
+                is: "a file, not a text",
+            })
+        })
+    }
 }
 
 impl Dataset {
@@ -89,13 +109,17 @@ impl Dataset {
         Self::open_with(path, OpenOptions::default())
     }
 
-    /// Opens the dataset in the directory `path`: a FiftyOneDataset if it has
+    /// Opens the dataset at `path`. A directory is a FiftyOneDataset if it has
     /// `samples.json`, or `metadata.json` and `samples/`; else a directory of
-    /// images, searched with all below it.
+    /// images, searched with all below it. A file that ends in `.txt`, `.jsonl`,
+    /// `.ndjson` or `.csv` holds texts: one a line, or one a row.
     ///
     /// # Errors
     /// The directory is no dataset, or its files are not what they should be.
     pub fn open_with(path: &Path, options: OpenOptions) -> Result<Self, Error> {
+        if path.is_file() && Table::is_one(path) {
+            return Self::open_table(path, options);
+        }
         if !path.is_dir() {
             return Err(Error::NotADirectory {
                 path: path.to_owned(),
@@ -117,6 +141,23 @@ impl Dataset {
             });
         }
         Ok(dataset)
+    }
+
+    fn open_table(path: &Path, options: OpenOptions) -> Result<Self, Error> {
+        let table = Table::open(path, options.text_field.as_deref())?;
+        let directory = table.path().parent().unwrap_or(Path::new("/"));
+        Ok(Self {
+            root: Root::open(directory).map_err(Error::io("open", directory))?,
+            options,
+            form: Form::Texts(table),
+            images: Vec::new(),
+            warnings: Vec::new(),
+        })
+    }
+
+    /// Whether the samples are texts, not files.
+    pub fn is_of_texts(&self) -> bool {
+        matches!(self.form, Form::Texts(_))
     }
 
     /// Finds the images that the list of samples does not have, where the samples
@@ -142,21 +183,25 @@ impl Dataset {
         Ok(())
     }
 
-    /// What the dataset is, in words: "FiftyOneDataset" or "directory of images".
+    /// What the dataset is, in words: "FiftyOneDataset", "directory of images" or "file of texts".
     pub fn kind(&self) -> &'static str {
         match self.form {
             Form::FiftyOne { .. } => "FiftyOneDataset",
             Form::Images => "directory of images",
+            Form::Texts(_) => "file of texts",
         }
     }
 
-    /// The directory, absolute and without links.
+    /// The directory, absolute and without links; for a file of texts, the one that it is in.
     pub fn root(&self) -> &Path {
         &self.root.real
     }
 
     /// The number of samples.
     pub fn len(&self) -> usize {
+        if let Form::Texts(table) = &self.form {
+            return table.len();
+        }
         self.documents().map_or(0, Documents::len) + self.images.len()
     }
 
@@ -183,6 +228,9 @@ impl Dataset {
     /// # Errors
     /// The list of samples can no longer be read.
     pub fn sample(&self, index: usize) -> Result<Option<Sample>, Error> {
+        if let Form::Texts(table) = &self.form {
+            return row(table, index);
+        }
         let (id, stored) = match self.document(index)? {
             Some(Ok(document)) => (document.id(), document.filepath()),
             Some(Err(reason)) => (None, Err(reason)),
@@ -203,6 +251,7 @@ impl Dataset {
             id,
             stored,
             path,
+            text: None,
         }))
     }
 
@@ -241,6 +290,7 @@ impl Dataset {
     /// The dataset as it is on disk now, if that is not what was opened.
     pub(crate) fn refreshed(&self) -> Result<Option<Self>, Error> {
         let stale = match &self.form {
+            Form::Texts(_) => false,
             Form::Images => self.root.real.join("samples.json").exists(),
             Form::FiftyOne {
                 documents,
@@ -250,13 +300,13 @@ impl Dataset {
         if !stale {
             return Ok(None);
         }
-        Self::open_with(&self.root.real, self.options).map(Some)
+        Self::open_with(&self.root.real, self.options.clone()).map(Some)
     }
 
     pub(crate) fn documents(&self) -> Option<&Documents> {
         match &self.form {
             Form::FiftyOne { documents, .. } => Some(documents),
-            Form::Images => None,
+            Form::Images | Form::Texts(_) => None,
         }
     }
 
@@ -275,13 +325,34 @@ impl Dataset {
         Ok(text.map(Document::parse))
     }
 
-    /// The path of a sample as stored; none where it has none.
+    /// The path of a sample as stored, or what tells a row of texts from others; none where
+    /// there is neither.
     pub(crate) fn stored(&self, index: usize) -> Result<Option<String>, Error> {
+        if let Form::Texts(table) = &self.form {
+            return table.key(index);
+        }
         Ok(match self.document(index)? {
             Some(document) => document.and_then(|document| document.filepath()).ok(),
             None => self.image(index).cloned(),
         })
     }
+}
+
+/// A row of a file of texts, as a sample.
+fn row(table: &Table, index: usize) -> Result<Option<Sample>, Error> {
+    let Some(name) = table.name(index) else {
+        return Ok(None);
+    };
+    Ok(Some(Sample {
+        index,
+        id: None,
+        path: Err(MediaError::Kind {
+            sample: name.clone(),
+            is: "a text, not a file",
+        }),
+        stored: name,
+        text: Some(table.text(index)?),
+    }))
 }
 
 impl Form {

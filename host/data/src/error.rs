@@ -20,6 +20,54 @@ pub enum Error {
         /// The directory.
         path: PathBuf,
     },
+    /// A file of texts has none.
+    #[error("{}: no texts in this file", shown(path))]
+    NoTexts {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file of texts has no such column.
+    #[error("{}: no column '{}'", shown(path), escape(column))]
+    NoColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column that was asked for.
+        column: String,
+        /// Those that there are; none where the format has no columns.
+        columns: Vec<String>,
+    },
+    /// A file of texts is never changed, so it cannot take results.
+    #[error("{}: a file of texts takes no results", shown(path))]
+    TableInPlace {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The output's format has no place for such results.
+    #[error(
+        "{}: a file of this kind takes embeddings alone, not a {found}",
+        shown(path)
+    )]
+    OutputType {
+        /// The output.
+        path: PathBuf,
+        /// The type of the results.
+        found: &'static str,
+    },
+    /// The vectors of two samples have different lengths, and the output is a matrix.
+    #[error(
+        "{}: sample {index} has a vector of {found} numbers, the ones before it have {wanted}",
+        shown(path)
+    )]
+    VectorLength {
+        /// The output.
+        path: PathBuf,
+        /// The sample.
+        index: usize,
+        /// Numbers of the vectors before it.
+        wanted: usize,
+        /// Numbers of its vector.
+        found: usize,
+    },
     /// A file could not be read or written.
     #[error("{}: cannot {action}: {source}", shown(path))]
     Io {
@@ -160,7 +208,21 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::NotADirectory { .. } => {
-                "a dataset is a directory: of images, or with metadata.json and samples.json".into()
+                "a dataset is a directory of images, one with metadata.json and samples.json, or a file of texts (.txt, .jsonl, .csv)".into()
+            }
+            Self::NoColumn { columns, .. } if columns.is_empty() => {
+                "a plain text file has one text a line, and no columns".into()
+            }
+            Self::NoColumn { columns, .. } => {
+                let columns: Vec<_> = columns.iter().map(|column| escape(column)).collect();
+                format!("name one with --text-field: {}", columns.join(", "))
+            }
+            Self::TableInPlace { .. } => {
+                "write the results elsewhere with --output results.jsonl, .npy or .parquet".into()
+            }
+            Self::OutputType { .. } => "choose an output that ends in .jsonl or .parquet".into(),
+            Self::VectorLength { .. } => {
+                "choose an output that ends in .jsonl or .parquet, or let the model pool its features".into()
             }
             Self::NoImages { .. } => format!(
                 "images end in one of {}",
@@ -234,6 +296,22 @@ pub enum MediaError {
         filepath: String,
         /// What it is.
         kind: &'static str,
+    },
+    /// A row of a file of texts holds none.
+    #[error("{}: no text: {reason}", escape(row))]
+    NoText {
+        /// The row: the file's name and the line.
+        row: String,
+        /// What it holds instead.
+        reason: String,
+    },
+    /// A text where a file is wanted, or the other way round.
+    #[error("{}: {is}", escape(sample))]
+    Kind {
+        /// The sample.
+        sample: String,
+        /// What it is and is not.
+        is: &'static str,
     },
     /// The file is larger than the caller allows.
     #[error("{}: larger than {limit} bytes", escape(filepath))]

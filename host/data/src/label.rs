@@ -3,20 +3,37 @@ use serde_json::{Map, Value, json};
 use crate::object_id::ObjectId;
 use crate::{text, vector};
 
-/// A label of one sample, in FiftyOne's types.
+/// What a field of one sample holds, in FiftyOne's types.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Label {
     /// One class for the whole image.
     Classification(Classification),
+    /// Any number of classes for the whole image.
+    Classifications(Classifications),
+    /// An embedding.
+    Vector(Vec<f32>),
 }
 
-/// The type of a label field.
+/// The type of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LabelType {
     /// One class for the whole image.
     Classification,
+    /// Any number of classes for the whole image.
+    Classifications,
+    /// An embedding.
+    Vector,
+}
+
+/// Any number of classes for the whole image: FiftyOne's `Classifications`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Classifications {
+    /// The classes.
+    pub classifications: Vec<Classification>,
+    /// The scores of all classes before normalisation.
+    pub logits: Option<Vec<f32>>,
 }
 
 /// One class for the whole image: FiftyOne's `Classification`.
@@ -52,16 +69,35 @@ impl LabelType {
     pub fn name(self) -> &'static str {
         match self {
             Self::Classification => "Classification",
+            Self::Classifications => "Classifications",
+            Self::Vector => "VectorField",
         }
     }
 
-    /// The full name of FiftyOne's class, as `embedded_doc_type` has it.
+    /// The full name of FiftyOne's class, as `embedded_doc_type` has it for labels and `ftype`
+    /// for others.
     pub(crate) fn class(self) -> String {
-        format!("fiftyone.core.labels.{}", self.name())
+        let module = if self == Self::Vector {
+            "fields"
+        } else {
+            "labels"
+        };
+        format!("fiftyone.core.{module}.{}", self.name())
+    }
+
+    /// Whether `value`, which a sample has in a field, is of this type.
+    pub(crate) fn is_of(self, value: &Value) -> bool {
+        match self {
+            Self::Vector => value.get("$binary").is_some() || value.is_array(),
+            _ => value.get("_cls").and_then(Value::as_str) == Some(self.name()),
+        }
     }
 
     /// FiftyOne's description of a field `name` of this type, for `sample_fields`.
     pub(crate) fn field(self, name: &str) -> Value {
+        if self == Self::Vector {
+            return field(name, "VectorField", None);
+        }
         let mut field = field(name, "EmbeddedDocumentField", None);
         set(&mut field, "embedded_doc_type", self.class().into());
         set(&mut field, "fields", self.members().into());
@@ -77,6 +113,18 @@ impl LabelType {
                 field("confidence", "FloatField", None),
                 field("logits", "VectorField", None),
             ],
+            Self::Classifications => {
+                let mut list = field(
+                    "classifications",
+                    "ListField",
+                    Some("EmbeddedDocumentField"),
+                );
+                let element = Self::Classification;
+                set(&mut list, "embedded_doc_type", element.class().into());
+                set(&mut list, "fields", element.members().into());
+                vec![list, field("logits", "VectorField", None)]
+            }
+            Self::Vector => Vec::new(),
         }
     }
 }
@@ -117,6 +165,8 @@ impl Label {
     pub fn kind(&self) -> LabelType {
         match self {
             Self::Classification(_) => LabelType::Classification,
+            Self::Classifications(_) => LabelType::Classifications,
+            Self::Vector(_) => LabelType::Vector,
         }
     }
 
@@ -124,34 +174,78 @@ impl Label {
     /// members. Numbers that JSON has no word for are `{"$numberDouble": "NaN"}`.
     pub fn to_json(&self) -> Value {
         match self {
-            Self::Classification(label) => {
+            Self::Classification(label) => label.to_json(),
+            Self::Classifications(labels) => {
+                let each = labels.classifications.iter().map(Classification::to_json);
                 let mut json = json!({
-                    "_id": { "$oid": label.id.to_string() },
                     "_cls": self.kind().name(),
-                    "tags": label.tags,
-                    "label": label.label,
-                    "confidence": label.confidence.map(text::double),
+                    "classifications": each.collect::<Vec<_>>(),
                 });
-                if let Some(logits) = &label.logits {
+                if let Some(logits) = &labels.logits {
                     set(&mut json, "logits", vector::to_value(logits));
                 }
                 json
             }
+            Self::Vector(vector) => vector::to_value(vector),
         }
     }
 
     /// Reads a label from FiftyOne's JSON; the reason is a part of a sentence.
     pub(crate) fn from_json(value: &Value) -> Result<Self, String> {
+        if LabelType::Vector.is_of(value) {
+            return vector::from_value(value).map(Self::Vector);
+        }
         let object = value.as_object().ok_or("it is not a label")?;
         match object.get("_cls").and_then(Value::as_str) {
             Some("Classification") => Ok(Self::Classification(classification(object)?)),
+            Some("Classifications") => classifications(object).map(Self::Classifications),
             Some(other) => Err(format!(
-                "it is a {}, and only Classification is read",
+                "it is a {}, and only Classification and Classifications are read",
                 text::escape(other)
             )),
             None => Err("it has no `_cls`".to_owned()),
         }
     }
+}
+
+impl Classification {
+    fn to_json(&self) -> Value {
+        let mut json = json!({
+            "_id": { "$oid": self.id.to_string() },
+            "_cls": LabelType::Classification.name(),
+            "tags": self.tags,
+            "label": self.label,
+            "confidence": self.confidence.map(text::double),
+        });
+        if let Some(logits) = &self.logits {
+            set(&mut json, "logits", vector::to_value(logits));
+        }
+        json
+    }
+}
+
+fn classifications(object: &Map<String, Value>) -> Result<Classifications, String> {
+    let list = match member(object, "classifications") {
+        None => Vec::new(),
+        Some(list) => list
+            .as_array()
+            .ok_or("its `classifications` are not a list")?
+            .iter()
+            .map(|label| classification(label.as_object().ok_or("one of them is not a label")?))
+            .collect::<Result<_, String>>()?,
+    };
+    Ok(Classifications {
+        classifications: list,
+        logits: logits(object)?,
+    })
+}
+
+fn logits(object: &Map<String, Value>) -> Result<Option<Vec<f32>>, String> {
+    member(object, "logits")
+        .map(|logits| {
+            vector::from_value(logits).map_err(|reason| format!("its `logits`: {reason}"))
+        })
+        .transpose()
 }
 
 fn classification(object: &Map<String, Value>) -> Result<Classification, String> {
@@ -183,12 +277,7 @@ fn classification(object: &Map<String, Value>) -> Result<Classification, String>
         None => None,
         Some(number) => Some(text::as_double(number).ok_or("its `confidence` is not a number")?),
     };
-    let logits = match member(object, "logits") {
-        None => None,
-        Some(logits) => {
-            Some(vector::from_value(logits).map_err(|reason| format!("its `logits`: {reason}"))?)
-        }
-    };
+    let logits = logits(object)?;
     Ok(Classification {
         id,
         tags,
@@ -244,6 +333,26 @@ mod tests {
     }
 
     #[test]
+    fn several_classes_and_vectors_are_read_back_too() {
+        let cat = Classification {
+            label: Some("cat".to_owned()),
+            ..Classification::default()
+        };
+        for label in [
+            Label::Classifications(Classifications {
+                classifications: vec![cat.clone(), cat],
+                logits: Some(vec![0.5, -1.0]),
+            }),
+            Label::Classifications(Classifications::default()),
+            Label::Vector(vec![1.5, -2.0, 0.0]),
+        ] {
+            let text = text::to_json(&label.to_json());
+            let read = Label::from_json(&text::parse(&text).unwrap());
+            assert_eq!(read.unwrap(), label);
+        }
+    }
+
+    #[test]
     fn nan_is_written_as_extended_json_and_read_in_both_forms() {
         let json = Label::Classification(Classification {
             confidence: Some(f64::NAN),
@@ -259,7 +368,10 @@ mod tests {
             br#"{"_cls": "Classification", "confidence": NaN}"#.to_vec(),
         ] {
             let Label::Classification(label) =
-                Label::from_json(&text::parse(&text).unwrap()).unwrap();
+                Label::from_json(&text::parse(&text).unwrap()).unwrap()
+            else {
+                panic!("not a Classification");
+            };
             assert!(label.confidence.unwrap().is_nan());
         }
     }

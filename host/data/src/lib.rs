@@ -1,7 +1,7 @@
 //! Datasets in and out, in FiftyOne's forms and without its database.
 //!
-//! A [`Dataset`] is a FiftyOneDataset directory or a directory of images. It is
-//! read as a list of [`Sample`]s, each with a vetted path: what a dataset from
+//! A [`Dataset`] is a FiftyOneDataset directory, a directory of images or a file of
+//! texts. It is read as a list of [`Sample`]s, each with a vetted path: what a dataset from
 //! somebody else names outside itself, on the network, or as a device is refused.
 //! Results of a run go into a [`ResultSink`], which keeps them on disk as they
 //! come, so that an interrupted run resumes, and writes them all at once.
@@ -63,18 +63,21 @@ mod images;
 mod label;
 mod media;
 mod metadata;
+mod npy;
 mod object_id;
+mod parquet;
 mod replace;
 mod results;
 mod scan;
 mod sink;
 mod splice;
+mod table;
 mod text;
 mod vector;
 
 pub use dataset::{Dataset, OpenOptions, Sample};
 pub use error::{Error, MediaError};
 pub use field::FieldName;
-pub use label::{Classification, Label, LabelType};
+pub use label::{Classification, Classifications, Label, LabelType};
 pub use object_id::ObjectId;
 pub use sink::{Output, ResultSink, SinkOptions, Written};

@@ -109,7 +109,11 @@ impl Metadata {
                 }
                 continue;
             }
-            if field.embedded_doc_type.as_deref() != Some(&kind.class()) {
+            let class = match kind {
+                LabelType::Vector => &field.ftype,
+                _ => &field.embedded_doc_type,
+            };
+            if class.as_deref() != Some(&kind.class()) {
                 return Err(taken(field.type_name()));
             }
             if stored.is_some_and(|stored| stored != name) {

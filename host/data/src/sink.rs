@@ -21,7 +21,15 @@ pub enum Output {
     InPlace,
     /// One line of JSON a sample: `{"filepath": …, "<field>": label}` or
     /// `{"filepath": …, "error": "why"}`.
+    ///
+    /// For a file of texts, the row as an object with the field added.
     Jsonl(PathBuf),
+    /// A matrix of f32 in numpy's format, one row a sample in the order of the dataset; a sample
+    /// that failed is a row of NaN. Embeddings alone.
+    Npy(PathBuf),
+    /// A table in Apache Parquet's format, one row a sample: `filepath` or `text`; the field, as
+    /// a list of f32, or as `<field>_label` and `<field>_confidence`; and `error`.
+    Parquet(PathBuf),
     /// A new FiftyOneDataset in this directory. Media are not copied: a path is
     /// relative if the file is in this directory, else absolute.
     Dataset(PathBuf),
@@ -29,16 +37,23 @@ pub enum Output {
 
 impl Output {
     /// What a path on the command line means: lines of JSON if it ends in
-    /// `.jsonl` or `.ndjson`, else a new dataset.
+    /// `.jsonl` or `.ndjson`, `.npy` and `.parquet` as they say, else a new dataset.
     pub fn from_path(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
-        let lines = path.extension().is_some_and(|end| {
-            end.eq_ignore_ascii_case("jsonl") || end.eq_ignore_ascii_case("ndjson")
-        });
-        if lines {
-            Self::Jsonl(path)
-        } else {
-            Self::Dataset(path)
+        let end = path.extension().map(std::ffi::OsStr::to_ascii_lowercase);
+        match end.as_deref().and_then(std::ffi::OsStr::to_str) {
+            Some("jsonl" | "ndjson") => Self::Jsonl(path),
+            Some("npy") => Self::Npy(path),
+            Some("parquet") => Self::Parquet(path),
+            _ => Self::Dataset(path),
+        }
+    }
+
+    /// The path of an output that is one file.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Jsonl(path) | Self::Npy(path) | Self::Parquet(path) => Some(path),
+            Self::InPlace | Self::Dataset(_) => None,
         }
     }
 }
@@ -108,7 +123,8 @@ impl<'d> ResultSink<'d> {
             provenance,
         } = options;
         let target = resolve(dataset, output)?;
-        if !matches!(target, Output::Jsonl(_)) {
+        check_target(dataset, &target, kind)?;
+        if target.file().is_none() {
             check_field(dataset, field, kind)?;
         }
         let directory = prepare(dataset, field, &target, overwrite)?;
@@ -202,12 +218,35 @@ fn resolve(dataset: &Dataset, output: Output) -> Result<Output, Error> {
     Ok(match output {
         Output::InPlace => Output::InPlace,
         Output::Jsonl(path) => Output::Jsonl(absolute(path)?),
+        Output::Npy(path) => Output::Npy(absolute(path)?),
+        Output::Parquet(path) => Output::Parquet(absolute(path)?),
         Output::Dataset(path) => match fs::canonicalize(&path) {
             Ok(path) if path == dataset.root() => Output::InPlace,
             Ok(path) => Output::Dataset(path),
             Err(_) => Output::Dataset(absolute(path)?),
         },
     })
+}
+
+/// Checks that `target` has a place for results of such samples and of this type.
+fn check_target(dataset: &Dataset, target: &Output, kind: LabelType) -> Result<(), Error> {
+    if let (Form::Texts(table), None) = (&dataset.form, target.file()) {
+        return Err(Error::TableInPlace {
+            path: table.path().to_owned(),
+        });
+    }
+    let takes = match target {
+        Output::Npy(_) => kind == LabelType::Vector,
+        Output::Parquet(_) => kind != LabelType::Classifications,
+        _ => true,
+    };
+    match target.file() {
+        Some(path) if !takes => Err(Error::OutputType {
+            path: path.to_owned(),
+            found: kind.name(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Checks that `target` can be written; returns the directory that it is in.
@@ -220,6 +259,7 @@ fn prepare(
     let directory = match target {
         Output::InPlace => {
             match &dataset.form {
+                Form::Texts(_) => {}
                 Form::Images => {
                     let path = metadata::path(dataset.root());
                     replace::check(&path, true)?;
@@ -244,7 +284,7 @@ fn prepare(
             }
             dataset.root().to_owned()
         }
-        Output::Jsonl(path) => {
+        Output::Jsonl(path) | Output::Npy(path) | Output::Parquet(path) => {
             replace::check(path, overwrite)?;
             path.parent().unwrap_or(Path::new("/")).to_owned()
         }

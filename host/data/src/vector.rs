@@ -60,24 +60,27 @@ fn deflate(plain: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap_or_default()
 }
 
-/// The `.npy` bytes of a one-dimensional `<f4` array, as numpy lays them out:
-/// the header is padded so that the data begin at a multiple of 64.
+/// The `.npy` bytes of a one-dimensional `<f4` array.
 fn npy(vector: &[f32]) -> Vec<u8> {
-    let mut header = format!(
-        "{{'descr': '<f4', 'fortran_order': False, 'shape': ({},), }}",
-        vector.len()
-    );
+    let mut bytes = npy_header(&format!("({},)", vector.len()));
+    bytes.extend(vector.iter().flat_map(|value| value.to_le_bytes()));
+    bytes
+}
+
+/// What stands before the data of an `<f4` array of this shape, as numpy lays it out: padded so
+/// that the data begin at a multiple of 64.
+pub(crate) fn npy_header(shape: &str) -> Vec<u8> {
+    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}");
     let prefix = MAGIC.len() + 4;
     while !(prefix + header.len() + 1).is_multiple_of(64) {
         header.push(' ');
     }
     header.push('\n');
-    let mut bytes = Vec::with_capacity(prefix + header.len() + 4 * vector.len());
+    let mut bytes = Vec::with_capacity(prefix + header.len());
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&[1, 0]);
     bytes.extend_from_slice(&(header.len() as u16).to_le_bytes());
     bytes.extend_from_slice(header.as_bytes());
-    bytes.extend(vector.iter().flat_map(|value| value.to_le_bytes()));
     bytes
 }
 

@@ -259,6 +259,7 @@ fn a_new_dataset_names_the_images_where_they_are() {
         &outside,
         OpenOptions {
             allow_outside: true,
+            ..OpenOptions::default()
         },
     )
     .unwrap();

@@ -25,7 +25,14 @@ fn with_filepath(filepath: &str) -> Fixture {
 
 /// What happens to the only sample, which has this path.
 fn vetted(fixture: &Fixture, allow_outside: bool) -> Result<std::path::PathBuf, MediaError> {
-    let dataset = Dataset::open_with(&fixture.root, OpenOptions { allow_outside }).unwrap();
+    let dataset = Dataset::open_with(
+        &fixture.root,
+        OpenOptions {
+            allow_outside,
+            ..OpenOptions::default()
+        },
+    )
+    .unwrap();
     samples(&dataset).remove(0).path
 }
 
@@ -273,6 +280,7 @@ fn links_are_followed_only_inside() {
         &fixture.root,
         OpenOptions {
             allow_outside: true,
+            ..OpenOptions::default()
         },
     )
     .unwrap();
@@ -315,6 +323,7 @@ fn links_in_a_directory_of_images_are_followed_only_on_request() {
         &fixture.root,
         OpenOptions {
             allow_outside: true,
+            ..OpenOptions::default()
         },
     )
     .unwrap();
@@ -346,6 +355,7 @@ fn pipes_devices_and_directories_are_refused_without_waiting() {
         &fixture.root,
         OpenOptions {
             allow_outside: true,
+            ..OpenOptions::default()
         },
     )
     .unwrap();
@@ -406,7 +416,7 @@ fn ground_truth_is_read() {
     let error = dataset.label(3, "ground_truth").unwrap_err().to_string();
     assert_eq!(
         error,
-        "sample 3: field 'ground_truth' cannot be read: it is a Detections, and only Classification is read"
+        "sample 3: field 'ground_truth' cannot be read: it is a Detections, and only Classification and Classifications are read"
     );
     assert_eq!(class(&dataset, 4, "ground_truth"), None);
     assert!(dataset.label(4, "ground_truth").unwrap().is_some());

@@ -118,6 +118,12 @@ impl Model {
         self.network.texts.is_some() && self.tokenizer.is_some()
     }
 
+    /// Where embeddings come from, the layer included where the plan or the user names one.
+    #[must_use]
+    pub fn embeddings(&self) -> &Embeddings {
+        &self.embeddings
+    }
+
     /// The layers of which [`Model::set_embeddings_layer`] can take the output, and, with a `<`
     /// before the name, the input.
     #[must_use]

@@ -1,23 +1,13 @@
-//! Applying a model to a dataset: decode, preprocess, forward and write overlap.
-//!
-//! The work is cut into batches. While the network computes one batch, the images of the next are
-//! decoded and preprocessed on the same pool of threads; memory holds two batches, whatever the
-//! size of the dataset.
+//! Labels for a dataset.
 
 use std::path::PathBuf;
 
-use modelzoo_data::{
-    Classification, Dataset, FieldName, Label, LabelType, Output, ResultSink, Sample, SinkOptions,
-};
-use modelzoo_runtime::{DecodeLimits, Input, PredictOptions, Prediction, decode_image_bytes};
-use rayon::prelude::*;
-use serde::Serialize;
+use modelzoo_data::{Classification, Classifications, Dataset, Label, LabelType, Sample};
+use modelzoo_runtime::{Input, PredictOptions, Prediction, PredictionKind};
 
 use crate::error::Error;
 use crate::load::LoadedModel;
-
-/// How many samples are computed at once when nothing else is said.
-const BATCH_SIZE: usize = 16;
+use crate::run::{Applied, Place, Watch, Work, image, run};
 
 /// How to apply a model.
 #[derive(Debug, Clone)]
@@ -28,6 +18,8 @@ pub struct ApplyOptions {
     pub batch_size: Option<usize>,
     /// Below this confidence (0 to 1) a sample gets no label; [`None`] for the model's own.
     pub confidence_thresh: Option<f32>,
+    /// The classes that are given as labels; [`None`] for the model's own choice.
+    pub classes: Option<Vec<String>>,
     /// Keep the logits with each label.
     pub store_logits: bool,
     /// Where the labels go: a `.jsonl` file, or a directory for a new dataset. [`None`] for the
@@ -35,43 +27,6 @@ pub struct ApplyOptions {
     pub output: Option<PathBuf>,
     /// Replace an output that is there.
     pub overwrite_output: bool,
-}
-
-/// Is told how far an [`LoadedModel::apply`] is.
-pub trait Watch: Sync {
-    /// So many samples of so many are done, failed ones included.
-    fn progress(&self, done: usize, total: usize);
-    /// A sample failed.
-    fn failed(&self, sample: &str, reason: &str);
-}
-
-/// What applying a model did.
-#[derive(Debug, Clone, Serialize)]
-pub struct Applied {
-    /// Samples in the dataset.
-    pub samples: usize,
-    /// Samples that got a label now.
-    pub labelled: usize,
-    /// Samples that an interrupted run had done before.
-    pub resumed: usize,
-    /// Samples that failed.
-    pub failed: usize,
-    /// The files that were written.
-    pub written: Vec<PathBuf>,
-}
-
-/// A sample, by its place in the dataset and by its name.
-struct Named {
-    index: usize,
-    name: String,
-}
-
-/// A batch on its way to the network.
-#[derive(Default)]
-struct Batch {
-    /// The samples, each with the reason why it is not among the inputs, if it is not.
-    samples: Vec<(Named, Option<String>)>,
-    inputs: Vec<Input>,
 }
 
 impl LoadedModel {
@@ -89,145 +44,69 @@ impl LoadedModel {
         options: &ApplyOptions,
         watch: &dyn Watch,
     ) -> Result<Applied, Error> {
-        let field: FieldName = options.label_field.parse()?;
-        let provenance = self.provenance();
-        let fingerprint =
-            serde_json::json!([provenance, options.confidence_thresh, options.store_logits,]);
-        let sink = SinkOptions {
-            output: options
-                .output
-                .as_ref()
-                .map_or(Output::InPlace, Output::from_path),
-            overwrite: options.overwrite_output,
-            // Not beside the dataset: one from somebody else could bring results along.
-            staging: Some(self.results_dir.clone()),
-            fingerprint: fingerprint.to_string(),
-            provenance,
-        };
-        let sink = ResultSink::open(dataset, &field, LabelType::Classification, sink)?;
-        let mut run = Run {
+        let head = self.plan().head.as_ref().ok_or_else(|| Error::NoLabels {
+            model: self.record.name(),
+        })?;
+        if dataset.is_of_texts() {
+            return Err(Error::WrongSamples {
+                model: self.record.name(),
+                takes: "images",
+                gives: dataset.kind(),
+            });
+        }
+        let work = Labels {
             model: self,
-            predict: PredictOptions {
+            kind: match head.kind() {
+                PredictionKind::Classifications => LabelType::Classifications,
+                _ => LabelType::Classification,
+            },
+            options: PredictOptions {
                 confidence_thresh: options.confidence_thresh,
-                classes: None,
+                classes: options.classes.clone(),
                 store_logits: options.store_logits,
             },
-            watch,
-            applied: Applied {
-                samples: dataset.len(),
-                labelled: 0,
-                resumed: 0,
-                failed: 0,
-                written: Vec::new(),
-            },
-            sink,
         };
-        run.all(dataset, options.batch_size.unwrap_or(BATCH_SIZE).max(1))?;
-        run.finish()
+        let place = Place {
+            field: &options.label_field,
+            batch_size: options.batch_size,
+            output: options.output.as_deref(),
+            overwrite: options.overwrite_output,
+        };
+        run(self, &work, dataset, &place, watch)
     }
 }
 
-struct Run<'a> {
+/// Images to labels.
+struct Labels<'a> {
     model: &'a LoadedModel,
-    predict: PredictOptions,
-    watch: &'a dyn Watch,
-    sink: ResultSink<'a>,
-    applied: Applied,
+    kind: LabelType,
+    options: PredictOptions,
 }
 
-impl Run<'_> {
-    fn all(&mut self, dataset: &Dataset, batch_size: usize) -> Result<(), Error> {
-        let mut todo = Vec::with_capacity(dataset.len());
-        for index in 0..dataset.len() {
-            if self.sink.is_done(index) {
-                self.applied.resumed += 1;
-            } else {
-                todo.push(index);
-            }
-        }
-        let mut batches = todo.chunks(batch_size);
-        let mut current = prepare(self.model, dataset, batches.next().unwrap_or(&[]))?;
-        while !current.samples.is_empty() {
-            let (model, options) = (self.model, &self.predict);
-            let next = batches.next().unwrap_or(&[]);
-            let (results, prepared) = rayon::join(
-                || forward(model, options, &current.inputs),
-                || prepare(model, dataset, next),
-            );
-            self.write(current, results?)?;
-            current = prepared?;
-        }
-        Ok(())
+impl Work for Labels<'_> {
+    type Input = Input;
+
+    fn kind(&self) -> LabelType {
+        self.kind
     }
 
-    fn write(
-        &mut self,
-        batch: Batch,
-        results: Vec<Result<Prediction, String>>,
-    ) -> Result<(), Error> {
-        let mut results = results.into_iter();
-        for (sample, unreadable) in batch.samples {
-            let result = match unreadable {
-                Some(reason) => Err(reason),
-                None => results
-                    .next()
-                    .unwrap_or_else(|| Err("the model gave no answer".to_owned())),
-            };
-            match result {
-                Ok(prediction) => {
-                    self.sink.put(sample.index, label_of(prediction).as_ref())?;
-                    self.applied.labelled += 1;
-                }
-                Err(reason) => {
-                    self.sink.fail(sample.index, &reason)?;
-                    self.watch.failed(&sample.name, &reason);
-                    self.applied.failed += 1;
-                }
-            }
-        }
-        let done = self.applied.resumed + self.applied.labelled + self.applied.failed;
-        self.watch.progress(done, self.applied.samples);
-        Ok(())
+    fn fingerprint(&self) -> serde_json::Value {
+        let PredictOptions {
+            confidence_thresh,
+            classes,
+            store_logits,
+        } = &self.options;
+        serde_json::json!([confidence_thresh, store_logits, classes])
     }
 
-    fn finish(self) -> Result<Applied, Error> {
-        let mut applied = self.applied;
-        applied.written = self.sink.commit()?.paths;
-        Ok(applied)
+    fn prepare(&self, sample: Sample) -> Result<Input, String> {
+        image(self.model, sample)
     }
-}
 
-/// Reads and preprocesses samples, in parallel.
-fn prepare(model: &LoadedModel, dataset: &Dataset, indices: &[usize]) -> Result<Batch, Error> {
-    let limits = DecodeLimits::default();
-    let read = |sample: Sample| -> Result<Input, String> {
-        let bytes = sample.read(limits.max_bytes).map_err(|e| e.to_string())?;
-        let image = decode_image_bytes(&bytes, &limits).map_err(|e| e.to_string())?;
-        model.model.preprocess(&image).map_err(|e| e.to_string())
-    };
-    let prepared: Vec<(Named, Result<Input, String>)> = indices
-        .par_iter()
-        .filter_map(|&index| dataset.sample(index).transpose())
-        .map(|sample| {
-            let sample = sample?;
-            let named = Named {
-                index: sample.index,
-                name: sample.display().into_owned(),
-            };
-            Ok((named, read(sample)))
-        })
-        .collect::<Result<_, Error>>()?;
-    let mut batch = Batch::default();
-    for (sample, input) in prepared {
-        match input {
-            Ok(input) => {
-                batch.inputs.push(input);
-                batch.samples.push((sample, None));
-            }
-            Err(reason) => batch.samples.push((sample, Some(reason))),
-        }
+    fn forward(&self, inputs: &[Input]) -> Result<Vec<Option<Label>>, Error> {
+        let predictions = self.model.model.predict(inputs, &self.options)?;
+        Ok(predictions.into_iter().map(label_of).collect())
     }
-    Ok(batch)
 }
 
 /// The label of a prediction; none where the model was not confident enough of any class and
@@ -249,36 +128,17 @@ fn label_of(prediction: Prediction) -> Option<Label> {
             logits,
             ..Classification::default()
         })),
+        Prediction::Classifications { labels, logits } => {
+            let one = |(label, confidence): (String, f32)| Classification {
+                label: Some(label),
+                confidence: Some(f64::from(confidence)),
+                ..Classification::default()
+            };
+            Some(Label::Classifications(Classifications {
+                classifications: labels.into_iter().map(one).collect(),
+                logits,
+            }))
+        }
         _ => None,
     }
-}
-
-/// One result for each input, in order. When a batch fails, each of it is tried alone, so that
-/// one sample does not take the others along; when every one fails, the model is at fault.
-fn forward(
-    model: &LoadedModel,
-    options: &PredictOptions,
-    inputs: &[Input],
-) -> Result<Vec<Result<Prediction, String>>, Error> {
-    let error = match model.model.predict(inputs, options) {
-        Ok(predictions) => return Ok(predictions.into_iter().map(Ok).collect()),
-        Err(error) => error,
-    };
-    let results: Vec<_> = inputs
-        .iter()
-        .map(
-            |input| match model.model.predict(std::slice::from_ref(input), options) {
-                Ok(one) => one
-                    .into_iter()
-                    .next()
-                    .ok_or_else(|| "the model gave no answer".to_owned()),
-                Err(error) => Err(error.to_string()),
-            },
-        )
-        .collect();
-    // One alone may be at fault itself.
-    if results.len() > 1 && results.iter().all(Result::is_err) {
-        return Err(error.into());
-    }
-    Ok(results)
 }

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use modelzoo_net::policy::Permissions;
 
+use crate::catalog::ModelRecord;
 use crate::reference::SourceId;
+use crate::translate::TranslateError;
 
 /// Why a verb of the [`Zoo`](crate::Zoo) failed.
 ///
@@ -173,6 +175,20 @@ pub enum Error {
         source_id: SourceId,
         source: Box<modelzoo_runtime::Error>,
     },
+    #[error("{model} of {source_id}: its `default_deployment_config_dict`: {source}")]
+    Translate {
+        model: String,
+        source_id: SourceId,
+        source: Box<TranslateError>,
+    },
+    #[error("{model} gives embeddings, no labels")]
+    NoLabels { model: String },
+    #[error("{model} takes {takes}, and the dataset is a {gives}")]
+    WrongSamples {
+        model: String,
+        takes: &'static str,
+        gives: &'static str,
+    },
     #[error(transparent)]
     Data(#[from] modelzoo_data::Error),
 }
@@ -183,6 +199,14 @@ impl Error {
             action,
             path: path.to_owned(),
             source,
+        }
+    }
+
+    pub(crate) fn translate(record: &ModelRecord, source: TranslateError) -> Self {
+        Self::Translate {
+            model: record.name(),
+            source_id: record.source.id.clone(),
+            source: Box::new(source),
         }
     }
 
@@ -274,6 +298,14 @@ impl Error {
             Self::Runtime(error) => error.hint(),
             Self::Build { source, .. } => source.hint(),
             Self::Data(error) => error.hint(),
+            Self::Translate { source, .. } => source.hint(),
+            Self::NoLabels { model } => Some(format!("`modelzoo embed {model} DATASET FIELD`")),
+            Self::WrongSamples { takes: "texts", .. } => {
+                Some("texts are a file that ends in .txt, .jsonl or .csv".into())
+            }
+            Self::WrongSamples { .. } => {
+                Some("images are a directory of them, or a FiftyOneDataset".into())
+            }
             _ => None,
         }
     }

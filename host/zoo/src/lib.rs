@@ -32,6 +32,7 @@ mod config;
 mod configuration;
 mod disk;
 mod download;
+mod embed;
 mod error;
 mod files;
 mod github;
@@ -44,6 +45,7 @@ mod managed;
 mod receipt;
 mod register;
 mod rollback;
+mod run;
 mod store;
 mod update;
 mod verify;
@@ -55,9 +57,10 @@ pub mod name;
 pub mod reference;
 pub mod requirements;
 pub mod text;
+pub mod translate;
 pub mod version;
 
-pub use apply::{Applied, ApplyOptions, Watch};
+pub use apply::ApplyOptions;
 pub use audit::{
     AuditOptions, AuditReport, BadDate, Denied, Narrower, Needed, OriginUse, Since, SourceAudit,
     Trouble,
@@ -69,6 +72,7 @@ pub use config::{Config, ENVIRONMENT};
 pub use configuration::{LimitInForce, LimitOrigin, configuration_page};
 pub use disk::{Garbage, Usage};
 pub use download::{DownloadOptions, Downloaded};
+pub use embed::EmbedOptions;
 pub use error::Error;
 pub use grant::{Grant, PermissionRequest};
 pub use inspect::{
@@ -84,6 +88,7 @@ pub use modelzoo_runtime::{Device, DeviceSpec};
 pub use modelzoo_sandbox::Level;
 pub use receipt::{Receipt, ReceiptFile};
 pub use register::{Changes, RegisterOptions, RegisterOutcome, Registered, SourceInfo};
+pub use run::{Applied, Watch};
 pub use update::UpdateOptions;
 pub use verify::{Verified, VerifiedKind};
 

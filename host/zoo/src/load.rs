@@ -12,7 +12,9 @@ use crate::catalog::ModelRecord;
 use crate::download::identity;
 use crate::error::Error;
 use crate::in_use::InUse;
+use crate::managed::manager_file;
 use crate::receipt::Receipt;
+use crate::translate;
 
 /// How often a model is built whose files another command replaces meanwhile.
 const ATTEMPTS: u32 = 3;
@@ -69,6 +71,7 @@ impl Zoo {
         kwargs: Map<String, Value>,
         device: &Device,
     ) -> Result<LoadedModel, Error> {
+        let in_use = InUse::hold(&record.dir);
         let (receipt, model) = self.build(record, &kwargs, device).await?;
         Ok(LoadedModel {
             record: record.clone(),
@@ -92,8 +95,7 @@ impl Zoo {
         device: &Device,
     ) -> Result<(Receipt, Model), Error> {
         for _ in 0..ATTEMPTS {
-            let in_use = InUse::hold(&record.dir);
-        let receipt = record.receipt().ok_or_else(|| Error::NotDownloaded {
+            let receipt = record.receipt().ok_or_else(|| Error::NotDownloaded {
                 model: record.name(),
             })?;
             let before = receipt.marks(&record.dir);
@@ -124,6 +126,16 @@ impl Zoo {
     }
 
     async fn plan(&self, record: &ModelRecord, kwargs: &Map<String, Value>) -> Result<Plan, Error> {
+        if let Some(deployment) = &record.entry.default_deployment_config_dict {
+            let manager = record.entry.manager.as_ref();
+            let file = manager.map(|_| manager_file(record)).transpose()?;
+            match translate::plan(deployment, kwargs, file.as_ref(), &record.files_dir()) {
+                Ok(plan) => return Ok(plan),
+                // A source may serve the reference system by one and us by the other.
+                Err(error) if error.is_unknown() && record.component.is_some() => {}
+                Err(error) => return Err(Error::translate(record, error)),
+            }
+        }
         let component = self.component(record, false)?;
         let call = LoadCall {
             identity: &identity(record),

@@ -17,53 +17,128 @@ use crate::Zoo;
 use crate::audit::AuditLog;
 use crate::catalog::ModelRecord;
 use crate::error::Error;
-use crate::manifest::ArtifactEntry;
+use crate::manifest::{ArtifactEntry, Manager};
+use crate::translate::{self, Fetch};
 
 /// How much may be fetched for a model whose manifest gives no size.
 const MAX_BYTES: u64 = 64 << 30;
 
 /// What the host fetches for a model.
 pub(crate) struct Managed {
-    artifacts: Vec<ArtifactEntry>,
+    wanted: Vec<Wanted>,
     /// Whether an archive stays beside what was in it.
     keep_archives: bool,
 }
 
+/// A file to fetch.
+struct Wanted {
+    artifact: ArtifactEntry,
+    /// Whether the model can do without it.
+    optional: bool,
+    /// Fetched only where the one before it is not there.
+    instead: bool,
+}
+
+impl From<ArtifactEntry> for Wanted {
+    fn from(artifact: ArtifactEntry) -> Self {
+        Self {
+            artifact,
+            optional: false,
+            instead: false,
+        }
+    }
+}
+
 /// The files to fetch for a model; `None` when its hook is to do it.
 pub(crate) fn managed(record: &ModelRecord) -> Result<Option<Managed>, Error> {
-    if !record.entry.artifacts.is_empty() {
+    let entry = &record.entry;
+    if !entry.artifacts.is_empty() {
         return Ok(Some(Managed {
-            artifacts: record.entry.artifacts.clone(),
+            wanted: entry.artifacts.iter().cloned().map(Wanted::from).collect(),
             keep_archives: false,
         }));
     }
-    let Some(manager) = &record.entry.manager else {
+    let managed = entry
+        .manager
+        .as_ref()
+        .map(|manager| by_manager(record, manager));
+    let managed = managed.transpose()?.flatten();
+    // Without a manager, a hook goes before what the configuration implies.
+    if managed.is_none() && record.component.is_some() {
         return Ok(None);
+    }
+    let implied = match &entry.default_deployment_config_dict {
+        None => Vec::new(),
+        Some(deployment) => match translate::fetches(deployment) {
+            Ok(fetches) => implied(fetches)?,
+            // The manager's file is worth having, whoever can load it.
+            Err(_) if managed.is_some() => Vec::new(),
+            Err(source) => return Err(Error::translate(record, source)),
+        },
     };
+    Ok(match managed {
+        Some(mut managed) => {
+            managed.wanted.extend(implied);
+            Some(managed)
+        }
+        None if implied.is_empty() => None,
+        None => Some(Managed {
+            wanted: implied,
+            keep_archives: false,
+        }),
+    })
+}
+
+/// The one file of a manager; `None` where it names none.
+fn by_manager(record: &ModelRecord, manager: &Manager) -> Result<Option<Managed>, Error> {
     let url = match (&manager.url, &manager.google_drive_id) {
         (Some(url), _) => url.clone(),
         (None, Some(id)) => google_drive(id),
         (None, None) => return Ok(None),
     };
-    let unsafe_path = |e: modelzoo_archive::PathError| Error::BadPath {
-        path: record.name(),
-        reason: e.to_string(),
-    };
-    let path = match &record.entry.base_filename {
-        Some(path) => path.clone(),
-        None => RelPath::parse(&record.entry.name().file_stem()).map_err(unsafe_path)?,
-    };
     let artifact = ArtifactEntry {
-        path,
+        path: manager_file(record)?,
         urls: vec![url],
         sha256: None,
         size_bytes: None,
         unpack: manager.extract_archive,
     };
     Ok(Some(Managed {
-        artifacts: vec![artifact],
+        wanted: vec![artifact.into()],
         keep_archives: !manager.delete_archive,
     }))
+}
+
+/// What a manager's file is called in the model's directory.
+pub(crate) fn manager_file(record: &ModelRecord) -> Result<RelPath, Error> {
+    match &record.entry.base_filename {
+        Some(path) => Ok(path.clone()),
+        None => path_of(&record.entry.name().file_stem()),
+    }
+}
+
+fn path_of(name: &str) -> Result<RelPath, Error> {
+    RelPath::parse(name).map_err(|e| Error::BadPath {
+        path: name.to_owned(),
+        reason: e.to_string(),
+    })
+}
+
+fn implied(fetches: Vec<Fetch>) -> Result<Vec<Wanted>, Error> {
+    let wanted = |fetch: Fetch| {
+        Ok(Wanted {
+            artifact: ArtifactEntry {
+                path: path_of(&fetch.name)?,
+                urls: vec![fetch.url],
+                sha256: None,
+                size_bytes: None,
+                unpack: false,
+            },
+            optional: fetch.optional,
+            instead: fetch.instead,
+        })
+    };
+    fetches.into_iter().map(wanted).collect()
 }
 
 /// Where Google Drive serves a file of any size without asking back.
@@ -82,13 +157,26 @@ impl Zoo {
         audit: &AuditLog,
     ) -> Result<Vec<Artifact>, Error> {
         let mut made = BTreeMap::new();
-        for artifact in &managed.artifacts {
+        let mut before = true;
+        for wanted in &managed.wanted {
+            if wanted.instead && before {
+                continue;
+            }
+            let artifact = &wanted.artifact;
             let kept = !artifact.unpack || managed.keep_archives;
             let into = match kept {
                 true => artifact.path.under(files),
                 false => files.with_file_name("archive"),
             };
-            let fetched = self.fetch_one(record, artifact, &into, audit).await?;
+            let fetched = match self.fetch_one(record, artifact, &into, audit).await {
+                Ok(fetched) => fetched,
+                Err(error) if wanted.optional && is_missing(&error) => {
+                    before = false;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            before = true;
             if kept {
                 made.insert(artifact.path.clone(), (fetched.size, fetched.sha256));
             }
@@ -178,6 +266,17 @@ impl Zoo {
             Error::from,
         ))
     }
+}
+
+/// Whether a server said that there is no such file.
+fn is_missing(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Net(modelzoo_net::Error::Status {
+            status: 404 | 410,
+            ..
+        })
+    )
 }
 
 /// The most bytes to fetch for a file: what the manifest allows, or what it says that the model

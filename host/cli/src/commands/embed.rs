@@ -1,0 +1,53 @@
+use std::process::ExitCode;
+
+use clap::Args;
+use modelzoo::EmbedOptions;
+
+use super::running::{RunArgs, report};
+use crate::console::Console;
+use crate::failure::Failure;
+
+const EXAMPLES: &str = "\
+A dataset is a directory in FiftyOneDataset format (metadata.json, samples.json, data/), which gets
+the embeddings as a new field; a directory of images, which becomes one; or a file of texts: .txt
+with one a line, .jsonl or .csv. A file of texts is left as it is, so it needs --output.
+
+Examples:
+  modelzoo embed acme/dino ./photos embedding
+  modelzoo embed acme/dino ./photos embedding --output photos.npy
+  modelzoo embed acme/minilm reviews.csv embedding --text-field review --output reviews.parquet
+  modelzoo embed acme/digits-cnn ./photos features --layer '<fc'";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct EmbedArgs {
+    #[command(flatten)]
+    run: RunArgs,
+    /// The field that the embeddings are written to
+    field: String,
+    /// Take the output of this layer of the network, or its input with a `<` before the name
+    #[arg(long, value_name = "LAYER")]
+    layer: Option<String>,
+    /// The member of each line of JSON, or the column of the CSV file, that holds the text
+    /// [default: text]
+    #[arg(long, value_name = "NAME")]
+    text_field: Option<String>,
+}
+
+pub(crate) async fn run(args: &EmbedArgs, console: &Console) -> Result<ExitCode, Failure> {
+    let dataset = args.run.dataset(args.text_field.as_deref(), console)?;
+    let mut model = args.run.model(console).await?;
+    if let Some(layer) = &args.layer {
+        model.set_embeddings_layer(layer)?;
+    }
+    let options = EmbedOptions {
+        field: args.field.clone(),
+        batch_size: args.run.batch_size(),
+        output: args.run.output.clone(),
+        overwrite_output: args.run.overwrite,
+    };
+    let bar = console.bars().samples();
+    let applied = tokio::task::block_in_place(|| model.embed(&dataset, &options, &bar))?;
+    drop(bar);
+    report(&applied, "embedded", console)
+}

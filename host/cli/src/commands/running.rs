@@ -1,0 +1,153 @@
+//! What the commands that run a model over a dataset share.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use modelzoo::{Applied, Dataset, DeviceSpec, DownloadOptions, LoadedModel, OpenOptions};
+use serde_json::{Map, Value};
+
+use super::requirements;
+use crate::args::GrantArgs;
+use crate::console::Console;
+use crate::failure::{Failure, SOME_FAILED};
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The model; or a source, which is registered if it is not yet
+    name_or_source: String,
+    /// The dataset: a directory, or a file of texts
+    dataset: PathBuf,
+    /// The model to run, when a source is named
+    #[arg(short = 'n', long, value_name = "MODEL")]
+    model_name: Option<String>,
+    /// How many samples are computed at once
+    #[arg(short, long, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    batch_size: Option<u32>,
+    /// Write the results here instead of to the dataset: a file that ends in .jsonl, .npy
+    /// (embeddings) or .parquet, or a directory for a new dataset
+    #[arg(long, value_name = "PATH")]
+    pub(crate) output: Option<PathBuf>,
+    /// Replace what is at --output
+    #[arg(short, long, requires = "output")]
+    pub(crate) overwrite: bool,
+    /// Let the dataset name files outside its own directory
+    #[arg(long)]
+    allow_outside: bool,
+    /// An argument for the source's `load_model` hook; the value is JSON, or else text
+    #[arg(long = "kwarg", value_name = "KEY=VALUE", value_parser = kwarg)]
+    kwargs: Vec<(String, Value)>,
+    /// Where to compute: auto, cpu, cuda, cuda:N or metal
+    #[arg(long, default_value = "auto")]
+    device: DeviceSpec,
+    /// What the manifest says that the model needs and is not there: 0: an error, 1: a warning,
+    /// 2: ignored
+    #[arg(long, value_name = "LEVEL", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
+    error_level: u8,
+    /// The source that declares the model
+    #[arg(short, long, value_name = "SOURCE", conflicts_with = "model_name")]
+    source: Option<String>,
+    #[command(flatten)]
+    grant: GrantArgs,
+}
+
+impl RunArgs {
+    /// Opens the dataset. What can be refused without any work is refused here, first.
+    pub(crate) fn dataset(
+        &self,
+        text_field: Option<&str>,
+        console: &Console,
+    ) -> Result<Dataset, Failure> {
+        kwargs(&self.kwargs)?;
+        self.device.open().map_err(modelzoo::Error::from)?;
+        let options = OpenOptions {
+            allow_outside: self.allow_outside,
+            text_field: text_field.map(str::to_owned),
+        };
+        let dataset = Dataset::open_with(&self.dataset, options).map_err(modelzoo::Error::from)?;
+        for warning in dataset.warnings() {
+            console.warn(warning);
+        }
+        Ok(dataset)
+    }
+
+    /// Downloads the model if it is not there, and loads it.
+    pub(crate) async fn model(&self, console: &Console) -> Result<LoadedModel, Failure> {
+        let kwargs = kwargs(&self.kwargs)?;
+        let device = self.device.open().map_err(modelzoo::Error::from)?;
+        let zoo = console.zoo()?;
+        let downloaded = console
+            .with_grant(&self.grant, async |grant| {
+                let options = DownloadOptions {
+                    model_name: self.model_name.clone(),
+                    source: self.source.clone(),
+                    overwrite: false,
+                    grant,
+                };
+                zoo.download(&self.name_or_source, options).await
+            })
+            .await??;
+        requirements::meets(&downloaded.record, &device, self.error_level, console)?;
+        Ok(zoo.load(&downloaded.record, kwargs, &device).await?)
+    }
+
+    pub(crate) fn batch_size(&self) -> Option<usize> {
+        self.batch_size.map(|n| n as usize)
+    }
+}
+
+/// Says what was done: the files on stdout, the rest as a note. `done` is what was done to each
+/// sample.
+pub(crate) fn report(
+    applied: &Applied,
+    done: &str,
+    console: &Console,
+) -> Result<ExitCode, Failure> {
+    if console.json() {
+        console.print_json(applied)?;
+    } else {
+        let mut out = console.stdout();
+        for path in &applied.written {
+            writeln!(out, "{}", path.display())?;
+        }
+        out.flush()?;
+        let mut summary = format!("{} of {} samples {done}", applied.labelled, applied.samples);
+        if applied.resumed > 0 {
+            summary += &format!(", {} done by an earlier run", applied.resumed);
+        }
+        if applied.failed > 0 {
+            summary += &format!(", {} failed", applied.failed);
+        }
+        if applied.cut > 0 {
+            summary += &format!(", {} longer than the model takes and cut", applied.cut);
+        }
+        console.note(&summary);
+    }
+    Ok(match applied.failed {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::from(SOME_FAILED),
+    })
+}
+
+fn kwarg(text: &str) -> Result<(String, Value), String> {
+    let (key, value) = text.split_once('=').ok_or("not KEY=VALUE")?;
+    if key.is_empty() {
+        return Err("the key is empty".into());
+    }
+    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+    Ok((key.to_owned(), value))
+}
+
+fn kwargs(pairs: &[(String, Value)]) -> Result<Map<String, Value>, Failure> {
+    let mut map = Map::new();
+    for (key, value) in pairs {
+        if map.insert(key.clone(), value.clone()).is_some() {
+            return Err(Failure::usage(
+                format!("--kwarg {key} is given twice"),
+                "a list is one value, for example --kwarg 'classes=[\"a\",\"b\"]'",
+            ));
+        }
+    }
+    Ok(map)
+}

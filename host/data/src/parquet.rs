@@ -1,0 +1,208 @@
+//! Results as a table in Apache Parquet's format.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parquet::basic::{Compression, ConvertedType, Repetition, Type as Physical};
+use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, FloatType};
+use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+use parquet::schema::types::Type;
+use serde_json::Value;
+
+use crate::dataset::Form;
+use crate::label::{Label, LabelType};
+use crate::replace::stage;
+use crate::results::Reader;
+use crate::sink::ResultSink;
+use crate::{Error, text};
+
+/// Rows that are held in memory at a time.
+const GROUP: usize = 4096;
+
+/// Writes the results of `sink` to `path`, one row a sample.
+pub(crate) fn write(sink: &ResultSink<'_>, path: &Path) -> Result<Vec<PathBuf>, Error> {
+    let failed = |error: ParquetError| Error::io("write", path)(std::io::Error::other(error));
+    let mut reader = sink.results.reader()?;
+    let staged = stage(path, sink.overwrite, |out| {
+        let schema = Arc::new(schema(sink).map_err(failed)?);
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::UNCOMPRESSED)
+            .set_created_by(concat!("modelzoo ", env!("CARGO_PKG_VERSION")).to_owned())
+            .build();
+        let mut file =
+            SerializedFileWriter::new(out, schema, Arc::new(properties)).map_err(failed)?;
+        for start in (0..sink.dataset.len()).step_by(GROUP) {
+            let end = sink.dataset.len().min(start + GROUP);
+            let rows = (start..end)
+                .map(|index| Row::read(sink, &mut reader, index))
+                .collect::<Result<Vec<_>, _>>()?;
+            write_group(&mut file, sink.kind, &rows).map_err(failed)?;
+        }
+        file.close().map_err(failed)?;
+        Ok(())
+    })?;
+    Ok(vec![staged.finish()?])
+}
+
+/// What is written of one sample.
+struct Row {
+    sample: String,
+    vector: Option<Vec<f32>>,
+    label: Option<String>,
+    confidence: Option<f64>,
+    error: Option<String>,
+}
+
+impl Row {
+    fn read(sink: &ResultSink<'_>, reader: &mut Reader<'_>, index: usize) -> Result<Self, Error> {
+        let sample = match &sink.dataset.form {
+            Form::Texts(table) => table.text(index)?.unwrap_or_default(),
+            _ => sink.dataset.stored(index)?.unwrap_or_default(),
+        };
+        let mut row = Self {
+            sample,
+            vector: None,
+            label: None,
+            confidence: None,
+            error: None,
+        };
+        let Some(record) = reader.get(index)? else {
+            return Ok(row);
+        };
+        row.error = record.error.as_deref().map(str::to_owned);
+        let value: Value = text::parse(record.label().as_bytes()).unwrap_or_default();
+        match Label::from_json(&value) {
+            Ok(Label::Vector(vector)) => row.vector = Some(vector),
+            Ok(Label::Classification(label)) => {
+                row.label = label.label;
+                row.confidence = label.confidence;
+            }
+            _ => {}
+        }
+        Ok(row)
+    }
+}
+
+fn schema(sink: &ResultSink<'_>) -> Result<Type, ParquetError> {
+    let text = |name: &str, repetition| {
+        Type::primitive_type_builder(name, Physical::BYTE_ARRAY)
+            .with_converted_type(ConvertedType::UTF8)
+            .with_repetition(repetition)
+            .build()
+            .map(Arc::new)
+    };
+    let number = |name: &str, kind, repetition| {
+        Type::primitive_type_builder(name, kind)
+            .with_repetition(repetition)
+            .build()
+            .map(Arc::new)
+    };
+    let sample = match sink.dataset.form {
+        Form::Texts(_) => "text",
+        _ => "filepath",
+    };
+    let field = sink.field.as_str();
+    let mut columns = vec![text(sample, Repetition::REQUIRED)?];
+    if sink.kind == LabelType::Vector {
+        let element = number("element", Physical::FLOAT, Repetition::REQUIRED)?;
+        let list = Type::group_type_builder("list")
+            .with_repetition(Repetition::REPEATED)
+            .with_fields(vec![element])
+            .build()?;
+        let vector = Type::group_type_builder(field)
+            .with_repetition(Repetition::OPTIONAL)
+            .with_converted_type(ConvertedType::LIST)
+            .with_fields(vec![Arc::new(list)])
+            .build()?;
+        columns.push(Arc::new(vector));
+    } else {
+        let label = format!("{field}_label");
+        let confidence = format!("{field}_confidence");
+        columns.push(text(&label, Repetition::OPTIONAL)?);
+        columns.push(number(&confidence, Physical::DOUBLE, Repetition::OPTIONAL)?);
+    }
+    columns.push(text("error", Repetition::OPTIONAL)?);
+    Type::group_type_builder("samples")
+        .with_fields(columns)
+        .build()
+}
+
+fn write_group<W: Write + Send>(
+    file: &mut SerializedFileWriter<W>,
+    kind: LabelType,
+    rows: &[Row],
+) -> Result<(), ParquetError> {
+    let mut group = file.next_row_group()?;
+    let samples: Vec<ByteArray> = rows.iter().map(|row| row.sample.as_str().into()).collect();
+    column::<ByteArrayType, W>(&mut group, &samples, None, None)?;
+    if kind == LabelType::Vector {
+        vectors(&mut group, rows)?;
+    } else {
+        optional::<ByteArrayType, W>(&mut group, rows, |row| {
+            row.label.as_deref().map(ByteArray::from)
+        })?;
+        optional::<DoubleType, W>(&mut group, rows, |row| row.confidence)?;
+    }
+    optional::<ByteArrayType, W>(&mut group, rows, |row| {
+        row.error.as_deref().map(ByteArray::from)
+    })?;
+    group.close()?;
+    Ok(())
+}
+
+/// One list a row, or none. A definition level says how much of `vector.list.element` is there,
+/// a repetition level whether an element goes on with the list before it.
+fn vectors<W: Write + Send>(
+    group: &mut SerializedRowGroupWriter<'_, W>,
+    rows: &[Row],
+) -> Result<(), ParquetError> {
+    let (mut values, mut definition, mut repetition) = (Vec::new(), Vec::new(), Vec::new());
+    for row in rows {
+        match row.vector.as_deref() {
+            None => {
+                definition.push(0);
+                repetition.push(0);
+            }
+            Some([]) => {
+                definition.push(1);
+                repetition.push(0);
+            }
+            Some(vector) => {
+                values.extend_from_slice(vector);
+                definition.extend(vector.iter().map(|_| 2));
+                repetition.push(0);
+                repetition.extend(vector.iter().skip(1).map(|_| 1));
+            }
+        }
+    }
+    column::<FloatType, W>(group, &values, Some(&definition), Some(&repetition))
+}
+
+/// One value a row, or none.
+fn optional<T: DataType, W: Write + Send>(
+    group: &mut SerializedRowGroupWriter<'_, W>,
+    rows: &[Row],
+    value: impl Fn(&Row) -> Option<T::T>,
+) -> Result<(), ParquetError> {
+    let all: Vec<Option<T::T>> = rows.iter().map(value).collect();
+    let definition: Vec<i16> = all.iter().map(|value| i16::from(value.is_some())).collect();
+    let values: Vec<T::T> = all.into_iter().flatten().collect();
+    column::<T, W>(group, &values, Some(&definition), None)
+}
+
+fn column<T: DataType, W: Write + Send>(
+    group: &mut SerializedRowGroupWriter<'_, W>,
+    values: &[T::T],
+    definition: Option<&[i16]>,
+    repetition: Option<&[i16]>,
+) -> Result<(), ParquetError> {
+    let missing = || ParquetError::General("the schema has fewer columns".to_owned());
+    let mut column = group.next_column()?.ok_or_else(missing)?;
+    column
+        .typed::<T>()
+        .write_batch(values, definition, repetition)?;
+    column.close()
+}

@@ -1,0 +1,191 @@
+//! How many of the reference system's models run: reads its manifest and prints a line an entry.
+//!
+//! ```console
+//! $ cargo run -p modelzoo --example scoreboard -- manifest-torch.json tests/parity/fixtures
+//! ```
+//!
+//! An entry *runs* when its configuration translates into a plan, and the parity suite holds an
+//! instance of the reference's architecture, with random weights, whose answers ours match. It
+//! *translates* when only the first is so. The last line of the output is the totals, as JSON.
+
+use std::error::Error;
+use std::path::Path;
+
+use modelzoo::manifest::Deployment;
+use modelzoo::translate;
+use modelzoo_archive::RelPath;
+use modelzoo_runtime::{Device, Model};
+use serde_json::{Map, Value, json};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// The fixtures of each architecture, any of which proves it.
+const PROVEN_BY: [(&str, &[&str]); 23] = [
+    ("resnet", &["resnet50-tiny"]),
+    ("vgg", &["vgg-tiny", "vgg-bn-tiny"]),
+    ("alexnet", &["alexnet-tiny"]),
+    ("squeezenet", &["squeezenet1_0-tiny", "squeezenet1_1-tiny"]),
+    ("densenet", &["densenet-tiny"]),
+    ("mobilenet_v2", &["mobilenet_v2-tiny"]),
+    ("mnasnet", &["mnasnet-tiny"]),
+    ("googlenet", &["googlenet-tiny"]),
+    ("shufflenet_v2", &["shufflenet_v2-tiny"]),
+    ("inception_v3", &["inception_v3-tiny"]),
+    ("vision_transformer", &["vit-torchvision-tiny"]),
+    ("vit", &["vit-tiny"]),
+    ("deit", &["deit-tiny"]),
+    ("beit", &["beit-tiny"]),
+    ("convnext", &["convnext-tiny"]),
+    ("efficientnet", &["efficientnet-tiny"]),
+    ("swinv2", &["swinv2-tiny"]),
+    ("dinov2", &["dinov2-tiny"]),
+    ("dinov2_hub", &["dinov2-hub-tiny"]),
+    ("dinov3_vit", &["dinov3-tiny"]),
+    ("clip", &["clip-tiny"]),
+    ("open_clip", &["open-clip-openai"]),
+    ("siglip", &["siglip-tiny"]),
+];
+
+/// The `model_type` that the `config.json` of a repository has, by how its name begins: the
+/// repositories themselves are not asked.
+const REPOSITORIES: [(&str, &str); 11] = [
+    ("facebook/convnext-", "convnext"),
+    ("facebook/dinov3-vit", "dinov3_vit"),
+    ("flaviagiammarino/pubmed-clip-vit-base-patch32", "clip"),
+    ("google/efficientnet-", "efficientnet"),
+    ("google/medsiglip-448", "siglip"),
+    ("google/siglip2-base-patch16-224", "siglip"),
+    ("google/siglip-", "siglip"),
+    ("google/vit-", "vit"),
+    ("microsoft/swinv2-", "swinv2"),
+    ("openai/clip-", "clip"),
+    ("suinleelab/monet", "clip"),
+];
+
+enum Verdict {
+    Runs(&'static str),
+    Translates(String),
+    No(String),
+}
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [manifest, fixtures] = arguments.as_slice() else {
+        return Err("usage: scoreboard MANIFEST FIXTURES".into());
+    };
+    let manifest: Value = serde_json::from_slice(&std::fs::read(manifest)?)?;
+    let models = manifest.get("models").and_then(Value::as_array);
+    let models = models.ok_or("the manifest has no models")?;
+    let (mut runs, mut translates) = (0, 0);
+    for model in models {
+        let name = model
+            .get("base_name")
+            .and_then(Value::as_str)
+            .unwrap_or("?");
+        let verdict = judge(model, Path::new(fixtures))?;
+        let line = match verdict {
+            Verdict::Runs(case) => {
+                runs += 1;
+                format!("runs        {name} ({case})")
+            }
+            Verdict::Translates(architecture) => {
+                translates += 1;
+                format!("translates  {name}: no parity case of `{architecture}`")
+            }
+            Verdict::No(reason) => format!("-           {name}: {reason}"),
+        };
+        print(&line);
+    }
+    let totals = json!({ "entries": models.len(), "runs": runs, "translates": translates });
+    print(&totals.to_string());
+    Ok(())
+}
+
+#[allow(clippy::print_stdout, reason = "this is what the program is for")]
+fn print(line: &str) {
+    println!("{line}");
+}
+
+fn judge(model: &Value, fixtures: &Path) -> Result<Verdict> {
+    let Some(described) = model.get("default_deployment_config_dict") else {
+        return Ok(Verdict::No("it has no configuration".to_owned()));
+    };
+    let kind = described
+        .get("type")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let config = described.get("config").and_then(Value::as_object).cloned();
+    let deployment = Deployment {
+        kind: kind.to_owned(),
+        config: config.unwrap_or_default(),
+    };
+    let fetches = match translate::fetches(&deployment) {
+        Ok(fetches) => fetches,
+        Err(error) => return Ok(Verdict::No(error.to_string())),
+    };
+    let dir = tempfile::tempdir()?;
+    if let Some(repository) = fetches.iter().find_map(|fetch| repository(&fetch.url)) {
+        let found = REPOSITORIES
+            .iter()
+            .find(|(begin, _)| repository.starts_with(begin));
+        let Some((_, model_type)) = found else {
+            return Ok(Verdict::No(format!(
+                "the kind of {repository} is not known here"
+            )));
+        };
+        write_repository(dir.path(), model_type)?;
+    }
+    // What a user names when loading such a model.
+    let classes = ("classes".to_owned(), json!(["cat", "dog"]));
+    let kwargs: Map<String, Value> = [classes].into_iter().collect();
+    let file = model.get("base_filename").and_then(Value::as_str);
+    let file = file.map(RelPath::parse).transpose()?;
+    let plan = match translate::plan(&deployment, &kwargs, file.as_ref(), dir.path()) {
+        Ok(plan) => plan,
+        Err(error) => return Ok(Verdict::No(error.to_string())),
+    };
+    // The configuration is checked before the weights, which are not there.
+    match Model::build(&plan, dir.path(), &Device::cpu()) {
+        Err(
+            error @ (modelzoo_runtime::Error::UnknownArchitecture { .. }
+            | modelzoo_runtime::Error::BadConfig { .. }
+            | modelzoo_runtime::Error::BadPlan { .. }
+            | modelzoo_runtime::Error::ClassCount { .. }),
+        ) => return Ok(Verdict::No(error.to_string())),
+        _ => {}
+    }
+    let architecture = plan.architecture.name;
+    let cases = PROVEN_BY.iter().find(|(name, _)| *name == architecture);
+    let case = cases.and_then(|(_, cases)| {
+        cases
+            .iter()
+            .find(|case| fixtures.join(case).join("outputs.safetensors").is_file())
+    });
+    Ok(match case {
+        Some(case) => Verdict::Runs(case),
+        None => Verdict::Translates(architecture),
+    })
+}
+
+/// The repository, `user/name`, of an address.
+fn repository(url: &str) -> Option<&str> {
+    let (repository, _) = url
+        .strip_prefix("https://huggingface.co/")?
+        .split_once("/resolve/")?;
+    Some(repository)
+}
+
+/// The files that a repository of this kind has, as far as a plan depends on them.
+fn write_repository(dir: &Path, model_type: &str) -> Result<()> {
+    let config = json!({ "model_type": model_type, "id2label": {"0": "a", "1": "b"} });
+    let processor = json!({
+        "image_processor_type": "ViTImageProcessor",
+        "size": {"height": 224, "width": 224},
+        "image_mean": [0.5, 0.5, 0.5],
+        "image_std": [0.5, 0.5, 0.5],
+    });
+    std::fs::write(dir.join("config.json"), config.to_string())?;
+    std::fs::write(dir.join("preprocessor_config.json"), processor.to_string())?;
+    std::fs::write(dir.join("model.safetensors"), "")?;
+    Ok(())
+}

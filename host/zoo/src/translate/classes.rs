@@ -1,0 +1,120 @@
+//! Class names, and the heads that have them.
+
+use modelzoo_runtime::{Classification, Head, Scoring, ZeroShot};
+
+use super::error::TranslateError as Error;
+use super::settings::Settings;
+
+/// The lists that manifests name, one class a line, by the ends of their paths.
+const LISTS: [(&str, &str); 3] = [
+    (
+        "imagenet-labels-no-background.txt",
+        include_str!("labels/imagenet-labels-no-background.txt"),
+    ),
+    ("voc-labels.txt", include_str!("labels/voc-labels.txt")),
+    (
+        "ms-coco-labels.txt",
+        include_str!("labels/ms-coco-labels.txt"),
+    ),
+];
+
+/// What stands before a list's name: a directory of the reference system, never opened here.
+const RESOURCES: &str = "{{eta-resources}}/";
+
+/// The processors of outputs whose part the heads play, by the ends of their names.
+const PROCESSORS: [&str; 2] = [
+    "ClassifierOutputProcessor",
+    "TransformersClassifierOutputProcessor",
+];
+
+/// The class names that a configuration says: `classes`, `labels_string` or `labels_path`, in
+/// this order.
+pub(super) fn classes(settings: &Settings) -> Result<Option<Vec<String>>, Error> {
+    let listed = settings.texts("classes")?;
+    let joined = settings.text("labels_string")?;
+    let path = settings.text("labels_path")?;
+    if listed.is_some() {
+        return Ok(listed);
+    }
+    if let Some(joined) = joined {
+        return Ok(Some(
+            joined
+                .split(',')
+                .map(|class| class.trim().to_owned())
+                .collect(),
+        ));
+    }
+    let Some(path) = path else {
+        return Ok(None);
+    };
+    let name = path.strip_prefix(RESOURCES).unwrap_or(path);
+    match LISTS.iter().find(|(list, _)| *list == name) {
+        Some((_, list)) => Ok(Some(list.lines().map(str::to_owned).collect())),
+        None => {
+            let known: Vec<_> = LISTS
+                .iter()
+                .map(|(list, _)| format!("{RESOURCES}{list}"))
+                .collect();
+            let reason = format!(
+                "is not one of {}; give the names with --kwarg 'classes=[…]'",
+                known.join(", ")
+            );
+            Err(Error::bad("labels_path", reason))
+        }
+    }
+}
+
+/// The head of a classifier with these classes.
+pub(super) fn classification(settings: &Settings, classes: Vec<String>) -> Result<Head, Error> {
+    check_processor(settings)?;
+    Ok(Head::Classification(Classification {
+        classes,
+        confidence_thresh: settings.confidence("confidence_thresh")?,
+        filter_classes: settings.texts("filter_classes")?.unwrap_or_default(),
+    }))
+}
+
+/// The head of a model that compares images with a prompt for each of these classes.
+pub(super) fn zero_shot(
+    settings: &Settings,
+    classes: Vec<String>,
+    scoring: Scoring,
+) -> Result<Head, Error> {
+    check_processor(settings)?;
+    let prefix = settings.text("text_prompt")?.unwrap_or_default();
+    let given = settings.get("class_prompts");
+    let mut prompts = Vec::with_capacity(classes.len());
+    for class in &classes {
+        let own = given.and_then(|given| given.get(class));
+        prompts.push(match own {
+            None => format!("{prefix} {class}").trim().to_owned(),
+            Some(own) => own
+                .as_str()
+                .ok_or_else(|| Error::bad("class_prompts", "is not a text for each class"))?
+                .to_owned(),
+        });
+    }
+    Ok(Head::ZeroShot(ZeroShot {
+        classes,
+        prompts,
+        scoring,
+        confidence_thresh: settings.confidence("confidence_thresh")?,
+        filter_classes: settings.texts("filter_classes")?.unwrap_or_default(),
+    }))
+}
+
+/// An unknown processor of outputs would give other labels than the heads do.
+fn check_processor(settings: &Settings) -> Result<(), Error> {
+    let Some(name) = settings.text("output_processor_cls")? else {
+        return Ok(());
+    };
+    let class = name.rsplit('.').next().unwrap_or(name);
+    if PROCESSORS.contains(&class) {
+        return Ok(());
+    }
+    let reason = format!(
+        "`{name}` is not known, only such as `fiftyone.utils.torch.{}`",
+        PROCESSORS[0]
+    );
+    Err(Error::bad("output_processor_cls", reason))
+}

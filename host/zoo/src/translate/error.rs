@@ -1,0 +1,105 @@
+//! Why a configuration of the reference system cannot be taken over.
+
+use std::path::PathBuf;
+
+use crate::text;
+
+/// Why a `default_deployment_config_dict` describes no model that this version runs.
+///
+/// Names come from a manifest; the messages show them escaped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TranslateError {
+    /// The class is not one that is known.
+    #[error("type `{}` is not known", text::escape(.name))]
+    UnknownType {
+        /// The class.
+        name: String,
+        /// Those most like it, best first; may be empty.
+        nearest: Vec<String>,
+    },
+    /// The class is known, and what it does is not built.
+    #[error("type `{}` {reason}", text::escape(.name))]
+    NotYet {
+        /// The class.
+        name: String,
+        /// What is missing.
+        reason: &'static str,
+    },
+    /// The function that builds the network is not one that is known.
+    #[error("`entrypoint_fcn`: `{}` is not known", text::escape(.name))]
+    UnknownEntrypoint {
+        /// The function.
+        name: String,
+        /// Those most like it, best first; may be empty.
+        nearest: Vec<String>,
+    },
+    /// A repository's configuration names a kind of network that is not known.
+    #[error("`model_type`: `{}` is not known", text::escape(.name))]
+    UnknownModelType {
+        /// The kind.
+        name: String,
+        /// Those most like it, best first; may be empty.
+        nearest: Vec<String>,
+    },
+    /// A field has a value that cannot be taken over.
+    #[error("`{}`: {}", text::escape(.field), text::escape(.reason))]
+    BadField {
+        /// The field.
+        field: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A field, of the manifest or a keyword argument, is not one that is known.
+    #[error("`{}` is not an argument of this model", text::escape(.name))]
+    UnknownField {
+        /// The field.
+        name: String,
+        /// Those most like it, best first; may be empty.
+        nearest: Vec<String>,
+    },
+    /// A file of the model is missing, or not what it should be.
+    #[error("{}: {reason}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl TranslateError {
+    /// What the reader can do about it, where there is something.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::UnknownType { nearest, .. }
+            | Self::UnknownEntrypoint { nearest, .. }
+            | Self::UnknownModelType { nearest, .. }
+            | Self::UnknownField { nearest, .. } => {
+                let nearest: Vec<_> = nearest
+                    .iter()
+                    .map(|name| format!("`{}`", text::escape(name)))
+                    .collect();
+                (!nearest.is_empty()).then(|| format!("nearest: {}", nearest.join(", ")))
+            }
+            Self::File { .. } => Some("download the model again, with --overwrite".to_owned()),
+            Self::BadField { .. } | Self::NotYet { .. } => None,
+        }
+    }
+
+    /// Whether the configuration is for what this version has nothing for.
+    pub(crate) fn is_unknown(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownType { .. } | Self::NotYet { .. } | Self::UnknownEntrypoint { .. }
+        )
+    }
+
+    pub(super) fn bad(field: &str, reason: impl Into<String>) -> Self {
+        Self::BadField {
+            field: field.to_owned(),
+            reason: reason.into(),
+        }
+    }
+}

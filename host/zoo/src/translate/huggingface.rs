@@ -1,0 +1,248 @@
+//! `FiftyOneTransformer*`: repositories of Hugging Face, by their own configurations.
+
+use std::path::Path;
+
+use modelzoo_runtime::{
+    Architecture, Embeddings, Plan, Pooling, Scoring, Tokenizer, TokenizerFormat, architectures,
+};
+use serde_json::{Map, Value};
+
+use super::classes::{classes, classification, zero_shot};
+use super::error::TranslateError as Error;
+use super::fetch::Fetch;
+use super::processor;
+use super::settings::{Settings, count};
+use crate::name::nearest;
+
+const CONFIG: &str = "config.json";
+const PROCESSOR: &str = "preprocessor_config.json";
+const TOKENIZER: &str = "tokenizer.json";
+const SAFETENSORS: &str = "model.safetensors";
+const PICKLED: &str = "pytorch_model.bin";
+/// The largest configuration that is read.
+const MAX_CONFIG: u64 = 4 << 20;
+/// The kinds of network that compare images with texts, and how many tokens they take.
+const IMAGE_TEXT: [(&str, u32); 2] = [("clip", 77), ("siglip", 64)];
+
+/// What a repository is used for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    Labels,
+    ZeroShot,
+    Embeddings,
+}
+
+impl Use {
+    /// The repository that the reference takes when none is named.
+    fn default_repository(self) -> Option<&'static str> {
+        match self {
+            Self::Labels => Some("google/vit-base-patch16-224"),
+            Self::ZeroShot => Some("openai/clip-vit-large-patch14"),
+            Self::Embeddings => None,
+        }
+    }
+}
+
+/// The files of the repository.
+pub(super) fn fetches(settings: &Settings, usage: Use) -> Result<Vec<Fetch>, Error> {
+    let repository = repository(settings, usage)?;
+    let revision = settings.text("revision")?.unwrap_or("main");
+    if !is_part(revision) {
+        return Err(Error::bad("revision", "is not the name of a revision"));
+    }
+    let url = |file: &str| format!("https://huggingface.co/{repository}/resolve/{revision}/{file}");
+    let mut fetches = vec![
+        Fetch::needed(CONFIG, url(CONFIG)),
+        Fetch::needed(PROCESSOR, url(PROCESSOR)),
+        Fetch::optional(SAFETENSORS, url(SAFETENSORS)),
+        Fetch::or_else(PICKLED, url(PICKLED)),
+    ];
+    if usage == Use::ZeroShot {
+        fetches.push(Fetch::needed(TOKENIZER, url(TOKENIZER)));
+    }
+    Ok(fetches)
+}
+
+/// The plan of a repository whose files are in the directory `dir`.
+pub(super) fn plan(settings: &Settings, usage: Use, dir: &Path) -> Result<Plan, Error> {
+    repository(settings, usage)?;
+    let mut config = read(dir, CONFIG)?;
+    let kind = config
+        .get("model_type")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
+    let architecture = architectures().iter().copied().find(|known| *known == kind);
+    let Some(architecture) = architecture else {
+        return Err(Error::UnknownModelType {
+            nearest: nearest(architectures().iter().copied(), &kind),
+            name: kind,
+        });
+    };
+    let own = labels(&config);
+    let given = classes(settings)?;
+    if usage == Use::Labels && own.is_empty() {
+        config.insert(
+            "num_labels".to_owned(),
+            given.iter().flatten().count().into(),
+        );
+    }
+    let image_text = IMAGE_TEXT.iter().find(|(name, _)| *name == kind);
+    let head = match usage {
+        Use::Embeddings => None,
+        Use::Labels => Some(classification(settings, given.unwrap_or(own))?),
+        Use::ZeroShot if image_text.is_none() => {
+            let reason = format!("is `{kind}`, which does not compare images with texts");
+            return Err(Error::bad("model_type", reason));
+        }
+        Use::ZeroShot => {
+            let classes = given.ok_or_else(|| {
+                Error::bad(
+                    "classes",
+                    "is missing: give the names with --kwarg 'classes=[…]'",
+                )
+            })?;
+            Some(zero_shot(settings, classes, Scoring::Softmax)?)
+        }
+    };
+    let tokenizer = image_text
+        .filter(|_| usage == Use::ZeroShot)
+        .map(|&(kind, context)| tokenizer(&config, kind, context));
+    Ok(Plan {
+        preprocessing: Some(processor::preprocessing(&read(dir, PROCESSOR)?)?),
+        architecture: Architecture {
+            name: architecture.to_owned(),
+            config: Value::Object(config),
+        },
+        weights: vec![weights(dir)?.to_owned()],
+        tokenizer,
+        head,
+        embeddings: embeddings(settings)?,
+    })
+}
+
+/// The repository's name, `user/name`.
+fn repository(settings: &Settings, usage: Use) -> Result<&str, Error> {
+    let Some(name) = settings
+        .text("name_or_path")?
+        .or(usage.default_repository())
+    else {
+        return Err(Error::bad("name_or_path", "is missing"));
+    };
+    match name.split_once('/') {
+        Some((user, repository)) if is_part(user) && is_part(repository) => Ok(name),
+        _ => {
+            let reason = format!("`{name}` is not the name of a repository, as in user/name");
+            Err(Error::bad("name_or_path", reason))
+        }
+    }
+}
+
+/// Whether a text can be one part of an address without meaning another place.
+fn is_part(part: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    !part.is_empty() && part.chars().all(plain) && !part.chars().all(|c| c == '.')
+}
+
+/// The class names of `id2label`, in the order of their numbers.
+fn labels(config: &Map<String, Value>) -> Vec<String> {
+    let Some(labels) = config.get("id2label").and_then(Value::as_object) else {
+        return Vec::new();
+    };
+    let mut numbered: Vec<(u64, &str)> = labels
+        .iter()
+        .filter_map(|(number, label)| Some((number.parse().ok()?, label.as_str()?)))
+        .collect();
+    numbered.sort_unstable();
+    numbered
+        .into_iter()
+        .map(|(_, label)| label.to_owned())
+        .collect()
+}
+
+/// SigLIP was trained with texts that are all padded to one length, and pools at their end; so
+/// they are padded here, whatever else the processor's arguments say.
+fn tokenizer(config: &Map<String, Value>, kind: &str, context: u32) -> Tokenizer {
+    let own = config
+        .get("text_config")
+        .and_then(|text| text.get("max_position_embeddings"))
+        .and_then(count);
+    Tokenizer {
+        format: TokenizerFormat::Json {
+            file: TOKENIZER.to_owned(),
+        },
+        max_tokens: Some(own.unwrap_or(context)),
+        pad_to_max: kind == "siglip",
+    }
+}
+
+/// `embeddings_output_key` names the layer, `embeddings_aggregation` says how its tokens become
+/// one vector.
+fn embeddings(settings: &Settings) -> Result<Option<Embeddings>, Error> {
+    let layer = settings
+        .text("embeddings_output_key")?
+        .or(settings.text("embeddings_layer")?);
+    let pooling = match settings.text("embeddings_aggregation")? {
+        None => None,
+        Some("token") => Some(Pooling::First),
+        Some("mean") => Some(Pooling::Mean),
+        Some("max") => Some(Pooling::Max),
+        Some("no_agg") => Some(Pooling::None),
+        Some(other) => {
+            let reason = format!("is `{other}`, not token, mean, max or no_agg");
+            return Err(Error::bad("embeddings_aggregation", reason));
+        }
+    };
+    let position = settings
+        .get("embeddings_token_position")
+        .and_then(Value::as_i64);
+    if position.is_some_and(|position| position != 0) {
+        return Err(Error::bad(
+            "embeddings_token_position",
+            "is not 0, the first token",
+        ));
+    }
+    if layer.is_none() && pooling.is_none() {
+        return Ok(None);
+    }
+    let tokens = layer.map(str::to_owned);
+    Ok(Some(Embeddings {
+        // What is pooled are tokens.
+        layer: tokens.or_else(|| pooling.map(|_| "last_hidden_state".to_owned())),
+        pooling: pooling.unwrap_or_default(),
+        normalize: false,
+    }))
+}
+
+fn weights(dir: &Path) -> Result<&'static str, Error> {
+    [SAFETENSORS, PICKLED]
+        .into_iter()
+        .find(|name| dir.join(name).is_file())
+        .ok_or_else(|| Error::File {
+            path: dir.join(SAFETENSORS),
+            reason: "is missing".to_owned(),
+        })
+}
+
+/// A file of the repository, which is an object of JSON.
+fn read(dir: &Path, name: &str) -> Result<Map<String, Value>, Error> {
+    let path = dir.join(name);
+    let failed = |reason: String| Error::File {
+        path: path.clone(),
+        reason,
+    };
+    let size = std::fs::metadata(&path)
+        .map_err(|e| failed(e.to_string()))?
+        .len();
+    if size > MAX_CONFIG {
+        return Err(failed(format!(
+            "has {size} bytes; at most {MAX_CONFIG} are read"
+        )));
+    }
+    let bytes = std::fs::read(&path).map_err(|e| failed(e.to_string()))?;
+    match serde_json::from_slice(&bytes) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err(failed("is not an object of JSON".to_owned())),
+        Err(error) => Err(failed(error.to_string())),
+    }
+}

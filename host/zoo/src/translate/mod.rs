@@ -1,0 +1,125 @@
+//! The reference system's `default_deployment_config_dict`, as a plan.
+//!
+//! A manifest names classes and functions of Python. Here they are names in a closed table, never
+//! resolved; an unknown one is an error that says which is most like it. One structure describes a
+//! model, whoever wrote it: a hook, or this table.
+
+mod classes;
+mod clip;
+mod error;
+mod fetch;
+mod hub;
+mod huggingface;
+mod images;
+mod processor;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod torchvision;
+
+use std::path::Path;
+
+use modelzoo_archive::RelPath;
+use modelzoo_runtime::Plan;
+use serde_json::{Map, Value};
+
+pub use error::TranslateError;
+pub use fetch::Fetch;
+
+use crate::manifest::Deployment;
+use crate::name::nearest;
+use huggingface::Use;
+use settings::Settings;
+
+/// The classes that are known, by the last parts of their names.
+const TYPES: [(&str, Class); 7] = [
+    ("TorchvisionImageModel", Class::Torchvision),
+    ("TorchImageModel", Class::Hub),
+    ("TorchCLIPModel", Class::Clip { open_clip: false }),
+    ("TorchOpenClipModel", Class::Clip { open_clip: true }),
+    (
+        "FiftyOneTransformerForImageClassification",
+        Class::HuggingFace(Use::Labels),
+    ),
+    (
+        "FiftyOneZeroShotTransformerForImageClassification",
+        Class::HuggingFace(Use::ZeroShot),
+    ),
+    ("FiftyOneTransformer", Class::HuggingFace(Use::Embeddings)),
+];
+
+/// What the names of classes end in that give what this version does not.
+const NOT_YET: [(&str, &str); 4] = [
+    ("Detection", "finds objects in images"),
+    ("Segmentation", "finds objects or regions in images"),
+    ("DepthEstimation", "measures depths in images"),
+    ("PoseEstimation", "finds poses in images"),
+];
+
+#[derive(Clone, Copy)]
+enum Class {
+    Torchvision,
+    Hub,
+    Clip { open_clip: bool },
+    HuggingFace(Use),
+}
+
+/// The files to fetch for a model beside the one that its manager names.
+///
+/// # Errors
+/// The configuration is not one that is known.
+pub fn fetches(deployment: &Deployment) -> Result<Vec<Fetch>, TranslateError> {
+    let settings = Settings::new(&deployment.config, &Map::new());
+    match class(deployment)? {
+        Class::Torchvision => Ok(Vec::new()),
+        Class::Hub => hub::fetches(&settings),
+        Class::Clip { open_clip } => clip::fetches(&settings, open_clip),
+        Class::HuggingFace(usage) => huggingface::fetches(&settings, usage),
+    }
+}
+
+/// The plan of a model whose files are in the directory `dir`; `file` is the one that its manager
+/// fetched, if it has one.
+///
+/// # Errors
+/// The configuration, or a keyword argument, is not one that is known.
+pub fn plan(
+    deployment: &Deployment,
+    kwargs: &Map<String, Value>,
+    file: Option<&RelPath>,
+    dir: &Path,
+) -> Result<Plan, TranslateError> {
+    let settings = Settings::new(&deployment.config, kwargs);
+    let weights = || {
+        file.map(ToString::to_string).ok_or_else(|| {
+            TranslateError::bad("manager", "is missing: there is no file of weights")
+        })
+    };
+    let plan = match class(deployment)? {
+        Class::Torchvision => torchvision::plan(&settings, weights()?)?,
+        Class::Hub => hub::plan(&settings)?,
+        Class::Clip { open_clip: false } => clip::plan(&settings, Some(weights()?))?,
+        Class::Clip { open_clip: true } => clip::plan(&settings, None)?,
+        Class::HuggingFace(usage) => huggingface::plan(&settings, usage, dir)?,
+    };
+    settings.finish()?;
+    Ok(plan)
+}
+
+fn class(deployment: &Deployment) -> Result<Class, TranslateError> {
+    let name = &deployment.kind;
+    let last = name.rsplit('.').next().unwrap_or(name);
+    if let Some((_, class)) = TYPES.iter().find(|(known, _)| *known == last) {
+        return Ok(*class);
+    }
+    if let Some((_, what)) = NOT_YET.iter().find(|(end, _)| last.ends_with(end)) {
+        return Err(TranslateError::NotYet {
+            name: name.clone(),
+            reason: what,
+        });
+    }
+    Err(TranslateError::UnknownType {
+        nearest: nearest(TYPES.iter().map(|(known, _)| *known), last),
+        name: name.clone(),
+    })
+}

@@ -1,0 +1,146 @@
+//! The fields of a configuration, with the user's keyword arguments over them.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::error::TranslateError as Error;
+use crate::name::nearest;
+
+/// Fields that change nothing of what is computed here, or only where and how fast.
+const WITHOUT_EFFECT: [&str; 13] = [
+    "channels_last",
+    "cudnn_benchmark",
+    "device",
+    "entrypoint_args",
+    "model_name",
+    "model_path",
+    "output_processor_args",
+    "ragged_batches",
+    "raw_inputs",
+    "revision",
+    "transformers_processor_kwargs",
+    "transforms_args",
+    "use_half_precision",
+];
+
+/// A configuration's fields. Each that is asked for is remembered, so that what nobody asked for
+/// can be named at the end.
+pub(super) struct Settings {
+    fields: Map<String, Value>,
+    asked: RefCell<BTreeSet<&'static str>>,
+}
+
+impl Settings {
+    /// The manifest's fields, and `kwargs` over them: objects are merged one level deep, anything
+    /// else is replaced, as in the reference system.
+    pub(super) fn new(config: &Map<String, Value>, kwargs: &Map<String, Value>) -> Self {
+        let mut fields = config.clone();
+        for (key, value) in kwargs {
+            match (fields.get_mut(key), value) {
+                (Some(Value::Object(old)), Value::Object(new)) => old.extend(new.clone()),
+                _ => {
+                    fields.insert(key.clone(), value.clone());
+                }
+            }
+        }
+        Self {
+            fields,
+            asked: RefCell::default(),
+        }
+    }
+
+    /// A field that is there and not null.
+    pub(super) fn get(&self, field: &'static str) -> Option<&Value> {
+        self.asked.borrow_mut().insert(field);
+        self.fields.get(field).filter(|value| !value.is_null())
+    }
+
+    /// A text that is not empty.
+    pub(super) fn text(&self, field: &'static str) -> Result<Option<&str>, Error> {
+        match self.get(field) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.as_str()).filter(|text| !text.is_empty())),
+            Some(_) => Err(Error::bad(field, "is not a text")),
+        }
+    }
+
+    /// A list of texts; a single text is a list of one.
+    pub(super) fn texts(&self, field: &'static str) -> Result<Option<Vec<String>>, Error> {
+        let bad = || Error::bad(field, "is not a list of texts");
+        match self.get(field) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(vec![text.clone()])),
+            Some(Value::Array(items)) => items
+                .iter()
+                .map(|item| item.as_str().map(str::to_owned).ok_or_else(bad))
+                .collect::<Result<_, _>>()
+                .map(Some),
+            Some(_) => Err(bad()),
+        }
+    }
+
+    /// A number from 0 to 1.
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "a confidence has no more digits"
+    )]
+    pub(super) fn confidence(&self, field: &'static str) -> Result<Option<f32>, Error> {
+        match self.get(field) {
+            None => Ok(None),
+            Some(value) => match value.as_f64() {
+                Some(number) if (0.0..=1.0).contains(&number) => Ok(Some(number as f32)),
+                _ => Err(Error::bad(field, "is not a number from 0 to 1")),
+            },
+        }
+    }
+
+    /// A number of pixels or tokens.
+    pub(super) fn count(&self, field: &'static str) -> Result<Option<u32>, Error> {
+        self.get(field)
+            .map(|value| count(value).ok_or_else(|| Error::bad(field, "is not a positive number")))
+            .transpose()
+    }
+
+    /// True or false.
+    pub(super) fn flag(&self, field: &'static str) -> Result<Option<bool>, Error> {
+        self.get(field)
+            .map(|value| {
+                value
+                    .as_bool()
+                    .ok_or_else(|| Error::bad(field, "is not true or false"))
+            })
+            .transpose()
+    }
+
+    /// The member of an object.
+    pub(super) fn inner(&self, field: &'static str, member: &str) -> Option<&Value> {
+        self.get(field)?
+            .get(member)
+            .filter(|value| !value.is_null())
+    }
+
+    /// Refuses fields that nobody asked for and that mean something.
+    pub(super) fn finish(self) -> Result<(), Error> {
+        let asked = self.asked.into_inner();
+        let known = |name: &str| asked.contains(name) || WITHOUT_EFFECT.contains(&name);
+        match self
+            .fields
+            .into_iter()
+            .find(|(name, value)| !known(name) && !value.is_null())
+        {
+            None => Ok(()),
+            Some((name, _)) => Err(Error::UnknownField {
+                nearest: nearest(asked, &name),
+                name,
+            }),
+        }
+    }
+}
+
+/// A positive whole number.
+pub(super) fn count(value: &Value) -> Option<u32> {
+    let number = value.as_u64()?;
+    u32::try_from(number).ok().filter(|&number| number > 0)
+}

@@ -1,0 +1,248 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may panic"
+)]
+
+use modelzoo_runtime::{Head, Step};
+use serde_json::{Value, json};
+
+use super::*;
+
+fn deployment(kind: &str, config: Value) -> Deployment {
+    Deployment {
+        kind: kind.to_owned(),
+        config: config.as_object().unwrap().clone(),
+    }
+}
+
+fn torchvision(entrypoint: &str) -> Deployment {
+    deployment(
+        "fiftyone.zoo.models.torch.TorchvisionImageModel",
+        json!({
+            "entrypoint_fcn": entrypoint,
+            "entrypoint_args": {"weights": "X.DEFAULT"},
+            "output_processor_cls": "fiftyone.utils.torch.ClassifierOutputProcessor",
+            "labels_path": "{{eta-resources}}/imagenet-labels-no-background.txt",
+            "image_min_dim": 224,
+            "image_max_dim": 2048,
+            "image_mean": [0.485, 0.456, 0.406],
+            "image_std": [0.229, 0.224, 0.225],
+            "embeddings_layer": "<fc",
+        }),
+    )
+}
+
+fn translated(deployment: &Deployment, kwargs: Value) -> Result<Plan, TranslateError> {
+    let file = RelPath::parse("w.pth").unwrap();
+    let dir = Path::new("nowhere");
+    plan(deployment, kwargs.as_object().unwrap(), Some(&file), dir)
+}
+
+fn refused(deployment: &Deployment, kwargs: Value) -> String {
+    translated(deployment, kwargs).unwrap_err().to_string()
+}
+
+#[test]
+fn a_network_of_torchvision_becomes_a_plan() {
+    let resnet = torchvision("torchvision.models.resnet.resnet50");
+    let plan = translated(&resnet, json!({})).unwrap();
+    assert_eq!(plan.architecture.name, "resnet");
+    assert_eq!(plan.architecture.config, json!({"depth": 50}));
+    assert_eq!(plan.weights, ["w.pth"]);
+    let steps = plan.preprocessing.unwrap().steps;
+    assert!(matches!(
+        steps[..],
+        [Step::ResizeMin { .. }, Step::ResizeMax { .. }]
+    ));
+    let Some(Head::Classification(head)) = plan.head else {
+        panic!("no classification");
+    };
+    assert_eq!(head.classes.len(), 1000);
+    assert_eq!(
+        (head.classes[0].as_str(), head.classes[999].as_str()),
+        ("tench", "toilet tissue")
+    );
+    assert_eq!(plan.embeddings.unwrap().layer.as_deref(), Some("<fc"));
+}
+
+#[test]
+fn keyword_arguments_go_over_the_manifest() {
+    let resnet = torchvision("torchvision.models.resnet18");
+    let kwargs = json!({"classes": ["a", "b"], "confidence_thresh": 0.5, "filter_classes": ["a"], "image_size": [8, 9]});
+    let plan = translated(&resnet, kwargs).unwrap();
+    assert_eq!(
+        plan.architecture.config,
+        json!({"depth": 18, "num_classes": 2})
+    );
+    let Some(Head::Classification(head)) = plan.head else {
+        panic!("no classification");
+    };
+    assert_eq!(
+        (head.confidence_thresh, head.filter_classes),
+        (Some(0.5), vec!["a".to_owned()])
+    );
+    let error = translated(&resnet, json!({"confidence_tresh": 0.5})).unwrap_err();
+    assert!(error.to_string().contains("`confidence_tresh`"), "{error}");
+    assert!(error.hint().unwrap().contains("confidence_thresh"));
+    for (kwargs, field) in [
+        (json!({"confidence_thresh": 2}), "confidence_thresh"),
+        (json!({"image_size": 3}), "image_size"),
+        (json!({"image_std": null}), "image_std"),
+        (json!({"classes": [1]}), "classes"),
+        (json!({"labels_path": "/etc/passwd"}), "labels_path"),
+        (
+            json!({"output_processor_cls": "os.system"}),
+            "output_processor_cls",
+        ),
+    ] {
+        let reason = refused(&resnet, kwargs);
+        assert!(reason.starts_with(&format!("`{field}`")), "{reason}");
+    }
+}
+
+#[test]
+fn names_that_are_not_known_are_answered_with_those_that_are() {
+    let error = translated(
+        &torchvision("torchvision.models.resnet.resnet51"),
+        json!({}),
+    );
+    let error = error.unwrap_err();
+    assert!(
+        error.hint().unwrap().contains("torchvision.models.resnet5"),
+        "{error}"
+    );
+    assert!(refused(&torchvision("os.system"), json!({})).contains("`os.system` is not known"));
+    let detector = torchvision("torchvision.models.detection.faster_rcnn.fasterrcnn_resnet50_fpn");
+    assert!(refused(&detector, json!({})).contains("whole images"));
+    let unknown = deployment("fiftyone.utils.clip.TorchCLIPMode", json!({}));
+    let error = translated(&unknown, json!({})).unwrap_err();
+    assert!(error.hint().unwrap().contains("TorchCLIPModel"), "{error}");
+}
+
+#[test]
+fn clip_fetches_its_merges_and_compares_with_prompts() {
+    let clip = deployment(
+        "fiftyone.utils.clip.TorchCLIPModel",
+        json!({
+            "entrypoint_fcn": "",
+            "labels_path": "{{eta-resources}}/voc-labels.txt",
+            "image_size": [224, 224],
+            "embeddings_layer": "visual",
+            "tokenizer_base_filename": "merges.gz",
+            "tokenizer_base_url": "https://example.org/merges.gz",
+            "context_length": 77,
+            "text_prompt": "A photo of",
+        }),
+    );
+    let files = fetches(&clip).unwrap();
+    assert_eq!(
+        (files[0].name.as_str(), files[0].url.as_str()),
+        ("merges.gz", "https://example.org/merges.gz")
+    );
+    let plan = translated(&clip, json!({"classes": ["cat"]})).unwrap();
+    assert_eq!(plan.weights, ["w.pth"]);
+    let Some(Head::ZeroShot(head)) = plan.head else {
+        panic!("not zero-shot");
+    };
+    assert_eq!(head.prompts, ["A photo of cat"]);
+    let open_clip = deployment(
+        "fiftyone.utils.open_clip.TorchOpenClipModel",
+        json!({"text_prompt": "A"}),
+    );
+    let files = fetches(&open_clip).unwrap();
+    assert!(files.iter().any(|file| file.name == "ViT-B-32.pt"));
+    let plan = translated(&open_clip, json!({"classes": ["cat"]})).unwrap();
+    assert_eq!(plan.weights, ["ViT-B-32.pt"]);
+}
+
+#[test]
+fn a_network_of_the_hub_has_a_known_address() {
+    let dinov2 = |model: &str| {
+        deployment(
+            "fiftyone.utils.torch.TorchImageModel",
+            json!({
+                "entrypoint_fcn": "fiftyone.utils.torch.load_torch_hub_raw_model",
+                "entrypoint_args": {"repo_or_dir": "facebookresearch/dinov2", "model": model},
+                "image_patch_size": 14,
+                "image_min_dim": 14,
+                "embeddings_layer": "head",
+            }),
+        )
+    };
+    let files = fetches(&dinov2("dinov2_vitg14_reg")).unwrap();
+    assert!(
+        files[0]
+            .url
+            .ends_with("/dinov2/dinov2_vitg14/dinov2_vitg14_reg4_pretrain.pth")
+    );
+    let plan = translated(&dinov2("dinov2_vits14"), json!({})).unwrap();
+    assert_eq!(
+        plan.architecture.config,
+        json!({"variant": "dinov2_vits14"})
+    );
+    assert!(plan.head.is_none() && plan.embeddings.is_none());
+    let steps = plan.preprocessing.unwrap().steps;
+    assert!(matches!(
+        steps[..],
+        [Step::ResizeMin { .. }, Step::CropToMultiple(14)]
+    ));
+    assert!(refused(&dinov2("dinov2_vits15"), json!({})).contains("dinov2_vits14"));
+}
+
+/// A repository's files, in a directory.
+fn repository(config: &Value, processor: &Value) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, value: &Value| {
+        std::fs::write(dir.path().join(name), value.to_string()).unwrap();
+    };
+    write("config.json", config);
+    write("preprocessor_config.json", processor);
+    std::fs::write(dir.path().join("model.safetensors"), "").unwrap();
+    dir
+}
+
+#[test]
+fn a_repository_brings_its_own_configuration() {
+    let name = "fiftyone.utils.transformers.FiftyOneTransformerForImageClassification";
+    let convnext = deployment(
+        name,
+        json!({"name_or_path": "facebook/convnext-tiny-224", "channels_last": false}),
+    );
+    let files = fetches(&convnext).unwrap();
+    let prefix = "https://huggingface.co/facebook/convnext-tiny-224/resolve/main/";
+    assert!(files.iter().all(|file| file.url.starts_with(prefix)));
+    let config = json!({"model_type": "convnext", "id2label": {"10": "k", "2": "c", "0": "a"}});
+    let processor = json!({"feature_extractor_type": "ConvNextFeatureExtractor", "size": 224, "crop_pct": 0.875, "resample": 3,
+        "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]});
+    let dir = repository(&config, &processor);
+    let plan = super::plan(&convnext, &Map::new(), None, dir.path()).unwrap();
+    assert_eq!(plan.architecture.name, "convnext");
+    assert_eq!(plan.weights, ["model.safetensors"]);
+    let Some(Head::Classification(head)) = plan.head else {
+        panic!("no classification");
+    };
+    assert_eq!(head.classes, ["a", "c", "k"]);
+    let steps = plan.preprocessing.unwrap().steps;
+    assert!(matches!(
+        steps[..],
+        [Step::ResizeShortest { to: 256, .. }, Step::CenterCrop(_)]
+    ));
+}
+
+#[test]
+fn a_repository_that_is_not_known_is_refused() {
+    let name = "FiftyOneTransformer";
+    for repository in ["a", "a/b/c", "../b", "a/..", "a/b?c", "a/ b"] {
+        let dinov3 = deployment(name, json!({"name_or_path": repository}));
+        let error = fetches(&dinov3).unwrap_err();
+        assert!(error.to_string().contains("user/name"), "{error}");
+    }
+    let dinov3 = deployment(name, json!({"name_or_path": "facebook/dinov3"}));
+    let dir = repository(&json!({"model_type": "dinov3_vim"}), &json!({}));
+    let error = super::plan(&dinov3, &Map::new(), None, dir.path()).unwrap_err();
+    assert!(error.hint().unwrap().contains("dinov3_vit"), "{error}");
+    let error = super::plan(&dinov3, &Map::new(), None, Path::new("nowhere")).unwrap_err();
+    assert!(matches!(error, TranslateError::File { .. }), "{error}");
+}

@@ -1,0 +1,119 @@
+//! Embedding a dataset: where the vectors go, and what is refused.
+
+use serde_json::Value;
+
+use crate::source::{Source, digits_dataset};
+use crate::world::World;
+
+const MODEL: &str = "modelzoo/digits-cnn";
+
+fn ready() -> World {
+    let world = World::new();
+    Source::digits().write(&world.path("source"));
+    world.ok(&["register-source", "./source"]);
+    world.ok(&["download", MODEL]);
+    digits_dataset(&world.path("dataset"));
+    world
+}
+
+fn json(world: &World, file: &str) -> Value {
+    serde_json::from_slice(&std::fs::read(world.path(file)).unwrap()).unwrap()
+}
+
+#[test]
+fn each_sample_of_the_dataset_gets_a_vector() {
+    let world = ready();
+    world.ok(&["embed", MODEL, "dataset", "features"]);
+    let samples = json(&world, "dataset/samples.json");
+    let samples = samples["samples"].as_array().unwrap();
+    assert!(!samples.is_empty());
+    for sample in samples {
+        assert!(sample["features"]["$binary"]["base64"].is_string());
+    }
+    let metadata = json(&world, "dataset/metadata.json");
+    let fields = metadata["sample_fields"].as_array().unwrap();
+    assert!(
+        fields.iter().any(|field| field["name"] == "features"
+            && field["ftype"] == "fiftyone.core.fields.VectorField")
+    );
+    let about = &metadata["info"]["modelzoo"]["features"];
+    assert_eq!(about["model"], MODEL);
+}
+
+#[test]
+fn a_layer_is_chosen_by_its_name() {
+    let world = ready();
+    let width = |file: &str| {
+        let bytes = std::fs::read(world.path(file)).unwrap();
+        let header = String::from_utf8_lossy(&bytes[10..128]).into_owned();
+        let (_, shape) = header.split_once("'shape': (").unwrap();
+        let (shape, _) = shape.split_once(')').unwrap();
+        let (_, width) = shape.split_once(", ").unwrap();
+        width.parse::<usize>().unwrap()
+    };
+    world.ok(&["embed", MODEL, "dataset", "f", "--output", "default.npy"]);
+    let run = world.run(&[
+        "embed", MODEL, "dataset", "f", "--layer", "nothing", "--output", "x.npy",
+    ]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.stderr.contains("no layer `nothing`"), "{}", run.stderr);
+    assert!(!world.path("x.npy").exists());
+    // The classifier gives ten numbers, one a digit; what goes into it is larger.
+    world.ok(&[
+        "embed", MODEL, "dataset", "f", "--layer", "fc", "--output", "fc.npy",
+    ]);
+    assert_eq!(width("fc.npy"), 10);
+    assert!(width("default.npy") > 10);
+}
+
+#[test]
+fn texts_are_not_images() {
+    let world = ready();
+    std::fs::write(world.path("texts.txt"), "one\ntwo\n").unwrap();
+    for verb in ["embed", "apply"] {
+        let run = world.run(&[verb, MODEL, "texts.txt", "f", "--output", "out.jsonl"]);
+        assert_eq!(run.code, Some(1), "{run:?}");
+        assert!(run.stderr.contains("takes images"), "{}", run.stderr);
+        assert!(!world.path("out.jsonl").exists());
+    }
+}
+
+#[test]
+fn a_table_of_parquet_is_written_whole() {
+    let world = ready();
+    world.ok(&["embed", MODEL, "dataset", "f", "--output", "f.parquet"]);
+    let bytes = std::fs::read(world.path("f.parquet")).unwrap();
+    assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"));
+    // It is not replaced unless that is asked for.
+    let run = world.run(&["embed", MODEL, "dataset", "f", "--output", "f.parquet"]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    world.ok(&[
+        "embed",
+        MODEL,
+        "dataset",
+        "f",
+        "--output",
+        "f.parquet",
+        "--overwrite",
+    ]);
+}
+
+#[test]
+fn labels_are_limited_to_the_classes_that_are_asked_for() {
+    let world = ready();
+    world.ok(&[
+        "apply", MODEL, "dataset", "p", "--class", "3", "--output", "p.jsonl",
+    ]);
+    let text = std::fs::read_to_string(world.path("p.jsonl")).unwrap();
+    let labels: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["p"]["label"].clone())
+        .collect();
+    assert!(labels.iter().any(|label| label == "3"));
+    assert!(labels.iter().all(|label| label == "3" || label.is_null()));
+    let run = world.run(&[
+        "apply", MODEL, "dataset", "p", "--class", "cow", "--output", "q.jsonl",
+    ]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.stderr.contains("no class `cow`"), "{}", run.stderr);
+}
