@@ -117,6 +117,15 @@ impl Client {
         Ok(Self(Arc::new(Inner { config, transport })))
     }
 
+    /// Reads the system's certificate authorities now, not when they are needed first: for those
+    /// who are about to give up the files that they lie in. Opens no socket.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when they cannot be read; a request that needs them says so too.
+    pub async fn read_certificates(&self) -> Result<(), Error> {
+        self.0.transport.tls().await.map(drop)
+    }
+
     /// The settings.
     pub fn config(&self) -> &Config {
         &self.0.config

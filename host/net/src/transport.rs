@@ -128,7 +128,7 @@ impl Transport {
     }
 
     /// Reads the system's certificates when they are needed first.
-    async fn tls(&self) -> Result<ClientConfig, Error> {
+    pub(crate) async fn tls(&self) -> Result<ClientConfig, Error> {
         let made = self.tls.get_or_try_init(|| async {
             let extra = self.extra_roots.clone();
             match tokio::task::spawn_blocking(move || tls::verifying(extra)).await {

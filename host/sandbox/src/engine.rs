@@ -12,6 +12,7 @@ use wasmtime::{Config, WasmBacktraceDetails, WasmFeatures};
 
 use crate::bindings::{DownloadSource, DownloadSourcePre, LoadSource, LoadSourcePre};
 use crate::cache::Cache;
+use crate::compiler::Compiler;
 use crate::error::Error;
 use crate::inspect::{ComponentInfo, scan};
 use crate::limits::Limits;
@@ -26,6 +27,9 @@ const STACK_BYTES: usize = 1 << 20;
 const HOST_STACK_BYTES: usize = 1 << 20;
 /// The most frames of a crash that the debug log shows.
 const FRAMES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
+
+/// A component with nothing in it.
+const SMALLEST: &[u8] = b"\0asm\x0d\0\x01\0";
 
 /// Our own interfaces, as each phase has them.
 const DOWNLOAD: &[&str] = &[
@@ -52,7 +56,7 @@ pub(crate) const FEATURES: WasmFeatures = WasmFeatures::WASM2
 
 /// The engine's settings. What guests compute depends on nothing but their input: no threads,
 /// and one bit pattern for all that floating point leaves open.
-fn config() -> Config {
+pub(crate) fn config() -> Config {
     let mut config = Config::new();
     config
         .epoch_interruption(true)
@@ -81,6 +85,7 @@ pub struct Engine {
 struct Inner {
     wasmtime: wasmtime::Engine,
     limits: Limits,
+    compiler: Compiler,
     cache: Option<Cache>,
     ticker: Ticker,
     download: OnceLock<Linker<State>>,
@@ -91,6 +96,7 @@ impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine")
             .field("limits", &self.inner.limits)
+            .field("compiler", &self.inner.compiler)
             .field("cache", &self.inner.cache)
             .finish_non_exhaustive()
     }
@@ -99,12 +105,26 @@ impl fmt::Debug for Engine {
 impl Engine {
     /// An engine that keeps compiled components below `cache_dir`, in
     /// `components-v1-<version of wasmtime>`. Where that directory cannot be made, or is not
-    /// this user's own, components are compiled each time.
+    /// this user's own, components are compiled each time; in this process, with no limits but
+    /// that of their size.
     ///
     /// # Errors
     ///
     /// [`Error::Engine`] where this machine cannot run WebAssembly.
     pub fn new(cache_dir: Option<&Path>, limits: Limits) -> Result<Self, Error> {
+        Self::with_compiler(cache_dir, limits, Compiler::InProcess)
+    }
+
+    /// [`new`](Self::new), with components compiled where `compiler` says.
+    ///
+    /// # Errors
+    ///
+    /// Those of `new`.
+    pub fn with_compiler(
+        cache_dir: Option<&Path>,
+        limits: Limits,
+        compiler: Compiler,
+    ) -> Result<Self, Error> {
         let wasmtime = wasmtime::Engine::new(&config()).map_err(|e| Error::Engine {
             reason: format!("{e:#}"),
         })?;
@@ -112,6 +132,7 @@ impl Engine {
             inner: Arc::new(Inner {
                 wasmtime,
                 limits,
+                compiler,
                 cache: cache_dir.and_then(Cache::open),
                 ticker: Ticker::new(),
                 download: OnceLock::new(),
@@ -130,7 +151,9 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// Those of [`inspect`](crate::inspect()), and [`Error::Unusable`].
+    /// Those of [`inspect`](crate::inspect()), [`Error::Unusable`], and where components are
+    /// compiled in a process of their own [`Error::CompileLimit`], [`Error::CompilerCrashed`] and
+    /// [`Error::NoCompiler`].
     pub fn load(&self, bytes: &[u8]) -> Result<Component, Error> {
         let info = scan(bytes, self.limits())?;
         let kept = self
@@ -141,12 +164,15 @@ impl Engine {
         if let Some(compiled) = kept {
             return Ok(self.component(info, compiled));
         }
-        let code = self
-            .inner
-            .wasmtime
-            .precompile_component(bytes)
-            .map_err(|e| unusable(&e))?;
-        // SAFETY: this is what the same engine's compiler has just returned.
+        let inner = &*self.inner;
+        let code = inner
+            .compiler
+            .compile(&inner.wasmtime, bytes, &inner.limits)?;
+        // SAFETY: this is what the compiler of an engine with the same settings has just
+        // returned: in this process, or in one that this process started from the program that
+        // its embedder named, over a pipe that no other has. Whoever takes over the compiler
+        // with a component decides what is run; that is so in either process, and the wall
+        // around the hook's thread is what is left then.
         let compiled =
             unsafe { wasmtime::component::Component::deserialize(&self.inner.wasmtime, &code) }
                 .map_err(|e| unusable(&e))?;
@@ -156,6 +182,19 @@ impl Engine {
             cache.put(&self.inner.wasmtime, &component.inner.info.sha256, &code);
         }
         Ok(component)
+    }
+
+    /// Compiles the smallest component there is, to find out whether that can be done.
+    ///
+    /// # Errors
+    ///
+    /// Those of compiling, as [`load`](Self::load) has them.
+    pub fn check_compiler(&self) -> Result<(), Error> {
+        let inner = &*self.inner;
+        inner
+            .compiler
+            .compile(&inner.wasmtime, SMALLEST, &inner.limits)
+            .map(drop)
     }
 
     /// [`load`](Self::load) from a file.
@@ -304,7 +343,7 @@ fn get_or_try_init<T>(
     Ok(cell.get_or_init(|| value))
 }
 
-fn unusable(error: &wasmtime::Error) -> Error {
+pub(crate) fn unusable(error: &wasmtime::Error) -> Error {
     Error::Unusable {
         reason: clean(&format!("{error:#}"), ERROR_BYTES),
     }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::compiler::CompileLimit;
 use crate::inspect::SUPPORTED;
 
 /// Why a component is refused, or could not be made ready.
@@ -79,6 +80,28 @@ pub enum Error {
         reason: String,
     },
 
+    /// Compiling the component took more than it may.
+    #[error("compiling the component takes more than {limit}")]
+    CompileLimit {
+        /// Which limit that is, and how much it allows.
+        limit: CompileLimit,
+    },
+
+    /// The process that compiles the component crashed: a defect of the compiler's, or an attack
+    /// on it.
+    #[error("compiling the component crashed: {how}")]
+    CompilerCrashed {
+        /// How the process ended.
+        how: String,
+    },
+
+    /// The process that compiles components cannot be started, or does not answer as it should.
+    #[error("the compiler of components cannot be run: {source}")]
+    NoCompiler {
+        /// Why not.
+        source: std::io::Error,
+    },
+
     /// The component file could not be read.
     #[error("cannot read {}: {source}", .path.display())]
     Io {
@@ -127,6 +150,18 @@ impl Error {
             Self::TooLarge { .. } => {
                 Some("if you trust the source, raise `limits.component_bytes`".to_owned())
             }
+            Self::CompileLimit { limit } => Some(format!(
+                "if you trust the source, raise `limits.{}`",
+                limit.setting()
+            )),
+            Self::CompilerCrashed { .. } => Some(
+                "nothing of it was run; try again with more free memory, and tell the source's author and modelzoo's if that does not help"
+                    .to_owned(),
+            ),
+            Self::NoCompiler { .. } => Some(
+                "modelzoo starts itself to compile components; `modelzoo doctor` shows whether it can"
+                    .to_owned(),
+            ),
             Self::Io { .. } | Self::Engine { .. } => None,
         }
     }

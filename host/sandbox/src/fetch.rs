@@ -17,6 +17,7 @@ use crate::budget::Activity;
 use crate::hook::DownloadCall;
 use crate::limits::{GET_BYTES, Limits};
 use crate::refusal::Refusal;
+use crate::relay::Teller;
 use crate::state::{Download, State};
 use crate::stop::Limit;
 use crate::text::{ERROR_BYTES, clean};
@@ -31,7 +32,7 @@ pub(crate) struct Network {
     use_credentials: bool,
     partials: Option<PathBuf>,
     audit: Arc<Meter>,
-    progress: Arc<dyn net::Progress>,
+    progress: Arc<Teller>,
     /// The limit of bytes that the call may fetch, and what is left of it.
     bytes: Option<(u64, u64)>,
     /// The limit of requests, and what is left of it.
@@ -39,17 +40,18 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    pub(crate) fn new(call: &DownloadCall<'_>, limits: &Limits) -> Self {
+    /// The network as the call has it; `teller` is told of requests and downloads.
+    pub(crate) fn new(call: &DownloadCall<'_>, limits: &Limits, teller: &Arc<Teller>) -> Self {
         Self {
             client: call.client.clone(),
             permissions: call.permissions.clone(),
             use_credentials: call.use_credentials,
             partials: call.partials.map(Into::into),
             audit: Arc::new(Meter {
-                inner: call.audit.clone(),
+                inner: teller.clone(),
                 bytes: AtomicU64::new(0),
             }),
-            progress: call.progress.clone(),
+            progress: teller.clone(),
             bytes: call.max_download_bytes.map(|max| (max, max)),
             requests: (limits.requests, limits.requests),
         }
@@ -100,7 +102,7 @@ impl Network {
 
 /// Passes records on, and adds the fetched bytes up.
 struct Meter {
-    inner: Arc<dyn net::Audit>,
+    inner: Arc<Teller>,
     bytes: AtomicU64,
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use modelzoo_archive::RelPath;
@@ -14,13 +15,16 @@ use crate::artifacts::Staging;
 use crate::bindings::LoadedModel;
 use crate::bindings::source::types;
 use crate::budget::{Activity, Budget};
+use crate::confined;
 use crate::deployment;
 use crate::engine::{Component, Engine};
 use crate::fetch::Network;
 use crate::hook_error::{Hook, HookError, Site};
 use crate::log::{Log, Messages};
+use crate::relay::{Ears, Teller, relay};
 use crate::state::{Download, Refused, State};
 use crate::stop::Stop;
+use crate::wall::Wall;
 use crate::wasi;
 
 /// Whose hook it is, for errors.
@@ -101,11 +105,26 @@ pub enum Loaded {
     Plan(runtime::Plan),
 }
 
+/// A call of a guest's function, and what it answers.
+type Running<'a, T> =
+    Pin<Box<dyn Future<Output = wasmtime::Result<Result<T, types::Error>>> + Send + 'a>>;
+
+/// How a guest's run ended, and what is left of it.
+struct Ran<T> {
+    result: wasmtime::Result<Result<T, types::Error>>,
+    /// The last lines that it printed.
+    tail: Vec<String>,
+    download: Option<Download>,
+}
+
 impl Engine {
     /// Runs `download-model`, and answers with the artifacts in the order of their names.
     ///
-    /// Needs a Tokio runtime with time and, for requests, I/O. What is computed in the guest
-    /// takes turns with other tasks every 10 ms; reading its files blocks the thread.
+    /// Needs a Tokio runtime. The hook runs on a thread of its own, which on Linux can reach no file but those of the
+    /// call ([`WallStatus`](crate::WallStatus)). `audit`, `progress` and `log` are called by the
+    /// task that waits here. When this future is dropped the hook is stopped soon after, within
+    /// 10 ms unless the host is in the middle of a call for it; `audit` is told of requests that
+    /// this cancels, on another thread.
     ///
     /// # Errors
     ///
@@ -120,21 +139,51 @@ impl Engine {
             let at = at.clone();
             HookError::Component { at, source }
         })?;
-        let messages = Messages::new(call.log.clone(), self.limits().log_bytes);
-        let state = self.download_state(&call, messages.clone(), &at)?;
-        let (mut store, budget) = self.store(state);
+        let (teller, listener) = relay(Ears {
+            log: call.log.clone(),
+            audit: call.audit.clone(),
+            progress: call.progress.clone(),
+        });
+        let messages = Messages::new(teller.clone(), self.limits().log_bytes);
+        let state = self.download_state(&call, messages, &teller, &at)?;
+        let mut wall = Wall::new()
+            .read(call.source_dir)
+            .write(call.model_dir)
+            .connect();
+        if let Some(partials) = call.partials {
+            std::fs::create_dir_all(partials).map_err(|source| HookError::Host {
+                at: at.clone(),
+                doing: "opening the directory of partial downloads".to_owned(),
+                source,
+            })?;
+            wall = wall.write(partials);
+        }
+        // They may lie anywhere, and are read by no request of the hook's. Where there are none,
+        // the first request that needs them fails with the reason.
+        if !call.permissions.is_empty()
+            && let Err(e) = call.client.read_certificates().await
+        {
+            tracing::debug!("{at} goes without: {e}");
+        }
+        let pre = pre.clone();
+        let [name, path] = [call.model_name, call.model_path].map(str::to_owned);
 
-        let run = async {
-            let hook = pre.instantiate_async(&mut store).await?;
-            hook.modelzoo_source_downloader()
-                .call_download_model(&mut store, call.model_name, call.model_path)
-                .await
-        };
-        let result = self.within(&budget, run).await;
+        let run = self.on_its_own(wall, state, |store| {
+            Box::pin(async move {
+                let hook = pre.instantiate_async(&mut *store).await?;
+                hook.modelzoo_source_downloader()
+                    .call_download_model(store, &name, &path)
+                    .await
+            })
+        });
+        let mut ran = listener.hear(run).await.map_err(|e| unstarted(&at, e))?;
 
-        let mut download = store.into_data().download;
-        let refused = download.as_mut().map(|d| std::mem::take(&mut d.refused));
-        self.answer(at.clone(), result, &messages, refused)?;
+        let refused = ran
+            .download
+            .as_mut()
+            .map(|d| std::mem::take(&mut d.refused));
+        let download = ran.download.take();
+        self.answer(at.clone(), ran, refused)?;
         let staging = download.map(|d| d.staging).unwrap_or_default();
         match staging.verify(call.model_path) {
             Ok(Ok(())) => Ok(staging.list()),
@@ -149,8 +198,8 @@ impl Engine {
 
     /// Runs `load-model`.
     ///
-    /// Needs a Tokio runtime with time, and shares the thread as
-    /// [`download_model`](Self::download_model) does.
+    /// The hook runs on a thread of its own, as that of [`download_model`](Self::download_model)
+    /// does.
     ///
     /// # Errors
     ///
@@ -172,21 +221,30 @@ impl Engine {
         };
         let kwargs =
             serde_json::to_string(call.kwargs).map_err(|e| host("writing the kwargs", e.into()))?;
-        let messages = Messages::new(call.log.clone(), self.limits().log_bytes);
+        let (teller, listener) = relay(Ears {
+            log: call.log.clone(),
+            audit: Arc::new(net::NoAudit),
+            progress: Arc::new(net::NoProgress),
+        });
+        let messages = Messages::new(teller, self.limits().log_bytes);
         let wasi = wasi::context(call.source_dir, call.model_dir, &messages)
             .map_err(|e| host("opening the model's directory", io::Error::other(e)))?;
-        let state = State::new(wasi, messages.clone(), self.limits(), None);
-        let (mut store, budget) = self.store(state);
+        let state = State::new(wasi, messages, self.limits(), None);
+        let wall = Wall::new().read(call.source_dir).read(call.model_dir);
+        let pre = pre.clone();
+        let [name, path] = [call.model_name, call.model_path].map(str::to_owned);
 
-        let run = async {
-            let hook = pre.instantiate_async(&mut store).await?;
-            hook.modelzoo_source_loader()
-                .call_load_model(&mut store, call.model_name, call.model_path, &kwargs)
-                .await
-        };
-        let result = self.within(&budget, run).await;
+        let run = self.on_its_own(wall, state, |store| {
+            Box::pin(async move {
+                let hook = pre.instantiate_async(&mut *store).await?;
+                hook.modelzoo_source_loader()
+                    .call_load_model(store, &name, &path, &kwargs)
+                    .await
+            })
+        });
+        let ran = listener.hear(run).await.map_err(|e| unstarted(&at, e))?;
 
-        let LoadedModel::Deployment(plan) = self.answer(at.clone(), result, &messages, None)?;
+        let LoadedModel::Deployment(plan) = self.answer(at.clone(), ran, None)?;
         match deployment::plan(plan, call.model_dir) {
             Ok(plan) => Ok(Loaded::Plan(plan)),
             Err(reason) => Err(HookError::BadAnswer { at, reason }),
@@ -197,6 +255,7 @@ impl Engine {
         &self,
         call: &DownloadCall<'_>,
         messages: Messages,
+        teller: &Arc<Teller>,
         at: &Site,
     ) -> Result<State, HookError> {
         let host = |doing: &str, source: io::Error| HookError::Host {
@@ -209,7 +268,7 @@ impl Engine {
         let wasi = wasi::context(call.source_dir, call.model_dir, &messages)
             .map_err(|e| host("opening the staging directory", io::Error::other(e)))?;
         let download = Download {
-            network: Network::new(call, self.limits()),
+            network: Network::new(call, self.limits(), teller),
             staging,
             refused: Refused::default(),
         };
@@ -236,40 +295,64 @@ impl Engine {
         (store, budget)
     }
 
-    /// Runs a guest until it is done or its time is over: between two instructions, as the
-    /// store's epoch tells, or while it waits for something.
-    async fn within<T>(
+    /// Runs a guest on a thread of its own, behind `wall`.
+    async fn on_its_own<T: Send + 'static>(
         &self,
-        budget: &Budget,
-        run: impl Future<Output = wasmtime::Result<T>>,
-    ) -> wasmtime::Result<T> {
-        let _ticking = self.tick().map_err(|source| Stop::Host {
-            doing: "starting the clock".to_owned(),
-            source,
-        })?;
-        tokio::select! {
-            biased;
-            result = run => result,
-            () = budget.over() => Err(Stop::Time(Activity::Guest).into()),
-        }
+        wall: Wall,
+        state: State,
+        run: impl for<'a> FnOnce(&'a mut Store<State>) -> Running<'a, T> + Send + 'static,
+    ) -> io::Result<Ran<T>> {
+        let messages = state.messages.clone();
+        let (mut store, budget) = self.store(state);
+        // Not on the thread of the hook: the clock's own thread outlives it.
+        let ticking = self.tick()?;
+        confined::run(wall, async move {
+            let result = within(&budget, run(&mut store)).await;
+            drop(ticking);
+            Ran {
+                result,
+                tail: messages.finish(),
+                download: store.into_data().download,
+            }
+        })
+        .await
     }
 
     /// What a hook answered, or why it did not.
     fn answer<T>(
         &self,
         at: Box<Site>,
-        result: wasmtime::Result<Result<T, types::Error>>,
-        messages: &Messages,
+        ran: Ran<T>,
         refused: Option<Refused>,
     ) -> Result<T, HookError> {
-        let tail = messages.finish();
-        match result {
+        match ran.result {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(HookError::from_answer(at, error, refused)),
             Err(error) => {
                 tracing::debug!("{at} was ended: {error:?}");
-                Err(HookError::from_run(at, error, &tail, self.limits()))
+                Err(HookError::from_run(at, error, &ran.tail, self.limits()))
             }
         }
+    }
+}
+
+/// Runs a guest until it is done or its time is over: between two instructions, as the store's
+/// epoch tells, or while it waits for something.
+async fn within<T>(
+    budget: &Budget,
+    run: impl Future<Output = wasmtime::Result<T>>,
+) -> wasmtime::Result<T> {
+    tokio::select! {
+        biased;
+        result = run => result,
+        () = budget.over() => Err(Stop::Time(Activity::Guest).into()),
+    }
+}
+
+fn unstarted(at: &Site, source: io::Error) -> HookError {
+    HookError::Host {
+        at: Box::new(at.clone()),
+        doing: "starting the hook's thread".to_owned(),
+        source,
     }
 }

@@ -53,7 +53,8 @@ pub struct Hooks {
 ///
 /// # Errors
 ///
-/// Every variant of [`Error`] but `Io`, `Engine` and `Unusable`.
+/// Every variant of [`Error`] that is about the component's bytes: not `Io`, `Engine`, `Unusable`
+/// and those of compiling.
 pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<ComponentInfo, Error> {
     let info = scan(bytes, limits)?;
     Validator::new_with_features(FEATURES)

@@ -55,6 +55,10 @@
 //! # }
 //! ```
 //!
+//! A hook runs on a thread of its own, which on Linux the kernel confines to the hook's
+//! directories ([`WallStatus`]); components are compiled in a process of their own where the
+//! embedding program provides one ([`Compiler`]).
+//!
 //! However a hook ends, the host goes on: a crash, a limit, a timeout is a typed [`HookError`]
 //! that names the source, the model and the hook.
 
@@ -63,6 +67,8 @@ mod bindings;
 mod budget;
 mod cache;
 mod clocks;
+mod compiler;
+mod confined;
 mod deployment;
 mod engine;
 mod error;
@@ -76,15 +82,18 @@ mod limiter;
 mod limits;
 mod log;
 mod refusal;
+mod relay;
 mod staging;
 mod state;
 mod stdio;
 mod stop;
 mod text;
 mod ticker;
+mod wall;
 mod wasi;
 
 pub use budget::Activity;
+pub use compiler::{CompileLimit, Compiler, compile_child};
 pub use engine::{Component, Engine};
 pub use error::Error;
 pub use hook::{Artifact, DownloadCall, Identity, LoadCall, Loaded};
@@ -93,4 +102,5 @@ pub use inspect::{ComponentInfo, Hooks, SUPPORTED, inspect};
 pub use limits::Limits;
 pub use log::{Level, Log, NoLog};
 pub use stop::Limit;
+pub use wall::WallStatus;
 pub use wasi::is_linked;

@@ -21,6 +21,13 @@ pub struct Limits {
     /// Bytes of a component file. Default: 64 MiB (a Python interpreter as a component is about
     /// 40 MiB).
     pub component_bytes: u64,
+    /// Bytes of memory that compiling a component may take, where it is compiled in a process of
+    /// its own ([`Compiler`](crate::Compiler)). Default: 2 GiB.
+    pub compile_memory_bytes: u64,
+    /// Time that compiling a component may take, where it is compiled in a process of its own.
+    /// Default: 300 s.
+    #[serde(with = "seconds")]
+    pub compile_wall: Duration,
     /// Bytes of linear memory, all memories of a call together. Default: 1 GiB.
     pub memory_bytes: u64,
     /// Elements of tables, all tables of a call together. Default: 262,144.
@@ -63,6 +70,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             component_bytes: 64 * MIB,
+            compile_memory_bytes: 2 * GIB,
+            compile_wall: Duration::from_secs(300),
             memory_bytes: GIB,
             table_elements: 1 << 18,
             instances: 256,

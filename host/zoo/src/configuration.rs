@@ -32,6 +32,20 @@ const BOUNDS: &[Bound] = &[
         "of a component file",
     ),
     bound(
+        "compile_memory_bytes",
+        "bytes",
+        256.0 * MIB,
+        65_536.0 * MIB,
+        "of memory that compiling a component takes",
+    ),
+    bound(
+        "compile_wall",
+        "seconds",
+        0.000_001,
+        86_400.0,
+        "that compiling a component takes",
+    ),
+    bound(
         "memory_bytes",
         "bytes",
         MIB,

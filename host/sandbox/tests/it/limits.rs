@@ -173,6 +173,30 @@ async fn instances_are_limited() {
     };
     let error = Guest::loader("unreachable").load(limits).await.error();
     assert_eq!(reached(error).0, Limit::Instances);
+
+    // Tables and memories, too, however small they are.
+    for (fields, limits) in [
+        (
+            "(table 1 funcref) (table 1 funcref)",
+            Limits {
+                tables: 1,
+                ..Limits::default()
+            },
+        ),
+        (
+            "(memory $own 1)",
+            Limits {
+                memories: 1,
+                ..Limits::default()
+            },
+        ),
+    ] {
+        let guest = Guest::loader_with(fields, "unreachable");
+        assert_eq!(
+            reached(guest.load(limits).await.error()).0,
+            Limit::Instances
+        );
+    }
 }
 
 #[tokio::test]

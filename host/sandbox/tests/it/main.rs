@@ -9,6 +9,8 @@
 )]
 
 mod caching;
+mod compiling;
+mod confined;
 mod download;
 mod guest;
 mod inspecting;
