@@ -90,6 +90,8 @@ pub(crate) enum Command {
     Gc(gc::GcArgs),
     /// Carry a source and its models to a machine without a network
     Bundle(bundle::BundleArgs),
+    /// Show what this machine offers, and whether anything is broken
+    Doctor,
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
 }

@@ -52,6 +52,7 @@ impl Console {
         config.offline |= self.global.offline;
         config.locked = self.global.locked;
         config.frozen = self.global.frozen;
+        config.compiler = crate::commands::compile::compiler();
         Ok(Zoo::open(config)
             .with_progress(self.bars.clone())
             .with_messages(self.bars.clone()))

@@ -20,6 +20,9 @@ use crate::failure::Failure;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    if let Some(code) = commands::compile::run_child() {
+        return code;
+    }
     let cli = Cli::parse();
     let console = Console::new(&cli.global);
     console.init_tracing();
@@ -52,6 +55,7 @@ fn run(cli: &Cli, console: &Console) -> Result<ExitCode, Failure> {
             Command::Inspect(args) => commands::inspect::run(args, console).await,
             Command::Audit(args) => commands::audit::run(args, console),
             Command::Verify(args) => commands::verify::run(args, console).await,
+            Command::Doctor => commands::doctor::run(console),
             Command::Du => commands::du::run(console),
             Command::Gc(args) => commands::gc::run(args, console),
             Command::Bundle(args) => commands::bundle::run(args, console).await,

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, NoDeviceReason};
+use crate::kernels::Isa;
 
 /// A device as a user names it: `auto`, `cpu`, `cuda`, `cuda:1`, `metal`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
@@ -168,6 +169,13 @@ impl Device {
         }
     }
 
+    /// The instructions that the CPU's own kernels use on this machine: `avx512`, `avx2`, or
+    /// `portable` for what every such CPU has.
+    #[must_use]
+    pub fn cpu_kernels() -> &'static str {
+        Isa::detect().name()
+    }
+
     /// Whether it is the CPU.
     #[must_use]
     pub fn is_cpu(&self) -> bool {
@@ -205,6 +213,11 @@ mod tests {
             let error = name.parse::<DeviceSpec>().unwrap_err();
             assert!(error.hint().unwrap().contains("cuda:<number>"), "{error}");
         }
+    }
+
+    #[test]
+    fn the_kernels_have_a_name() {
+        assert!(["avx512", "avx2", "portable"].contains(&Device::cpu_kernels()));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use modelzoo_net::policy::{Origin, PrivateException};
 use modelzoo_net::{Mirror, Secret};
-use modelzoo_sandbox::Limits;
+use modelzoo_sandbox::{Compiler, Limits};
 use serde::Deserialize;
 use url::Url;
 
@@ -74,6 +74,9 @@ pub struct Config {
     pub limits: Limits,
     /// The names of the limits that `config.toml` sets.
     pub(crate) limits_set: BTreeSet<String>,
+    /// Where components are compiled. In this process, unless the program that embeds modelzoo
+    /// says otherwise: with another one, compiling is limited and a crash of it harmless.
+    pub compiler: Compiler,
 }
 
 /// `config.toml`.
@@ -118,6 +121,7 @@ impl Config {
             github_token: None,
             limits: Limits::default(),
             limits_set: BTreeSet::new(),
+            compiler: Compiler::InProcess,
         })
     }
 

@@ -102,13 +102,7 @@ impl Store {
 
     /// The bytes that are free where the store is; `None` where that cannot be told.
     pub(crate) fn free_bytes(&self) -> Option<u64> {
-        #[cfg(unix)]
-        {
-            let disk = rustix::fs::statvfs(&self.home).ok()?;
-            Some(disk.f_bavail.saturating_mul(disk.f_frsize))
-        }
-        #[cfg(not(unix))]
-        None
+        free_bytes(&self.home)
     }
 
     /// Moves a finished directory to `target`. When something is there already it is replaced if
@@ -193,6 +187,20 @@ impl Store {
                 _ => fs::remove_file(&path),
             };
         }
+    }
+}
+
+/// The bytes that are free where a directory is; `None` where that cannot be told.
+pub(crate) fn free_bytes(directory: &Path) -> Option<u64> {
+    #[cfg(unix)]
+    {
+        let disk = rustix::fs::statvfs(directory).ok()?;
+        Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = directory;
+        None
     }
 }
 

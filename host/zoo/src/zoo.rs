@@ -159,8 +159,12 @@ impl Zoo {
         if let Some(engine) = self.engine.get() {
             return Ok(engine);
         }
-        let engine = Engine::new(Some(&self.store.cache_dir()), self.config.limits.clone())
-            .map_err(Error::Sandbox)?;
+        let engine = Engine::with_compiler(
+            Some(&self.store.cache_dir()),
+            self.config.limits.clone(),
+            self.config.compiler.clone(),
+        )
+        .map_err(Error::Sandbox)?;
         Ok(self.engine.get_or_init(|| engine))
     }
 }

@@ -269,6 +269,7 @@ fn no_verb_needs_a_network() {
         &["download", GOOD, "--overwrite"],
         &["apply", GOOD, "dataset", "p"],
         &["verify"],
+        &["doctor"],
         &["du"],
         &["gc"],
         &["bundle", "export", "./good", "--output", "bundle.tar"],

@@ -3,9 +3,11 @@
 pub(crate) mod apply;
 pub(crate) mod audit;
 pub(crate) mod bundle;
+pub(crate) mod compile;
 pub(crate) mod completions;
 pub(crate) mod delete;
 pub(crate) mod delete_source;
+pub(crate) mod doctor;
 pub(crate) mod download;
 pub(crate) mod du;
 pub(crate) mod embed;

@@ -44,6 +44,17 @@ impl Isa {
         found
     }
 
+    /// What it is called.
+    pub(crate) const fn name(self) -> &'static str {
+        match self.0 {
+            Level::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => "avx512",
+        }
+    }
+
     pub(super) const fn level(self) -> Level {
         self.0
     }

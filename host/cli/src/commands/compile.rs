@@ -1,0 +1,55 @@
+//! The process that compiles components: this program once more, started by itself.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use modelzoo::Compiler;
+
+/// The first argument of that process. No command of a user's, and in no help.
+const COMPILE: &str = "__compile-component";
+
+/// How components are compiled: by this program, in a process of its own.
+pub(crate) fn compiler() -> Compiler {
+    match program() {
+        Ok(program) => Compiler::Child {
+            program,
+            args: vec![COMPILE.into()],
+            env: environment(),
+        },
+        Err(e) => {
+            tracing::warn!("compiling has no limits, since this program cannot find itself: {e}");
+            Compiler::InProcess
+        }
+    }
+}
+
+/// Where the user has told the system to look for this program's libraries, without which it
+/// might not start; and that its allocator takes memory when it is needed, not a gibibyte at a
+/// time.
+fn environment() -> Vec<(OsString, OsString)> {
+    let libraries = ["LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"];
+    let mut environment: Vec<(OsString, OsString)> = libraries
+        .into_iter()
+        .filter_map(|name| Some((name.into(), std::env::var_os(name)?)))
+        .collect();
+    environment.push(("MIMALLOC_ARENA_EAGER_COMMIT".into(), "0".into()));
+    environment
+}
+
+fn program() -> std::io::Result<PathBuf> {
+    if cfg!(target_os = "linux") {
+        // Also when its file has been replaced by another version meanwhile.
+        let own = PathBuf::from("/proc/self/exe");
+        if own.exists() {
+            return Ok(own);
+        }
+    }
+    std::env::current_exe()
+}
+
+/// Compiles a component and answers with how that went, when this is the process for it.
+pub(crate) fn run_child() -> Option<ExitCode> {
+    let mut args = std::env::args_os().skip(1);
+    (args.next()? == COMPILE).then(|| modelzoo::compile_child(args))
+}

@@ -1,0 +1,209 @@
+//! What this machine offers, and whether anything is broken.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use modelzoo_runtime::{Device, DeviceSpec};
+use modelzoo_sandbox::WallStatus;
+use serde::Serialize;
+
+use crate::Zoo;
+use crate::store::free_bytes;
+
+/// The environment variables that name proxies, and who is reached without one. Upper case or
+/// lower case, they mean the same.
+const PROXIES: &[&str] = &["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"];
+
+/// What [`Zoo::doctor`] finds.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct Diagnosis {
+    /// The version of modelzoo.
+    pub version: &'static str,
+    /// The store.
+    pub store: StoreState,
+    /// `config.toml`, if there is one.
+    pub config_file: Option<PathBuf>,
+    /// Whether no socket is opened.
+    pub offline: bool,
+    /// The names of the variables that say which proxy is used. Their values may hold
+    /// credentials.
+    pub proxies: Vec<String>,
+    /// What the system adds to the sandbox.
+    pub second_wall: WallStatus,
+    /// How components are compiled.
+    pub compiler: CompilerState,
+    /// How many threads compute.
+    pub threads: usize,
+    /// The instructions that computing on the CPU uses.
+    pub cpu_kernels: &'static str,
+    /// The devices that models can run on.
+    pub devices: Vec<DeviceState>,
+}
+
+/// The store.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct StoreState {
+    /// Its directory.
+    pub path: PathBuf,
+    /// Whether something can be written there, or the directory be made.
+    pub writable: bool,
+    /// Why not.
+    pub reason: Option<String>,
+    /// The bytes that are free on its disk, where that can be told.
+    pub free_bytes: Option<u64>,
+}
+
+/// How components are compiled.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct CompilerState {
+    /// Whether that is in a process of its own, with limits of memory and time.
+    pub limited: bool,
+    /// Whether it works.
+    pub works: bool,
+    /// Why not.
+    pub reason: Option<String>,
+}
+
+/// A device.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct DeviceState {
+    /// Its name, as `--device` has it.
+    pub name: &'static str,
+    /// Whether models can run on it.
+    pub available: bool,
+    /// Why not.
+    pub reason: Option<String>,
+}
+
+impl Diagnosis {
+    /// What has to be put right before modelzoo can work; empty when nothing has.
+    #[must_use]
+    pub fn broken(&self) -> Vec<String> {
+        let mut broken = Vec::new();
+        if let (false, Some(reason)) = (self.store.writable, &self.store.reason) {
+            broken.push(format!(
+                "the store {} cannot be written: {reason}",
+                self.store.path.display()
+            ));
+        }
+        if let (false, Some(reason)) = (self.compiler.works, &self.compiler.reason) {
+            broken.push(reason.clone());
+        }
+        broken
+    }
+}
+
+impl Zoo {
+    /// Looks at what this machine offers. Nothing is fetched, and nothing stays behind.
+    #[must_use]
+    pub fn doctor(&self) -> Diagnosis {
+        let config = self.config();
+        let file = config.home.join("config.toml");
+        Diagnosis {
+            version: env!("CARGO_PKG_VERSION"),
+            store: store(&config.home),
+            config_file: file.exists().then_some(file),
+            offline: config.offline,
+            proxies: proxies(&|name| std::env::var_os(name).is_some_and(|v| !v.is_empty())),
+            second_wall: WallStatus::of_this_machine().clone(),
+            compiler: self.compiler(),
+            threads: rayon::current_num_threads(),
+            cpu_kernels: Device::cpu_kernels(),
+            devices: [
+                ("cpu", DeviceSpec::Cpu),
+                ("cuda", DeviceSpec::Cuda(0)),
+                ("metal", DeviceSpec::Metal),
+            ]
+            .map(|(name, spec)| device(name, spec))
+            .into(),
+        }
+    }
+
+    fn compiler(&self) -> CompilerState {
+        let limited = self.config().compiler.is_limited();
+        // With no cache of compiled components, which would be made.
+        let engine = modelzoo_sandbox::Engine::with_compiler(
+            None,
+            self.config().limits.clone(),
+            self.config().compiler.clone(),
+        );
+        let reason = engine
+            .and_then(|engine| engine.check_compiler())
+            .err()
+            .map(|e| e.to_string());
+        CompilerState {
+            limited,
+            works: reason.is_none(),
+            reason,
+        }
+    }
+}
+
+fn store(home: &Path) -> StoreState {
+    let reason = try_to_write(home).err().map(|e| e.to_string());
+    StoreState {
+        path: home.to_owned(),
+        writable: reason.is_none(),
+        reason,
+        free_bytes: home.ancestors().find_map(free_bytes),
+    }
+}
+
+/// Writes a file without a name to the directory, or to the one that it would be made in.
+fn try_to_write(home: &Path) -> io::Result<()> {
+    let there = home.ancestors().find(|directory| directory.exists());
+    tempfile::tempfile_in(there.unwrap_or(home)).map(drop)
+}
+
+fn proxies(is_set: &dyn Fn(&str) -> bool) -> Vec<String> {
+    let mut set = Vec::new();
+    for upper in PROXIES {
+        for name in [(*upper).to_owned(), upper.to_ascii_lowercase()] {
+            if is_set(&name) {
+                set.push(name);
+            }
+        }
+    }
+    set
+}
+
+fn device(name: &'static str, spec: DeviceSpec) -> DeviceState {
+    let reason = spec.open().err().map(|e| e.to_string());
+    DeviceState {
+        name,
+        available: reason.is_none(),
+        reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_is_tried_where_it_is_or_will_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("a/b");
+        assert!(store(&home).writable);
+        assert!(!dir.path().join("a").exists(), "nothing is made");
+        assert!(store(dir.path()).writable);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+
+        let file = dir.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        for home in [file.clone(), file.join("below")] {
+            let state = store(&home);
+            assert!(!state.writable && state.reason.is_some(), "{state:?}");
+        }
+    }
+
+    #[test]
+    fn proxies_are_named_in_either_case() {
+        let set = ["https_proxy", "NO_PROXY"];
+        assert_eq!(proxies(&|name| set.contains(&name)), set);
+    }
+}

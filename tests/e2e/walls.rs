@@ -1,0 +1,158 @@
+//! The second wall: components are compiled in a process that gives up what it does not need.
+#![cfg(unix)]
+
+use std::fmt::Write as _;
+
+use crate::source::Source;
+use crate::world::World;
+
+const GOOD: &str = "good/model";
+const BOMB: &str = "bomb/model";
+
+/// A module of some kilobytes that is much to compile: any of `size` places in its function can
+/// follow each other, and every one of `size` variables may have another value in each.
+fn bomb(size: usize) -> Vec<u8> {
+    let mut text = "(module (func (param i32) (result i32) (local".to_owned();
+    text.push_str(&" i64".repeat(size));
+    text.push_str(") (loop $again ");
+    text.push_str(&"(block ".repeat(size));
+    text.push_str("(br_table");
+    for target in 0..size {
+        let _ = write!(text, " {target}");
+    }
+    text.push_str(" (local.get 0))");
+    for place in 0..size {
+        let [to, from] = [place, place * 7 + 1].map(|n| n % size + 1);
+        let _ = write!(
+            text,
+            ") (local.set {to} (i64.add (local.get {from}) (i64.const {place})))
+              (br_if $again (i32.wrap_i64 (local.get {to})))"
+        );
+    }
+    text.push_str(") (local.get 0)))");
+    wat::parse_str(text).unwrap()
+}
+
+/// A well-behaved component with one more module in it.
+fn component_with(module: &[u8]) -> Vec<u8> {
+    let mut component = std::fs::read(test_artifacts::OK_COPY).unwrap();
+    // A section of one core module: its kind, its length in groups of seven bits, itself.
+    component.push(1);
+    let mut length = module.len();
+    while length > 0x7f {
+        component.push((length & 0x7f) as u8 | 0x80);
+        length >>= 7;
+    }
+    component.push(length as u8);
+    component.extend_from_slice(module);
+    component
+}
+
+/// A store with a good source, whose model is downloaded, and one whose component is a bomb.
+fn world(size: usize, limits: &str) -> World {
+    let world = World::new();
+    for name in [GOOD, BOMB] {
+        Source::new(test_artifacts::OK_COPY)
+            .file("weights.safetensors", test_artifacts::tiny_weights())
+            .manifest(|m| m["models"][0]["base_name"] = name.into())
+            .write(&world.path(name));
+    }
+    let bytes = component_with(&bomb(size));
+    std::fs::write(world.path(BOMB).join("source.wasm"), bytes).unwrap();
+    world.ok(&["register-source", "./good/model"]);
+    world.ok(&["download", GOOD]);
+    // Nothing is compiled when a source is registered.
+    world.ok(&["register-source", "./bomb/model"]);
+    let config = format!("[limits]\n{limits}\n");
+    std::fs::write(world.home().join("config.toml"), config).unwrap();
+    world
+}
+
+/// A download of the bomb that must fail with `says` and `hints`, after which all is well.
+fn refused(world: &World, says: &str, hints: &str) {
+    let said = world.refused(1, &["download", BOMB]);
+    assert_eq!(
+        said,
+        format!("error: source.wasm: compiling the component {says}\nhint: {hints}\n")
+    );
+    assert_eq!(world.unfinished(), Vec::<std::path::PathBuf>::new());
+    let audit = world.audit();
+    let failed: Vec<_> = audit
+        .iter()
+        .filter(|record| record["event"] == "hook_failed")
+        .collect();
+    assert_eq!(failed.len(), 1, "{audit:#?}");
+    assert_eq!(failed[0]["hook"], "download_model");
+    assert!(failed[0]["reason"].as_str().unwrap().contains(says));
+    // The host goes on, and compiles what is not a bomb.
+    world.ok(&["download", GOOD, "--overwrite"]);
+}
+
+#[test]
+fn a_compile_bomb_runs_into_the_limit_of_memory() {
+    let world = world(1400, "compile_memory_bytes = 268435456");
+    refused(
+        &world,
+        "takes more than 268435456 bytes of memory",
+        "if you trust the source, raise `limits.compile_memory_bytes`",
+    );
+    // Within the limit good components are compiled.
+    std::fs::remove_dir_all(world.home().join("cache")).unwrap();
+    world.ok(&["download", GOOD, "--overwrite"]);
+}
+
+#[test]
+fn a_compile_bomb_runs_into_the_limit_of_time() {
+    refused(
+        &world(1000, "compile_wall = 1"),
+        "takes more than 1 s",
+        "if you trust the source, raise `limits.compile_wall`",
+    );
+}
+
+#[test]
+fn the_compiler_is_no_command() {
+    let world = World::new();
+    let said = world.refused(1, &["__compile-component"]);
+    assert!(said.contains("not to be called"), "{said}");
+    assert!(!world.ok(&["--help"]).stdout.contains("__"));
+}
+
+/// The process as the system sees it, before it has been given a component.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_compiler_has_given_up_what_it_does_not_need() {
+    use std::process::Stdio;
+
+    let world = World::new();
+    let mut child = world
+        .command(&["__compile-component", "268435456", "60"])
+        .env("MIMALLOC_ARENA_EAGER_COMMIT", "0")
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let process = format!("/proc/{}", child.id());
+    let proc = |file: &str| std::fs::read_to_string(format!("{process}/{file}")).unwrap();
+    // It has when it has come as far as to start its threads and to forbid itself more.
+    let mut limits = proc("limits");
+    while limit(&limits, "Max processes") != ["0", "0"] {
+        assert!(child.try_wait().unwrap().is_none());
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        limits = proc("limits");
+    }
+    assert_eq!(limit(&limits, "Max data size"), ["268435456"; 2]);
+    assert_eq!(limit(&limits, "Max cpu time"), ["60", "61"]);
+    assert_eq!(limit(&limits, "Max file size"), ["0", "0"]);
+    assert_eq!(limit(&limits, "Max core file size"), ["0", "0"]);
+    assert_eq!(limit(&limits, "Max open files"), ["16", "16"]);
+    assert!(proc("status").contains("NoNewPrivs:\t1"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// The soft and the hard limit of this name.
+#[cfg(target_os = "linux")]
+fn limit<'a>(limits: &'a str, name: &str) -> Vec<&'a str> {
+    let line = limits.lines().find_map(|line| line.strip_prefix(name));
+    line.unwrap().split_whitespace().take(2).collect()
+}
