@@ -1,6 +1,7 @@
 //! Developer commands of the workspace, run as `cargo xtask <command>`.
 
 mod attacks;
+mod bench;
 mod ci;
 mod command;
 mod pack;
@@ -29,6 +30,7 @@ Commands:
   quickstart  Builds everything and applies a downloaded model to a small dataset
   test        Runs all tests
   attacks     Checks that every attack has a test, and writes the table of them
+  bench       Measures the runtime beside PyTorch and ONNX Runtime
   scoreboard  Says which of FiftyOne's models run
   ci          Runs every check that a change must pass
   help        Prints this
@@ -43,7 +45,7 @@ struct Task {
     run: fn(&[String]) -> Result<()>,
 }
 
-const TASKS: [Task; 5] = [
+const TASKS: [Task; 6] = [
     Task {
         name: "quickstart",
         help: quickstart::HELP,
@@ -58,6 +60,11 @@ const TASKS: [Task; 5] = [
         name: "attacks",
         help: attacks::HELP,
         run: attacks::run,
+    },
+    Task {
+        name: "bench",
+        help: bench::HELP,
+        run: bench::run,
     },
     Task {
         name: "scoreboard",
