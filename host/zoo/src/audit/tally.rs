@@ -287,7 +287,7 @@ fn denials(counts: BTreeMap<String, (u64, Timestamp)>) -> Vec<Denied> {
         last: last.to_string(),
     };
     let mut denied: Vec<_> = counts.into_iter().map(of).collect();
-    denied.sort_by(|a, b| b.times.cmp(&a.times));
+    denied.sort_by_key(|denied| std::cmp::Reverse(denied.times));
     denied
 }
 
