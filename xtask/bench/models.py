@@ -10,6 +10,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import onnxruntime
 import torch
 import torchvision
 import transformers
+from safetensors.numpy import load_file, save_file
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "parity"))
 import recipe  # noqa: E402
@@ -67,6 +69,19 @@ class MiniLm(torch.nn.Module):
         return self.model(input_ids=ids, attention_mask=mask).last_hidden_state.mean(1)
 
 
+def published(kind, config, **options):
+    """A model of transformers whose tensors follow from the names that they have in checkpoints.
+
+    transformers renames them while it loads, so they are given to it in a file.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        kind(config, **options).save_pretrained(folder)
+        path = f"{folder}/model.safetensors"
+        state = {name: recipe.tensor(name, tuple(old.shape), SEED) for name, old in load_file(path).items()}
+        save_file(state, path, {"format": "pt"})
+        return kind.from_pretrained(folder, **options).eval()
+
+
 def resnet50():
     model = torchvision.models.resnet50(num_classes=CLASSES)
     recipe.fill(model, SEED)
@@ -74,9 +89,7 @@ def resnet50():
 
 
 def vit_b16():
-    model = transformers.ViTForImageClassification(transformers.ViTConfig(num_labels=CLASSES))
-    recipe.fill(model, SEED)
-    return Vit(model)
+    return Vit(published(transformers.ViTForImageClassification, transformers.ViTConfig(num_labels=CLASSES)))
 
 
 def clip_vit_b32():
@@ -90,16 +103,13 @@ def clip_vit_b32():
         "max_position_embeddings": 8,
         "eos_token_id": 63,
     }
-    model = transformers.CLIPModel(transformers.CLIPConfig(text_config=texts))
-    recipe.fill(model, SEED)
-    return Clip(model)
+    return Clip(published(transformers.CLIPModel, transformers.CLIPConfig(text_config=texts)))
 
 
 def minilm_l6():
     sizes = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
-    model = transformers.BertModel(transformers.BertConfig(vocab_size=VOCABULARY, **sizes), add_pooling_layer=False)
-    recipe.fill(model, SEED)
-    return MiniLm(model)
+    config = transformers.BertConfig(vocab_size=VOCABULARY, **sizes)
+    return MiniLm(published(transformers.BertModel, config, add_pooling_layer=False))
 
 
 def images(batch):
