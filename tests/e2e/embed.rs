@@ -37,7 +37,7 @@ fn each_sample_of_the_dataset_gets_a_vector() {
             && field["ftype"] == "fiftyone.core.fields.VectorField")
     );
     let about = &metadata["info"]["modelzoo"]["features"];
-    assert_eq!(about["model"], MODEL);
+    assert_eq!(about["model"], format!("{MODEL}@1.0"));
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn a_layer_is_chosen_by_its_name() {
     assert!(!world.path("x.npy").exists());
     // The classifier gives ten numbers, one a digit; what goes into it is larger.
     world.ok(&[
-        "embed", MODEL, "dataset", "f", "--layer", "fc", "--output", "fc.npy",
+        "embed", MODEL, "dataset", "f", "--layer", "fc2", "--output", "fc.npy",
     ]);
     assert_eq!(width("fc.npy"), 10);
     assert!(width("default.npy") > 10);

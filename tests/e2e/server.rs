@@ -124,8 +124,11 @@ impl Server {
     }
 
     /// Serves files by their path, and 404 for everything else.
-    pub(crate) fn files(files: impl IntoIterator<Item = (&'static str, Vec<u8>)>) -> Self {
-        let files: BTreeMap<_, _> = files.into_iter().collect();
+    pub(crate) fn files<'a>(files: impl IntoIterator<Item = (&'a str, Vec<u8>)>) -> Self {
+        let files = files
+            .into_iter()
+            .map(|(path, body)| (path.to_owned(), body));
+        let files: BTreeMap<String, _> = files.collect();
         Self::start(move |request| match files.get(request.path.as_str()) {
             Some(body) => Response::file(request, body, "\"v1\""),
             None => Response::status(404),

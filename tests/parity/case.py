@@ -25,12 +25,15 @@ def picture(shape, seed: int) -> np.ndarray:
     return (coarse[:, :, rows][:, :, :, columns] * 3.0 + fine).astype("float32")
 
 
-def write(name: str, architecture: str, config: dict, model, seed: int, inputs: dict, run, ignore=()) -> None:
+def write(
+    name: str, architecture: str, config: dict, model, seed: int, inputs: dict, run, ignore=(), root=FIXTURES
+) -> None:
     """Fills the module `model` by the recipe and keeps what `run` answers.
 
     `inputs` are numpy arrays by their names in the file; `run(model, inputs)` gets them as tensors
     (float64 the second time) and gives a dict: `y`, and any `layer:<name>`.
-    `ignore` are endings of names in the state dict that are not listed.
+    `ignore` are endings of names in the state dict that are not listed. Only what is written to
+    `FIXTURES` has to be a good fixture: of published sizes, random weights make what they make.
     """
     recipe.fill(model, seed)
     tensors = {
@@ -49,9 +52,10 @@ def write(name: str, architecture: str, config: dict, model, seed: int, inputs: 
         spread = abs(value[0] - value[1]).max() / size
         print(f"{name} {key}: up to {size:.3f}, samples differ by {spread:.3f}, f32 error {error:.1e}")
         # A fixture that does not depend on its input, or that rounding has spoilt, proves nothing.
-        assert 1e-3 < size < 1e4 and spread > 5e-2 and error < 1e-5, (name, key)
+        good = 1e-3 < size < 1e4 and spread > 5e-2 and error < 1e-5
+        assert good or root != FIXTURES, (name, key)
 
-    folder = FIXTURES / name
+    folder = root / name
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "recipe.json").write_text(json.dumps({"seed": seed}) + "\n")
     (folder / "tensors.json").write_text(json.dumps(tensors) + "\n")

@@ -5,6 +5,7 @@ mod bench;
 mod ci;
 mod command;
 mod pack;
+mod parity;
 mod quickstart;
 mod report;
 mod scoreboard;
@@ -31,6 +32,7 @@ Commands:
   test        Runs all tests
   attacks     Checks that every attack has a test, and writes the table of them
   bench       Measures the runtime beside PyTorch and ONNX Runtime
+  parity      Compares the runtime with the reference implementations
   scoreboard  Says which of FiftyOne's models run
   ci          Runs every check that a change must pass
   help        Prints this
@@ -45,7 +47,7 @@ struct Task {
     run: fn(&[String]) -> Result<()>,
 }
 
-const TASKS: [Task; 6] = [
+const TASKS: [Task; 7] = [
     Task {
         name: "quickstart",
         help: quickstart::HELP,
@@ -65,6 +67,11 @@ const TASKS: [Task; 6] = [
         name: "bench",
         help: bench::HELP,
         run: bench::run,
+    },
+    Task {
+        name: "parity",
+        help: parity::HELP,
+        run: parity::run_command,
     },
     Task {
         name: "scoreboard",

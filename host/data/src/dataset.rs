@@ -90,12 +90,10 @@ impl Sample {
     /// # Errors
     /// The row holds none, or the sample is a file.
     pub fn into_text(self) -> Result<String, MediaError> {
-        self.text.unwrap_or_else(|| {
-            Err(MediaError::Kind {
-                sample: self.stored,
-                is: "a file, not a text",
-            })
-        })
+        self.text.unwrap_or(Err(MediaError::Kind {
+            sample: self.stored,
+            is: "a file, not a text",
+        }))
     }
 }
 

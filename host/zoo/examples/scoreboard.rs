@@ -145,14 +145,14 @@ fn judge(model: &Value, fixtures: &Path) -> Result<Verdict> {
         Err(error) => return Ok(Verdict::No(error.to_string())),
     };
     // The configuration is checked before the weights, which are not there.
-    match Model::build(&plan, dir.path(), &Device::cpu()) {
-        Err(
-            error @ (modelzoo_runtime::Error::UnknownArchitecture { .. }
-            | modelzoo_runtime::Error::BadConfig { .. }
-            | modelzoo_runtime::Error::BadPlan { .. }
-            | modelzoo_runtime::Error::ClassCount { .. }),
-        ) => return Ok(Verdict::No(error.to_string())),
-        _ => {}
+    if let Err(
+        error @ (modelzoo_runtime::Error::UnknownArchitecture { .. }
+        | modelzoo_runtime::Error::BadConfig { .. }
+        | modelzoo_runtime::Error::BadPlan { .. }
+        | modelzoo_runtime::Error::ClassCount { .. }),
+    ) = Model::build(&plan, dir.path(), &Device::cpu())
+    {
+        return Ok(Verdict::No(error.to_string()));
     }
     let architecture = plan.architecture.name;
     let cases = PROVEN_BY.iter().find(|(name, _)| *name == architecture);

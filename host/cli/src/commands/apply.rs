@@ -50,7 +50,9 @@ pub(crate) async fn run(args: &ApplyArgs, console: &Console) -> Result<ExitCode,
         overwrite_output: args.run.overwrite,
     };
     let bar = console.bars().samples();
-    let applied = tokio::task::block_in_place(|| model.apply(&dataset, &options, &bar))?;
+    let applied = tokio::task::block_in_place(|| {
+        model.apply(&dataset, &options, &bar).map_err(Failure::from)
+    })?;
     drop(bar);
     report(&applied, "labelled", console)
 }

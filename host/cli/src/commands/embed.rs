@@ -47,7 +47,9 @@ pub(crate) async fn run(args: &EmbedArgs, console: &Console) -> Result<ExitCode,
         overwrite_output: args.run.overwrite,
     };
     let bar = console.bars().samples();
-    let applied = tokio::task::block_in_place(|| model.embed(&dataset, &options, &bar))?;
+    let applied = tokio::task::block_in_place(|| {
+        model.embed(&dataset, &options, &bar).map_err(Failure::from)
+    })?;
     drop(bar);
     report(&applied, "embedded", console)
 }

@@ -1,0 +1,28 @@
+//! Published sizes against their references. `cargo xtask parity --full` makes the cases, which
+//! need Python and much memory, and runs this.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test may panic, and this one reports"
+)]
+
+mod common;
+
+use common::parity;
+
+#[test]
+#[ignore = "needs cases that `cargo xtask parity --full` makes"]
+fn published_sizes_have_their_references_numbers() {
+    let mut names: Vec<String> = std::fs::read_dir(parity::fixtures())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert!(!names.is_empty(), "there is no case");
+    for name in names {
+        let error = parity::error_of(&name);
+        println!("{name}: relative error {error:.1e}");
+        assert!(error <= 1e-4, "{name}: relative error {error}");
+    }
+}

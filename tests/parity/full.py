@@ -1,0 +1,52 @@
+"""Writes cases of published sizes, in the form of fixtures/, to a folder: `full.py FOLDER [NAME…]`.
+
+Without names all of them; `full.py --list` prints them. Their weights are random, by the recipe, so
+that nothing is downloaded. `cargo xtask parity --full` runs this and compares.
+"""
+
+import gc
+import sys
+from pathlib import Path
+
+import case
+import make_huggingface
+import make_torchvision
+
+
+def torchvision_case(name: str, root: Path) -> None:
+    architecture, config, make, shape = make_torchvision.FULL[name]
+    inputs = {"x": case.picture(shape, 1)}
+    case.write(name, architecture, config, make(), 1, inputs, make_torchvision.looking([]), root=root)
+
+
+def huggingface_case(name: str, root: Path) -> None:
+    kind, config, shape = make_huggingface.FULL[name]
+    model = make_huggingface.Published(kind, config)
+    contrast = 10 if config.model_type == "efficientnet" else 1
+    inputs = {"x": case.picture((2, *shape), 1) * contrast}
+    plain = make_huggingface.plain_config(kind, config)
+
+    def outputs(model, inputs):
+        return {"y": make_huggingface.answers(model, inputs)["y"]}
+
+    case.write(name, config.model_type, plain, model, 1, inputs, outputs, ["num_batches_tracked"], root)
+
+
+CASES = {
+    **{name: torchvision_case for name in make_torchvision.FULL},
+    **{name: huggingface_case for name in make_huggingface.FULL},
+}
+
+
+def main() -> None:
+    if sys.argv[1:] == ["--list"]:
+        print("\n".join(CASES))
+        return
+    root = Path(sys.argv[1])
+    for name in sys.argv[2:] or CASES:
+        CASES[name](name, root)
+        gc.collect()
+
+
+if __name__ == "__main__":
+    main()
