@@ -10,8 +10,12 @@ use serde_json::{Value, json};
 /// The largest absolute difference divided by the largest absolute value of the reference.
 const TOLERANCE: f32 = 1e-4;
 
+/// Where the cases are: the committed ones, or those in `MODELZOO_PARITY`.
 pub(crate) fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/parity/fixtures")
+    match std::env::var_os("MODELZOO_PARITY") {
+        Some(folder) => folder.into(),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/parity/fixtures"),
+    }
 }
 
 pub(crate) fn read_json(path: &Path) -> Value {
@@ -76,6 +80,20 @@ pub(crate) fn check(case: &str) {
             assert!(seen, "{case}: layer {layer} is listed, but never seen");
         }
     }
+}
+
+/// The relative error of `y` for images on our kernels, for sizes that are too large for
+/// [`check`].
+pub(crate) fn error_of(case: &str) -> f32 {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = plan(case, dir.path());
+    let folder = fixtures().join(case);
+    let x = read_tensor(&folder.join("inputs.safetensors"), "x");
+    let want = read_tensor(&folder.join("outputs.safetensors"), "y");
+    let model = Model::build(&plan, dir.path(), &Device::cpu()).unwrap();
+    let ours = model.forward(&x).unwrap();
+    assert_eq!(ours.dims(), want.dims(), "{case}");
+    largest(&(ours - &want).unwrap()) / largest(&want)
 }
 
 /// Checks shape, values and, for rows, where the largest value is.
