@@ -200,6 +200,100 @@ CASES = {
 }
 
 
+def vit(size: int, kind=hf.ViTConfig, **more) -> object:
+    """The sizes that papers call tiny, small, base and large, by the channels of a token."""
+    layers, heads = {192: (12, 3), 384: (12, 6), 768: (12, 12), 1024: (24, 16)}[size]
+    sizes = {"hidden_size": size, "num_hidden_layers": layers, "num_attention_heads": heads}
+    return kind(**sizes, **more)
+
+
+def efficient(width: float, depth: float, image: int, hidden: int, padding: list[int]) -> object:
+    factors = {"width_coefficient": width, "depth_coefficient": depth}
+    return hf.EfficientNetConfig(
+        **factors, image_size=image, hidden_dim=hidden, depthwise_padding=padding, num_labels=1000
+    )
+
+
+def swin(width: int, depths: list[int], heads: list[int], window: int, **more) -> object:
+    sizes = {"embed_dim": width, "depths": depths, "num_heads": heads}
+    return hf.Swinv2Config(**sizes, window_size=window, image_size=256, num_labels=1000, **more)
+
+
+def convnext(sizes: list[int], depths: list[int]) -> object:
+    return hf.ConvNextConfig(hidden_sizes=sizes, depths=depths, num_labels=1000)
+
+
+V3 = {"num_register_tokens": 4, "patch_size": 16}
+H16PLUS = {"hidden_size": 1280, "num_hidden_layers": 32, "num_attention_heads": 20, "intermediate_size": 5120}
+GIANT = {"hidden_size": 1536, "num_hidden_layers": 40, "num_attention_heads": 24, "use_swiglu_ffn": True}
+TWO = {"image_size": 518, "patch_size": 14}
+SQUARE, WIDE = (3, 224, 224), (3, 224, 308)
+
+# The published sizes: name: (class, config, shape of an image).
+FULL = {
+    "vit-base-patch16-224": (hf.ViTForImageClassification, vit(768, num_labels=1000), SQUARE),
+    "vit-large-patch16-224": (
+        hf.ViTForImageClassification, vit(1024, intermediate_size=4096, num_labels=1000), SQUARE,
+    ),
+    "vit-base-patch16-224-in21k": (hf.ViTModel, vit(768), SQUARE),
+    "deit-base-distilled-patch16-224": (
+        hf.DeiTForImageClassificationWithTeacher, vit(768, hf.DeiTConfig, num_labels=1000), SQUARE,
+    ),
+    "beit-base-patch16-224": (
+        hf.BeitForImageClassification,
+        vit(768, hf.BeitConfig, use_relative_position_bias=True, num_labels=1000),
+        SQUARE,
+    ),
+    "dinov2-small": (hf.Dinov2Model, vit(384, hf.Dinov2Config, **TWO), SQUARE),
+    "dinov2-base": (hf.Dinov2Model, vit(768, hf.Dinov2Config, **TWO), WIDE),
+    "dinov2-large": (hf.Dinov2Model, vit(1024, hf.Dinov2Config, **TWO), SQUARE),
+    "dinov2-giant": (hf.Dinov2Model, hf.Dinov2Config(**GIANT, **TWO), SQUARE),
+    "dinov2-with-registers-base": (
+        hf.Dinov2WithRegistersModel, vit(768, hf.Dinov2WithRegistersConfig, **TWO), WIDE,
+    ),
+    "dinov3-vits16": (hf.DINOv3ViTModel, vit(384, hf.DINOv3ViTConfig, intermediate_size=1536, **V3), SQUARE),
+    "dinov3-vitb16": (hf.DINOv3ViTModel, vit(768, hf.DINOv3ViTConfig, intermediate_size=3072, **V3), (3, 224, 304)),
+    "dinov3-vitl16": (hf.DINOv3ViTModel, vit(1024, hf.DINOv3ViTConfig, intermediate_size=4096, **V3), SQUARE),
+    "dinov3-vith16plus": (
+        hf.DINOv3ViTModel, hf.DINOv3ViTConfig(**H16PLUS, use_gated_mlp=True, hidden_act="silu", **V3), SQUARE,
+    ),
+    "convnext-tiny-224": (hf.ConvNextForImageClassification, convnext([96, 192, 384, 768], [3, 3, 9, 3]), SQUARE),
+    "convnext-small-224": (hf.ConvNextForImageClassification, convnext([96, 192, 384, 768], [3, 3, 27, 3]), SQUARE),
+    "convnext-base-224": (hf.ConvNextForImageClassification, convnext([128, 256, 512, 1024], [3, 3, 27, 3]), SQUARE),
+    "convnext-large-224": (hf.ConvNextForImageClassification, convnext([192, 384, 768, 1536], [3, 3, 27, 3]), SQUARE),
+    "convnext-xlarge-224-22k-1k": (
+        hf.ConvNextForImageClassification, convnext([256, 512, 1024, 2048], [3, 3, 27, 3]), SQUARE,
+    ),
+    **{
+        f"efficientnet-b{index}": (hf.EfficientNetForImageClassification, efficient(*sizes), (3, sizes[2], sizes[2]))
+        for index, sizes in enumerate([
+            (1.0, 1.0, 224, 1280, []),
+            (1.0, 1.1, 240, 1280, [16]),
+            (1.1, 1.2, 260, 1408, [5, 8, 16]),
+            (1.2, 1.4, 300, 1536, [5, 18]),
+            (1.4, 1.8, 380, 1792, [6]),
+            (1.6, 2.2, 456, 2048, [13, 27]),
+            (1.8, 2.6, 528, 2304, [31]),
+            (2.0, 3.1, 600, 2560, [18]),
+        ])
+    },
+    "swinv2-tiny-patch4-window8-256": (
+        hf.Swinv2ForImageClassification, swin(96, [2, 2, 6, 2], [3, 6, 12, 24], 8), (3, 256, 256),
+    ),
+    "swinv2-small-patch4-window8-256": (
+        hf.Swinv2ForImageClassification, swin(96, [2, 2, 18, 2], [3, 6, 12, 24], 8), (3, 256, 256),
+    ),
+    "swinv2-base-patch4-window8-256": (
+        hf.Swinv2ForImageClassification, swin(128, [2, 2, 18, 2], [4, 8, 16, 32], 8), (3, 256, 256),
+    ),
+    "swinv2-large-patch4-window12to16-192to256-22kto1k-ft": (
+        hf.Swinv2ForImageClassification,
+        swin(192, [2, 2, 18, 2], [6, 12, 24, 48], 16, pretrained_window_sizes=[12, 12, 12, 6]),
+        (3, 256, 256),
+    ),
+}
+
+
 def torchvision_vit(seed: int = 18) -> None:
     sizes = {"image_size": 32, "patch_size": 8, "num_layers": 2, "num_heads": 2, "hidden_dim": 32, "mlp_dim": 48}
     model = torchvision.models.VisionTransformer(**sizes, num_classes=5)
