@@ -143,21 +143,32 @@ pub(crate) fn global_average(
     if input.is_empty() {
         return Ok(result);
     }
-    let share = 1.0 / (height * width) as f32;
-    let size = height * width * channels;
-    chunks::for_each(&mut result, channels, input.len(), |at, out| {
-        let image = &input[at * size..][..size];
-        isa.run(
-            #[inline(always)]
-            || {
-                for pixel in image.chunks_exact(channels) {
-                    out.iter_mut()
-                        .zip(pixel)
-                        .for_each(|(out, value)| *out += value);
-                }
-                out.iter_mut().for_each(|out| *out *= share);
-            },
-        );
+    // The sums of the rows first: on all threads even for one image, and with less rounding than
+    // in one long sum.
+    let mut sums = chunks::zeros(batch * height * channels)?;
+    let row = width * channels;
+    chunks::for_each(&mut sums, channels, input.len(), |at, out| {
+        add_all(isa, &input[at * row..][..row], out);
     });
+    let share = 1.0 / (height * width) as f32;
+    let images = sums.chunks_exact(height * channels);
+    for (out, sums) in result.chunks_exact_mut(channels).zip(images) {
+        add_all(isa, sums, out);
+        out.iter_mut().for_each(|out| *out *= share);
+    }
     Ok(result)
+}
+
+/// Adds all of `parts`, each as long as `sum`.
+fn add_all(isa: Isa, parts: &[f32], sum: &mut [f32]) {
+    isa.run(
+        #[inline(always)]
+        || {
+            for part in parts.chunks_exact(sum.len()) {
+                sum.iter_mut()
+                    .zip(part)
+                    .for_each(|(sum, value)| *sum += value);
+            }
+        },
+    );
 }
