@@ -4,7 +4,7 @@ use std::path::Path;
 
 use candle_core::{DType, Tensor};
 
-use crate::architectures::{self, Network};
+use crate::architectures::{self, Network, TextTower, TokenBatch};
 use crate::device::Device;
 use crate::embedding;
 use crate::error::Error;
@@ -138,10 +138,7 @@ impl Model {
     pub fn set_embeddings_layer(&mut self, layer: &str) -> Result<(), Error> {
         let name = layer.strip_prefix('<').unwrap_or(layer);
         if !self.network.layers.iter().any(|known| known == name) {
-            return Err(Error::UnknownLayer {
-                name: name.to_owned(),
-                nearest: nearest(name, self.network.layers.iter().map(String::as_str)),
-            });
+            return Err(self.unknown_layer(name));
         }
         self.embeddings.layer = Some(layer.to_owned());
         Ok(())
@@ -166,9 +163,7 @@ impl Model {
     /// tokens that the network does not; [`Error::CannotDo`] when the model takes no texts.
     pub fn tokenize(&self, text: &str) -> Result<Tokens, Error> {
         match (&self.tokenizer, &self.network.texts) {
-            (Some(tokenizer), Some(network)) => {
-                tokenizer.encode(text, network.max_tokens(), network.vocabulary())
-            }
+            (Some(tokenizer), Some(network)) => tokenizer.encode(text, network.as_ref()),
             _ => Err(NO_TEXTS),
         }
     }
@@ -251,10 +246,46 @@ impl Model {
         let x = FeatureMap::from_channels_first(x, &self.device)?;
         let mut trace = Trace::of(layer);
         tower.forward(x, &mut trace)?;
-        trace.found().ok_or_else(|| Error::UnknownLayer {
-            name: layer.to_owned(),
-            nearest: nearest(layer, self.network.layers.iter().map(String::as_str)),
-        })
+        trace.found().ok_or_else(|| self.unknown_layer(layer))
+    }
+
+    /// The text network alone: `[batch, features]`, or `[batch, tokens, features]` where a plan
+    /// says how to pool them, f32, on the model's device. For comparing with a reference.
+    ///
+    /// # Errors
+    /// [`Error::BadInput`], [`Error::TooLarge`] and [`Error::Compute`], as [`Model::predict`].
+    pub fn forward_texts(&self, texts: &[Tokens]) -> Result<Tensor, Error> {
+        let (tower, batch) = self.text_batch(texts)?;
+        tower.forward(&batch, &mut Trace::off())
+    }
+
+    /// The output of a layer of the text network, or its input where the name follows a `<`. For
+    /// comparing with a reference.
+    ///
+    /// # Errors
+    /// [`Error::UnknownLayer`], and as [`Model::forward_texts`].
+    pub fn forward_texts_to(&self, texts: &[Tokens], layer: &str) -> Result<Tensor, Error> {
+        let (tower, batch) = self.text_batch(texts)?;
+        let mut trace = Trace::of(layer);
+        tower.forward(&batch, &mut trace)?;
+        trace.found().ok_or_else(|| self.unknown_layer(layer))
+    }
+
+    fn text_batch(&self, texts: &[Tokens]) -> Result<(&dyn TextTower, TokenBatch), Error> {
+        match (&self.network.texts, &self.tokenizer) {
+            (Some(tower), Some(tokenizer)) => {
+                let tower = tower.as_ref();
+                Ok((tower, tokenizer.batch(texts, tower)))
+            }
+            _ => Err(NO_TEXTS),
+        }
+    }
+
+    fn unknown_layer(&self, name: &str) -> Error {
+        Error::UnknownLayer {
+            name: name.to_owned(),
+            nearest: nearest(name, self.network.layers.iter().map(String::as_str)),
+        }
     }
 
     /// One row of scores an image: the network's outputs, or its similarities to the prompts.
@@ -296,22 +327,14 @@ impl Model {
 
     /// What the text tower makes of texts, in batches.
     fn texts_forward(&self, texts: &[Tokens]) -> Result<Vec<Tensor>, Error> {
-        let (Some(tower), Some(tokenizer)) = (&self.network.texts, &self.tokenizer) else {
-            return Err(NO_TEXTS);
-        };
-        texts
-            .chunks(TEXTS)
-            .map(|chunk| tower.forward(&tokenizer.batch(chunk), &mut Trace::off()))
-            .collect()
+        let chunks = texts.chunks(TEXTS);
+        chunks.map(|chunk| self.forward_texts(chunk)).collect()
     }
 
     /// One embedding a text, in batches.
     fn text_features(&self, texts: &[Tokens]) -> Result<Vec<Tensor>, Error> {
-        let (Some(tower), Some(tokenizer)) = (&self.network.texts, &self.tokenizer) else {
-            return Err(NO_TEXTS);
-        };
         let one = |chunk: &[Tokens]| {
-            let batch = tokenizer.batch(chunk);
+            let (tower, batch) = self.text_batch(chunk)?;
             let values = self.embedding_of(|trace| tower.forward(&batch, trace))?;
             embedding::pool(&values, Some(&batch.lengths), &self.embeddings)
         };

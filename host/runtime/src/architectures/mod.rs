@@ -22,6 +22,10 @@
 //! | `convnext` | [`ConvNextConfig`]: the repository's `config.json` | transformers' names |
 //! | `efficientnet` | [`EfficientNetConfig`]: the repository's `config.json` | transformers' names |
 //! | `swinv2` | [`SwinV2Config`]: the repository's `config.json` | transformers' names |
+//! | `bert` | [`BertConfig`]: the `config.json` of BERT, RoBERTa, MPNet or DistilBERT | transformers' names |
+//! | `clip` | [`ClipConfig`]: the `config.json` of CLIP | transformers' names |
+//! | `open_clip` | [`OpenClipConfig`]: the sizes of OpenCLIP, or none for those in the weights | OpenAI's and OpenCLIP's names |
+//! | `siglip` | [`SiglipConfig`]: the `config.json` of SigLIP or SigLIP 2 | transformers' names |
 //!
 //! A configuration is a JSON object. An unknown field is an error, but in a repository's
 //! `config.json`, which has many that say nothing about inference; and so are weights that the
@@ -40,6 +44,12 @@ mod huggingface;
 mod inception_v3;
 mod mnasnet;
 mod mobilenet_v2;
+mod bert;
+mod clip;
+mod open_clip;
+mod siglip;
+mod encoder;
+mod contrast;
 mod network;
 mod positions;
 mod resnet;
@@ -67,6 +77,10 @@ pub use googlenet::GoogLeNetConfig;
 pub use inception_v3::InceptionV3Config;
 pub use mnasnet::MnasNetConfig;
 pub use mobilenet_v2::MobileNetV2Config;
+pub use bert::BertConfig;
+pub use clip::ClipConfig;
+pub use open_clip::OpenClipConfig;
+pub use siglip::SiglipConfig;
 pub use resnet::{Block, ResNetConfig};
 pub use sequential::{Approximation, Pair, SequentialConfig, SequentialLayer};
 pub use shufflenet_v2::{ShuffleNetV2Config, ShuffleNetV2Variant};
@@ -88,6 +102,10 @@ pub fn architectures() -> &'static [&'static str] {
     &[
         sequential::NAME,
         resnet::NAME,
+        siglip::NAME,
+        open_clip::NAME,
+        clip::NAME,
+        bert::NAME,
         vgg::NAME,
         alexnet::NAME,
         squeezenet::NAME,
@@ -137,6 +155,10 @@ pub(crate) fn parse(architecture: &Architecture) -> Result<Box<dyn Blueprint>, E
         convnext::NAME => Box::new(convnext::Sizes::parse(config)?),
         efficientnet::NAME => Box::new(efficientnet::Sizes::parse(config)?),
         swinv2::NAME => Box::new(swinv2::parse(config)?),
+        bert::NAME => Box::new(bert::Encoder::parse(config)?),
+        clip::NAME => Box::new(clip::Clip::parse(config)?),
+        open_clip::NAME => Box::new(open_clip::OpenClip::parse(config)?),
+        siglip::NAME => Box::new(siglip::Siglip::parse(config)?),
         _ => {
             return Err(Error::UnknownArchitecture {
                 name: name.clone(),

@@ -39,11 +39,23 @@ pub(crate) trait TextTower: Send + Sync {
 
     /// How many different tokens it knows; a larger number is none of its tokens.
     fn vocabulary(&self) -> usize;
+
+    /// The token that texts are padded with where their tokenizer does not say.
+    fn padding(&self) -> u32 {
+        0
+    }
+
+    /// The length that texts are padded to where the plan does not say, for a network that takes
+    /// the padding for a part of the text.
+    fn pad_to(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// Texts as numbers of tokens, padded at their ends to one length.
 pub(crate) struct TokenBatch {
-    /// The numbers, row after row: [`rows`](Self::rows) times [`len`](Self::len).
+    /// The numbers, row after row: as many as there are [`lengths`](Self::lengths), of [`len`](Self::len)
+    /// tokens each.
     pub(crate) ids: Vec<u32>,
     /// Tokens of a row.
     pub(crate) len: usize,
@@ -52,9 +64,10 @@ pub(crate) struct TokenBatch {
 }
 
 impl TokenBatch {
-    /// How many texts there are.
-    pub(crate) fn rows(&self) -> usize {
-        self.lengths.len()
+    /// The tokens of each row before the padding, where any row has padding.
+    pub(crate) fn padded_lengths(&self) -> Option<&[usize]> {
+        let padded = self.lengths.iter().any(|&length| length < self.len);
+        padded.then_some(self.lengths.as_slice())
     }
 }
 

@@ -121,14 +121,18 @@ impl Weights {
         })
     }
 
+    fn missing(&self, name: String) -> Error {
+        let used = self.used.borrow();
+        let unused = self.tensors.keys().filter(|name| !used.contains(*name));
+        Error::MissingTensor {
+            nearest: nearest(&name, unused.map(String::as_str)),
+            name,
+        }
+    }
+
     fn get(&self, name: String, shape: &[usize]) -> Result<Tensor, Error> {
         let Some((first, entry)) = self.tensors.get(&name) else {
-            let used = self.used.borrow();
-            let unused = self.tensors.keys().filter(|name| !used.contains(*name));
-            return Err(Error::MissingTensor {
-                nearest: nearest(&name, unused.map(String::as_str)),
-                name,
-            });
+            return Err(self.missing(name));
         };
         if entry.shape != shape {
             return Err(Error::WrongShape {
@@ -195,6 +199,19 @@ impl Scope<'_> {
     /// Whether the files hold the tensor `name` of this part, of whatever shape.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.weights.tensors.contains_key(&self.full(name))
+    }
+
+    /// The shape of the tensor `name` of this part, for an architecture that learns its sizes from
+    /// the weights.
+    ///
+    /// # Errors
+    /// [`Error::MissingTensor`].
+    pub(crate) fn shape(&self, name: &str) -> Result<&[usize], Error> {
+        let name = self.full(name);
+        match self.weights.tensors.get(&name) {
+            Some((_, entry)) => Ok(&entry.shape),
+            None => Err(self.weights.missing(name)),
+        }
     }
 
     /// Counts the tensor `name` as used, if it is there: one that is published with the weights

@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use candle_core::{Device as Candle, Tensor};
-use modelzoo_runtime::{Device, Model, Plan};
+use candle_core::{DType, Device as Candle, Tensor};
+use modelzoo_runtime::{Device, Model, Plan, Tokens};
 use serde_json::{Value, json};
 
 /// The largest absolute difference divided by the largest absolute value of the reference.
@@ -50,6 +50,94 @@ pub(crate) fn plan(case: &str, dir: &Path) -> Plan {
     .unwrap()
 }
 
+/// The plan of a case for texts: the same with a tokenizer, which nothing is asked of.
+pub(crate) fn text_plan(case: &str, dir: &Path) -> Plan {
+    let merges = fixtures().join("tokenizers/merges.txt");
+    std::fs::copy(merges, dir.join("merges.txt")).unwrap();
+    let mut plan = serde_json::to_value(plan(case, dir)).unwrap();
+    plan.as_object_mut().unwrap().remove("preprocessing");
+    plan["tokenizer"] = json!({ "format": { "clip_bpe": { "merges": "merges.txt" } } });
+    serde_json::from_value(plan).unwrap()
+}
+
+/// The texts of a case: `ids`, of each row as many as `lengths` says.
+pub(crate) fn texts(case: &str) -> Vec<Tokens> {
+    let inputs = fixtures().join(case).join("inputs.safetensors");
+    let numbers = |name| read_tensor(&inputs, name).to_dtype(DType::U32).unwrap();
+    let ids = numbers("ids").to_vec2::<u32>().unwrap();
+    let lengths = numbers("lengths").to_vec1::<u32>().unwrap();
+    ids.into_iter()
+        .zip(lengths)
+        .map(|(row, length)| Tokens::from_ids(row[..length as usize].to_vec()))
+        .collect()
+}
+
+/// Checks the answers to texts: `y`, and every `layer:<name>`, as [`check`] does for images. What
+/// is computed for padding is not compared.
+pub(crate) fn check_texts(case: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = text_plan(case, dir.path());
+    let texts = texts(case);
+    let outputs = fixtures().join(case).join("outputs.safetensors");
+    let outputs = candle_core::safetensors::load(outputs, &Candle::Cpu).unwrap();
+    for device in [Device::cpu(), Device::cpu_reference()] {
+        let model = Model::build(&plan, dir.path(), &device).unwrap();
+        for (name, want) in outputs.iter().filter(|(name, _)| !is_of_images(name)) {
+            let ours = match name.strip_prefix("layer:") {
+                Some(layer) => model.forward_texts_to(&texts, layer).unwrap(),
+                None => model.forward_texts(&texts).unwrap(),
+            };
+            let what = format!("{case} {name} on {device:?}");
+            close(&what, &own(&ours, &texts), &own(want, &texts));
+        }
+        let want = outputs.get("texts").unwrap_or_else(|| &outputs["y"]);
+        for layer in model.layers() {
+            let seen = outputs.contains_key("images") && image_layer(layer)
+                || model.forward_texts_to(&texts, layer).is_ok();
+            assert!(seen, "{case}: layer {layer} is listed, but never seen");
+        }
+        for (index, text) in texts.iter().enumerate() {
+            let alone = model.forward_texts(std::slice::from_ref(text)).unwrap();
+            let mut want = want.narrow(0, index, 1).unwrap();
+            if want.rank() == 3 {
+                want = want.narrow(1, 0, text.ids().len()).unwrap();
+            }
+            close(&format!("{case} {index} on {device:?}"), &alone, &want);
+        }
+    }
+}
+
+/// Whether an output of a case with images and texts is that of the images, or of both.
+fn is_of_images(name: &str) -> bool {
+    matches!(name, "images" | "logits") || name.starts_with("layer:vis")
+}
+
+fn image_layer(name: &str) -> bool {
+    name.starts_with("vis")
+}
+
+/// Whether it is that of the texts, or of both.
+fn is_of_texts(name: &str) -> bool {
+    matches!(name, "texts" | "logits") || name.starts_with("layer:text")
+}
+
+/// Values of tokens, those of the padding left out: `[tokens of all texts, features]`; vectors of
+/// whole texts as they are.
+fn own(values: &Tensor, texts: &[Tokens]) -> Tensor {
+    if values.rank() != 3 {
+        return values.clone();
+    }
+    let rows: Vec<Tensor> = texts
+        .iter()
+        .enumerate()
+        .map(|(index, text)| {
+            let row = values.get(index).unwrap();
+            row.narrow(0, 0, text.ids().len()).unwrap()
+        })
+        .collect();
+    Tensor::cat(&rows, 0).unwrap()
+}
+
 /// Checks the answers to images: `y`, and every `layer:<name>`, on our kernels and on candle's
 /// operations; and that each image of the batch has the answer that it has alone.
 pub(crate) fn check(case: &str) {
@@ -61,21 +149,22 @@ pub(crate) fn check(case: &str) {
     let outputs = candle_core::safetensors::load(outputs, &Candle::Cpu).unwrap();
     for device in [Device::cpu(), Device::cpu_reference()] {
         let model = Model::build(&plan, dir.path(), &device).unwrap();
-        for (name, want) in &outputs {
+        for (name, want) in outputs.iter().filter(|(name, _)| !is_of_texts(name)) {
             let ours = match name.strip_prefix("layer:") {
                 Some(layer) => model.forward_to(&x, layer).unwrap(),
                 None => model.forward(&x).unwrap(),
             };
             close(&format!("{case} {name} on {device:?}"), &ours, want);
         }
-        let want = &outputs["y"];
+        let want = outputs.get("images").unwrap_or_else(|| &outputs["y"]);
         for index in 0..x.dim(0).unwrap() {
             let alone = model.forward(&x.narrow(0, index, 1).unwrap()).unwrap();
             let want = want.narrow(0, index, 1).unwrap();
             close(&format!("{case} {index} on {device:?}"), &alone, &want);
         }
         for layer in model.layers() {
-            let seen = model.forward_to(&x, layer).is_ok()
+            let seen = outputs.contains_key("texts") && !image_layer(layer)
+                || model.forward_to(&x, layer).is_ok()
                 || model.forward_to(&x, &format!("<{layer}")).is_ok();
             assert!(seen, "{case}: layer {layer} is listed, but never seen");
         }

@@ -1,0 +1,109 @@
+//! Networks that compare images with texts: two towers whose vectors lie in one space (Radford et
+//! al., "Learning Transferable Visual Models From Natural Language Supervision", 2021; Zhai et
+//! al., "Sigmoid Loss for Language Image Pre-Training", 2023).
+//!
+//! The towers of CLIP, OpenCLIP and SigLIP are built of the same parts; their files say which, and
+//! where the weights are.
+
+mod image;
+mod text;
+
+use candle_core::Tensor;
+
+pub(super) use image::{Attended, ImageSizes, Images, Pool};
+pub(super) use text::{End, Texts};
+
+use super::encoder::{Block, Sizes};
+use super::{Network, Similarity};
+use crate::device::Device;
+use crate::error::Error;
+use crate::layers::{Activation, Dense, Linear, Mask};
+use crate::trace::Trace;
+use crate::weights::Scope;
+
+/// The blocks of a tower.
+pub(super) struct Blocks {
+    /// What their names begin with.
+    pub(super) name: &'static str,
+    pub(super) blocks: Vec<Block>,
+}
+
+impl Blocks {
+    /// The blocks whose weights are in `scope`, which is called `name` for those who look in.
+    pub(super) fn load(
+        scope: &Scope<'_>,
+        name: &'static str,
+        names: &super::encoder::Names,
+        sizes: &Sizes,
+        device: &Device,
+    ) -> Result<Self, Error> {
+        let blocks = Block::load_all(scope, names, sizes, device)?;
+        Ok(Self { name, blocks })
+    }
+
+    fn forward(
+        &self,
+        mut x: Tensor,
+        mask: Mask<'_>,
+        trace: &mut Trace<'_>,
+    ) -> Result<Tensor, Error> {
+        for (index, block) in self.blocks.iter().enumerate() {
+            x = block.forward(&x, mask)?;
+            trace.output(&self.block_name(index), &x)?;
+        }
+        Ok(x)
+    }
+
+    fn block_name(&self, block: usize) -> String {
+        format!("{}.{block}", self.name)
+    }
+
+    fn names(&self) -> impl Iterator<Item = String> {
+        (0..self.blocks.len()).map(|block| self.block_name(block))
+    }
+}
+
+/// The last layer of a tower, by its name for those who look in.
+pub(super) struct Projection {
+    pub(super) name: &'static str,
+    pub(super) linear: Linear,
+}
+
+impl Projection {
+    /// From a matrix `[inputs, outputs]`, as OpenAI keeps it.
+    pub(super) fn transposed(
+        name: &'static str,
+        scope: &Scope<'_>,
+        sizes: [usize; 2],
+        device: &Device,
+    ) -> Result<Self, Error> {
+        let weight = scope.get(name, &sizes)?.t()?.contiguous()?;
+        let dense = Dense::new(&weight, None)?;
+        let linear = Linear::new(name, dense, Activation::Identity, device)?;
+        Ok(Self { name, linear })
+    }
+
+    fn forward(&self, x: &Tensor, trace: &mut Trace<'_>) -> Result<Tensor, Error> {
+        trace.input(self.name, x)?;
+        let y = self.linear.forward(x)?;
+        trace.output(self.name, &y)?;
+        Ok(y)
+    }
+}
+
+/// A network of both towers.
+pub(super) fn network(images: Images, texts: Texts, similarity: Similarity) -> Network {
+    let layers = images.layers().chain(texts.layers()).collect();
+    Network {
+        images: Some(Box::new(images)),
+        texts: Some(Box::new(texts)),
+        similarity: Some(similarity),
+        layers,
+        embedding: None,
+    }
+}
+
+/// A single number of the weights, of this shape.
+pub(super) fn number(scope: &Scope<'_>, name: &str, shape: &[usize]) -> Result<f32, Error> {
+    Ok(scope.get(name, shape)?.flatten_all()?.get(0)?.to_scalar()?)
+}

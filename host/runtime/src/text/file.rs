@@ -1,0 +1,68 @@
+//! The files of tokenizers: found, read, unpacked, each no further than is believed.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Component, Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+
+use crate::error::Error;
+
+/// The most bytes of a tokenizer's file that are believed to be one. The largest that is in use
+/// (SigLIP 2's) has 34 MB.
+const MAX_BYTES: u64 = 64 << 20;
+
+/// The file `name` of `dir`. The name comes from a guest; whoever made the plan has checked it,
+/// and it is checked again here because this is where it is opened.
+pub(super) fn inside(dir: &Path, name: &str) -> Result<PathBuf, Error> {
+    let normal = |component| matches!(component, Component::Normal(_));
+    if name.is_empty() || !Path::new(name).components().all(normal) {
+        return Err(Error::bad_plan(
+            "tokenizer.format",
+            format!("{name:?} is not a name inside the model's directory"),
+        ));
+    }
+    Ok(dir.join(name))
+}
+
+/// The bytes of a file.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    let failed = |reason: String| Error::Tokenizer {
+        path: path.to_owned(),
+        reason,
+    };
+    let io = |error: std::io::Error| failed(error.to_string());
+    // Asked before opening, because opening a pipe waits for its writer.
+    let metadata = std::fs::metadata(path).map_err(io)?;
+    if !metadata.is_file() {
+        return Err(failed("is not a regular file".to_owned()));
+    }
+    if metadata.len() > MAX_BYTES {
+        return Err(failed(too_large(MAX_BYTES)));
+    }
+    let file = File::open(path).map_err(io)?;
+    bounded(file, MAX_BYTES).map_err(failed)
+}
+
+/// The text of a file that may be compressed with gzip, which inflates to at most `limit` bytes.
+pub(super) fn text(bytes: &[u8], limit: u64) -> Result<String, String> {
+    let bytes = match bytes {
+        [0x1f, 0x8b, ..] => bounded(MultiGzDecoder::new(bytes), limit)?,
+        _ => bounded(bytes, limit)?,
+    };
+    String::from_utf8(bytes).map_err(|_| "is not text".to_owned())
+}
+
+fn bounded(source: impl Read, limit: u64) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let read = source.take(limit + 1).read_to_end(&mut bytes);
+    read.map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > limit {
+        return Err(too_large(limit));
+    }
+    Ok(bytes)
+}
+
+fn too_large(limit: u64) -> String {
+    format!("has more than {limit} bytes")
+}

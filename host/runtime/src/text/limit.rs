@@ -1,0 +1,153 @@
+//! The time that a tokenizer may take for a text.
+//!
+//! Short texts are no danger to a tokenizer whose file was checked: its work grows at most with
+//! the square of their length. Patterns that go back and try again are: fancy-regex gives up on
+//! one match after a million steps, but a text can have as many matches as bytes. Long texts are,
+//! too. These run on a thread of their own, and are given up when they take too long.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::time::Duration;
+
+use super::{Encode, Encoder, Tokens};
+
+/// The longest text, in bytes, that is not watched.
+const SHORT: usize = 8 << 10;
+/// How long a text may take. The slowest tokenizers take a second for a megabyte.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A tokenizer that is given up when it takes too long.
+pub(super) struct Limited {
+    encode: Arc<dyn Encode>,
+    max_text: usize,
+    watched: bool,
+    patience: Duration,
+    /// Set when it was given up once. Its thread may still run: there shall be no second one.
+    stuck: AtomicBool,
+}
+
+impl Limited {
+    pub(super) fn new(encoder: Encoder) -> Self {
+        Self {
+            encode: encoder.encode,
+            max_text: encoder.max_text.min(super::MAX_TEXT),
+            watched: encoder.watched,
+            patience: PATIENCE,
+            stuck: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn encode(&self, text: &str, max: Option<usize>) -> Result<Tokens, String> {
+        let (bytes, limit) = (text.len(), self.max_text);
+        if bytes > limit {
+            return Err(format!(
+                "takes texts of at most {limit} bytes, and this one has {bytes}"
+            ));
+        }
+        if self.watched || bytes > SHORT {
+            self.on_a_thread(text, max)
+        } else {
+            contained(&*self.encode, text, max)
+        }
+    }
+
+    fn on_a_thread(&self, text: &str, max: Option<usize>) -> Result<Tokens, String> {
+        let too_long = || {
+            let seconds = self.patience.as_secs_f32();
+            Err(format!("took more than {seconds} seconds for a text"))
+        };
+        if self.stuck.load(Ordering::Relaxed) {
+            return too_long();
+        }
+        let (sender, receiver) = sync_channel(1);
+        let (encode, text) = (Arc::clone(&self.encode), text.to_owned());
+        let run = move || {
+            // Nobody listens any more when it was given up.
+            let _ = sender.send(contained(&*encode, &text, max));
+        };
+        let thread = std::thread::Builder::new().name("tokenizer".to_owned());
+        thread.spawn(run).map_err(|error| error.to_string())?;
+        match receiver.recv_timeout(self.patience) {
+            Ok(result) => result,
+            Err(RecvTimeoutError::Timeout) => {
+                self.stuck.store(true, Ordering::Relaxed);
+                too_long()
+            }
+            Err(RecvTimeoutError::Disconnected) => Err(GAVE_UP.to_owned()),
+        }
+    }
+}
+
+const GAVE_UP: &str = "gave up on a text";
+
+/// Encodes; a panic is an error.
+fn contained(encode: &dyn Encode, text: &str, max: Option<usize>) -> Result<Tokens, String> {
+    let run = || encode.encode(text, max);
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err(GAVE_UP.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes a text for a command.
+    struct Odd;
+
+    impl Encode for Odd {
+        fn encode(&self, text: &str, _: Option<usize>) -> Result<Tokens, String> {
+            match text {
+                "panic" => panic!("as told"),
+                "hang" => loop {
+                    std::thread::park();
+                },
+                _ => Ok(Tokens {
+                    ids: vec![1],
+                    cut: false,
+                }),
+            }
+        }
+
+        fn specials(&self) -> usize {
+            0
+        }
+    }
+
+    fn odd(watched: bool, patience: Duration) -> Limited {
+        let mut limited = Limited::new(Encoder {
+            encode: Arc::new(Odd),
+            max_text: 20_000,
+            watched,
+            padding: None,
+        });
+        limited.patience = patience;
+        limited
+    }
+
+    #[test]
+    fn a_tokenizer_that_hangs_is_given_up_for_good() {
+        let odd = odd(true, Duration::from_millis(50));
+        for text in ["hang", "good"] {
+            let reason = odd.encode(text, None).unwrap_err();
+            assert!(reason.contains("took more than"), "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_panic_is_an_error_and_no_more() {
+        for watched in [false, true] {
+            let odd = odd(watched, PATIENCE);
+            assert_eq!(odd.encode("panic", None).unwrap_err(), GAVE_UP);
+            assert_eq!(odd.encode("good", None).unwrap().ids(), [1]);
+        }
+    }
+
+    #[test]
+    fn long_texts_are_watched_and_longer_ones_refused() {
+        let odd = odd(false, PATIENCE);
+        assert!(odd.encode(&"a".repeat(20_000), None).is_ok());
+        let reason = odd.encode(&"a".repeat(20_001), None).unwrap_err();
+        assert!(reason.contains("at most 20000 bytes"), "{reason}");
+    }
+}

@@ -1,0 +1,162 @@
+//! From texts to the numbers of their tokens.
+//!
+//! A tokenizer's files come from a source that nobody vouches for, and so do some of the texts.
+//! What is refused or bounded:
+//! - files by their size, also after unpacking (`file.rs`);
+//! - in a `tokenizer.json`, whatever could make a short text long, or draws at random (`json.rs`);
+//! - the time that a tokenizer may take for a text, where the file does not bound it (`limit.rs`);
+//! - texts of more than 1 MiB, tokens that the network does not know, panics.
+
+mod clip;
+mod file;
+mod json;
+mod limit;
+mod word_piece;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::architectures::{TextTower, TokenBatch};
+use crate::error::Error;
+use crate::plan::{self, TokenizerFormat};
+use limit::Limited;
+
+/// The most bytes of a text.
+const MAX_TEXT: usize = 1 << 20;
+
+/// What a network takes for one text.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Tokens {
+    ids: Vec<u32>,
+    cut: bool,
+}
+
+impl Tokens {
+    /// Tokens that were made elsewhere, for comparing with a reference.
+    #[must_use]
+    pub fn from_ids(ids: Vec<u32>) -> Self {
+        Self { ids, cut: false }
+    }
+
+    /// The numbers of the tokens, the special ones included, the padding not.
+    #[must_use]
+    pub fn ids(&self) -> &[u32] {
+        &self.ids
+    }
+
+    /// Whether the text was longer than the plan's `max_tokens` and lost its end.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.cut
+    }
+}
+
+/// What one format makes of texts.
+trait Encode: Send + Sync {
+    /// The tokens of a text, the special ones included, at most `max` of them: the special ones
+    /// are kept, the text's last ones are not.
+    fn encode(&self, text: &str, max: Option<usize>) -> Result<Tokens, String>;
+
+    /// How many special tokens every text gets.
+    fn specials(&self) -> usize;
+}
+
+/// A format's tokenizer with what bounds its work.
+struct Encoder {
+    encode: Arc<dyn Encode>,
+    /// The most bytes of a text.
+    max_text: usize,
+    /// Whether its time has to be watched even for a short text.
+    watched: bool,
+    /// The token that it pads with, where its file says so.
+    padding: Option<u32>,
+}
+
+/// A tokenizer, read from its files.
+pub(crate) struct Tokenizer {
+    path: PathBuf,
+    encoder: Limited,
+    max_tokens: Option<usize>,
+    pad_to: Option<usize>,
+    padding: Option<u32>,
+}
+
+impl Tokenizer {
+    /// Reads the files that `plan` names from the directory `dir`.
+    pub(crate) fn open(plan: &plan::Tokenizer, dir: &Path) -> Result<Self, Error> {
+        let (TokenizerFormat::Json { file: name }
+        | TokenizerFormat::ClipBpe { merges: name }
+        | TokenizerFormat::WordPiece { vocab: name, .. }) = &plan.format;
+        let path = file::inside(dir, name)?;
+        let bytes = file::read(&path)?;
+        let encoder = match &plan.format {
+            TokenizerFormat::Json { .. } => json::open(&bytes),
+            TokenizerFormat::ClipBpe { .. } => clip::open(&bytes),
+            TokenizerFormat::WordPiece { lowercase, .. } => word_piece::open(&bytes, *lowercase),
+        };
+        let encoder = encoder.map_err(|reason| Error::Tokenizer {
+            path: path.clone(),
+            reason,
+        })?;
+        let max_tokens = plan.max_tokens.map(|max| max as usize);
+        let specials = encoder.encode.specials();
+        if max_tokens.is_some_and(|max| max <= specials) {
+            let reason = format!("must be more than the {specials} tokens that every text gets");
+            return Err(Error::bad_plan("tokenizer.max_tokens", reason));
+        }
+        Ok(Self {
+            path,
+            max_tokens,
+            pad_to: max_tokens.filter(|_| plan.pad_to_max),
+            padding: encoder.padding,
+            encoder: Limited::new(encoder),
+        })
+    }
+
+    /// The tokens of a text, for the network that it is meant for.
+    pub(crate) fn encode(&self, text: &str, network: &dyn TextTower) -> Result<Tokens, Error> {
+        let failed = |reason: String| Error::Tokenizer {
+            path: self.path.clone(),
+            reason,
+        };
+        let tokens = self.encoder.encode(text, self.max_tokens).map_err(failed)?;
+        let count = tokens.ids.len();
+        if let Some(limit) = network.max_tokens().filter(|&limit| count > limit) {
+            let tokens = count;
+            return Err(Error::TextTooLong { tokens, limit });
+        }
+        if count == 0 && self.pad_to.or(network.pad_to()).is_none() {
+            return Err(failed("makes no token of a text".to_owned()));
+        }
+        let vocabulary = network.vocabulary();
+        if let Some(id) = tokens.ids.iter().find(|&&id| id as usize >= vocabulary) {
+            return Err(failed(format!(
+                "gives token {id}, but the network knows {vocabulary} tokens"
+            )));
+        }
+        Ok(tokens)
+    }
+
+    /// Texts as one batch, padded at their ends.
+    ///
+    /// The tokenizer's own padding is taken, or else the network's: it matters to a network that
+    /// takes no mask alone.
+    pub(crate) fn batch(&self, texts: &[Tokens], network: &dyn TextTower) -> TokenBatch {
+        let lengths: Vec<usize> = texts.iter().map(|text| text.ids.len()).collect();
+        let longest = lengths.iter().copied().max().unwrap_or_default();
+        let len = self
+            .pad_to
+            .or(network.pad_to())
+            .unwrap_or(longest)
+            .max(longest);
+        let known = |&id: &u32| (id as usize) < network.vocabulary();
+        let padding = self.padding.filter(known);
+        let padding = padding.unwrap_or_else(|| network.padding());
+        let mut ids = Vec::with_capacity(len * texts.len());
+        for text in texts {
+            ids.extend_from_slice(&text.ids);
+            ids.resize(ids.len() + len.saturating_sub(text.ids.len()), padding);
+        }
+        TokenBatch { ids, len, lengths }
+    }
+}

@@ -1,0 +1,61 @@
+//! BERT's word pieces, from a `vocab.txt` (`transformers`' `BertTokenizer`, by the same crate).
+
+use std::sync::Arc;
+
+use tokenizers::models::bpe::Vocab;
+use tokenizers::models::wordpiece::WordPiece;
+use tokenizers::normalizers::BertNormalizer;
+use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
+use tokenizers::processors::bert::BertProcessing;
+use tokenizers::{AddedToken, Tokenizer};
+
+use super::json::HuggingFace;
+use super::{Encoder, MAX_TEXT, file};
+
+/// The most bytes of a vocabulary; the largest that is published has 1 MB.
+const MAX_BYTES: u64 = 16 << 20;
+
+const UNKNOWN: &str = "[UNK]";
+/// The special tokens: a text that spells one out has it.
+const SPECIAL: [&str; 5] = ["[PAD]", UNKNOWN, "[CLS]", "[SEP]", "[MASK]"];
+
+/// Reads a vocabulary, one word piece a line: the line's number is the token's.
+pub(super) fn open(bytes: &[u8], lowercase: bool) -> Result<Encoder, String> {
+    let text = file::text(bytes, MAX_BYTES)?;
+    // As Python's readlines does, of which the reference then cuts the end of the line.
+    let lines = text.strip_suffix('\n').unwrap_or(&text).split('\n');
+    let mut vocabulary = Vocab::default();
+    let lines = lines.map(|line| line.strip_suffix('\r').unwrap_or(line));
+    vocabulary.extend(lines.map(str::to_owned).zip(0..));
+    let find = |token: &str| {
+        let id = vocabulary.get(token).copied();
+        id.map(|id| (token.to_owned(), id))
+            .ok_or_else(|| format!("has no line `{token}`"))
+    };
+    let processor = BertProcessing::new(find("[SEP]")?, find("[CLS]")?);
+    let (_, padding) = find("[PAD]")?;
+    find(UNKNOWN)?;
+    let model = WordPiece::builder()
+        .vocab(vocabulary)
+        .unk_token(UNKNOWN.to_owned())
+        .continuing_subword_prefix("##".to_owned())
+        .max_input_chars_per_word(100)
+        .build()
+        .map_err(|error| error.to_string())?;
+    let mut tokenizer = Tokenizer::new(model);
+    tokenizer
+        .with_normalizer(Some(BertNormalizer::new(true, true, None, lowercase)))
+        .map_err(|error| error.to_string())?
+        .with_pre_tokenizer(Some(BertPreTokenizer))
+        .with_post_processor(Some(processor));
+    let special = SPECIAL.map(|token| AddedToken::from(token, true));
+    tokenizer
+        .add_special_tokens(special)
+        .map_err(|error| error.to_string())?;
+    Ok(Encoder {
+        encode: Arc::new(HuggingFace::new(tokenizer)),
+        max_text: MAX_TEXT,
+        watched: false,
+        padding: Some(padding),
+    })
+}

@@ -1,0 +1,345 @@
+//! Networks that compare images with texts: CLIP, OpenCLIP and SigLIP, compared with transformers
+//! and OpenCLIP, tower by tower and from pixels and prompts to labels.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
+
+mod common;
+
+use std::path::Path;
+
+use common::parity;
+use modelzoo_runtime::{
+    Color, Device, Error, Image, Model, Plan, PredictOptions, Prediction, Tokens,
+};
+use serde_json::{Value, json};
+
+fn check(case: &str) {
+    parity::check(case);
+    parity::check_texts(case);
+}
+
+#[test]
+fn clip_answers_as_transformers_does() {
+    check("clip-tiny");
+}
+
+#[test]
+fn clip_finds_the_end_of_a_text_by_its_number() {
+    check("clip-gelu");
+}
+
+#[test]
+fn open_clip_answers_as_its_authors_code_does() {
+    check("open-clip-tiny");
+}
+
+#[test]
+fn open_clip_reads_its_sizes_from_the_weights() {
+    check("open-clip-openai");
+}
+
+#[test]
+fn siglip_answers_as_transformers_does() {
+    check("siglip-tiny");
+}
+
+const CLASSES: [&str; 3] = ["cat", "dog", "car"];
+
+/// The plan of a case with images, texts and a zero-shot head.
+fn plan(case: &str, prompts: &Path, dir: &Path, change: impl FnOnce(&mut Value)) -> Plan {
+    let tokenizers = parity::fixtures().join("tokenizers");
+    let mut plan = serde_json::to_value(parity::plan(case, dir)).unwrap();
+    let siglip = case.starts_with("siglip");
+    let file = if siglip {
+        "unigram.json"
+    } else {
+        "merges.txt.gz"
+    };
+    std::fs::copy(tokenizers.join(file), dir.join(file)).unwrap();
+    let format = if siglip {
+        json!({ "json": { "file": file } })
+    } else {
+        json!({ "clip_bpe": { "merges": file } })
+    };
+    plan["tokenizer"] = json!({ "format": format, "max_tokens": 12, "pad_to_max": siglip });
+    plan["head"] = json!({ "zero_shot": {
+        "classes": CLASSES,
+        "prompts": parity::read_json(prompts),
+        "scoring": if siglip { "sigmoid" } else { "softmax" },
+    } });
+    change(&mut plan);
+    serde_json::from_value(plan).unwrap()
+}
+
+fn plan_of(case: &str, dir: &Path, change: impl FnOnce(&mut Value)) -> Plan {
+    let family = if case.starts_with("siglip") {
+        "siglip-tiny"
+    } else {
+        "clip-tiny"
+    };
+    let prompts = parity::fixtures().join(family).join("prompts.json");
+    plan(case, &prompts, dir, change)
+}
+
+/// The images of a case, as pixels.
+fn images(case: &str) -> Vec<Image> {
+    let inputs = parity::fixtures().join(case).join("inputs.safetensors");
+    let x = parity::read_tensor(&inputs, "x");
+    let (batch, _, height, width) = x.dims4().unwrap();
+    (0..batch)
+        .map(|index| {
+            let last = x.get(index).unwrap().permute((1, 2, 0)).unwrap();
+            let values = last.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            let pixels = values.iter().map(|value| (value * 255.0).round() as u8);
+            let (width, height) = (width as u32, height as u32);
+            Image::from_pixels(width, height, Color::Rgb, pixels.collect()).unwrap()
+        })
+        .collect()
+}
+
+fn zero_shot_equals_the_reference(case: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = plan_of(case, dir.path(), |_| {});
+    let outputs = parity::fixtures().join(case).join("outputs.safetensors");
+    let want = parity::read_tensor(&outputs, "logits");
+    let options = PredictOptions {
+        store_logits: true,
+        ..PredictOptions::default()
+    };
+    for device in [Device::cpu(), Device::cpu_reference()] {
+        let model = Model::build(&plan, dir.path(), &device).unwrap();
+        assert!(model.takes_images() && model.takes_texts());
+        let images = images(case);
+        let inputs: Vec<_> = images
+            .iter()
+            .map(|image| model.preprocess(image).unwrap())
+            .collect();
+        let predictions = model.predict(&inputs, &options).unwrap();
+        for (index, prediction) in predictions.iter().enumerate() {
+            let Prediction::Classification { label, logits, .. } = prediction else {
+                panic!("{prediction:?}")
+            };
+            let want = want.get(index).unwrap();
+            let ours = candle_core::Tensor::new(logits.as_deref().unwrap(), want.device()).unwrap();
+            parity::close(&format!("{case} {index} on {device:?}"), &ours, &want);
+            let best = want.argmax(0).unwrap().to_scalar::<u32>().unwrap();
+            assert_eq!(label.as_deref(), Some(CLASSES[best as usize]));
+            let alone = model.predict(&inputs[index..=index], &options).unwrap();
+            assert_eq!(&alone[0], prediction);
+        }
+    }
+}
+
+#[test]
+fn zero_shot_labels_and_logits_are_the_references() {
+    for case in [
+        "clip-tiny",
+        "clip-gelu",
+        "open-clip-tiny",
+        "open-clip-openai",
+    ] {
+        zero_shot_equals_the_reference(case);
+    }
+}
+
+#[test]
+fn zero_shot_of_siglip_has_its_bias_and_its_padding() {
+    zero_shot_equals_the_reference("siglip-tiny");
+}
+
+#[test]
+fn siglip_pads_texts_also_where_the_plan_does_not_say_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let padded = |pad: bool| {
+        let plan = plan_of("siglip-tiny", dir.path(), |plan| {
+            plan["tokenizer"]["pad_to_max"] = json!(pad);
+        });
+        let model = Model::build(&plan, dir.path(), &Device::cpu()).unwrap();
+        let text = model.tokenize("a dog").unwrap();
+        assert!(text.ids().len() < 12);
+        model.embed_texts(&[text]).unwrap()
+    };
+    assert_eq!(padded(true), padded(false));
+}
+
+#[test]
+fn padding_does_not_change_a_texts_vector() {
+    for case in ["clip-tiny", "open-clip-tiny"] {
+        let dir = tempfile::tempdir().unwrap();
+        let vectors = |pad: bool, texts: &[&str]| {
+            let plan = plan_of(case, dir.path(), |plan| {
+                plan["tokenizer"]["pad_to_max"] = json!(pad);
+            });
+            let model = Model::build(&plan, dir.path(), &Device::cpu()).unwrap();
+            let tokens: Vec<Tokens> = texts
+                .iter()
+                .map(|text| model.tokenize(text).unwrap())
+                .collect();
+            model.embed_texts(&tokens).unwrap()
+        };
+        let long = "the quick brown fox jumps over the lazy dog";
+        let alone = vectors(false, &["a dog"]);
+        for (padded, index) in [
+            (vectors(true, &["a dog"]), 0),
+            (vectors(false, &[long, "a dog"]), 1),
+        ] {
+            let pairs = alone[0].iter().zip(&padded[index]);
+            let far = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(far < 1e-5, "{case}: {far}");
+        }
+    }
+}
+
+#[test]
+fn the_end_of_a_text_that_is_cut_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = plan_of("clip-tiny", dir.path(), |_| {});
+    let model = Model::build(&plan, dir.path(), &Device::cpu()).unwrap();
+    let tokens = model
+        .tokenize(&"a photo of many birds ".repeat(20))
+        .unwrap();
+    assert!(tokens.is_cut());
+    assert_eq!((tokens.ids().len(), tokens.ids().last()), (12, Some(&910)));
+    assert_eq!(model.tokenize("").unwrap().ids(), [909, 910]);
+    // A text that spells the special tokens out has them, as with OpenAI's code.
+    let spelt = model.tokenize("<|startoftext|>a<|endoftext|>").unwrap();
+    assert_eq!(spelt.ids().iter().filter(|&&id| id >= 909).count(), 4);
+}
+
+/// Builds a case with a change to its plan, and expects that to fail.
+fn refused(case: &str, change: impl FnOnce(&mut Value)) -> Error {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = plan_of(case, dir.path(), change);
+    match Model::build(&plan, dir.path(), &Device::cpu()) {
+        Ok(_) => panic!("the plan was built"),
+        Err(error) => error,
+    }
+}
+
+fn refused_config(case: &str, path: &str, value: Value) -> String {
+    let error = refused(case, |plan| {
+        let config = &mut plan["architecture"]["config"];
+        let (tower, field) = path.rsplit_once('/').unwrap();
+        config.pointer_mut(tower).unwrap()[field] = value;
+    });
+    assert!(matches!(error, Error::BadConfig { .. }), "{error}");
+    error.to_string()
+}
+
+#[test]
+fn configurations_that_are_not_computed_are_refused_by_their_fields() {
+    let cases = [
+        ("clip-tiny", "/vision_config/hidden_act", json!("gelu_10")),
+        ("clip-tiny", "/vision_config/patch_size", json!(25)),
+        ("clip-tiny", "/vision_config/image_size", json!(1 << 20)),
+        ("clip-tiny", "/vision_config/num_channels", json!(4)),
+        ("clip-tiny", "/text_config/num_attention_heads", json!(5)),
+        ("clip-tiny", "/text_config/vocab_size", json!(0)),
+        ("clip-tiny", "/projection_dim", json!(0)),
+        ("siglip-tiny", "/model_type", json!("siglip2")),
+        ("siglip-tiny", "/text_config/projection_size", json!(7)),
+        ("siglip-tiny", "/text_config/pad_token_id", json!(400)),
+        (
+            "siglip-tiny",
+            "/vision_config/vision_use_head",
+            json!(false),
+        ),
+        (
+            "open-clip-tiny",
+            "/model_cfg/vision_cfg/layers",
+            json!([3, 4, 6, 3]),
+        ),
+        (
+            "open-clip-tiny",
+            "/model_cfg/vision_cfg/timm_model_name",
+            json!("vit"),
+        ),
+        (
+            "open-clip-tiny",
+            "/model_cfg/text_cfg/hf_model_name",
+            json!("roberta-base"),
+        ),
+        (
+            "open-clip-tiny",
+            "/model_cfg/vision_cfg/mlp_ratio",
+            json!(1e300),
+        ),
+        (
+            "open-clip-tiny",
+            "/model_cfg/vision_cfg/head_width",
+            json!(0),
+        ),
+        ("open-clip-tiny", "/model_cfg/embed_dim", json!(0)),
+    ];
+    for (case, path, value) in cases {
+        let message = refused_config(case, path, value);
+        let field = path.rsplit('/').next().unwrap();
+        // What is wrong with a ratio shows in what comes of it.
+        let told = match field {
+            "mlp_ratio" => "intermediate_size",
+            "head_width" => "num_attention_heads",
+            field => field,
+        };
+        assert!(
+            message.contains(told),
+            "{message:?} should tell of {told:?}"
+        );
+    }
+    let message = refused_config("siglip-tiny", "/model_type", json!("siglip2"));
+    assert!(message.contains("NaFlex"), "{message}");
+}
+
+#[test]
+fn weights_that_do_not_fit_are_refused_by_their_names() {
+    let error = refused("clip-tiny", |plan| {
+        plan["architecture"]["config"]["text_config"]["vocab_size"] = json!(912);
+    });
+    assert!(matches!(error, Error::WrongShape { .. }), "{error}");
+    let error = refused("siglip-tiny", |plan| {
+        plan["architecture"]["config"]["vision_config"]["num_hidden_layers"] = json!(1);
+    });
+    assert!(matches!(error, Error::UnexpectedTensor { .. }), "{error}");
+    let error = refused("clip-tiny", |plan| {
+        plan["architecture"] = json!({ "name": "open_clip", "config": {} });
+    });
+    let Error::MissingTensor { name, .. } = error else {
+        panic!("{error}")
+    };
+    assert_eq!(name, "visual.conv1.weight");
+}
+
+#[test]
+fn images_of_another_size_are_refused() {
+    let error = refused("clip-tiny", |plan| {
+        let to = json!({ "height": 24, "width": 32 });
+        plan["preprocessing"]["steps"] =
+            json!([{ "resize": { "to": to, "resampling": "bicubic" } }]);
+    });
+    assert!(matches!(error, Error::BadInput { .. }), "{error}");
+    let dir = tempfile::tempdir().unwrap();
+    let plan = plan_of("siglip-tiny", dir.path(), |_| {});
+    let model = Model::build(&plan, dir.path(), &Device::cpu()).unwrap();
+    let image = Image::from_pixels(1, 1, Color::Rgb, vec![7; 3]).unwrap();
+    let input = model.preprocess(&image).unwrap();
+    let error = model
+        .predict(&[input], &PredictOptions::default())
+        .unwrap_err();
+    assert!(matches!(error, Error::BadInput { .. }), "{error}");
+}
+
+#[test]
+fn a_resnet_in_the_place_of_a_transformer_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = plan_of("open-clip-openai", dir.path(), |_| {});
+    let tensors = [("visual.layer1.0.conv1.weight".to_owned(), vec![4, 4, 1, 1])];
+    common::write_recipe(&dir.path().join("weights.safetensors"), &tensors, 1);
+    let Err(error) = Model::build(&plan, dir.path(), &Device::cpu()) else {
+        panic!("the plan was built")
+    };
+    assert!(error.to_string().contains("a ResNet for images"), "{error}");
+}

@@ -1,0 +1,86 @@
+"""Writes fixtures/bert-*: what transformers' encoders of texts answer with weights from the recipe."""
+
+import numpy as np
+import torch
+import transformers
+
+import case
+
+TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
+BERT = {**TINY, "vocab_size": 60, "max_position_embeddings": 20, "type_vocab_size": 2}
+ROBERTA = {**TINY, "vocab_size": 60, "max_position_embeddings": 22, "type_vocab_size": 1, "pad_token_id": 1}
+MPNET = {**TINY, "vocab_size": 60, "max_position_embeddings": 160}
+DISTILBERT = {"vocab_size": 60, "max_position_embeddings": 20, "dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48}
+
+# (case, configuration, model, what its masked-language-model head keeps the base under, lengths)
+CASES = [
+    ("bert-tiny", transformers.BertConfig(**BERT), transformers.BertModel, None, [12, 5, 1, 9]),
+    # As a checkpoint with a head has them: `bert.` before the names, no pooler, and the head.
+    ("bert-masked", transformers.BertConfig(**BERT, hidden_act="gelu_new", tie_word_embeddings=False), transformers.BertForMaskedLM, "bert", [20, 7]),
+    ("bert-roberta", transformers.RobertaConfig(**ROBERTA), transformers.RobertaModel, None, [20, 3, 8]),
+    # Long enough for the buckets of far tokens.
+    ("bert-mpnet", transformers.MPNetConfig(**MPNET), transformers.MPNetModel, None, [150, 40]),
+    ("bert-distilbert", transformers.DistilBertConfig(**DISTILBERT), transformers.DistilBertModel, None, [11, 6]),
+]
+
+# The published sizes, for `full.py`: name -> (architecture, configuration, module).
+FULL = {
+    "all-MiniLM-L6-v2": (
+        "bert",
+        transformers.BertConfig(
+            hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536
+        ),
+        transformers.BertModel,
+    ),
+    "bert-base": ("bert", transformers.BertConfig(), transformers.BertModel),
+    "all-mpnet-base-v2": ("bert", transformers.MPNetConfig(), transformers.MPNetModel),
+    "distilbert-base": ("bert", transformers.DistilBertConfig(), transformers.DistilBertModel),
+    "xlm-roberta-base": (
+        "bert",
+        transformers.XLMRobertaConfig(vocab_size=250002, max_position_embeddings=514, type_vocab_size=1),
+        transformers.XLMRobertaModel,
+    ),
+}
+
+
+def texts(lengths: list[int], vocabulary: int, padding: int, seed: int) -> dict:
+    """Random tokens, none of them the padding, which fills the rows' ends."""
+    random = np.random.default_rng(seed)
+    ids = np.full((len(lengths), max(lengths)), padding, dtype=np.int64)
+    for row, length in zip(ids, lengths):
+        row[:length] = random.integers(5, vocabulary, length)
+    return {"ids": ids, "lengths": np.array(lengths, dtype=np.int64)}
+
+
+def run(base: str | None, blocks: str | None):
+    def answer(model, inputs):
+        model = getattr(model, base) if base else model
+        ids, lengths = inputs["ids"], inputs["lengths"]
+        mask = (torch.arange(ids.shape[1])[None] < lengths[:, None]).long()
+        out = model(input_ids=ids, attention_mask=mask, output_hidden_states=True)
+        # What is computed for padding is nobody's.
+        own = mask[:, :, None]
+        seen = {"y": out.last_hidden_state * own, "layer:last_hidden_state": out.last_hidden_state * own}
+        if getattr(out, "pooler_output", None) is not None and getattr(model, "pooler", None) is not None:
+            seen["layer:pooler_output"] = out.pooler_output
+        if blocks is None:
+            return seen
+        seen["layer:embeddings"] = out.hidden_states[0] * own
+        for index, hidden in enumerate(out.hidden_states[1:]):
+            seen[f"layer:{blocks}.{index}"] = hidden * own
+        return seen
+
+    return answer
+
+
+def main() -> None:
+    for seed, (name, config, model, base, lengths) in enumerate(CASES, start=40):
+        blocks = {"bert-distilbert": "transformer.layer", "bert-mpnet": None}.get(name, "encoder.layer")
+        config._attn_implementation = "eager"
+        inputs = texts(lengths, config.vocab_size, config.pad_token_id, seed)
+        network = model(config)
+        case.write(name, "bert", config.to_dict(), network, seed, inputs, run(base, blocks))
+
+
+if __name__ == "__main__":
+    main()
