@@ -6,6 +6,7 @@ use std::process::Command;
 
 use crate::Result;
 use crate::command::{self, cargo};
+use crate::python;
 
 /// The command's help.
 pub(crate) const HELP: &str = "\
@@ -41,7 +42,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     }
     let options = Options::parse(rest)?;
     let root = env::current_dir()?;
-    let python = environment(&root.join(FOLDER), &options.python)?;
+    let python = python::environment(&root.join(FOLDER), &options.python, REQUIREMENTS)?;
     let mut build = cargo();
     build.args([
         "build",
@@ -66,32 +67,6 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
 /// Where cargo builds.
 fn target(root: &Path) -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
-}
-
-/// The Python of an environment in which everything is installed.
-fn environment(folder: &Path, python: &str) -> Result<PathBuf> {
-    let venv = folder.join("venv");
-    let inside = if cfg!(windows) {
-        "Scripts/python.exe"
-    } else {
-        "bin/python"
-    };
-    let inside = venv.join(inside);
-    if !inside.exists() {
-        command::run(Command::new(python).args(["-m", "venv"]).arg(&venv))?;
-    }
-    let mut install = Command::new(&inside);
-    install.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "-r",
-        REQUIREMENTS,
-    ]);
-    command::run(&mut install)?;
-    Ok(inside)
 }
 
 #[derive(Debug, Eq, PartialEq)]

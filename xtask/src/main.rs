@@ -6,6 +6,7 @@ mod ci;
 mod command;
 mod pack;
 mod parity;
+mod python;
 mod quickstart;
 mod report;
 mod scoreboard;

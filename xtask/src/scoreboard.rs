@@ -1,13 +1,13 @@
 //! How many of the reference system's models run here.
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use crate::Result;
-use crate::command::{cargo, output, run, say};
+use crate::command::{cargo, output, say};
+use crate::python;
 
 /// The command's help.
 pub(crate) const HELP: &str = "\
@@ -27,12 +27,19 @@ const END: &str = "<!-- scoreboard: end -->";
 const FIXTURES: &str = "tests/parity/fixtures";
 /// Where the package is unpacked.
 const UNPACKED: &str = "target/scoreboard";
+/// Where the manifest is in it.
+const MANIFEST: &str = "fiftyone/zoo/models/manifest-torch.json";
 
 /// Runs the command.
 pub(crate) fn run_command(arguments: &[String]) -> Result<()> {
     let manifest = match arguments {
-        [] => fetch()?,
-        [option, file] if option == "--manifest" => file.clone(),
+        [] => python::unpacked(
+            Path::new(UNPACKED),
+            Path::new("python3"),
+            "fiftyone",
+            MANIFEST,
+        )?,
+        [option, file] if option == "--manifest" => PathBuf::from(file),
         _ => return Err(format!("what does `{}` mean?\n\n{HELP}", arguments.join(" ")).into()),
     };
     let mut example = cargo();
@@ -45,7 +52,7 @@ pub(crate) fn run_command(arguments: &[String]) -> Result<()> {
         "scoreboard",
         "--",
     ]);
-    let printed = output(example.args([&manifest, FIXTURES]))?;
+    let printed = output(example.arg(manifest).arg(FIXTURES))?;
     say(printed.trim_end());
     let totals = printed.lines().last().unwrap_or_default();
     let totals: Value = serde_json::from_str(totals)?;
@@ -56,32 +63,6 @@ pub(crate) fn run_command(arguments: &[String]) -> Result<()> {
         count("entries"),
         count("translates"),
     ))
-}
-
-/// Downloads the package and answers with its manifest.
-fn fetch() -> Result<String> {
-    let manifest = format!("{UNPACKED}/fiftyone/zoo/models/manifest-torch.json");
-    if Path::new(&manifest).is_file() {
-        return Ok(manifest);
-    }
-    fs::create_dir_all(UNPACKED)?;
-    let pip = [
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--no-deps",
-        "--dest",
-        UNPACKED,
-    ];
-    run(Command::new("python3").args(pip).arg("fiftyone"))?;
-    let wheel = fs::read_dir(UNPACKED)?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .find(|path| path.extension().is_some_and(|end| end == "whl"))
-        .ok_or("pip downloaded no wheel")?;
-    let unzip = ["-m", "zipfile", "-e"];
-    run(Command::new("python3").args(unzip).arg(wheel).arg(UNPACKED))?;
-    Ok(manifest)
 }
 
 /// Puts the totals between the markers.
