@@ -237,9 +237,11 @@ fn tables_of_characters_are_looked_at_before_they_are_believed() {
     assert!(message.contains("times longer"), "{message}");
 }
 
+type Change = Box<dyn FnOnce(&mut Value)>;
+
 #[test]
 fn other_files_that_do_harm_are_refused() {
-    let cases: [(&str, Box<dyn FnOnce(&mut Value)>); 9] = [
+    let cases: [(&str, Change); 9] = [
         (
             "dropout",
             Box::new(|file| {

@@ -231,7 +231,8 @@ enum Normalizer {
     Nmt,
     StripAccents,
     Lowercase,
-    BertNormalizer,
+    #[serde(rename = "BertNormalizer")]
+    Bert,
     #[serde(rename = "NFC")]
     Nfc,
     #[serde(rename = "NFD")]
@@ -264,7 +265,7 @@ impl Normalizer {
             Self::Lowercase | Self::ByteLevel => cost.step(2),
             Self::Nfc | Self::Nfd => cost.step(3),
             // Spaces around each ideograph, and accents that are letters of their own.
-            Self::BertNormalizer => cost.step(6),
+            Self::Bert => cost.step(6),
             // U+FDFA becomes 18 letters.
             Self::Nfkc | Self::Nfkd => cost.step(11),
             Self::Precompiled {
@@ -315,8 +316,11 @@ fn charsmap_growth(charsmap: &str) -> Result<u64, String> {
 #[derive(Deserialize)]
 #[serde(tag = "type")]
 enum PreTokenizer {
-    Sequence { pretokenizers: Vec<Self> },
-    BertPreTokenizer,
+    Sequence {
+        pretokenizers: Vec<Self>,
+    },
+    #[serde(rename = "BertPreTokenizer")]
+    Bert,
     ByteLevel,
     Delimiter,
     CharDelimiterSplit,
@@ -326,7 +330,9 @@ enum PreTokenizer {
     UnicodeScripts,
     Whitespace,
     WhitespaceSplit,
-    Split { pattern: Pattern },
+    Split {
+        pattern: Pattern,
+    },
 }
 
 impl PreTokenizer {
