@@ -68,6 +68,16 @@ pub enum Error {
         /// Numbers of its vector.
         found: usize,
     },
+    /// A vector has more numbers than are stored.
+    #[error("sample {index} has a vector of {found} numbers, beyond the limit of {limit}")]
+    VectorSize {
+        /// The sample.
+        index: usize,
+        /// Numbers of the vector.
+        found: usize,
+        /// The most that are stored.
+        limit: usize,
+    },
     /// A file could not be read or written.
     #[error("{}: cannot {action}: {source}", shown(path))]
     Io {
@@ -219,6 +229,9 @@ impl Error {
             }
             Self::TableInPlace { .. } => {
                 "write the results elsewhere with --output results.jsonl, .npy or .parquet".into()
+            }
+            Self::VectorSize { .. } => {
+                "take another layer with --layer, or let the model pool its features".into()
             }
             Self::OutputType { .. } => "choose an output that ends in .jsonl or .parquet".into(),
             Self::VectorLength { .. } => {

@@ -19,8 +19,10 @@ use crate::results::Reader;
 use crate::sink::ResultSink;
 use crate::{Error, text};
 
-/// Rows that are held in memory at a time.
+/// The most rows that are held in memory at a time.
 const GROUP: usize = 4096;
+/// And the most bytes of them, but for one row.
+const GROUP_BYTES: usize = 64 << 20;
 
 /// Writes the results of `sink` to `path`, one row a sample.
 pub(crate) fn write(sink: &ResultSink<'_>, path: &Path) -> Result<Vec<PathBuf>, Error> {
@@ -34,11 +36,17 @@ pub(crate) fn write(sink: &ResultSink<'_>, path: &Path) -> Result<Vec<PathBuf>, 
             .build();
         let mut file =
             SerializedFileWriter::new(out, schema, Arc::new(properties)).map_err(failed)?;
-        for start in (0..sink.dataset.len()).step_by(GROUP) {
-            let end = sink.dataset.len().min(start + GROUP);
-            let rows = (start..end)
-                .map(|index| Row::read(sink, &mut reader, index))
-                .collect::<Result<Vec<_>, _>>()?;
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        for index in 0..sink.dataset.len() {
+            let row = Row::read(sink, &mut reader, index, path)?;
+            bytes += row.bytes();
+            rows.push(row);
+            if rows.len() == GROUP || bytes > GROUP_BYTES {
+                write_group(&mut file, sink.kind, &rows).map_err(failed)?;
+                (rows, bytes) = (Vec::new(), 0);
+            }
+        }
+        if !rows.is_empty() {
             write_group(&mut file, sink.kind, &rows).map_err(failed)?;
         }
         file.close().map_err(failed)?;
@@ -57,7 +65,16 @@ struct Row {
 }
 
 impl Row {
-    fn read(sink: &ResultSink<'_>, reader: &mut Reader<'_>, index: usize) -> Result<Self, Error> {
+    fn bytes(&self) -> usize {
+        self.sample.len() + self.vector.as_ref().map_or(0, |vector| vector.len() * 4)
+    }
+
+    fn read(
+        sink: &ResultSink<'_>,
+        reader: &mut Reader<'_>,
+        index: usize,
+        path: &Path,
+    ) -> Result<Self, Error> {
         let sample = match &sink.dataset.form {
             Form::Texts(table) => table.text(index)?.unwrap_or_default(),
             _ => sink.dataset.stored(index)?.unwrap_or_default(),
@@ -73,14 +90,23 @@ impl Row {
             return Ok(row);
         };
         row.error = record.error.as_deref().map(str::to_owned);
-        let value: Value = text::parse(record.label().as_bytes()).unwrap_or_default();
-        match Label::from_json(&value) {
-            Ok(Label::Vector(vector)) => row.vector = Some(vector),
-            Ok(Label::Classification(label)) => {
+        if record.label() == "null" {
+            return Ok(row);
+        }
+        let malformed = |reason: String| Error::Malformed {
+            path: path.to_owned(),
+            offset: 0,
+            reason,
+        };
+        let value: Value =
+            text::parse(record.label().as_bytes()).map_err(|e| malformed(e.to_string()))?;
+        match Label::from_json(&value).map_err(malformed)? {
+            Label::Vector(vector) => row.vector = Some(vector),
+            Label::Classification(label) => {
                 row.label = label.label;
                 row.confidence = label.confidence;
             }
-            _ => {}
+            Label::Classifications(_) => {}
         }
         Ok(row)
     }

@@ -8,7 +8,7 @@ use crate::commit;
 use crate::dataset::{Dataset, Form};
 use crate::label::{Label, LabelType};
 use crate::results::{Results, Run};
-use crate::{Error, FieldName, metadata, replace, text};
+use crate::{Error, FieldName, metadata, replace, text, vector};
 
 /// Where results go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -100,6 +100,8 @@ pub struct ResultSink<'d> {
     pub(crate) overwrite: bool,
     pub(crate) provenance: Value,
     pub(crate) results: Results,
+    /// How many numbers the vectors of a matrix have, once one is known.
+    width: Option<usize>,
 }
 
 impl<'d> ResultSink<'d> {
@@ -123,7 +125,7 @@ impl<'d> ResultSink<'d> {
             provenance,
         } = options;
         let target = resolve(dataset, output)?;
-        check_target(dataset, &target, kind)?;
+        check_target(dataset, field, &target, kind)?;
         if target.file().is_none() {
             check_field(dataset, field, kind)?;
         }
@@ -143,6 +145,7 @@ impl<'d> ResultSink<'d> {
             overwrite,
             provenance,
             results,
+            width: None,
         })
     }
 
@@ -173,8 +176,36 @@ impl<'d> ResultSink<'d> {
                 });
             }
         };
+        self.check_vector(index, label)?;
         let filepath = self.dataset.stored(index)?.unwrap_or_default();
         self.results.put(index, &filepath, &text)
+    }
+
+    /// Says at once what a vector cannot be, not when everything is computed.
+    fn check_vector(&mut self, index: usize, label: Option<&Label>) -> Result<(), Error> {
+        let Some(Label::Vector(vector)) = label else {
+            return Ok(());
+        };
+        if vector.len() > vector::MAX_NUMBERS {
+            return Err(Error::VectorSize {
+                index,
+                found: vector.len(),
+                limit: vector::MAX_NUMBERS,
+            });
+        }
+        let Output::Npy(path) = &self.target else {
+            return Ok(());
+        };
+        let wanted = *self.width.get_or_insert(vector.len());
+        if wanted == vector.len() {
+            return Ok(());
+        }
+        Err(Error::VectorLength {
+            path: path.clone(),
+            index,
+            wanted,
+            found: vector.len(),
+        })
     }
 
     /// Records why a sample has no result.
@@ -229,17 +260,35 @@ fn resolve(dataset: &Dataset, output: Output) -> Result<Output, Error> {
 }
 
 /// Checks that `target` has a place for results of such samples and of this type.
-fn check_target(dataset: &Dataset, target: &Output, kind: LabelType) -> Result<(), Error> {
-    if let (Form::Texts(table), None) = (&dataset.form, target.file()) {
-        return Err(Error::TableInPlace {
-            path: table.path().to_owned(),
-        });
+fn check_target(
+    dataset: &Dataset,
+    field: &FieldName,
+    target: &Output,
+    kind: LabelType,
+) -> Result<(), Error> {
+    if let Form::Texts(table) = &dataset.form {
+        let itself = |path: &Path| match (fs::canonicalize(path), fs::canonicalize(table.path())) {
+            (Ok(output), Ok(table)) => output == table,
+            _ => false,
+        };
+        if target.file().is_none_or(itself) {
+            return Err(Error::TableInPlace {
+                path: table.path().to_owned(),
+            });
+        }
     }
     let takes = match target {
         Output::Npy(_) => kind == LabelType::Vector,
         Output::Parquet(_) => kind != LabelType::Classifications,
         _ => true,
     };
+    let columns = ["text", "filepath", "error"];
+    if target.file().is_some() && columns.contains(&field.as_str()) {
+        return Err(Error::FieldName {
+            name: field.to_string(),
+            reason: "the output has something else under this name",
+        });
+    }
     match target.file() {
         Some(path) if !takes => Err(Error::OutputType {
             path: path.to_owned(),

@@ -1,8 +1,10 @@
 //! Texts in one file: a line of plain text, a line of JSON, or a row of CSV each.
 
+use std::cell::Cell;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Map, Value, json};
@@ -106,7 +108,17 @@ impl Table {
         let (Some(name), Some(row)) = (self.name(index), self.read(index)?) else {
             return Ok(None);
         };
-        let digest = hex::encode(Sha256::digest(&row));
+        // Another column of the same row is another text.
+        let column = match &self.format {
+            Format::Lines => "",
+            Format::Json { member } => member,
+            Format::Csv { columns, column } => columns.get(*column).map_or("", String::as_str),
+        };
+        let mut hash = Sha256::new();
+        hash.update((column.len() as u64).to_le_bytes());
+        hash.update(column);
+        hash.update(&row);
+        let digest = hex::encode(hash.finalize());
         Ok(Some(format!(
             "{name} {}",
             digest.get(..16).unwrap_or_default()
@@ -149,7 +161,11 @@ impl Table {
             Format::Lines => [(TEXT.to_owned(), json!(String::from_utf8_lossy(&row)))]
                 .into_iter()
                 .collect(),
-            Format::Json { .. } => object(&row).unwrap_or_default(),
+            Format::Json { .. } => object(&row).unwrap_or_else(|_| {
+                // What the line is instead is in the file still.
+                let name = self.name(index).unwrap_or_default();
+                [("row".to_owned(), name.into())].into_iter().collect()
+            }),
             Format::Csv { columns, .. } => {
                 let cells = cells(&row).unwrap_or_default();
                 let named = columns
@@ -229,9 +245,17 @@ fn csv_rows(path: &Path, file: &File, column: &str) -> Result<(Format, Vec<Row>)
         offset: error.position().map_or(0, csv::Position::byte),
         reason: error.to_string(),
     };
+    let allowance = Rc::new(Cell::new(0));
+    let bounded = Bounded {
+        inner: file,
+        allowance: allowance.clone(),
+    };
+    // Begun anew for each row; what is read ahead counts to the one before.
+    let begin_row = || allowance.set(MAX_ROW + (1 << 20));
+    begin_row();
     let mut reader = csv::ReaderBuilder::new()
         .flexible(true)
-        .from_reader(BufReader::new(file));
+        .from_reader(BufReader::new(bounded));
     let columns: Vec<String> = reader
         .headers()
         .map_err(|error| malformed(&error))?
@@ -247,10 +271,14 @@ fn csv_rows(path: &Path, file: &File, column: &str) -> Result<(Format, Vec<Row>)
     };
     let mut rows = Vec::new();
     let mut record = csv::ByteRecord::new();
-    while reader
-        .read_byte_record(&mut record)
-        .map_err(|error| malformed(&error))?
-    {
+    loop {
+        begin_row();
+        if !reader
+            .read_byte_record(&mut record)
+            .map_err(|error| malformed(&error))?
+        {
+            break;
+        }
         let Some(position) = record.position() else {
             continue;
         };
@@ -267,6 +295,27 @@ fn csv_rows(path: &Path, file: &File, column: &str) -> Result<(Format, Vec<Row>)
         column: place,
     };
     Ok((format, rows))
+}
+
+/// Gives so many bytes and no more, so that a quote that is never closed does not take in the
+/// whole file.
+struct Bounded<R> {
+    inner: R,
+    allowance: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let left = self.allowance.get();
+        if left == 0 {
+            let reason = format!("a row of more than {MAX_ROW} bytes, or a quote without its end");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+        }
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(into.len());
+        let count = self.inner.read(into.get_mut(..most).unwrap_or_default())?;
+        self.allowance.set(left - count as u64);
+        Ok(count)
+    }
 }
 
 fn cells(row: &[u8]) -> Result<Vec<String>, String> {

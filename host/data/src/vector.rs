@@ -16,6 +16,8 @@ use crate::text;
 
 /// What a stored vector may inflate to; 4 million `f32`, far beyond any class list.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
+/// The most numbers of a vector that is stored, so that it can be read back.
+pub(crate) const MAX_NUMBERS: usize = MAX_BYTES as usize / 4 - 1024;
 const MAGIC: &[u8] = b"\x93NUMPY";
 
 /// The extended JSON of a vector of `f32`.

@@ -303,3 +303,94 @@ fn a_dataset_of_images_takes_vectors_and_several_classes() {
     );
     assert!(matches!(sink, Err(Error::FieldType { .. })));
 }
+
+#[test]
+fn another_column_of_the_same_rows_is_another_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = write(dir.path(), "a.csv", "title,text\na,b\n");
+    let open = |column: &str| {
+        let text_field = Some(column.to_owned());
+        Dataset::open_with(
+            &path,
+            OpenOptions {
+                text_field,
+                ..OpenOptions::default()
+            },
+        )
+        .unwrap()
+    };
+    let output = || options(Output::Jsonl(dir.path().join("out.jsonl")));
+    let dataset = open("title");
+    let mut sink = ResultSink::open(&dataset, &field(), LabelType::Vector, output()).unwrap();
+    sink.put(0, Some(&Label::Vector(vec![0.5]))).unwrap();
+    drop(sink);
+    let dataset = open("text");
+    let sink = ResultSink::open(&dataset, &field(), LabelType::Vector, output()).unwrap();
+    assert!(!sink.is_done(0));
+}
+
+#[test]
+fn a_file_of_texts_is_not_its_own_output() {
+    let dir = tempfile::tempdir().unwrap();
+    let rows = "{\"text\": \"a\"}\nnot json\n";
+    let path = write(dir.path(), "a.jsonl", rows);
+    let dataset = Dataset::open(&path).unwrap();
+    let target = SinkOptions {
+        overwrite: true,
+        ..options(Output::Jsonl(dir.path().join("./a.jsonl")))
+    };
+    let sink = ResultSink::open(&dataset, &field(), LabelType::Vector, target);
+    assert!(matches!(sink, Err(Error::TableInPlace { .. })));
+    assert_eq!(fs::read_to_string(&path).unwrap(), rows);
+    // A row that is no object is named by its place.
+    let output = dir.path().join("out.jsonl");
+    embed(
+        &dataset,
+        Output::from_path(&output),
+        &[Some(vec![1.0]), None],
+    )
+    .unwrap();
+    let lines = fs::read_to_string(&output).unwrap();
+    let last: Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+    assert_eq!(last, json!({"row": "a.jsonl:2", "error": "no reason"}));
+}
+
+#[test]
+fn a_quote_without_its_end_does_not_take_in_the_whole_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.csv");
+    let mut text = b"text\n\"".to_vec();
+    text.resize(40 << 20, b'x');
+    fs::write(&path, text).unwrap();
+    let Err(error) = Dataset::open(&path) else {
+        panic!("a row of 40 MiB");
+    };
+    assert!(
+        error.to_string().contains("a quote without its end"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_an_output_cannot_hold_is_said_before_anything_is_computed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = write(dir.path(), "a.txt", "one\n");
+    let dataset = Dataset::open(&path).unwrap();
+    for name in ["text", "error", "filepath"] {
+        let name: FieldName = name.parse().unwrap_or_else(|_| field());
+        if name == field() {
+            continue;
+        }
+        let target = options(Output::Parquet(dir.path().join("o.parquet")));
+        let sink = ResultSink::open(&dataset, &name, LabelType::Vector, target);
+        assert!(matches!(sink, Err(Error::FieldName { .. })));
+    }
+    let target = options(Output::Jsonl(dir.path().join("o.jsonl")));
+    let mut sink = ResultSink::open(&dataset, &field(), LabelType::Vector, target).unwrap();
+    let vector = Label::Vector(vec![0.0; 5 << 20]);
+    let error = sink.put(0, Some(&vector)).unwrap_err();
+    assert!(
+        matches!(error, Error::VectorSize { index: 0, .. }),
+        "{error}"
+    );
+}
