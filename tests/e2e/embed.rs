@@ -117,3 +117,21 @@ fn labels_are_limited_to_the_classes_that_are_asked_for() {
     assert_eq!(run.code, Some(1), "{run:?}");
     assert!(run.stderr.contains("no class `cow`"), "{}", run.stderr);
 }
+
+#[test]
+fn samples_that_failed_before_do_not_stop_a_run_that_goes_on() {
+    let world = ready();
+    // All but the first eight are no images, and a batch of them alone comes last.
+    let samples = json(&world, "dataset/samples.json");
+    let paths = samples["samples"].as_array().unwrap();
+    for sample in &paths[8..] {
+        let path = sample["filepath"].as_str().unwrap();
+        std::fs::write(world.path("dataset").join(path), b"no image").unwrap();
+    }
+    let run = world.run(&[
+        "embed", MODEL, "dataset", "f", "-b", "4", "--output", "f.jsonl",
+    ]);
+    assert_eq!(run.code, Some(3), "{run:?}");
+    let text = std::fs::read_to_string(world.path("f.jsonl")).unwrap();
+    assert_eq!(text.lines().count(), paths.len());
+}

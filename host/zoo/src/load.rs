@@ -29,6 +29,8 @@ pub struct LoadedModel {
     pub kwargs: Map<String, Value>,
     /// The model, on its device.
     pub model: Model,
+    /// The digest of the component whose hook described it; none where its manifest did.
+    pub component: Option<String>,
     pub(crate) device: Device,
     /// Where results are kept until they are complete.
     pub(crate) results_dir: PathBuf,
@@ -37,7 +39,7 @@ pub struct LoadedModel {
 }
 
 impl LoadedModel {
-    /// The plan that the hook answered with.
+    /// What the model is, as the hook or the manifest describes it.
     #[must_use]
     pub fn plan(&self) -> &Plan {
         self.model.plan()
@@ -50,7 +52,8 @@ impl LoadedModel {
             "model": self.record.name(),
             "source": self.record.source.id,
             "commit": self.record.source.commit,
-            "component": self.receipt.component,
+            "tree": self.record.source.tree,
+            "component": self.component,
             "model_digest": self.receipt.digest(),
             "kwargs": self.kwargs,
             "device": self.device.to_string(),
@@ -72,12 +75,13 @@ impl Zoo {
         device: &Device,
     ) -> Result<LoadedModel, Error> {
         let in_use = InUse::hold(&record.dir);
-        let (receipt, model) = self.build(record, &kwargs, device).await?;
+        let (receipt, component, model) = self.build(record, &kwargs, device).await?;
         Ok(LoadedModel {
             record: record.clone(),
             receipt,
             kwargs,
             model,
+            component,
             device: device.clone(),
             results_dir: self.store().results_dir()?,
             _in_use: in_use,
@@ -93,17 +97,17 @@ impl Zoo {
         record: &ModelRecord,
         kwargs: &Map<String, Value>,
         device: &Device,
-    ) -> Result<(Receipt, Model), Error> {
+    ) -> Result<(Receipt, Option<String>, Model), Error> {
         for _ in 0..ATTEMPTS {
             let receipt = record.receipt().ok_or_else(|| Error::NotDownloaded {
                 model: record.name(),
             })?;
             let before = receipt.marks(&record.dir);
-            let plan = self.plan(record, kwargs).await?;
+            let (plan, component) = self.plan(record, kwargs).await?;
             let model = Model::build(&plan, &record.files_dir(), device)
                 .map_err(|source| self.unbuildable(record, source))?;
             if before.is_some() && receipt.marks(&record.dir) == before {
-                return Ok((receipt, model));
+                return Ok((receipt, component, model));
             }
         }
         Err(Error::ChangedMeanwhile {
@@ -125,12 +129,21 @@ impl Zoo {
         error
     }
 
-    async fn plan(&self, record: &ModelRecord, kwargs: &Map<String, Value>) -> Result<Plan, Error> {
+    /// The plan, and the digest of the component that gave it, if one did.
+    async fn plan(
+        &self,
+        record: &ModelRecord,
+        kwargs: &Map<String, Value>,
+    ) -> Result<(Plan, Option<String>), Error> {
         if let Some(deployment) = &record.entry.default_deployment_config_dict {
-            let manager = record.entry.manager.as_ref();
-            let file = manager.map(|_| manager_file(record)).transpose()?;
+            let entry = &record.entry;
+            let file = match (&entry.base_filename, &entry.manager) {
+                (Some(file), _) => Some(file.clone()),
+                (None, Some(_)) => Some(manager_file(record)?),
+                (None, None) => None,
+            };
             match translate::plan(deployment, kwargs, file.as_ref(), &record.files_dir()) {
-                Ok(plan) => return Ok(plan),
+                Ok(plan) => return Ok((plan, None)),
                 // A source may serve the reference system by one and us by the other.
                 Err(error) if error.is_unknown() && record.component.is_some() => {}
                 Err(error) => return Err(Error::translate(record, error)),
@@ -147,7 +160,9 @@ impl Zoo {
             log: self.log_of(&record.source.id),
         };
         match self.engine()?.load_model(&component, call).await {
-            Ok(modelzoo_sandbox::Loaded::Plan(plan)) => Ok(plan),
+            Ok(modelzoo_sandbox::Loaded::Plan(plan)) => {
+                Ok((plan, Some(component.info().sha256.clone())))
+            }
             Ok(_) => Err(Error::NoHook {
                 model: record.name(),
                 download: false,

@@ -88,7 +88,8 @@ pub(crate) fn run<W: Work>(
 ) -> Result<Applied, Error> {
     let field: FieldName = place.field.parse()?;
     let provenance = model.provenance();
-    let fingerprint = serde_json::json!([provenance, work.fingerprint()]);
+    // The plan says all that the hook, the manifest and the arguments decided.
+    let fingerprint = serde_json::json!([provenance, model.plan(), work.fingerprint()]);
     let options = SinkOptions {
         output: place.output.map_or(Output::InPlace, Output::from_path),
         overwrite: place.overwrite,
@@ -150,8 +151,10 @@ impl<W: Work> Run<'_, W> {
         while !current.samples.is_empty() {
             let work = self.work;
             let next = batches.next().unwrap_or(&[]);
+            // Once anything has a result, the samples are at fault and not the model.
+            let blame = self.applied.labelled + self.applied.resumed == 0;
             let (results, prepared) = rayon::join(
-                || forward(work, &current.inputs),
+                || forward(work, &current.inputs, blame),
                 || prepare(work, dataset, next),
             );
             self.write(current, results?)?;
@@ -234,10 +237,12 @@ fn prepare<W: Work>(
 }
 
 /// One result for each input, in order. When a batch fails, each of it is tried alone, so that
-/// one sample does not take the others along; when every one fails, the model is at fault.
+/// one sample does not take the others along; when every one fails, the model is at fault, where
+/// it may be blamed.
 fn forward<W: Work>(
     work: &W,
     inputs: &[W::Input],
+    blame: bool,
 ) -> Result<Vec<Result<Option<Label>, String>>, Error> {
     let error = match work.forward(inputs) {
         Ok(labels) => return Ok(labels.into_iter().map(Ok).collect()),
@@ -249,7 +254,7 @@ fn forward<W: Work>(
     };
     let results: Vec<_> = inputs.iter().map(alone).collect();
     // One alone may be at fault itself.
-    if results.len() > 1 && results.iter().all(Result::is_err) {
+    if blame && results.len() > 1 && results.iter().all(Result::is_err) {
         return Err(error);
     }
     Ok(results)

@@ -116,5 +116,5 @@ fn check_processor(settings: &Settings) -> Result<(), Error> {
         "`{name}` is not known, only such as `fiftyone.utils.torch.{}`",
         PROCESSORS[0]
     );
-    Err(Error::bad("output_processor_cls", reason))
+    Err(Error::unknown("output_processor_cls", reason))
 }

@@ -65,12 +65,11 @@ pub(super) fn plan(settings: &Settings, weights: Option<String>) -> Result<Plan,
             "is not `visual`, the image tower",
         ));
     }
-    let classes = classes(settings)?.ok_or_else(|| {
-        Error::bad(
-            "classes",
-            "is missing: give the names with --kwarg 'classes=[…]'",
-        )
-    })?;
+    let head = classes(settings)?
+        .map(|classes| zero_shot(settings, classes, Scoring::Softmax))
+        .transpose()?;
+    // Asked for also where there are no classes to put it before.
+    settings.text("text_prompt")?;
     Ok(Plan {
         architecture: Architecture {
             name: "open_clip".to_owned(),
@@ -86,7 +85,7 @@ pub(super) fn plan(settings: &Settings, weights: Option<String>) -> Result<Plan,
             max_tokens: Some(settings.count("context_length")?.unwrap_or(CONTEXT)),
             pad_to_max: false,
         }),
-        head: Some(zero_shot(settings, classes, Scoring::Softmax)?),
+        head,
         embeddings: None,
     })
 }
@@ -102,14 +101,14 @@ fn weights_url(settings: &Settings) -> Result<&'static str, Error> {
     let pretrained = settings.text("pretrained")?.unwrap_or("openai");
     if pretrained != "openai" {
         let reason = format!("is `{pretrained}`, and only `openai` is known");
-        return Err(Error::bad("pretrained", reason));
+        return Err(Error::unknown("pretrained", reason));
     }
     match OPENAI.iter().find(|(name, _)| *name == model) {
         Some((_, url)) => Ok(url),
         None => {
             let known = OPENAI.map(|(name, _)| name).join(", ");
             let reason = format!("is `{model}`, and only {known} are known");
-            Err(Error::bad("clip_model", reason))
+            Err(Error::unknown("clip_model", reason))
         }
     }
 }

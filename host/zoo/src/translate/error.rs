@@ -50,6 +50,14 @@ pub enum TranslateError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A field has a value that this version has nothing for.
+    #[error("`{}`: {}", text::escape(.field), text::escape(.reason))]
+    UnknownValue {
+        /// The field.
+        field: String,
+        /// What it is, and what is known.
+        reason: String,
+    },
     /// A field, of the manifest or a keyword argument, is not one that is known.
     #[error("`{}` is not an argument of this model", text::escape(.name))]
     UnknownField {
@@ -68,6 +76,9 @@ pub enum TranslateError {
     },
 }
 
+/// The way out where this version has nothing for a configuration.
+const HOOK: &str = "a source can bring a component whose `load_model` describes the model";
+
 impl TranslateError {
     /// What the reader can do about it, where there is something.
     #[must_use]
@@ -81,10 +92,18 @@ impl TranslateError {
                     .iter()
                     .map(|name| format!("`{}`", text::escape(name)))
                     .collect();
-                (!nearest.is_empty()).then(|| format!("nearest: {}", nearest.join(", ")))
+                let near = format!("nearest: {}", nearest.join(", "));
+                Some(if nearest.is_empty() {
+                    HOOK.to_owned()
+                } else {
+                    near
+                })
             }
             Self::File { .. } => Some("download the model again, with --overwrite".to_owned()),
-            Self::BadField { .. } | Self::NotYet { .. } => None,
+            Self::BadField { .. } => {
+                Some("it stands in the manifest, or was given with --kwarg".to_owned())
+            }
+            Self::UnknownValue { .. } | Self::NotYet { .. } => Some(HOOK.to_owned()),
         }
     }
 
@@ -92,8 +111,19 @@ impl TranslateError {
     pub(crate) fn is_unknown(&self) -> bool {
         matches!(
             self,
-            Self::UnknownType { .. } | Self::NotYet { .. } | Self::UnknownEntrypoint { .. }
+            Self::UnknownType { .. }
+                | Self::NotYet { .. }
+                | Self::UnknownEntrypoint { .. }
+                | Self::UnknownModelType { .. }
+                | Self::UnknownValue { .. }
         )
+    }
+
+    pub(super) fn unknown(field: &str, reason: impl Into<String>) -> Self {
+        Self::UnknownValue {
+            field: field.to_owned(),
+            reason: reason.into(),
+        }
     }
 
     pub(super) fn bad(field: &str, reason: impl Into<String>) -> Self {

@@ -87,7 +87,7 @@ fn network(settings: &Settings) -> Result<(&'static str, &'static str), Error> {
     let repository = argument("repo_or_dir").unwrap_or_default();
     if repository != REPOSITORY {
         let reason = format!("`repo_or_dir` is `{repository}`, and only {REPOSITORY} is known");
-        return Err(Error::bad("entrypoint_args", reason));
+        return Err(Error::unknown("entrypoint_args", reason));
     }
     let model = argument("model").unwrap_or_default();
     match MODELS.iter().find(|(name, _)| *name == model) {
@@ -96,7 +96,7 @@ fn network(settings: &Settings) -> Result<(&'static str, &'static str), Error> {
             let near = nearest(MODELS.iter().map(|(name, _)| *name), model);
             let near = near.first().map_or(MODELS[0].0, String::as_str);
             let reason = format!("`model` is `{model}`, and nothing like it but {near} is known");
-            Err(Error::bad("entrypoint_args", reason))
+            Err(Error::unknown("entrypoint_args", reason))
         }
     }
 }

@@ -93,16 +93,14 @@ pub(super) fn plan(settings: &Settings, usage: Use, dir: &Path) -> Result<Plan, 
         Use::Labels => Some(classification(settings, given.unwrap_or(own))?),
         Use::ZeroShot if image_text.is_none() => {
             let reason = format!("is `{kind}`, which does not compare images with texts");
-            return Err(Error::bad("model_type", reason));
+            return Err(Error::unknown("model_type", reason));
         }
         Use::ZeroShot => {
-            let classes = given.ok_or_else(|| {
-                Error::bad(
-                    "classes",
-                    "is missing: give the names with --kwarg 'classes=[…]'",
-                )
-            })?;
-            Some(zero_shot(settings, classes, Scoring::Softmax)?)
+            settings.text("text_prompt")?;
+            settings.get("class_prompts");
+            given
+                .map(|classes| zero_shot(settings, classes, Scoring::Softmax))
+                .transpose()?
         }
     };
     let tokenizer = image_text

@@ -18,10 +18,8 @@ pub(super) fn preprocessing(settings: &Settings) -> Result<Preprocessing, Error>
     if let Some(to) = settings.count("image_dim")? {
         steps.push(Step::ResizeShortest { to, resampling });
     }
-    for (to_size, to_dim) in [("image_min_size", "image_min_dim")] {
-        if let Some(to) = bound(settings, to_size, to_dim)? {
-            steps.push(Step::ResizeMin { to, resampling });
-        }
+    if let Some(to) = bound(settings, "image_min_size", "image_min_dim")? {
+        steps.push(Step::ResizeMin { to, resampling });
     }
     if let Some(to) = bound(settings, "image_max_size", "image_max_dim")? {
         steps.push(Step::ResizeMax { to, resampling });

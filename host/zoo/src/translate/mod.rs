@@ -78,8 +78,8 @@ pub fn fetches(deployment: &Deployment) -> Result<Vec<Fetch>, TranslateError> {
     }
 }
 
-/// The plan of a model whose files are in the directory `dir`; `file` is the one that its manager
-/// fetched, if it has one.
+/// The plan of a model whose files are in the directory `dir`; `file` is its `base_filename`, or the
+/// name that its manager gave the file without one.
 ///
 /// # Errors
 /// The configuration, or a keyword argument, is not one that is known.
@@ -89,10 +89,14 @@ pub fn plan(
     file: Option<&RelPath>,
     dir: &Path,
 ) -> Result<Plan, TranslateError> {
+    Settings::check_kwargs(kwargs)?;
     let settings = Settings::new(&deployment.config, kwargs);
     let weights = || {
         file.map(ToString::to_string).ok_or_else(|| {
-            TranslateError::bad("manager", "is missing: there is no file of weights")
+            TranslateError::bad(
+                "base_filename",
+                "is missing: nothing says which file the weights are",
+            )
         })
     };
     let plan = match class(deployment)? {

@@ -8,21 +8,39 @@ use serde_json::{Map, Value};
 use super::error::TranslateError as Error;
 use crate::name::nearest;
 
-/// Fields that change nothing of what is computed here, or only where and how fast.
-const WITHOUT_EFFECT: [&str; 13] = [
+/// Fields that say where and how fast the reference computes, not what.
+const WITHOUT_EFFECT: [&str; 8] = [
     "channels_last",
     "cudnn_benchmark",
-    "device",
-    "entrypoint_args",
     "model_name",
     "model_path",
-    "output_processor_args",
     "ragged_batches",
     "raw_inputs",
     "revision",
-    "transformers_processor_kwargs",
-    "transforms_args",
     "use_half_precision",
+];
+/// Fields that are objects, and those of their members that change no result here.
+const HARMLESS: [(&str, &[&str]); 4] = [
+    (
+        "entrypoint_args",
+        &["weights", "pretrained", "progress", "repo_or_dir", "model"],
+    ),
+    ("output_processor_args", &["store_logits", "logits_key"]),
+    (
+        "transformers_processor_kwargs",
+        &["return_tensors", "padding", "max_length", "truncation"],
+    ),
+    ("transforms_args", &["use_fast"]),
+];
+/// Fields that decide which files are fetched: once that is done, an argument cannot change them.
+const FETCHED_BY: [&str; 7] = [
+    "clip_model",
+    "entrypoint_args",
+    "name_or_path",
+    "pretrained",
+    "revision",
+    "tokenizer_base_filename",
+    "tokenizer_base_url",
 ];
 
 /// A configuration's fields. Each that is asked for is remembered, so that what nobody asked for
@@ -48,6 +66,20 @@ impl Settings {
         Self {
             fields,
             asked: RefCell::default(),
+        }
+    }
+
+    /// Refuses keyword arguments that would have to change what was downloaded.
+    pub(super) fn check_kwargs(kwargs: &Map<String, Value>) -> Result<(), Error> {
+        match kwargs
+            .keys()
+            .find(|name| FETCHED_BY.contains(&name.as_str()))
+        {
+            None => Ok(()),
+            Some(name) => Err(Error::bad(
+                name,
+                "decides which files are downloaded, and is the manifest's to say",
+            )),
         }
     }
 
@@ -124,7 +156,22 @@ impl Settings {
     /// Refuses fields that nobody asked for and that mean something.
     pub(super) fn finish(self) -> Result<(), Error> {
         let asked = self.asked.into_inner();
-        let known = |name: &str| asked.contains(name) || WITHOUT_EFFECT.contains(&name);
+        for (name, harmless) in HARMLESS {
+            let members = self.fields.get(name).and_then(Value::as_object);
+            let other = members.and_then(|members| {
+                members
+                    .keys()
+                    .find(|member| !harmless.contains(&member.as_str()))
+            });
+            if let Some(other) = other {
+                return Err(Error::unknown(name, format!("`{other}` is not known")));
+            }
+        }
+        let known = |name: &str| {
+            asked.contains(name)
+                || WITHOUT_EFFECT.contains(&name)
+                || HARMLESS.iter().any(|(harmless, _)| *harmless == name)
+        };
         match self
             .fields
             .into_iter()

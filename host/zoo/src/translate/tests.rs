@@ -103,6 +103,27 @@ fn keyword_arguments_go_over_the_manifest() {
 }
 
 #[test]
+fn arguments_cannot_change_what_was_downloaded() {
+    let vit = deployment(
+        "fiftyone.utils.transformers.FiftyOneTransformerForImageClassification",
+        json!({"name_or_path": "google/vit-base-patch16-224"}),
+    );
+    let resnet = torchvision("torchvision.models.resnet.resnet50");
+    for (model, kwargs) in [
+        (&vit, json!({"name_or_path": "acme/other"})),
+        (&vit, json!({"revision": "other"})),
+        (&resnet, json!({"entrypoint_args": {"weights": null}})),
+    ] {
+        assert!(refused(model, kwargs).contains("downloaded"));
+    }
+    // What would change the numbers is not passed over either.
+    let reason = refused(&resnet, json!({"transforms_args": {"size": 3}}));
+    assert!(reason.contains("`transforms_args`: `size`"), "{reason}");
+    let reason = refused(&resnet, json!({"device": "cuda"}));
+    assert!(reason.contains("`device`"), "{reason}");
+}
+
+#[test]
 fn names_that_are_not_known_are_answered_with_those_that_are() {
     let error = translated(
         &torchvision("torchvision.models.resnet.resnet51"),
