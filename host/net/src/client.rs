@@ -13,7 +13,7 @@ use crate::download::{Download, Downloaded, download};
 use crate::error::Error;
 use crate::exchange::{Exchange, status_error};
 use crate::headers;
-use crate::policy::{Grants, redact};
+use crate::policy::{Grants, Permission, Permissions, redact};
 use crate::progress::Progress;
 use crate::resolve::{Resolver, SystemResolver};
 use crate::retry::Retries;
@@ -124,6 +124,19 @@ impl Client {
     /// [`Error::Setting`] when they cannot be read; a request that needs them says so too.
     pub async fn read_certificates(&self) -> Result<(), Error> {
         self.0.transport.tls().await.map(drop)
+    }
+
+    /// Whether a request that one of these permissions allows is checked with certificates: it is
+    /// by `https`, and the user has not put a mirror in its place that is not.
+    pub fn needs_certificates(&self, permissions: &Permissions) -> bool {
+        let config = self.config();
+        let plain = |permission: &Permission| {
+            let mut mirrors = config.mirrors.iter();
+            let mirror = mirrors.find(|mirror| permission.is_just(&mirror.from));
+            mirror.is_some_and(|mirror| mirror.to.scheme() == "http")
+        };
+        let mut secured = permissions.iter().filter(|p| p.is_https());
+        !config.offline && secured.any(|permission| !plain(permission))
     }
 
     /// The settings.

@@ -202,6 +202,9 @@ impl Error {
             Self::Resolve { .. } | Self::Connect { .. } => Some(
                 "check the name and the network; behind a proxy, set HTTPS_PROXY".to_owned(),
             ),
+            Self::Setting { setting: "ca_bundle", .. } => Some(
+                "install the system's certificates, or name a file of them: MODELZOO_CA_BUNDLE, or `ca_bundle` in config.toml".to_owned(),
+            ),
             Self::Tls { .. } => Some(
                 "if a certificate authority of your own signed it, name it: MODELZOO_CA_BUNDLE, or `ca_bundle` in config.toml".to_owned(),
             ),

@@ -12,7 +12,8 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use modelzoo_net::{Client, Config, Error, Refusal, Request};
+use modelzoo_net::policy::Permissions;
+use modelzoo_net::{Client, Config, Error, Mirror, Refusal, Request};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PKCS_ECDSA_P256_SHA256,
     date_time_ymd,
@@ -259,4 +260,48 @@ fn a_bundle_that_is_none_is_said_so() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn certificates_are_needed_for_https_that_has_no_plain_mirror() {
+    let permissions = |list: &[&str]| -> Permissions {
+        let mut permissions = Permissions::none();
+        for permission in list {
+            permissions.insert(permission.parse().unwrap());
+        }
+        permissions
+    };
+    let mirror = |to: &str| Mirror {
+        from: "https://a.example".parse().unwrap(),
+        to: to.parse().unwrap(),
+    };
+    let needs = |mirrors: &[Mirror], list: &[&str]| {
+        let client = Client::new(Config {
+            mirrors: mirrors.to_vec(),
+            ..config()
+        });
+        client.unwrap().needs_certificates(&permissions(list))
+    };
+    let plain = [mirror("http://mirror.example/a")];
+    assert!(!needs(&[], &[]));
+    assert!(!needs(&[], &["http://a.example"]));
+    assert!(needs(&[], &["http://a.example", "https://a.example"]));
+    assert!(!needs(&plain, &["https://a.example"]));
+    assert!(needs(
+        &[mirror("https://b.example")],
+        &["https://a.example"]
+    ));
+    for other in [
+        "https://b.example",
+        "https://a.example:444",
+        "https://*.a.example",
+    ] {
+        assert!(needs(&plain, &["https://a.example", other]), "{other}");
+    }
+    let offline = Client::new(Config {
+        offline: true,
+        ..config()
+    });
+    let asked = permissions(&["https://a.example"]);
+    assert!(!offline.unwrap().needs_certificates(&asked));
 }

@@ -59,6 +59,18 @@ impl Permission {
         })
     }
 
+    /// Whether what it allows is reached by `https`.
+    pub fn is_https(&self) -> bool {
+        self.https
+    }
+
+    /// Whether it allows this origin and nothing else.
+    pub(crate) fn is_just(&self, origin: &Origin) -> bool {
+        self.https == origin.is_https()
+            && self.port == origin.port()
+            && matches!(&self.host, Pattern::Exactly(host) if host == origin.host())
+    }
+
     /// Whether everything that `other` allows is inside this permission.
     pub fn covers(&self, other: &Self) -> bool {
         let host = match (&self.host, &other.host) {

@@ -15,7 +15,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use modelzoo_net::policy::{Grants, Permissions};
-use modelzoo_net::{Access, Audit, Client, Config, Lookup, NoProgress, RequestRecord, Resolver};
+use modelzoo_net::{
+    Access, Audit, Client, Config, Error, Lookup, NoProgress, Refusal, RequestRecord, Resolver,
+};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// A connection, with or without TLS.
@@ -329,4 +331,12 @@ pub fn access<'a>(grants: Grants<'a>, log: &'a Log) -> Access<'a> {
 
 pub fn permissions(list: &[&str]) -> Permissions {
     list.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+/// What refused a request.
+pub fn refusal(error: Error) -> Refusal {
+    match error {
+        Error::Refused(refusal) => refusal,
+        other => panic!("not a refusal: {other}"),
+    }
 }
