@@ -79,6 +79,12 @@ pub(crate) struct Reader {
     rule: Rule,
 }
 
+/// Options that were checked against a head's classes.
+pub(crate) struct Question<'a> {
+    options: &'a PredictOptions,
+    classes: Option<HashSet<&'a str>>,
+}
+
 /// How outputs become labels.
 #[derive(Clone, Copy)]
 enum Rule {
@@ -128,15 +134,24 @@ impl Reader {
     }
 
     /// Checks the options against the classes.
-    pub(crate) fn check_options(&self, options: &PredictOptions) -> Result<(), Error> {
+    pub(crate) fn ask<'a>(&self, options: &'a PredictOptions) -> Result<Question<'a>, Error> {
         options.validate()?;
-        let asked = options.classes.as_deref().unwrap_or_default();
-        match asked.iter().find(|class| !self.classes.contains(class)) {
+        let Some(asked) = &options.classes else {
+            return Ok(Question {
+                options,
+                classes: None,
+            });
+        };
+        let known: HashSet<&str> = self.classes.iter().map(String::as_str).collect();
+        match asked.iter().find(|class| !known.contains(class.as_str())) {
             Some(unknown) => Err(Error::BadOption {
                 option: "classes",
                 reason: format!("the model has no class `{}`", unknown.escape_debug()),
             }),
-            None => Ok(()),
+            None => Ok(Question {
+                options,
+                classes: Some(asked.iter().map(String::as_str).collect()),
+            }),
         }
     }
 
@@ -145,15 +160,16 @@ impl Reader {
         &self,
         index: usize,
         outputs: Vec<f32>,
-        options: &PredictOptions,
+        question: &Question<'_>,
     ) -> Result<Prediction, Error> {
+        let options = question.options;
         if outputs.is_empty() || outputs.iter().any(|output| !output.is_finite()) {
             return Err(Error::NotFinite { index });
         }
         let threshold = options.confidence_thresh.or(self.threshold);
         let asked = |class: &String, confidence: f32| {
-            let wanted = match &options.classes {
-                Some(classes) => classes.contains(class),
+            let wanted = match &question.classes {
+                Some(classes) => classes.contains(class.as_str()),
                 None => self.filter.as_ref().is_none_or(|set| set.contains(class)),
             };
             wanted && threshold.is_none_or(|threshold| confidence >= threshold)
@@ -252,7 +268,8 @@ mod tests {
         outputs: &[f32],
         options: &PredictOptions,
     ) -> (Option<String>, Option<f32>) {
-        let prediction = reader.read(0, outputs.to_vec(), options).unwrap();
+        let question = reader.ask(options).unwrap();
+        let prediction = reader.read(0, outputs.to_vec(), &question).unwrap();
         let Prediction::Classification {
             label, confidence, ..
         } = prediction
@@ -290,7 +307,9 @@ mod tests {
             classes: None,
             store_logits: true,
         };
-        let prediction = reader.read(0, vec![0.0, 1.0], &with(None)).unwrap();
+        let options = with(None);
+        let question = reader.ask(&options).unwrap();
+        let prediction = reader.read(0, vec![0.0, 1.0], &question).unwrap();
         let logits = Some(vec![0.0, 1.0]);
         assert_eq!(
             prediction,
@@ -314,9 +333,9 @@ mod tests {
             [f32::INFINITY, 0.0],
             [0.0, f32::NEG_INFINITY],
         ] {
-            let error = reader(2, None)
-                .read(7, outputs.to_vec(), &PredictOptions::default())
-                .unwrap_err();
+            let (reader, options) = (reader(2, None), PredictOptions::default());
+            let question = reader.ask(&options).unwrap();
+            let error = reader.read(7, outputs.to_vec(), &question).unwrap_err();
             assert!(matches!(error, Error::NotFinite { index: 7 }), "{error}");
         }
     }
@@ -339,8 +358,34 @@ mod tests {
             Some("dog")
         );
         options.classes = Some(vec!["cow".to_owned()]);
-        let error = reader.check_options(&options).unwrap_err();
+        let Err(error) = reader.ask(&options) else {
+            panic!("there is no such class")
+        };
         assert!(error.to_string().contains("`cow`"), "{error}");
+    }
+
+    /// Searching a list for each class would take hours.
+    #[test]
+    fn many_classes_are_checked_against_as_many() {
+        let classes: Vec<String> = (0..1_000_000).map(|class| class.to_string()).collect();
+        let last = classes.iter().rev().cloned().collect::<Vec<_>>();
+        let reader = Reader::new(&Head::MultiLabel(MultiLabel {
+            classes,
+            confidence_thresh: 0.5,
+            filter_classes: Vec::new(),
+        }));
+        let options = PredictOptions {
+            classes: Some(last),
+            ..PredictOptions::default()
+        };
+        let question = reader.ask(&options).unwrap();
+        let outputs = vec![0.0; 1_000_000];
+        let Prediction::Classifications { labels, .. } =
+            reader.read(0, outputs, &question).unwrap()
+        else {
+            panic!("one label of many")
+        };
+        assert_eq!(labels.len(), 1_000_000);
     }
 
     #[test]
@@ -351,7 +396,8 @@ mod tests {
             filter_classes: Vec::new(),
         }));
         let options = PredictOptions::default();
-        let got = reader.read(0, vec![0.0, -1.0, 100.0], &options).unwrap();
+        let question = reader.ask(&options).unwrap();
+        let got = reader.read(0, vec![0.0, -1.0, 100.0], &question).unwrap();
         let labels = vec![("a".to_owned(), 0.5), ("c".to_owned(), 1.0)];
         let logits = None;
         assert_eq!(got, Prediction::Classifications { labels, logits });

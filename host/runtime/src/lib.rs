@@ -26,6 +26,7 @@
 #![deny(unsafe_code)]
 
 pub mod architectures;
+mod batches;
 mod device;
 mod embedding;
 mod error;

@@ -5,14 +5,15 @@ use std::path::Path;
 use candle_core::{DType, Tensor};
 
 use crate::architectures::{self, Network, TextTower, TokenBatch};
+use crate::batches::{buckets, halving};
 use crate::device::Device;
 use crate::embedding;
 use crate::error::Error;
 use crate::head::{PredictOptions, Prediction, Reader};
 use crate::image::Image;
-use crate::layers::FeatureMap;
+use crate::layers::{Activation, Dense, FeatureMap, Linear};
 use crate::nearest::nearest;
-use crate::plan::{Embeddings, Head, Plan};
+use crate::plan::{Embeddings, Head, Plan, Pooling};
 use crate::preprocess::{Input, preprocess};
 use crate::text::{Tokenizer, Tokens};
 use crate::trace::Trace;
@@ -20,6 +21,9 @@ use crate::weights::Weights;
 
 /// Texts that go through the network together where the caller gives more of them.
 const TEXTS: usize = 32;
+/// The most tokens of a zero-shot head's prompts, padding included: the 21841 classes of all of
+/// ImageNet, 77 tokens each, are fewer.
+const MAX_PROMPT_TOKENS: usize = 1 << 21;
 
 /// A model that is ready to run.
 ///
@@ -35,8 +39,9 @@ pub struct Model {
     network: Network,
     tokenizer: Option<Tokenizer>,
     head: Option<Reader>,
-    /// Of a zero-shot head: the prompts' features, `[features, classes]`, each of length 1.
-    prompts: Option<Tensor>,
+    /// Of a zero-shot head: from an image's features to their products with those of the prompts,
+    /// each of length 1.
+    prompts: Option<Linear>,
     embeddings: Embeddings,
     device: Device,
 }
@@ -48,11 +53,14 @@ impl Model {
     /// head are computed here, once.
     ///
     /// # Errors
-    /// The plan's fields ([`Error::BadPlan`], [`Error::UnknownArchitecture`],
-    /// [`Error::BadConfig`], [`Error::ClassCount`]), the files ([`Error::WeightsIo`],
-    /// [`Error::WeightsFile`], [`Error::Tokenizer`]) and their tensors ([`Error::MissingTensor`],
-    /// [`Error::UnexpectedTensor`], [`Error::WrongShape`], [`Error::WrongType`]) are checked, in
-    /// this order; and the device may lack memory ([`Error::Compute`]).
+    /// These are checked, in this order: what the plan's fields say by themselves
+    /// ([`Error::BadPlan`], [`Error::UnknownArchitecture`], [`Error::BadConfig`],
+    /// [`Error::ClassCount`]), the tokenizer's files ([`Error::Tokenizer`]), the weights
+    /// ([`Error::WeightsIo`], [`Error::WeightsFile`]) and their tensors ([`Error::MissingTensor`],
+    /// [`Error::UnexpectedTensor`], [`Error::WrongShape`], [`Error::WrongType`]), and whether the
+    /// network that they make does what the plan asks of it ([`Error::BadPlan`],
+    /// [`Error::UnknownLayer`], and for the prompts as [`Model::tokenize`]). The device may lack
+    /// memory ([`Error::Compute`]).
     pub fn build(plan: &Plan, dir: &Path, device: &Device) -> Result<Self, Error> {
         plan.validate()?;
         let blueprint = architectures::parse(&plan.architecture)?;
@@ -71,17 +79,21 @@ impl Model {
                 head.check_outputs(outputs)?;
             }
         }
+        let tokenizer = plan.tokenizer.as_ref();
+        let tokenizer = tokenizer
+            .map(|tokenizer| Tokenizer::open(tokenizer, dir))
+            .transpose()?;
         let weights = Weights::open(dir, &plan.weights)?;
         let network = blueprint.build(&weights.root(), device)?;
         weights.finish()?;
         check_inputs(plan, &network)?;
-        let tokenizer = plan.tokenizer.as_ref();
+        if let (Some(tokenizer), Some(network)) = (&tokenizer, &network.texts) {
+            tokenizer.check_length(network.as_ref())?;
+        }
         let mut model = Self {
             plan: plan.clone(),
             network,
-            tokenizer: tokenizer
-                .map(|tokenizer| Tokenizer::open(tokenizer, dir))
-                .transpose()?,
+            tokenizer,
             head,
             prompts: None,
             embeddings: plan.embeddings.clone().unwrap_or_default(),
@@ -90,7 +102,8 @@ impl Model {
         if let Some(layer) = model.embeddings.layer.clone() {
             model.set_embeddings_layer(&layer)?;
         }
-        model.embed_prompts()?;
+        model.check_pooling()?;
+        model.prompts = model.embed_prompts()?;
         Ok(model)
     }
 
@@ -185,7 +198,7 @@ impl Model {
         options: &PredictOptions,
     ) -> Result<Vec<Prediction>, Error> {
         let head = self.head.as_ref().ok_or(NO_LABELS)?;
-        head.check_options(options)?;
+        let question = head.ask(options)?;
         self.in_buckets(inputs, |bucket, index| {
             let x = FeatureMap::from_inputs(bucket, &self.device)?;
             let outputs = self.scores(x)?;
@@ -193,7 +206,7 @@ impl Model {
             let rows = outputs.to_dtype(DType::F32)?.to_vec2::<f32>()?;
             rows.into_iter()
                 .zip(index)
-                .map(|(row, &index)| head.read(index, row, options))
+                .map(|(row, &index)| head.read(index, row, &question))
                 .collect()
         })
     }
@@ -275,7 +288,7 @@ impl Model {
         match (&self.network.texts, &self.tokenizer) {
             (Some(tower), Some(tokenizer)) => {
                 let tower = tower.as_ref();
-                Ok((tower, tokenizer.batch(texts, tower)))
+                Ok((tower, tokenizer.batch(texts, tower)?))
             }
             _ => Err(NO_TEXTS),
         }
@@ -294,7 +307,8 @@ impl Model {
         let outputs = tower.forward(x, &mut Trace::off())?;
         match (&self.prompts, self.network.similarity) {
             (Some(prompts), Some(similarity)) => {
-                let cosines = embedding::unit(&outputs)?.matmul(prompts)?;
+                // Row by row, so that no image's scores depend on how many others there are.
+                let cosines = prompts.forward(&embedding::unit(&outputs)?)?;
                 let (scale, bias) = (similarity.scale, similarity.bias);
                 Ok(cosines.affine(f64::from(scale), f64::from(bias))?)
             }
@@ -303,42 +317,73 @@ impl Model {
     }
 
     /// The features of a zero-shot head's prompts.
-    fn embed_prompts(&mut self) -> Result<(), Error> {
+    fn embed_prompts(&self) -> Result<Option<Linear>, Error> {
         let Some(Head::ZeroShot(head)) = &self.plan.head else {
-            return Ok(());
+            return Ok(None);
         };
         if self.network.similarity.is_none() {
             let name = &self.plan.architecture.name;
             let reason = format!("the architecture `{name}` does not compare images with texts");
             return Err(Error::bad_plan("head.zero_shot", reason));
         }
-        let texts: Vec<Tokens> = head
-            .prompts
-            .iter()
-            .map(|prompt| self.tokenize(prompt))
-            .collect::<Result<_, _>>()?;
-        let mut features = Vec::new();
-        for rows in self.texts_forward(&texts)? {
-            features.push(embedding::unit(&rows)?);
-        }
-        self.prompts = Some(Tensor::cat(&features, 0)?.t()?.contiguous()?);
-        Ok(())
+        let features = in_chunks(&self.prompt_tokens(&head.prompts)?, |texts| {
+            embedding::unit(&self.forward_texts(texts)?)
+        })?;
+        let dense = Dense::new(&Tensor::cat(&features, 0)?, None)?;
+        let layer = Linear::new("head", dense, Activation::Identity, &self.device)?;
+        Ok(Some(layer))
     }
 
-    /// What the text tower makes of texts, in batches.
-    fn texts_forward(&self, texts: &[Tokens]) -> Result<Vec<Tensor>, Error> {
-        let chunks = texts.chunks(TEXTS);
-        chunks.map(|chunk| self.forward_texts(chunk)).collect()
+    /// The tokens of a zero-shot head's prompts.
+    fn prompt_tokens(&self, prompts: &[String]) -> Result<Vec<Tokens>, Error> {
+        let (Some(tokenizer), Some(tower)) = (&self.tokenizer, &self.network.texts) else {
+            return Err(NO_TEXTS);
+        };
+        let (mut texts, mut longest) = (Vec::new(), 1);
+        for prompt in prompts {
+            let tokens = self.tokenize(prompt)?;
+            longest = longest.max(tokens.ids().len());
+            texts.push(tokens);
+            let padded = tokenizer.padded(longest, tower.as_ref());
+            if padded.saturating_mul(prompts.len()) > MAX_PROMPT_TOKENS {
+                let reason = format!(
+                    "has {} texts of up to {padded} tokens, more than {MAX_PROMPT_TOKENS} together",
+                    prompts.len()
+                );
+                return Err(Error::bad_plan("head.zero_shot.prompts", reason));
+            }
+        }
+        Ok(texts)
+    }
+
+    /// Checks that a layer that the plan names for texts gives one vector a text, or is pooled.
+    fn check_pooling(&self) -> Result<(), Error> {
+        let (Some(tokenizer), Some(tower)) = (&self.tokenizer, &self.network.texts) else {
+            return Ok(());
+        };
+        if self.plan.embeddings.is_none() || self.embeddings.pooling != Pooling::None {
+            return Ok(());
+        }
+        let one = [Tokens::from_ids(vec![0])];
+        let batch = tokenizer.batch(&one, tower.as_ref())?;
+        match self.embedding_of(|trace| tower.forward(&batch, trace)) {
+            Ok(values) if values.rank() > 2 => Err(Error::bad_plan(
+                "embeddings.pooling",
+                "must be `mean`, `first` or `max`: the layer gives one vector a token of a text",
+            )),
+            // A layer of the other tower.
+            Err(Error::UnknownLayer { .. }) => Ok(()),
+            values => values.map(|_| ()),
+        }
     }
 
     /// One embedding a text, in batches.
     fn text_features(&self, texts: &[Tokens]) -> Result<Vec<Tensor>, Error> {
-        let one = |chunk: &[Tokens]| {
+        in_chunks(texts, |chunk| {
             let (tower, batch) = self.text_batch(chunk)?;
             let values = self.embedding_of(|trace| tower.forward(&batch, trace))?;
             embedding::pool(&values, Some(&batch.lengths), &self.embeddings)
-        };
-        texts.chunks(TEXTS).map(one).collect()
+        })
     }
 
     /// Runs a tower and takes the values of the layer that embeddings come from.
@@ -371,9 +416,12 @@ impl Model {
     ) -> Result<Vec<T>, Error> {
         let mut results = Vec::with_capacity(inputs.len());
         for bucket in buckets(inputs) {
-            let (index, batch): (Vec<usize>, Vec<&Input>) = bucket.into_iter().unzip();
-            let computed = compute(&batch, &index)?;
-            results.extend(index.into_iter().zip(computed));
+            let computed = halving(&bucket, &|part: &[(usize, &Input)]| {
+                let (index, batch): (Vec<usize>, Vec<&Input>) = part.iter().copied().unzip();
+                compute(&batch, &index)
+            })?;
+            let index = bucket.iter().map(|&(index, _)| index);
+            results.extend(index.zip(computed));
         }
         results.sort_by_key(|&(index, _)| index);
         Ok(results.into_iter().map(|(_, result)| result).collect())
@@ -404,13 +452,17 @@ fn check_inputs(plan: &Plan, network: &Network) -> Result<(), Error> {
         let reason = format!("is given, but the architecture `{name}` takes no texts");
         return Err(Error::bad_plan("tokenizer", reason));
     }
-    if plan.head.is_some() && plan.preprocessing.is_none() {
-        return Err(Error::bad_plan(
-            "head",
-            "needs images, so `preprocessing` too",
-        ));
-    }
     Ok(())
+}
+
+/// Computes texts in batches; tensors come in the order of the texts, one or more a batch.
+fn in_chunks(
+    texts: &[Tokens],
+    compute: impl Fn(&[Tokens]) -> Result<Tensor, Error>,
+) -> Result<Vec<Tensor>, Error> {
+    let compute = |part: &[Tokens]| Ok(vec![compute(part)?]);
+    let chunks = texts.chunks(TEXTS).map(|chunk| halving(chunk, &compute));
+    Ok(chunks.collect::<Result<Vec<_>, _>>()?.concat())
 }
 
 /// Refuses vectors that have values which are not numbers.
@@ -420,22 +472,4 @@ fn all_finite(rows: Vec<Vec<f32>>) -> Result<Vec<Vec<f32>>, Error> {
         Some(index) => Err(Error::NotFinite { index }),
         None => Ok(rows),
     }
-}
-
-/// The inputs by their sizes, in the order in which the sizes first occur, each with its place.
-fn buckets(inputs: &[Input]) -> Vec<Vec<(usize, &Input)>> {
-    let size = |input: &Input| (input.height(), input.width(), input.channels());
-    let mut buckets: Vec<Vec<(usize, &Input)>> = Vec::new();
-    for (index, input) in inputs.iter().enumerate() {
-        let same = |bucket: &&mut Vec<(usize, &Input)>| {
-            bucket
-                .first()
-                .is_some_and(|(_, first)| size(first) == size(input))
-        };
-        match buckets.iter_mut().find(same) {
-            Some(bucket) => bucket.push((index, input)),
-            None => buckets.push(vec![(index, input)]),
-        }
-    }
-    buckets
 }

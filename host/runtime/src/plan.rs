@@ -23,12 +23,17 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 
 /// The largest side of a network's input, in pixels.
 pub(crate) const MAX_SIDE: u32 = 16_384;
+
+/// The most tokens that texts are padded to, and the most of a text for any network.
+pub(crate) const MAX_TOKENS: u32 = 1 << 16;
 
 /// Everything that is needed to build a model, besides the weight files themselves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -334,22 +339,41 @@ impl Plan {
         if let Some(preprocessing) = &self.preprocessing {
             preprocessing.validate()?;
         }
-        if let Some(Tokenizer {
-            max_tokens: None,
-            pad_to_max: true,
-            ..
-        }) = &self.tokenizer
-        {
-            let reason = "cannot be without `max_tokens`";
-            return Err(Error::bad_plan("tokenizer.pad_to_max", reason));
+        if let Some(tokenizer) = &self.tokenizer {
+            tokenizer.validate()?;
         }
         if self.preprocessing.is_none() && self.tokenizer.is_none() {
             let reason = "or `tokenizer` must be given: the model takes nothing";
             return Err(Error::bad_plan("preprocessing", reason));
         }
-        match &self.head {
-            Some(head) => head.validate(),
-            None => Ok(()),
+        let Some(head) = &self.head else {
+            return Ok(());
+        };
+        if self.preprocessing.is_none() {
+            let reason = "needs images, so `preprocessing` too";
+            return Err(Error::bad_plan("head", reason));
+        }
+        if matches!(head, Head::ZeroShot(_)) && self.tokenizer.is_none() {
+            let reason = "must be given: the prompts of `head.zero_shot` are texts";
+            return Err(Error::bad_plan("tokenizer", reason));
+        }
+        head.validate()
+    }
+}
+
+impl Tokenizer {
+    fn validate(&self) -> Result<(), Error> {
+        match self.max_tokens {
+            _ if !self.pad_to_max => Ok(()),
+            Some(0..=MAX_TOKENS) => Ok(()),
+            Some(max) => Err(Error::bad_plan(
+                "tokenizer.max_tokens",
+                format!("would pad texts to {max} tokens; at most {MAX_TOKENS} are possible"),
+            )),
+            None => {
+                let reason = "cannot be without `max_tokens`";
+                Err(Error::bad_plan("tokenizer.pad_to_max", reason))
+            }
         }
     }
 }
@@ -444,7 +468,8 @@ impl Head {
         if threshold.is_some_and(|value| !(0.0..=1.0).contains(&value)) {
             return bad("confidence_thresh", "must be 0 to 1".to_owned());
         }
-        if let Some(unknown) = filter.iter().find(|class| !classes.contains(class)) {
+        let known: HashSet<&String> = classes.iter().collect();
+        if let Some(unknown) = filter.iter().find(|class| !known.contains(class)) {
             let reason = format!("`{}` is not one of the classes", unknown.escape_debug());
             return bad("filter_classes", reason);
         }

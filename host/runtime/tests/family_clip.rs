@@ -221,6 +221,67 @@ fn refused(case: &str, change: impl FnOnce(&mut Value)) -> Error {
     }
 }
 
+/// One row alone takes another way through many a product of matrices.
+#[test]
+fn an_images_scores_do_not_depend_on_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = plan_of("clip-tiny", dir.path(), |_| {});
+    let model = Model::build(&plan, dir.path(), &Device::cpu()).unwrap();
+    let first = images("clip-tiny").remove(0);
+    let turned = (0..12_u8).map(|turn| {
+        let pixels = first.pixels().iter();
+        let pixels = pixels.map(|pixel| pixel.wrapping_mul(2 * turn + 1));
+        let (width, height) = (first.width(), first.height());
+        let image = Image::from_pixels(width, height, Color::Rgb, pixels.collect());
+        model.preprocess(&image.unwrap()).unwrap()
+    });
+    let inputs: Vec<_> = turned.collect();
+    let options = PredictOptions {
+        store_logits: true,
+        ..PredictOptions::default()
+    };
+    let together = model.predict(&inputs, &options).unwrap();
+    for (input, prediction) in inputs.iter().zip(&together) {
+        let alone = model.predict(std::slice::from_ref(input), &options);
+        assert_eq!(&alone.unwrap()[0], prediction);
+    }
+}
+
+#[test]
+fn what_the_plan_lacks_is_told_before_the_weights_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let build = |change: &dyn Fn(&mut Value)| {
+        let plan = plan_of("clip-tiny", dir.path(), change);
+        std::fs::remove_file(dir.path().join("weights.safetensors")).unwrap();
+        match Model::build(&plan, dir.path(), &Device::cpu()) {
+            Ok(_) => panic!("the plan was built"),
+            Err(error) => error,
+        }
+    };
+    let error = build(&|plan| plan["tokenizer"] = Value::Null);
+    let Error::BadPlan { field, .. } = &error else {
+        panic!("{error}")
+    };
+    assert_eq!(field, "tokenizer");
+    let error = build(&|plan| plan["tokenizer"]["format"]["clip_bpe"]["merges"] = json!("none"));
+    assert!(matches!(error, Error::Tokenizer { .. }), "{error}");
+}
+
+#[test]
+fn prompts_that_would_not_end_are_refused() {
+    let error = refused("clip-tiny", |plan| {
+        let classes: Vec<String> = (0..400_000).map(|class| class.to_string()).collect();
+        let prompts = vec!["a photo of a thing"; classes.len()];
+        plan["head"]["zero_shot"]["prompts"] = json!(prompts);
+        plan["head"]["zero_shot"]["classes"] = json!(classes);
+    });
+    let Error::BadPlan { field, reason } = &error else {
+        panic!("{error}")
+    };
+    assert_eq!(field, "head.zero_shot.prompts");
+    assert!(reason.contains("400000 texts"), "{reason}");
+}
+
 fn refused_config(case: &str, path: &str, value: Value) -> String {
     let error = refused(case, |plan| {
         let config = &mut plan["architecture"]["config"];

@@ -122,6 +122,52 @@ fn a_text_has_the_vector_that_it_has_alone() {
 }
 
 #[test]
+fn vectors_of_tokens_are_no_vector_of_a_text() {
+    for embeddings in [
+        json!({ "normalize": true }),
+        json!({ "layer": "encoder.layer.0" }),
+    ] {
+        let error = refused(|plan| plan["embeddings"] = embeddings);
+        let Error::BadPlan { field, .. } = &error else {
+            panic!("{error}")
+        };
+        assert_eq!(field, "embeddings.pooling", "{error}");
+    }
+    // Where the plan says nothing of embeddings, none can be had.
+    let dir = tempfile::tempdir().unwrap();
+    let model = build(dir.path(), |plan| plan["embeddings"] = Value::Null).unwrap();
+    let texts = ["dog", "a photo of a cat"].map(|text| model.tokenize(text).unwrap());
+    for texts in [&texts[..], &texts[..1]] {
+        let error = model.embed_texts(texts).unwrap_err();
+        assert!(matches!(error, Error::CannotDo { .. }), "{error}");
+        assert!(error.hint().unwrap().contains("embeddings.pooling"));
+    }
+}
+
+#[test]
+fn texts_cannot_be_padded_to_more_than_the_network_takes() {
+    for (max, network) in [(21, true), (1 << 16, true), (u32::MAX, false)] {
+        let error = refused(|plan| {
+            plan["tokenizer"]["max_tokens"] = json!(max);
+            plan["tokenizer"]["pad_to_max"] = json!(true);
+        });
+        let Error::BadPlan { field, reason } = &error else {
+            panic!("{error}")
+        };
+        assert_eq!(field, "tokenizer.max_tokens");
+        assert_eq!(reason.contains("the network takes 20"), network, "{reason}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let model = build(dir.path(), |plan| {
+        plan["tokenizer"]["max_tokens"] = json!(20);
+        plan["tokenizer"]["pad_to_max"] = json!(true);
+    });
+    let model = model.unwrap();
+    let text = model.tokenize("dog").unwrap();
+    assert_eq!(model.embed_texts(&[text]).unwrap().len(), 1);
+}
+
+#[test]
 fn a_text_that_is_too_long_is_cut_or_refused() {
     let dir = tempfile::tempdir().unwrap();
     let uncut = |plan: &mut Value| {

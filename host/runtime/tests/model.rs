@@ -272,6 +272,21 @@ fn a_plan_that_cannot_be_is_refused_with_the_field() {
     );
 }
 
+/// Searching the list of classes for each of the filter's would take hours.
+#[test]
+fn long_lists_of_classes_are_checked_at_once() {
+    let error = refused(|plan, _| {
+        let classes: Vec<String> = (0..500_000).map(|class| class.to_string()).collect();
+        let filter: Vec<String> = classes.iter().rev().cloned().collect();
+        plan["head"]["classification"] = json!({ "classes": classes, "filter_classes": filter });
+    });
+    assert!(matches!(error, Error::ClassCount { .. }), "{error}");
+    let error = refused(|plan, _| {
+        plan["head"]["classification"]["filter_classes"] = json!(["red", "cow"]);
+    });
+    assert!(error.to_string().contains("`cow`"), "{error}");
+}
+
 #[test]
 fn an_unknown_architecture_is_answered_with_the_nearest() {
     let error = refused(|plan, _| plan["architecture"]["name"] = json!("resnett"));

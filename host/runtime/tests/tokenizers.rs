@@ -198,8 +198,59 @@ fn files_that_make_texts_long_are_refused() {
         file["normalizer"] = json!({ "type": "Sequence", "normalizers": steps(10) });
     });
     assert!(model.tokenize("a").is_ok());
-    let error = model.tokenize(&"a".repeat(70_000)).unwrap_err();
-    assert!(error.to_string().contains("at most 65536 bytes"), "{error}");
+    let error = model.tokenize(&"a".repeat(9_000)).unwrap_err();
+    assert!(error.to_string().contains("at most 8192 bytes"), "{error}");
+}
+
+fn added(content: &str, normalized: bool) -> Value {
+    json!({
+        "id": 3, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
+        "normalized": normalized, "special": false,
+    })
+}
+
+/// They are normalised while the file is read, where nothing watches.
+#[test]
+fn added_tokens_that_would_become_long_are_refused() {
+    let message =
+        json_refused(|file| file["added_tokens"] = json!([added(&"x".repeat(1025), false)]));
+    assert!(message.contains("added token of 1025 bytes"), "{message}");
+    let growing = json!({
+        "type": "Replace", "pattern": { "Regex": "x" }, "content": "y".repeat(4000),
+    });
+    let many = |normalized| -> Vec<Value> {
+        let names = (0..300).map(|number| format!("{number:08}"));
+        names.map(|name| added(&name, normalized)).collect()
+    };
+    let message = json_refused(|file| {
+        file["normalizer"] = growing.clone();
+        file["added_tokens"] = json!(many(true));
+    });
+    assert!(
+        message.contains("`added_tokens` of 2400 bytes"),
+        "{message}"
+    );
+    let message = json_refused(|file| {
+        let steps = [
+            json!({ "type": "Prepend", "prepend": "x".repeat(64) }),
+            growing.clone(),
+        ];
+        file["normalizer"] = json!({ "type": "Sequence", "normalizers": steps });
+    });
+    assert!(message.contains("times longer"), "{message}");
+    let message = json_refused(|file| {
+        file["normalizer"] = json!({
+            "type": "Replace", "pattern": { "Regex": "(?:(?:a|a)*)*(?!a)b" }, "content": "",
+        });
+        file["added_tokens"] = json!([added(&"a".repeat(40), true)]);
+    });
+    assert!(message.contains("goes back"), "{message}");
+    // What is not normalised does not grow.
+    let (_dir, model) = opened(|file| {
+        file["normalizer"] = growing.clone();
+        file["added_tokens"] = json!(many(false));
+    });
+    assert!(model.tokenize("a").is_ok());
 }
 
 /// The library gives one match up after a million steps; and what is still too slow is given up as
@@ -398,6 +449,15 @@ fn a_text_without_tokens_is_an_error() {
     let (_dir, model) = opened(|_| {});
     let error = model.tokenize("  ").unwrap_err();
     assert!(error.to_string().contains("no token"), "{error}");
+    // Padding that the network does not look at makes none.
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("t.json"), changed(|_| {})).unwrap();
+    let format = json!({ "json": { "file": "t.json" } });
+    let plan = json!({ "format": format, "max_tokens": 8, "pad_to_max": true });
+    let padded = self::model(dir.path(), &plan).unwrap();
+    let error = padded.tokenize("  ").unwrap_err();
+    assert!(error.to_string().contains("no token"), "{error}");
+    assert!(padded.tokenize("a").is_ok());
 }
 
 #[test]

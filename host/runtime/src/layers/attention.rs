@@ -7,6 +7,10 @@ use crate::device::{Device, Kernels};
 use crate::error::Error;
 use crate::kernels::{self, AttentionJob, Heads, Isa};
 
+/// The most products of queries and keys, all heads and samples together: what takes a core a few
+/// minutes. The size of the result does not bound them.
+const MAX_PRODUCTS: usize = 1 << 44;
+
 /// Which keys a query sees, and what is added to its likenesses; nothing by default.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Mask<'a> {
@@ -94,7 +98,7 @@ impl Attention {
     ) -> Result<Sizes, Error> {
         let heads = self.scales.len();
         let bad = |reason: String| Err(Error::bad_input(&self.name, reason));
-        if heads == 0 || width % heads != 0 || width == 0 || batch * queries * keys == 0 {
+        if heads == 0 || width % heads != 0 || [batch, queries, keys, width].contains(&0) {
             return bad(format!(
                 "{batch} x {queries} queries and {keys} keys of {width} features in {heads} heads"
             ));
@@ -114,6 +118,15 @@ impl Attention {
             {
                 return bad(format!("a bias of the shape {:?}", bias.dims()));
             }
+        }
+        let factors = [batch, queries, keys, width];
+        let products = factors.into_iter().fold(1, usize::saturating_mul);
+        if products > MAX_PRODUCTS {
+            return Err(Error::TooLarge {
+                layer: format!("{}, the products of queries and keys", self.name),
+                elements: products,
+                limit: MAX_PRODUCTS,
+            });
         }
         // On other devices all likenesses are there at once.
         if self.kernels == Kernels::Candle {
@@ -314,6 +327,24 @@ impl SelfAttention {
         match residual {
             None => self.out.forward(&y),
             Some(residual) => self.out.forward_add(&y, residual),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_that_would_not_end_is_refused_before_it_begins() {
+        let attention = Attention::new("a", 2, 4, &Device::cpu());
+        let sizes = |tokens| attention.sizes([1, tokens, tokens, 8], Mask::default());
+        assert!(sizes(1 << 20).is_ok());
+        for tokens in [1 << 21, usize::MAX / 2] {
+            let Err(error) = sizes(tokens) else {
+                panic!("{tokens} tokens are too many")
+            };
+            assert!(matches!(error, Error::TooLarge { .. }), "{error}");
         }
     }
 }

@@ -20,13 +20,16 @@ use tokenizers::Model as _;
 use tokenizers::models::bpe::{BPE, Vocab};
 use unicode_normalization::UnicodeNormalization as _;
 
-use super::{Encode, Encoder, MAX_TEXT, Tokens, file};
+use super::{Encode, Encoder, Tokens, file};
 
 /// The most bytes of the merges; CLIP's have 3.2 MB.
 const MAX_BYTES: u64 = 16 << 20;
 /// How many merges are taken from a longer list: CLIP's 49152 tokens without 256 bytes, each also
 /// at the end of a word, and two special ones.
 const MAX_MERGES: usize = 49_152 - 256 - 2;
+
+/// How many times longer cleaning, lower case and letters for bytes may make a text, in bytes.
+const GROWTH: u64 = 12;
 
 const START: &str = "<|startoftext|>";
 const END: &str = "<|endoftext|>";
@@ -78,7 +81,7 @@ pub(super) fn open(bytes: &[u8]) -> Result<Encoder, String> {
         .map_err(|error| error.to_string())?;
     Ok(Encoder {
         encode: Arc::new(Clip { model, start, end }),
-        max_text: MAX_TEXT,
+        growth: GROWTH,
         watched: false,
         padding: Some(0),
     })

@@ -5,6 +5,7 @@
 //! bounds:
 //! - how many times longer each step can make a text is multiplied, and bounds the text;
 //! - a text may become part of the tokens once, with a few special tokens around it;
+//! - added tokens, which are normalised while the file is read, are bounded as texts are;
 //! - no part draws at random (`dropout`), and no word is looked up piece by piece for ever.
 //!
 //! Patterns that the `regex` crate takes need time in proportion to the text; where one is of the
@@ -19,12 +20,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokenizers::{PostProcessor as _, Tokenizer, TruncationDirection};
 
-use super::{Encode, Encoder, MAX_TEXT, Tokens};
+use super::limit::MAX_GROWN;
+use super::{Encode, Encoder, Tokens};
 
 mod model;
 
-/// The most bytes that a text may have after all steps.
-const MAX_GROWN: u64 = 64 << 20;
 /// The most that all steps together may lengthen a text by.
 const MAX_GROWTH: u64 = 1 << 12;
 /// The most steps of one kind, also in sequences.
@@ -37,6 +37,11 @@ const MAX_SPECIALS: usize = 64;
 const MAX_STEP_BYTES: usize = 8 << 20;
 /// The most bytes of the list of added tokens.
 const MAX_ADDED_BYTES: usize = 16 << 20;
+/// The most bytes of an added token.
+const MAX_ADDED: usize = 1 << 10;
+/// How many times longer BERT's normaliser may make a text: spaces around each ideograph, and
+/// accents that are letters of their own.
+pub(super) const BERT_GROWTH: u64 = 6;
 
 /// Reads a `tokenizer.json`.
 pub(super) fn open(bytes: &[u8]) -> Result<Encoder, String> {
@@ -48,8 +53,7 @@ pub(super) fn open(bytes: &[u8]) -> Result<Encoder, String> {
         .map_err(|e| e.to_string())?;
     Ok(Encoder {
         encode: Arc::new(HuggingFace::new(tokenizer)),
-        max_text: usize::try_from(MAX_GROWN / cost.growth)
-            .map_or(MAX_TEXT, |max| max.min(MAX_TEXT)),
+        growth: cost.growth,
         watched: cost.goes_back,
         padding: document.padding.map(|padding| padding.pad_id),
     })
@@ -120,6 +124,13 @@ struct Padding {
     pad_id: u32,
 }
 
+/// A text that is a token, whatever the model says.
+#[derive(Deserialize)]
+struct Added {
+    content: String,
+    normalized: bool,
+}
+
 impl Document<'_> {
     /// Looks the parts through.
     fn check(&self) -> Result<Cost, String> {
@@ -132,17 +143,43 @@ impl Document<'_> {
         if let Some(steps) = part::<Normalizer>("normalizer", self.normalizer)? {
             steps.add_to(&mut cost)?;
         }
+        self.check_added(&cost)?;
         if let Some(steps) = part::<PreTokenizer>("pre_tokenizer", self.pre_tokenizer)? {
             steps.add_to(&mut cost)?;
         }
         if let Some(steps) = part::<PostProcessor>("post_processor", self.post_processor)? {
             steps.check(&mut 0)?;
         }
-        let added = self.added_tokens.map_or(0, |added| added.get().len());
-        if added > MAX_ADDED_BYTES {
-            return Err(format!("has {added} bytes of `added_tokens`"));
-        }
         Ok(cost)
+    }
+
+    /// Looks the added tokens through; `cost` is what normalising does to them.
+    fn check_added(&self, cost: &Cost) -> Result<(), String> {
+        let Some(raw) = self.added_tokens else {
+            return Ok(());
+        };
+        if raw.get().len() > MAX_ADDED_BYTES {
+            return Err(format!("has {} bytes of `added_tokens`", raw.get().len()));
+        }
+        let added = serde_json::from_str(raw.get());
+        let added: Vec<Added> = added.map_err(|error| format!("`added_tokens`: {error}"))?;
+        let longest = added.iter().map(|token| token.content.len()).max();
+        if let Some(bytes) = longest.filter(|&bytes| bytes > MAX_ADDED) {
+            return Err(format!("has an added token of {bytes} bytes"));
+        }
+        let normalized = added.iter().filter(|token| token.normalized);
+        let bytes: u64 = normalized.map(|token| token.content.len() as u64).sum();
+        if cost.goes_back && bytes > 0 {
+            let reason = "has `added_tokens` that are normalised by a pattern that goes back";
+            return Err(reason.to_owned());
+        }
+        if bytes.saturating_mul(cost.growth) > MAX_GROWN {
+            return Err(format!(
+                "has `added_tokens` of {bytes} bytes, which may become {} times longer",
+                cost.growth
+            ));
+        }
+        Ok(())
     }
 
     /// The file again, with the parts that were looked through and no others.
@@ -264,8 +301,7 @@ impl Normalizer {
             Self::Strip | Self::Nmt | Self::StripAccents => cost.step(1),
             Self::Lowercase | Self::ByteLevel => cost.step(2),
             Self::Nfc | Self::Nfd => cost.step(3),
-            // Spaces around each ideograph, and accents that are letters of their own.
-            Self::Bert => cost.step(6),
+            Self::Bert => cost.step(BERT_GROWTH),
             // U+FDFA becomes 18 letters.
             Self::Nfkc | Self::Nfkd => cost.step(11),
             Self::Precompiled {
@@ -289,7 +325,8 @@ impl Normalizer {
                 if prepend.len() > MAX_SPECIALS {
                     return Err(format!("prepends a text of {} bytes", prepend.len()));
                 }
-                cost.step(1)
+                // The shortest text that gets it has one byte.
+                cost.step(prepend.len() as u64 + 1)
             }
         }
     }

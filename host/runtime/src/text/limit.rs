@@ -1,9 +1,13 @@
 //! The time that a tokenizer may take for a text.
 //!
-//! Short texts are no danger to a tokenizer whose file was checked: its work grows at most with
-//! the square of their length. Patterns that go back and try again are: fancy-regex gives up on
-//! one match after a million steps, but a text can have as many matches as bytes. Long texts are,
-//! too. These run on a thread of their own, and are given up when they take too long.
+//! Texts that are short, also after all steps that lengthen them, are no danger to a tokenizer
+//! whose file was checked: its work grows at most with the square of their length. Patterns that
+//! go back and try again are: fancy-regex gives up on one match after a million steps, but a text
+//! can have as many matches as bytes. Long texts are, too. These run on a thread of their own, and
+//! are given up when they take too long.
+//!
+//! A thread cannot be ended from outside. So a tokenizer that was given up takes no more such
+//! texts: what goes on in vain is at most one thread for each caller that was waiting by then.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -13,8 +17,10 @@ use std::time::Duration;
 
 use super::{Encode, Encoder, Tokens};
 
-/// The longest text, in bytes, that is not watched.
-const SHORT: usize = 8 << 10;
+/// The longest text, in bytes after all steps, that is not watched.
+const SHORT: u64 = 8 << 10;
+/// The most bytes that a text may have after all steps.
+pub(super) const MAX_GROWN: u64 = 8 << 20;
 /// How long a text may take. The slowest tokenizers take a second for a megabyte.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -22,18 +28,22 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) struct Limited {
     encode: Arc<dyn Encode>,
     max_text: usize,
-    watched: bool,
+    /// The longest text, in bytes, that is not watched.
+    short: usize,
     patience: Duration,
-    /// Set when it was given up once. Its thread may still run: there shall be no second one.
+    /// Set when it was given up once. Threads may still run, one for each caller that waited then:
+    /// there shall be no more.
     stuck: AtomicBool,
 }
 
 impl Limited {
     pub(super) fn new(encoder: Encoder) -> Self {
+        let growth = encoder.growth.max(1);
+        let bytes = |grown: u64| usize::try_from(grown / growth).unwrap_or(usize::MAX);
         Self {
             encode: encoder.encode,
-            max_text: encoder.max_text.min(super::MAX_TEXT),
-            watched: encoder.watched,
+            max_text: bytes(MAX_GROWN).min(super::MAX_TEXT),
+            short: if encoder.watched { 0 } else { bytes(SHORT) },
             patience: PATIENCE,
             stuck: AtomicBool::new(false),
         }
@@ -46,7 +56,7 @@ impl Limited {
                 "takes texts of at most {limit} bytes, and this one has {bytes}"
             ));
         }
-        if self.watched || bytes > SHORT {
+        if bytes > self.short {
             self.on_a_thread(text, max)
         } else {
             contained(&*self.encode, text, max)
@@ -114,10 +124,10 @@ mod tests {
         }
     }
 
-    fn odd(watched: bool, patience: Duration) -> Limited {
+    fn odd(watched: bool, growth: u64, patience: Duration) -> Limited {
         let mut limited = Limited::new(Encoder {
             encode: Arc::new(Odd),
-            max_text: 20_000,
+            growth,
             watched,
             padding: None,
         });
@@ -127,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_tokenizer_that_hangs_is_given_up_for_good() {
-        let odd = odd(true, Duration::from_millis(50));
+        let odd = odd(true, 1, Duration::from_millis(50));
         for text in ["hang", "good"] {
             let reason = odd.encode(text, None).unwrap_err();
             assert!(reason.contains("took more than"), "{reason}");
@@ -137,7 +147,7 @@ mod tests {
     #[test]
     fn a_panic_is_an_error_and_no_more() {
         for watched in [false, true] {
-            let odd = odd(watched, PATIENCE);
+            let odd = odd(watched, 1, PATIENCE);
             assert_eq!(odd.encode("panic", None).unwrap_err(), GAVE_UP);
             assert_eq!(odd.encode("good", None).unwrap().ids(), [1]);
         }
@@ -145,9 +155,20 @@ mod tests {
 
     #[test]
     fn long_texts_are_watched_and_longer_ones_refused() {
-        let odd = odd(false, PATIENCE);
-        assert!(odd.encode(&"a".repeat(20_000), None).is_ok());
-        let reason = odd.encode(&"a".repeat(20_001), None).unwrap_err();
-        assert!(reason.contains("at most 20000 bytes"), "{reason}");
+        let odd = odd(false, 1 << 10, PATIENCE);
+        assert!(odd.encode(&"a".repeat(8 << 10), None).is_ok());
+        let reason = odd.encode(&"a".repeat((8 << 10) + 1), None).unwrap_err();
+        assert!(reason.contains("at most 8192 bytes"), "{reason}");
+    }
+
+    /// A text that hangs shows whether it is watched: otherwise this would not end.
+    #[test]
+    fn a_short_text_that_becomes_long_is_watched() {
+        let patience = Duration::from_millis(50);
+        let odd = odd(false, (8 << 10) / 3, patience);
+        let reason = odd.encode("hang", None).unwrap_err();
+        assert!(reason.contains("took more than"), "{reason}");
+        // What stays short needs no thread.
+        assert_eq!(odd.encode("hi", None).unwrap().ids(), [1]);
     }
 }

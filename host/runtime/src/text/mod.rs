@@ -5,7 +5,8 @@
 //! - files by their size, also after unpacking (`file.rs`);
 //! - in a `tokenizer.json`, whatever could make a short text long, or draws at random (`json.rs`);
 //! - the time that a tokenizer may take for a text, where the file does not bound it (`limit.rs`);
-//! - texts of more than 1 MiB, tokens that the network does not know, panics.
+//! - texts of more than 1 MiB, or that could become much longer, tokens that the network does not
+//!   know, panics.
 
 mod clip;
 mod file;
@@ -64,8 +65,8 @@ trait Encode: Send + Sync {
 /// A format's tokenizer with what bounds its work.
 struct Encoder {
     encode: Arc<dyn Encode>,
-    /// The most bytes of a text.
-    max_text: usize,
+    /// How many times longer its steps may make a text, in bytes.
+    growth: u64,
     /// Whether its time has to be watched even for a short text.
     watched: bool,
     /// The token that it pads with, where its file says so.
@@ -121,11 +122,13 @@ impl Tokenizer {
         };
         let tokens = self.encoder.encode(text, self.max_tokens).map_err(failed)?;
         let count = tokens.ids.len();
-        if let Some(limit) = network.max_tokens().filter(|&limit| count > limit) {
+        let limit = limit_of(network);
+        if count > limit {
             let tokens = count;
             return Err(Error::TextTooLong { tokens, limit });
         }
-        if count == 0 && self.pad_to.or(network.pad_to()).is_none() {
+        // Where padding is no part of a text, nothing would be left of this one.
+        if count == 0 && network.pad_to().is_none() {
             return Err(failed("makes no token of a text".to_owned()));
         }
         let vocabulary = network.vocabulary();
@@ -137,26 +140,55 @@ impl Tokenizer {
         Ok(tokens)
     }
 
+    /// Checks that the network takes texts as long as this pads them.
+    pub(crate) fn check_length(&self, network: &dyn TextTower) -> Result<(), Error> {
+        let limit = limit_of(network);
+        match self.pad_to {
+            Some(pad_to) if pad_to > limit => Err(Error::bad_plan(
+                "tokenizer.max_tokens",
+                format!("pads texts to {pad_to} tokens, but the network takes {limit}"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// How many tokens, with the padding, each text has that is computed with one of `longest`.
+    pub(crate) fn padded(&self, longest: usize, network: &dyn TextTower) -> usize {
+        let pad_to = self.pad_to.or(network.pad_to());
+        pad_to.unwrap_or(longest).max(longest)
+    }
+
     /// Texts as one batch, padded at their ends.
     ///
     /// The tokenizer's own padding is taken, or else the network's: it matters to a network that
     /// takes no mask alone.
-    pub(crate) fn batch(&self, texts: &[Tokens], network: &dyn TextTower) -> TokenBatch {
+    pub(crate) fn batch(
+        &self,
+        texts: &[Tokens],
+        network: &dyn TextTower,
+    ) -> Result<TokenBatch, Error> {
         let lengths: Vec<usize> = texts.iter().map(|text| text.ids.len()).collect();
         let longest = lengths.iter().copied().max().unwrap_or_default();
-        let len = self
-            .pad_to
-            .or(network.pad_to())
-            .unwrap_or(longest)
-            .max(longest);
+        let len = self.padded(longest, network);
+        let limit = limit_of(network);
+        if len > limit {
+            let reason = format!("takes {limit} tokens, got {len}");
+            return Err(Error::bad_input("tokens", reason));
+        }
         let known = |&id: &u32| (id as usize) < network.vocabulary();
         let padding = self.padding.filter(known);
         let padding = padding.unwrap_or_else(|| network.padding());
-        let mut ids = Vec::with_capacity(len * texts.len());
+        let mut ids = Vec::with_capacity(len.saturating_mul(texts.len()));
         for text in texts {
             ids.extend_from_slice(&text.ids);
             ids.resize(ids.len() + len.saturating_sub(text.ids.len()), padding);
         }
-        TokenBatch { ids, len, lengths }
+        Ok(TokenBatch { ids, len, lengths })
     }
+}
+
+/// The most tokens of a text that `network` takes, or any network may.
+fn limit_of(network: &dyn TextTower) -> usize {
+    let most = plan::MAX_TOKENS as usize;
+    network.max_tokens().map_or(most, |limit| limit.min(most))
 }

@@ -9,8 +9,8 @@ use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::processors::bert::BertProcessing;
 use tokenizers::{AddedToken, Tokenizer};
 
-use super::json::HuggingFace;
-use super::{Encoder, MAX_TEXT, file};
+use super::json::{BERT_GROWTH, HuggingFace};
+use super::{Encoder, file};
 
 /// The most bytes of a vocabulary; the largest that is published has 1 MB.
 const MAX_BYTES: u64 = 16 << 20;
@@ -54,7 +54,7 @@ pub(super) fn open(bytes: &[u8], lowercase: bool) -> Result<Encoder, String> {
         .map_err(|error| error.to_string())?;
     Ok(Encoder {
         encode: Arc::new(HuggingFace::new(tokenizer)),
-        max_text: MAX_TEXT,
+        growth: BERT_GROWTH,
         watched: false,
         padding: Some(padding),
     })
