@@ -12,7 +12,6 @@ use crate::error::Error;
 use crate::head::{PredictOptions, Prediction, Reader};
 use crate::image::Image;
 use crate::layers::{Activation, Dense, FeatureMap, Linear};
-use crate::nearest::nearest;
 use crate::plan::{Embeddings, Head, Plan, Pooling};
 use crate::preprocess::{Input, preprocess};
 use crate::text::{Tokenizer, Tokens};
@@ -149,9 +148,8 @@ impl Model {
     /// # Errors
     /// [`Error::UnknownLayer`].
     pub fn set_embeddings_layer(&mut self, layer: &str) -> Result<(), Error> {
-        let name = layer.strip_prefix('<').unwrap_or(layer);
-        if !self.network.layers.iter().any(|known| known == name) {
-            return Err(self.unknown_layer(name));
+        if !self.network.shows(layer) {
+            return Err(self.unknown_layer(layer));
         }
         self.embeddings.layer = Some(layer.to_owned());
         Ok(())
@@ -297,7 +295,7 @@ impl Model {
     fn unknown_layer(&self, name: &str) -> Error {
         Error::UnknownLayer {
             name: name.to_owned(),
-            nearest: nearest(name, self.network.layers.iter().map(String::as_str)),
+            nearest: self.network.nearest_layers(name),
         }
     }
 

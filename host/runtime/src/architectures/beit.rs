@@ -281,6 +281,7 @@ struct Mean {
 
 impl Head for Mean {
     fn forward(&self, tokens: &Tensor, trace: &mut Trace<'_>) -> Result<Tensor, Error> {
+        trace.input("pooler_output", tokens)?;
         let pooled = self.norm.forward(&mean(tokens, 1)?)?;
         trace.output("pooler_output", &pooled)?;
         huggingface::classify(self.classifier.as_ref(), pooled, trace)

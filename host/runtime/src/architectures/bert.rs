@@ -219,7 +219,11 @@ impl Encoder {
             eps: config.layer_norm_eps,
             activation,
         };
-        sizes.check(bad)?;
+        let fields = match config.model_type {
+            Kind::DistilBert => ["dim", "n_heads", "hidden_dim", "n_layers"],
+            _ => Sizes::FIELDS,
+        };
+        sizes.check(fields, bad)?;
         let first = match config.model_type {
             Kind::Bert | Kind::DistilBert => 0,
             Kind::Roberta => config.pad_token_id.unwrap_or(1).saturating_add(1),
@@ -361,6 +365,8 @@ impl Blueprint for Encoder {
             texts: Some(Box::new(tower)),
             similarity: None,
             layers,
+            // The tokens' numbers, which are no features.
+            hidden: vec!["<embeddings".to_owned()],
             embedding: None,
         })
     }
@@ -410,11 +416,18 @@ impl TextTower for Bert {
             ..Mask::default()
         };
         for (index, block) in self.blocks.iter().enumerate() {
+            let name = self.block_name(index);
+            trace.input(&name, &x)?;
             x = block.forward(&x, mask)?;
-            trace.output(&self.block_name(index), &x)?;
+            trace.output(&name, &x)?;
         }
+        trace.input("last_hidden_state", &x)?;
         trace.output("last_hidden_state", &x)?;
-        if let Some(pooler) = &self.pooler {
+        // No answer of the network is made of it, so that it is computed only to be looked at.
+        if let Some(pooler) = &self.pooler
+            && trace.wants("pooler_output")
+        {
+            trace.input("pooler_output", &x)?;
             let first = x.narrow(1, 0, 1)?.squeeze(1)?.contiguous()?;
             trace.output("pooler_output", &pooler.forward(&first)?)?;
         }

@@ -87,7 +87,9 @@ impl Tower {
             eps: self.layer_norm_eps.unwrap_or(1e-5),
             activation,
         };
-        sizes.check(|field: &str, reason: String| bad(&format!("{prefix}.{field}"), reason))?;
+        sizes.check(Sizes::FIELDS, |field: &str, reason: String| {
+            bad(&format!("{prefix}.{field}"), reason)
+        })?;
         Ok(sizes)
     }
 }

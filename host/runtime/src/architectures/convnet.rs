@@ -390,7 +390,18 @@ impl Classifier {
             add(first);
             add(last);
         }
-        Network::of_images(self, layers, embedding.map(str::to_owned))
+        let fused = self
+            .steps
+            .iter()
+            .map(|step| (&step.first, &step.last))
+            .chain(self.linears.iter().map(|step| (&step.first, &step.last)))
+            .filter(|(first, last)| first != last)
+            .flat_map(|(first, last)| [first.clone(), format!("<{last}")])
+            .collect();
+        Network {
+            hidden: fused,
+            ..Network::of_images(self, layers, embedding.map(str::to_owned))
+        }
     }
 }
 
@@ -399,6 +410,9 @@ impl ImageTower for Classifier {
         if let Some(rescale) = &self.rescale {
             x = rescale.forward(&x)?;
         }
+        if let Some(name) = self.features {
+            trace.input(name, &x)?;
+        }
         for Named { first, last, layer } in &self.steps {
             trace.input(first, &x)?;
             x = layer.forward(x)?;
@@ -406,6 +420,9 @@ impl ImageTower for Classifier {
         }
         if let Some(name) = self.features {
             trace.output(name, &x)?;
+        }
+        if let Some(name) = self.average {
+            trace.input(name, &x)?;
         }
         let x = adaptive_average(&x, self.places.unwrap_or([1; 2]))?;
         if let Some(name) = self.average {

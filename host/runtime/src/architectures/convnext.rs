@@ -240,19 +240,24 @@ struct Block {
 
 impl ImageTower for ConvNext {
     fn forward(&self, x: FeatureMap, trace: &mut Trace<'_>) -> Result<Tensor, Error> {
+        trace.input("hidden_states.0", &x)?;
         let x = self.patches.forward(&x, None)?;
         let mut x = self.norm.forward_map(&x)?;
         trace.output("hidden_states.0", &x)?;
         for (index, stage) in self.stages.iter().enumerate() {
+            let name = format!("hidden_states.{}", index + 1);
+            trace.input(&name, &x)?;
             if let Some((norm, convolution)) = &stage.downsampling {
                 x = convolution.forward(&norm.forward_map(&x)?, None)?;
             }
             for block in &stage.blocks {
                 x = block.forward(&x)?;
             }
-            trace.output(&format!("hidden_states.{}", index + 1), &x)?;
+            trace.output(&name, &x)?;
         }
+        trace.input("last_hidden_state", &x)?;
         trace.output("last_hidden_state", &x)?;
+        trace.input("pooler_output", &x)?;
         let pooled = self.last.forward(&global_average(&x)?.flatten()?)?;
         trace.output("pooler_output", &pooled)?;
         huggingface::classify(self.classifier.as_ref(), pooled, trace)

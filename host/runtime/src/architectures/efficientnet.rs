@@ -469,14 +469,19 @@ struct Block {
 
 impl ImageTower for EfficientNet {
     fn forward(&self, x: FeatureMap, trace: &mut Trace<'_>) -> Result<Tensor, Error> {
+        trace.input("hidden_states.0", &x)?;
         let mut x = self.stem.forward(&x, None)?;
         trace.output("hidden_states.0", &x)?;
         for (index, block) in self.blocks.iter().enumerate() {
+            let name = format!("hidden_states.{}", index + 1);
+            trace.input(&name, &x)?;
             x = block.forward(&x)?;
-            trace.output(&format!("hidden_states.{}", index + 1), &x)?;
+            trace.output(&name, &x)?;
         }
+        trace.input("last_hidden_state", &x)?;
         let x = self.top.forward(&x, None)?;
         trace.output("last_hidden_state", &x)?;
+        trace.input("pooler_output", &x)?;
         let pooled = global_average(&x)?.flatten()?;
         trace.output("pooler_output", &pooled)?;
         huggingface::classify(self.classifier.as_ref(), pooled, trace)

@@ -28,14 +28,27 @@ pub(super) struct Sizes {
 }
 
 impl Sizes {
-    /// Checks what comes from a configuration; `names` are its fields for the width, the heads,
-    /// the inner features and the blocks.
-    pub(super) fn check(&self, bad: impl Fn(&str, String) -> Error) -> Result<(), Error> {
+    /// The fields of [`check`](Self::check) in most of transformers' configurations.
+    pub(super) const FIELDS: [&str; 4] = [
+        "hidden_size",
+        "num_attention_heads",
+        "intermediate_size",
+        "num_hidden_layers",
+    ];
+
+    /// Checks what comes from a configuration, whose fields for the width, the heads, the inner
+    /// features and the blocks are `fields`.
+    pub(super) fn check(
+        &self,
+        fields: [&str; 4],
+        bad: impl Fn(&str, String) -> Error,
+    ) -> Result<(), Error> {
+        let [width, heads, inner, blocks] = fields;
         let sizes = [
-            ("hidden_size", self.width, MAX_SIZE),
-            ("num_attention_heads", self.heads, MAX_SIZE),
-            ("intermediate_size", self.inner, MAX_SIZE),
-            ("num_hidden_layers", self.blocks, MAX_BLOCKS),
+            (width, self.width, MAX_SIZE),
+            (heads, self.heads, MAX_SIZE),
+            (inner, self.inner, MAX_SIZE),
+            (blocks, self.blocks, MAX_BLOCKS),
         ];
         for (field, size, most) in sizes {
             if !(1..=most).contains(&size) {
@@ -43,8 +56,7 @@ impl Sizes {
             }
         }
         if !self.width.is_multiple_of(self.heads) {
-            let reason = "must divide `hidden_size`";
-            return Err(bad("num_attention_heads", reason.to_owned()));
+            return Err(bad(heads, format!("must divide `{width}`")));
         }
         if !(0.0..=1.0).contains(&self.eps) {
             return Err(bad("layer_norm_eps", "must be 0 to 1".to_owned()));

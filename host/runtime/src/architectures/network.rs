@@ -5,6 +5,7 @@ use candle_core::Tensor;
 use crate::device::Device;
 use crate::error::Error;
 use crate::layers::FeatureMap;
+use crate::nearest::nearest;
 use crate::plan::Size;
 use crate::trace::Trace;
 use crate::weights::Scope;
@@ -86,6 +87,9 @@ pub(crate) struct Network {
     pub(crate) similarity: Option<Similarity>,
     /// The layers whose inputs and outputs a [`Trace`] hears of.
     pub(crate) layers: Vec<String>,
+    /// Those values of the layers that there are not, the inputs with a `<`: between modules that
+    /// are computed as one.
+    pub(crate) hidden: Vec<String>,
     /// The layer whose output is the embedding when a plan names none, or its input where the
     /// name follows a `<`; none where it is the network's output.
     pub(crate) embedding: Option<String>,
@@ -103,7 +107,45 @@ impl Network {
             texts: None,
             similarity: None,
             layers,
+            hidden: Vec::new(),
             embedding,
         }
+    }
+
+    /// Whether a [`Trace`] can hear of the output of a layer, or of its input where the name
+    /// follows a `<`.
+    pub(crate) fn shows(&self, wanted: &str) -> bool {
+        let name = wanted.strip_prefix('<').unwrap_or(wanted);
+        let is = |known: &String, name: &str| known == name;
+        self.layers.iter().any(|known| is(known, name))
+            && !self.hidden.iter().any(|known| is(known, wanted))
+    }
+
+    /// What may be meant by a layer that this does not show: its input for its output and the
+    /// reverse, or else the nearest names.
+    pub(crate) fn nearest_layers(&self, wanted: &str) -> Vec<String> {
+        let name = wanted.strip_prefix('<').unwrap_or(wanted);
+        let input = format!("<{name}");
+        match [name, &input].into_iter().find(|form| self.shows(form)) {
+            Some(form) => vec![form.to_owned()],
+            None => nearest(name, self.layers.iter().map(String::as_str)),
+        }
+    }
+
+    /// Whether a layer is one of the image tower, where there are two towers: its name begins as
+    /// those of the published networks do.
+    pub(crate) fn layer_is_of_images(&self, wanted: &str) -> bool {
+        if self.images.is_none() || self.texts.is_none() {
+            return self.images.is_some();
+        }
+        let name = wanted.strip_prefix('<').unwrap_or(wanted);
+        ["visual.", "vision_model.", "visual_projection"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+    }
+
+    /// Whether a layer is one of the text tower.
+    pub(crate) fn layer_is_of_texts(&self, wanted: &str) -> bool {
+        self.texts.is_some() && !(self.images.is_some() && self.layer_is_of_images(wanted))
     }
 }

@@ -307,7 +307,11 @@ impl Blueprint for Sizes {
             .chain(stages)
             .chain(["avgpool", "fc"].map(str::to_owned))
             .collect();
-        Ok(Network::of_images(network, layers, Some("<fc".to_owned())))
+        Ok(Network {
+            // The convolution, its norm and the ReLU are computed as one.
+            hidden: vec!["<relu".to_owned()],
+            ..Network::of_images(network, layers, Some("<fc".to_owned()))
+        })
     }
 }
 
@@ -362,14 +366,18 @@ impl ImageTower for ResNet {
     fn forward(&self, x: FeatureMap, trace: &mut Trace<'_>) -> Result<Tensor, Error> {
         let x = self.stem.forward(&x, None)?;
         trace.output("relu", &x)?;
+        trace.input("maxpool", &x)?;
         let mut x = self.pool.forward(&x)?;
         trace.output("maxpool", &x)?;
         for (stage, blocks) in self.stages.iter().enumerate() {
+            let name = format!("layer{}", stage + 1);
+            trace.input(&name, &x)?;
             for block in blocks {
                 x = block.forward(x)?;
             }
-            trace.output(&format!("layer{}", stage + 1), &x)?;
+            trace.output(&name, &x)?;
         }
+        trace.input("avgpool", &x)?;
         let x = global_average(&x)?;
         trace.output("avgpool", &x)?;
         let x = x.flatten()?;

@@ -38,8 +38,8 @@ pub(super) const NAME: &str = "siglip";
 /// | `projection_size` | features of a text | `hidden_size` |
 ///
 /// The weights have transformers' names (`vision_model.…`, `text_model.…`, `logit_scale`,
-/// `logit_bias`). A text is always padded to `max_position_embeddings` tokens, because the network
-/// takes the padding for a part of it: with the token that `tokenizer.json` says, or else the
+/// `logit_bias`). A text is padded to `max_position_embeddings` tokens, or to the plan's
+/// `max_tokens` where these are fewer, because the network takes the padding for a part of it: with the token that `tokenizer.json` says, or else the
 /// configuration. Layers are `vision_model.encoder.layers.N`, `vision_model.post_layernorm`,
 /// `vision_model.head`; `text_model.encoder.layers.N`, `text_model.final_layer_norm`,
 /// `text_model.head`.
@@ -87,7 +87,9 @@ impl Tower {
             eps: self.layer_norm_eps.unwrap_or(1e-6),
             activation,
         };
-        sizes.check(|field: &str, reason: String| bad(&format!("{prefix}.{field}"), reason))?;
+        sizes.check(Sizes::FIELDS, |field: &str, reason: String| {
+            bad(&format!("{prefix}.{field}"), reason)
+        })?;
         Ok(sizes)
     }
 }

@@ -210,6 +210,10 @@ impl Names {
         normed: "last_hidden_state",
     };
 
+    fn first(&self) -> String {
+        format!("{}0", self.states)
+    }
+
     fn state(&self, block: usize) -> String {
         format!("{}{}", self.states, block + usize::from(self.embedded))
     }
@@ -264,7 +268,7 @@ impl VisionTransformer {
         let first = self
             .names
             .embedded
-            .then(|| format!("{}0", self.names.states));
+            .then(|| self.names.first());
         let mut layers: Vec<String> = first.into_iter().collect();
         layers.extend(blocks.map(|block| self.names.state(block)));
         layers.push(self.names.normed.to_owned());
@@ -284,10 +288,13 @@ impl ImageTower for VisionTransformer {
     fn forward(&self, x: FeatureMap, trace: &mut Trace<'_>) -> Result<Tensor, Error> {
         let shape = x.shape()?;
         let grid = self.patches.grid([shape.height, shape.width])?;
+        if self.names.embedded {
+            trace.input(&self.names.first(), &x)?;
+        }
         let patches = self.projection.forward(&x, None)?.to_tokens()?;
         let mut x = self.tokens.with(patches, grid, &self.device)?;
         if self.names.embedded {
-            trace.output(&format!("{}0", self.names.states), &x)?;
+            trace.output(&self.names.first(), &x)?;
         }
         let rotary = self.attending.rotary(grid)?;
         for (index, block) in self.blocks.iter().enumerate() {
@@ -297,13 +304,15 @@ impl ImageTower for VisionTransformer {
                 rotary: rotary.as_deref(),
             };
             let last = index + 1 == self.blocks.len();
+            let name = self.names.state(index);
+            trace.input(&name, &x)?;
             x = match self.head.reads() {
                 Some(count) if last && !self.shows_all(trace) => {
                     block.forward_first(&x, count, extras)?
                 }
                 _ => block.forward(&x, extras)?,
             };
-            trace.output(&self.names.state(index), &x)?;
+            trace.output(&name, &x)?;
         }
         trace.input(self.names.normed, &x)?;
         if let Some(norm) = &self.norm {
@@ -341,6 +350,7 @@ impl Head for ClassToken {
     fn forward(&self, tokens: &Tensor, trace: &mut Trace<'_>) -> Result<Tensor, Error> {
         let pooled = token(tokens, 0)?;
         if let Some(name) = self.pooled {
+            trace.input(name, &pooled)?;
             trace.output(name, &pooled)?;
         }
         let Some(classifier) = &self.classifier else {

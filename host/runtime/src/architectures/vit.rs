@@ -294,6 +294,7 @@ impl Head for Distilled {
     }
 
     fn forward(&self, tokens: &Tensor, trace: &mut Trace<'_>) -> Result<Tensor, Error> {
+        trace.input("classifier", &tokens.narrow(1, 0, 2)?)?;
         let mut sum = None;
         let parts = [
             ("cls_classifier", &self.class),
@@ -326,7 +327,9 @@ impl Head for Pooler {
     }
 
     fn forward(&self, tokens: &Tensor, trace: &mut Trace<'_>) -> Result<Tensor, Error> {
-        let pooled = self.dense.forward(&token(tokens, 0)?)?;
+        let first = token(tokens, 0)?;
+        trace.input("pooler_output", &first)?;
+        let pooled = self.dense.forward(&first)?;
         trace.output("pooler_output", &pooled)?;
         Ok(pooled)
     }

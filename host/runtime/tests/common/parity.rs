@@ -81,7 +81,7 @@ pub(crate) fn check_texts(case: &str) {
     let outputs = fixtures().join(case).join("outputs.safetensors");
     let outputs = candle_core::safetensors::load(outputs, &Candle::Cpu).unwrap();
     for device in [Device::cpu(), Device::cpu_reference()] {
-        let model = Model::build(&plan, dir.path(), &device).unwrap();
+        let mut model = Model::build(&plan, dir.path(), &device).unwrap();
         for (name, want) in outputs.iter().filter(|(name, _)| !is_of_images(name)) {
             let ours = match name.strip_prefix("layer:") {
                 Some(layer) => model.forward_texts_to(&texts, layer).unwrap(),
@@ -91,11 +91,10 @@ pub(crate) fn check_texts(case: &str) {
             close(&what, &own(&ours, &texts), &own(want, &texts));
         }
         let want = outputs.get("texts").unwrap_or_else(|| &outputs["y"]);
-        for layer in model.layers() {
-            let seen = outputs.contains_key("images") && image_layer(layer)
-                || model.forward_texts_to(&texts, layer).is_ok();
-            assert!(seen, "{case}: layer {layer} is listed, but never seen");
-        }
+        let other = |layer: &str| outputs.contains_key("images") && image_layer(layer);
+        check_layers(case, &mut model, other, |model, layer| {
+            model.forward_texts_to(&texts, layer).is_ok()
+        });
         for (index, text) in texts.iter().enumerate() {
             let alone = model.forward_texts(std::slice::from_ref(text)).unwrap();
             let mut want = want.narrow(0, index, 1).unwrap();
@@ -119,6 +118,28 @@ fn image_layer(name: &str) -> bool {
 /// Whether it is that of the texts, or of both.
 fn is_of_texts(name: &str) -> bool {
     matches!(name, "texts" | "logits") || name.starts_with("layer:text")
+}
+
+/// Checks that of each listed layer, but those of the `other` tower, there are those values that
+/// the model takes embeddings from: the output, the input with a `<`, or one of them where several
+/// modules are computed as one.
+fn check_layers(
+    case: &str,
+    model: &mut Model,
+    other: impl Fn(&str) -> bool,
+    seen: impl Fn(&Model, &str) -> bool,
+) {
+    let layers = model.layers().to_vec();
+    for layer in layers.iter().filter(|layer| !other(layer)) {
+        let forms = [layer.clone(), format!("<{layer}")];
+        let taken = forms.map(|form| {
+            let taken = model.set_embeddings_layer(&form).is_ok();
+            assert_eq!(taken, seen(model, &form), "{case}: layer {form}");
+            taken
+        });
+        let either = taken.contains(&true);
+        assert!(either, "{case}: layer {layer} is listed, but never seen");
+    }
 }
 
 /// Values of tokens, those of the padding left out: `[tokens of all texts, features]`; vectors of
@@ -148,7 +169,7 @@ pub(crate) fn check(case: &str) {
     let outputs = folder.join("outputs.safetensors");
     let outputs = candle_core::safetensors::load(outputs, &Candle::Cpu).unwrap();
     for device in [Device::cpu(), Device::cpu_reference()] {
-        let model = Model::build(&plan, dir.path(), &device).unwrap();
+        let mut model = Model::build(&plan, dir.path(), &device).unwrap();
         for (name, want) in outputs.iter().filter(|(name, _)| !is_of_texts(name)) {
             let ours = match name.strip_prefix("layer:") {
                 Some(layer) => model.forward_to(&x, layer).unwrap(),
@@ -162,12 +183,8 @@ pub(crate) fn check(case: &str) {
             let want = want.narrow(0, index, 1).unwrap();
             close(&format!("{case} {index} on {device:?}"), &alone, &want);
         }
-        for layer in model.layers() {
-            let seen = outputs.contains_key("texts") && !image_layer(layer)
-                || model.forward_to(&x, layer).is_ok()
-                || model.forward_to(&x, &format!("<{layer}")).is_ok();
-            assert!(seen, "{case}: layer {layer} is listed, but never seen");
-        }
+        let other = |layer: &str| outputs.contains_key("texts") && !image_layer(layer);
+        check_layers(case, &mut model, other, |model, layer| model.forward_to(&x, layer).is_ok());
     }
 }
 

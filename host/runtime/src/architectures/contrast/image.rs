@@ -166,6 +166,7 @@ impl ImageTower for Images {
                 trace.input(name, &x)?;
                 let x = norm.forward(&x)?;
                 trace.output(name, &x)?;
+                trace.input(Attended::NAME, &x)?;
                 let pooled = attended.forward(&x)?;
                 trace.output(Attended::NAME, &pooled)?;
                 pooled

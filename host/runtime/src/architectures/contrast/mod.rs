@@ -48,8 +48,10 @@ impl Blocks {
         trace: &mut Trace<'_>,
     ) -> Result<Tensor, Error> {
         for (index, block) in self.blocks.iter().enumerate() {
+            let name = self.block_name(index);
+            trace.input(&name, &x)?;
             x = block.forward(&x, mask)?;
-            trace.output(&self.block_name(index), &x)?;
+            trace.output(&name, &x)?;
         }
         Ok(x)
     }
@@ -99,6 +101,7 @@ pub(super) fn network(images: Images, texts: Texts, similarity: Similarity) -> N
         texts: Some(Box::new(texts)),
         similarity: Some(similarity),
         layers,
+        hidden: Vec::new(),
         embedding: None,
     }
 }

@@ -276,6 +276,7 @@ struct ClassAndMean {
 impl Head for ClassAndMean {
     fn forward(&self, tokens: &Tensor, trace: &mut Trace<'_>) -> Result<Tensor, Error> {
         let pooled = token(tokens, 0)?;
+        trace.input("pooler_output", &pooled)?;
         trace.output("pooler_output", &pooled)?;
         let both = Tensor::cat(&[pooled, mean(tokens, self.before)?], 1)?;
         huggingface::classify(Some(&self.classifier), both, trace)

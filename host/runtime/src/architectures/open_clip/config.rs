@@ -23,8 +23,9 @@ use crate::weights::Scope;
 /// | `text_cfg` | `context_length` (77), `vocab_size` (49408), `width` (512), `heads` (8), `layers` (12), `mlp_ratio` (4) | as the weights show |
 ///
 /// Without `vision_cfg` and `text_cfg` the sizes are those of the weights, as OpenAI's code reads
-/// them, with heads of 64 features: `{}` fits OpenAI's own weights, `{"quick_gelu": false}` most
-/// of the others. Vision transformers are built; a ResNet, a tower of timm and a text tower of
+/// them, with heads of 64 features: `{}` fits OpenAI's own weights, `{"quick_gelu": false}` others
+/// of their sizes. OpenCLIP's ViT-H, ViT-g and ViT-bigG have larger heads, which weights do not
+/// show: images of their widths (1280, 1408, 1664) are refused without `vision_cfg`. Vision transformers are built; a ResNet, a tower of timm and a text tower of
 /// transformers are refused by their names.
 ///
 /// The weights have OpenAI's names (`visual.conv1.weight`,
@@ -141,6 +142,9 @@ pub(crate) struct Config {
     text: Option<(Sizes, [usize; 2])>,
 }
 
+/// The widths of OpenCLIP's ViT-H, ViT-g and ViT-bigG, whose heads have 80, 88 and 104 features.
+const OTHER_HEADS: [usize; 3] = [1280, 1408, 1664];
+
 /// What PyTorch's norm adds to the variance.
 const EPS: f64 = 1e-5;
 
@@ -227,6 +231,12 @@ impl Config {
         image.check(|field: &str, reason: String| {
             seen("visual.positional_embedding", field, &reason)
         })?;
+        if OTHER_HEADS.contains(&width) {
+            let reason = format!(
+                "the weights are {width} features wide, and networks of that width have heads of different sizes: say `vision_cfg.head_width`, with the other fields of the model's configuration"
+            );
+            return Err(bad("vision_cfg", reason));
+        }
         let sizes = self.seen(visual, "transformer.resblocks", width)?;
         Ok((sizes, image))
     }
@@ -251,7 +261,10 @@ impl Config {
             eps: EPS,
             activation: self.activation,
         };
-        sizes.check(|field: &str, reason: String| seen(blocks.name(), field, &reason))?;
+        let fields = ["width", "heads", "mlp_ratio", "layers"];
+        sizes.check(fields, |field: &str, reason: String| {
+            seen(blocks.name(), field, &reason)
+        })?;
         Ok(sizes)
     }
 }
@@ -278,7 +291,7 @@ impl Vision {
             eps: EPS,
             activation,
         };
-        sizes.check(bad)?;
+        sizes.check(["width", "head_width", "mlp_ratio", "layers"], bad)?;
         let image = ImageSizes {
             channels: 3,
             image: self.image_size,
@@ -300,7 +313,7 @@ impl Text {
             eps: EPS,
             activation,
         };
-        sizes.check(bad)?;
+        sizes.check(["width", "heads", "mlp_ratio", "layers"], bad)?;
         let counts = [
             ("vocab_size", self.vocab_size),
             ("context_length", self.context_length),

@@ -240,6 +240,7 @@ impl ImageTower for SwinV2 {
     fn forward(&self, x: FeatureMap, trace: &mut Trace<'_>) -> Result<Tensor, Error> {
         let shape = x.shape()?;
         let [down, across] = self.patch;
+        trace.input("hidden_states.0", &x)?;
         let padded = x.pad(windows::margins(
             [shape.height, shape.width],
             [down, across],
@@ -250,16 +251,20 @@ impl ImageTower for SwinV2 {
         let mut x = self.norm.forward(&x.to_tokens()?)?;
         trace.output("hidden_states.0", &x)?;
         for (index, stage) in self.stages.iter().enumerate() {
+            let name = format!("hidden_states.{}", index + 1);
+            trace.input(&name, &x)?;
             for block in &stage.blocks {
                 x = block.forward(&x, size)?;
             }
             if let Some(merging) = &stage.merging {
                 (x, size) = merging.forward(&x, size)?;
             }
-            trace.output(&format!("hidden_states.{}", index + 1), &x)?;
+            trace.output(&name, &x)?;
         }
+        trace.input("last_hidden_state", &x)?;
         let x = self.last.forward(&x)?;
         trace.output("last_hidden_state", &x)?;
+        trace.input("pooler_output", &x)?;
         let pooled = x.mean(1)?;
         trace.output("pooler_output", &pooled)?;
         debug_assert_eq!(size.iter().product::<usize>(), x.dim(1)?);
