@@ -50,6 +50,8 @@ mod pool;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod token_op_tests;
+#[cfg(test)]
 mod token_tests;
 mod tokens;
 
