@@ -10,6 +10,8 @@ use crate::resample::resample;
 /// The most pixels of an image between two steps: a strip of one row, resized so that its
 /// shorter side is 256 pixels, would be enormous.
 const MAX_PIXELS: u64 = 1 << 26;
+/// The most pixels that a network is given, 2048x2048 of them: each takes 12 bytes there.
+const MAX_INPUT: u64 = 1 << 22;
 
 /// What a network takes for one image: rows of pixels, each with its channels side by side,
 /// as f32.
@@ -76,7 +78,7 @@ pub(crate) fn preprocess(image: &Image, plan: &Preprocessing) -> Result<Input, E
                 let to = shortest(pixels.size, to);
                 resize(pixels, to, resampling)
             }
-            Step::CenterCrop(to) => Ok(center_crop(&pixels, to)),
+            Step::CenterCrop(to) => center_crop(&pixels, to),
             Step::ResizeMin { to, resampling } => {
                 let to = at_least(pixels.size, to);
                 resize(pixels, to, resampling)
@@ -87,14 +89,15 @@ pub(crate) fn preprocess(image: &Image, plan: &Preprocessing) -> Result<Input, E
             }
             Step::CropToMultiple(of) => {
                 let to = multiple(pixels.size, of);
-                Ok(center_crop(&pixels, to))
+                center_crop(&pixels, to)
             }
         }
         .map_err(fail)?;
     }
-    if pixels.size.area() > MAX_PIXELS {
+    if pixels.size.area() > MAX_INPUT {
+        let Size { width, height } = pixels.size;
         return Err(fail(format!(
-            "is more than {MAX_PIXELS} pixels and the plan does not make it smaller"
+            "would be given to the network as {width}x{height}, more than {MAX_INPUT} pixels"
         )));
     }
     let normalize = plan.normalize.as_ref();
@@ -198,16 +201,22 @@ fn multiple(size: Size, of: u32) -> Size {
     }
 }
 
+/// Refuses a size of more pixels than are worked on, before there is memory for it.
+fn check_area(done: &str, Size { width, height }: Size) -> Result<(), String> {
+    let area = Size { width, height }.area();
+    if area > MAX_PIXELS {
+        return Err(format!(
+            "would be {done} to {width}x{height}, more than {MAX_PIXELS} pixels"
+        ));
+    }
+    Ok(())
+}
+
 fn resize<'a>(pixels: Pixels<'a>, to: Size, resampling: Resampling) -> Result<Pixels<'a>, String> {
     if pixels.size == to {
         return Ok(pixels);
     }
-    if to.area() > MAX_PIXELS {
-        return Err(format!(
-            "would be resized to {}x{}, more than {MAX_PIXELS} pixels",
-            to.width, to.height
-        ));
-    }
+    check_area("resized", to)?;
     let bytes = resample(&pixels.bytes, pixels.size, to, pixels.channels, resampling);
     Ok(Pixels {
         size: to,
@@ -218,7 +227,8 @@ fn resize<'a>(pixels: Pixels<'a>, to: Size, resampling: Resampling) -> Result<Pi
 
 /// Cuts the middle out. Where the image is smaller, it is first padded with black, the odd
 /// pixel to the right and to the bottom.
-fn center_crop<'a>(pixels: &Pixels<'_>, to: Size) -> Pixels<'a> {
+fn center_crop<'a>(pixels: &Pixels<'_>, to: Size) -> Result<Pixels<'a>, String> {
+    check_area("cropped", to)?;
     let rows = Span::centered(pixels.size.height, to.height);
     let columns = Span::centered(pixels.size.width, to.width);
     let row_bytes = |width: u32| width as usize * pixels.channels;
@@ -239,11 +249,11 @@ fn center_crop<'a>(pixels: &Pixels<'_>, to: Size) -> Pixels<'a> {
             target.copy_from_slice(source);
         }
     }
-    Pixels {
+    Ok(Pixels {
         size: to,
         channels: pixels.channels,
         bytes: Cow::Owned(bytes),
-    }
+    })
 }
 
 /// Which part of one side is kept, and where it goes.

@@ -67,7 +67,9 @@ impl<'a> Trace<'a> {
 
     /// Whether the input or the output of `layer` is wanted.
     pub(crate) fn wants(&self, layer: &str) -> bool {
-        let wanted = self.wanted.map(|name| name.strip_prefix('<').unwrap_or(name));
+        let wanted = self
+            .wanted
+            .map(|name| name.strip_prefix('<').unwrap_or(name));
         wanted == Some(layer)
     }
 

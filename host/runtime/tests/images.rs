@@ -254,11 +254,18 @@ fn extreme_shapes_are_resized_or_refused() {
             );
         }
     }
+    // What a network is given may be 2048x2048 and not more; and nothing is made of a crop that
+    // is too large.
+    let most = Image::from_pixels(2048, 2048, Color::Gray, vec![0; 1 << 22]).unwrap();
+    assert!(model(json!([])).preprocess(&most).is_ok());
+    let crop = model(json!([{ "center_crop": { "height": 16_384, "width": 16_384 } }]));
+    let error = crop.preprocess(&most).unwrap_err().to_string();
+    assert!(error.contains("cropped to 16384x16384"), "{error}");
     // Nothing in the plan makes it smaller.
     let large = Image::from_pixels(10_000, 7_000, Color::Gray, vec![0; 70_000_000]).unwrap();
     let error = model(json!([])).preprocess(&large).unwrap_err();
     assert!(
-        error.to_string().contains("does not make it smaller"),
+        error.to_string().contains("10000x7000, more than 4194304"),
         "{error}"
     );
 }

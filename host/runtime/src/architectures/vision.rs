@@ -265,10 +265,7 @@ impl VisionTransformer {
     /// The names of the layers, those of the head last.
     pub(super) fn layers(&self, head: &[&str]) -> Vec<String> {
         let blocks = 0..self.blocks.len();
-        let first = self
-            .names
-            .embedded
-            .then(|| self.names.first());
+        let first = self.names.embedded.then(|| self.names.first());
         let mut layers: Vec<String> = first.into_iter().collect();
         layers.extend(blocks.map(|block| self.names.state(block)));
         layers.push(self.names.normed.to_owned());

@@ -10,9 +10,15 @@ const SMALL: usize = 1 << 17;
 /// A vector of zeros, or an error where there is no memory.
 pub(super) fn zeros(length: usize) -> Result<Vec<f32>, TryReserveError> {
     let mut values = Vec::new();
-    values.try_reserve_exact(length)?;
-    values.resize(length, 0.0);
+    resize(&mut values, length)?;
     Ok(values)
+}
+
+/// Makes a vector longer with zeros, or shorter, or is an error where there is no memory.
+pub(super) fn resize(values: &mut Vec<f32>, length: usize) -> Result<(), TryReserveError> {
+    values.try_reserve_exact(length.saturating_sub(values.len()))?;
+    values.resize(length, 0.0);
+    Ok(())
 }
 
 /// Calls `write` with the number and the elements of each chunk of `length` elements, on all

@@ -53,7 +53,15 @@ struct Panel {
 impl Packed {
     /// Packs `weight`, of the shape `[outputs, depth]`, whose rows belong to `groups` groups in
     /// turn. `bias` has one value an output.
-    pub(crate) fn new(isa: Isa, weight: &[f32], bias: &[f32], groups: usize) -> Self {
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub(crate) fn new(
+        isa: Isa,
+        weight: &[f32],
+        bias: &[f32],
+        groups: usize,
+    ) -> Result<Self, TryReserveError> {
         let outputs = bias.len();
         assert!(
             groups > 0
@@ -73,8 +81,8 @@ impl Packed {
             bias: Vec::new(),
         };
         let panels = packed.panels_in_group() * groups;
-        packed.data = vec![Line([0.0; 16]); panels * depth * lines];
-        packed.bias = vec![Line([0.0; 16]); panels * lines];
+        packed.data = zeros(panels * depth * lines)?;
+        packed.bias = zeros(panels * lines)?;
         for index in 0..panels {
             let panel = packed.panel(index);
             for column in 0..panel.columns {
@@ -87,7 +95,15 @@ impl Packed {
                 }
             }
         }
-        packed
+        Ok(packed)
+    }
+
+    /// `[panels, panel width, depth]` of what weights of so many outputs are packed into: panels
+    /// are padded, so that many groups of few outputs become much more.
+    pub(crate) fn dims(isa: Isa, outputs: usize, depth: usize, groups: usize) -> [usize; 3] {
+        let width = Kernels::of(isa).columns;
+        let panels = (outputs / groups.max(1)).div_ceil(width);
+        [panels.saturating_mul(groups), width, depth]
     }
 
     fn panels_in_group(&self) -> usize {
@@ -113,6 +129,14 @@ impl Packed {
             columns,
         }
     }
+}
+
+/// Lines of zeros, or an error where there is no memory.
+fn zeros(count: usize) -> Result<Vec<Line>, TryReserveError> {
+    let mut lines = Vec::new();
+    lines.try_reserve_exact(count)?;
+    lines.resize(count, Line::ZERO);
+    Ok(lines)
 }
 
 /// What follows the product.

@@ -51,8 +51,8 @@ pub(crate) use math::activate;
 pub(crate) use matmul::{Epilogue, Packed, matmul};
 pub(crate) use pool::{PoolKind, global_average, pool};
 pub(crate) use rows::{
-    HeadOperation, Margins, RowNorm, add_repeated, change_heads, gate_rows, gather_rows,
-    normalize_rows, pad, scale_channels, take_channels,
+    HeadOperation, Margins, add_repeated, change_heads, gate_rows, gather_rows, normalize_rows,
+    pad, scale_channels,
 };
 pub(crate) use window::{Shape, Window, Windows, pad_width};
 pub(crate) use winograd::{Winograd, winograd};

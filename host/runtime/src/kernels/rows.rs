@@ -11,23 +11,13 @@ use crate::layers::Activation;
 /// vectorises.
 const LANES: usize = 16;
 
-/// What a row is normalised by.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum RowNorm {
-    /// Its mean and its standard deviation.
-    Layer,
-    /// The root of the mean of its squares.
-    RootMeanSquare,
-}
-
-/// Normalises each row of `input` (rows as long as both parts of `affine`: the scale and the
-/// shift of each place), and adds the same row of `residual`.
+/// Normalises each row of `input` by its mean and its standard deviation (rows as long as both
+/// parts of `affine`: the scale and the shift of each place), and adds the same row of `residual`.
 ///
 /// # Errors
 /// There is no memory for the result.
 pub(crate) fn normalize_rows(
     isa: Isa,
-    kind: RowNorm,
     input: &[f32],
     [scale, shift]: [&[f32]; 2],
     eps: f64,
@@ -45,10 +35,7 @@ pub(crate) fn normalize_rows(
             #[inline(always)]
             || {
                 let share = 1.0 / length as f32;
-                let mean = match kind {
-                    RowNorm::Layer => sum(row, |value| value) * share,
-                    RowNorm::RootMeanSquare => 0.0,
-                };
+                let mean = sum(row, |value| value) * share;
                 let variance = sum(row, |value| (value - mean) * (value - mean)) * share;
                 let factor = 1.0 / (variance + eps).sqrt();
                 for (((out, value), scale), shift) in out.iter_mut().zip(row).zip(scale).zip(shift)
@@ -223,24 +210,6 @@ pub(crate) fn pad(
             let row = &input[(image * height + y) * source..][..source];
             out[left * channels..][..source].copy_from_slice(row);
         }
-    });
-    Ok(result)
-}
-
-/// Some of the channels of each pixel.
-///
-/// # Errors
-/// There is no memory for the result.
-pub(crate) fn take_channels(
-    input: &[f32],
-    channels: usize,
-    range: std::ops::Range<usize>,
-) -> Result<Vec<f32>, TryReserveError> {
-    assert!(channels > 0 && !range.is_empty() && range.end <= channels);
-    let mut result = chunks::zeros(input.len() / channels * range.len())?;
-    let steps = result.len();
-    chunks::for_each(&mut result, range.len(), steps, |at, out| {
-        out.copy_from_slice(&input[at * channels..][range.clone()]);
     });
     Ok(result)
 }

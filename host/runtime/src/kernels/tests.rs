@@ -157,7 +157,7 @@ fn convolutions_are_right() {
         let residual = random.values(case.result_len());
         let sums = case.plainly(&x, &weight, &bias);
         for isa in Isa::available() {
-            let packed = Packed::new(isa, &weight, &bias, case.groups);
+            let packed = Packed::new(isa, &weight, &bias, case.groups).unwrap();
             let run = |residual, activation| {
                 let windows = Windows::new(&x, case.shape, case.window, case.groups);
                 matmul(
@@ -296,7 +296,7 @@ fn runs_that_collide_in_the_cache_are_right() {
         random.values(33),
     );
     for isa in Isa::available() {
-        let packed = Packed::new(isa, &weight, &bias, 1);
+        let packed = Packed::new(isa, &weight, &bias, 1).unwrap();
         let windows = Windows::new(&x, shape, case.window, 1);
         let epilogue = Epilogue {
             residual: None,
@@ -332,7 +332,7 @@ fn a_batch_equals_its_singles_to_the_last_bit() {
         random.values(40),
     );
     for isa in Isa::available() {
-        let packed = Packed::new(isa, &weight, &bias, 1);
+        let packed = Packed::new(isa, &weight, &bias, 1).unwrap();
         let epilogue = Epilogue {
             residual: None,
             activation: Activation::Gelu,
@@ -361,7 +361,7 @@ fn not_a_number_stays_one_through_relu() {
         channels: 1,
     };
     for isa in Isa::available() {
-        let packed = Packed::new(isa, &[1.0; 20], &[0.0; 20], 1);
+        let packed = Packed::new(isa, &[1.0; 20], &[0.0; 20], 1).unwrap();
         let windows = Windows::new(&[f32::NAN, -1.0], shape, Window::POINT, 1);
         let epilogue = Epilogue {
             residual: None,
@@ -388,7 +388,7 @@ fn padding_the_width_keeps_the_rows() {
         channels: 2,
     };
     let x: Vec<f32> = (1..=8).map(|value| value as f32).collect();
-    let (padded, shape) = pad_width(&x, shape, 1);
+    let (padded, shape) = pad_width(&x, shape, 1).unwrap();
     assert_eq!(shape.width, 4);
     assert_eq!(
         padded,

@@ -1,6 +1,10 @@
 //! Windows that slide over feature maps: the geometry that convolutions and pools share, and
 //! where each tap of a window is in memory.
 
+use std::collections::TryReserveError;
+
+use super::chunks;
+
 /// The shape of a feature map, `[batch, height, width, channels]`, contiguous.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Shape {
@@ -167,12 +171,19 @@ impl<'a> Windows<'a> {
 }
 
 /// A copy with `padding` columns of zeros on either side of each row.
-pub(crate) fn pad_width(input: &[f32], shape: Shape, padding: usize) -> (Vec<f32>, Shape) {
+///
+/// # Errors
+/// There is no memory for it.
+pub(crate) fn pad_width(
+    input: &[f32],
+    shape: Shape,
+    padding: usize,
+) -> Result<(Vec<f32>, Shape), TryReserveError> {
     let padded = Shape {
         width: shape.width + 2 * padding,
         ..shape
     };
-    let mut copy = vec![0.0; padded.len()];
+    let mut copy = chunks::zeros(padded.len())?;
     let margin = padding * shape.channels;
     let row = shape.width * shape.channels;
     if row > 0 {
@@ -181,5 +192,5 @@ pub(crate) fn pad_width(input: &[f32], shape: Shape, padding: usize) -> (Vec<f32
             target[margin..margin + row].copy_from_slice(source);
         }
     }
-    (copy, padded)
+    Ok((copy, padded))
 }

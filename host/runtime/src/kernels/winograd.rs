@@ -36,6 +36,9 @@ const BLOCK: usize = 39;
 const MOST_WEIGHTS: usize = 256 * 256;
 /// Multiply-adds below which waking the other threads costs more than it brings.
 const SMALL: usize = 1 << 18;
+/// The most tiles across an image: a row of them is worked on at once, by each thread, and takes
+/// up to 75 KB a tile.
+const MOST_ACROSS: usize = 1 << 11;
 
 /// The points at which the polynomials are taken are 0, both of these, both with a minus, and
 /// infinity: with them the factors are of one size, and rounding is a third of what it is with
@@ -118,16 +121,17 @@ impl Winograd {
     /// there are blocks of which little is used.
     pub(crate) fn suits(&self, shape: Shape) -> bool {
         let [height, width] = self.out(shape);
-        let tiles = height.div_ceil(OUT) * width.div_ceil(OUT);
+        let across = width.div_ceil(OUT);
+        let tiles = height.div_ceil(OUT) * across;
         // In the plain sums a result costs 9 multiplications, here a tile costs 36.
-        2 * tiles * PLACES <= height * width * 9
+        across <= MOST_ACROSS && 2 * tiles * PLACES <= height * width * 9
     }
 }
 
 /// Convolves; the result has the shape `[batch, height, width, outputs]`.
 ///
 /// # Errors
-/// There is no memory for the result.
+/// There is no memory for the result, or for what is worked on.
 pub(crate) fn winograd(
     input: &[f32],
     shape: Shape,
@@ -159,12 +163,15 @@ pub(crate) fn winograd(
     let work = pieces.len() * BLOCK * PLACES * weights.inputs * outputs;
     if pieces.len() >= rayon::current_num_threads() {
         let run = |scratch: &mut Scratch, piece: Piece<'_>| job.run(scratch, piece, false);
-        pieces.into_par_iter().for_each_init(Scratch::default, run);
+        let pieces = pieces.into_par_iter();
+        pieces
+            .map_init(Scratch::default, run)
+            .collect::<Result<(), _>>()?;
     } else {
         // Too few for all threads: they share each of them.
         let mut scratch = Scratch::default();
         for piece in pieces.drain(..) {
-            job.run(&mut scratch, piece, work > SMALL);
+            job.run(&mut scratch, piece, work > SMALL)?;
         }
     }
     Ok(result)
@@ -226,14 +233,19 @@ impl Job<'_> {
         pieces
     }
 
-    fn run(&self, scratch: &mut Scratch, piece: Piece<'_>, shared: bool) {
+    fn run(
+        &self,
+        scratch: &mut Scratch,
+        piece: Piece<'_>,
+        shared: bool,
+    ) -> Result<(), TryReserveError> {
         let Winograd { isa, inputs, .. } = *self.weights;
         let outputs = self.weights.bias.len();
         let count = piece.rows.len() * self.tiles[1];
         let (from, to) = (inputs + APART, outputs + APART);
         let Scratch { tiles, products } = scratch;
-        tiles.resize(PLACES * count * from, 0.0);
-        products.resize(PLACES * count * to, 0.0);
+        chunks::resize(tiles, PLACES * count * from)?;
+        chunks::resize(products, PLACES * count * to)?;
         let mut tile = 0;
         for row in piece.rows.clone() {
             for column in 0..self.tiles[1] {
@@ -275,6 +287,7 @@ impl Job<'_> {
             }
         }
         math::activate(isa, self.epilogue.activation, out);
+        Ok(())
     }
 
     /// Transforms a tile; its places are `apart` in `target`.

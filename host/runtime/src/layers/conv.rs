@@ -2,6 +2,7 @@
 
 use candle_core::{DType, Tensor};
 
+use super::linear::packed;
 use super::{Activation, BatchNorm, FeatureMap, check_size, cpu};
 use crate::device::{Device, Kernels};
 use crate::error::Error;
@@ -130,7 +131,7 @@ impl Conv2d {
         }
         let code = match device.kernels() {
             Kernels::Candle => Code::candle(&geometry, values, biases, device)?,
-            Kernels::Own => Code::own(&geometry, values, biases)?,
+            Kernels::Own => Code::own(name, &geometry, values, biases)?,
         };
         Ok(Self {
             name: name.to_owned(),
@@ -242,7 +243,7 @@ impl Conv2d {
         };
         if side > 0 && shape.channels < FEW_CHANNELS && Windows::takes_whole_rows(&unpadded, groups)
         {
-            let (copy, shape) = kernels::pad_width(x, shape, side);
+            let (copy, shape) = kernels::pad_width(x, shape, side)?;
             return kernels::matmul(
                 &Windows::new(&copy, shape, unpadded, groups),
                 packed,
@@ -308,7 +309,12 @@ fn every(x: &Tensor, dim: usize, step: usize) -> candle_core::Result<Tensor> {
 }
 
 impl Code {
-    fn own(geometry: &ConvGeometry, values: Vec<f32>, bias: Vec<f32>) -> Result<Self, Error> {
+    fn own(
+        name: &str,
+        geometry: &ConvGeometry,
+        values: Vec<f32>,
+        bias: Vec<f32>,
+    ) -> Result<Self, Error> {
         let isa = Isa::detect();
         let [outputs, inputs, height, width] = geometry.weight_dims();
         if geometry.groups > 1 && inputs == 1 && outputs == geometry.in_channels {
@@ -332,10 +338,8 @@ impl Code {
             .to_vec1::<f32>()?;
         let ConvGeometry { window, groups, .. } = geometry;
         let faster = Winograd::new(isa, window, *groups, &weight, &bias);
-        Ok(Self::Dense(
-            Packed::new(isa, &weight, &bias, *groups),
-            faster,
-        ))
+        let packed = packed(name, isa, &weight, &bias, *groups)?;
+        Ok(Self::Dense(packed, faster))
     }
 
     fn candle(

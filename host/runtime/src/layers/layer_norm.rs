@@ -5,67 +5,13 @@ use candle_core::{D, Tensor};
 use super::{FeatureMap, cpu};
 use crate::device::{Device, Kernels};
 use crate::error::Error;
-use crate::kernels::{self, Isa, RowNorm};
+use crate::kernels::{self, Isa};
 use crate::weights::Scope;
 
 /// PyTorch's `LayerNorm` over the last dimension: `(x - mean) / sqrt(variance + eps) * weight +
 /// bias`.
-pub(crate) struct LayerNorm(Rows);
-
-/// `x / sqrt(mean of x² + eps) * weight` over the last dimension.
-pub(crate) struct RmsNorm(Rows);
-
-impl LayerNorm {
-    /// Reads `weight` and, where `bias`, `bias`, each of `size` values.
-    pub(crate) fn load(
-        scope: &Scope<'_>,
-        size: usize,
-        eps: f64,
-        bias: bool,
-        device: &Device,
-    ) -> Result<Self, Error> {
-        Rows::load(scope, size, eps, RowNorm::Layer, bias, device).map(Self)
-    }
-
-    /// `[…, size]`.
-    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, Error> {
-        self.0.forward(x, None)
-    }
-
-    /// `residual + norm(x)`, as networks have it that normalise what a block adds.
-    pub(crate) fn forward_add(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor, Error> {
-        self.0.forward(x, Some(residual))
-    }
-
-    /// Over the channels of each pixel.
-    pub(crate) fn forward_map(&self, x: &FeatureMap) -> Result<FeatureMap, Error> {
-        let shape = x.shape()?;
-        let tokens = self.forward(&x.to_tokens()?)?;
-        x.of_tokens(&tokens, [shape.height, shape.width])
-    }
-}
-
-impl RmsNorm {
-    /// Reads `weight`, of `size` values.
-    pub(crate) fn load(
-        scope: &Scope<'_>,
-        size: usize,
-        eps: f64,
-        device: &Device,
-    ) -> Result<Self, Error> {
-        Rows::load(scope, size, eps, RowNorm::RootMeanSquare, false, device).map(Self)
-    }
-
-    /// `[…, size]`.
-    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, Error> {
-        self.0.forward(x, None)
-    }
-}
-
-/// What both have in common.
-struct Rows {
+pub(crate) struct LayerNorm {
     name: String,
-    kind: RowNorm,
     eps: f64,
     weight: Vec<f32>,
     bias: Vec<f32>,
@@ -73,12 +19,12 @@ struct Rows {
     tensors: Option<[Tensor; 2]>,
 }
 
-impl Rows {
-    fn load(
+impl LayerNorm {
+    /// Reads `weight` and, where `bias`, `bias`, each of `size` values.
+    pub(crate) fn load(
         scope: &Scope<'_>,
         size: usize,
         eps: f64,
-        kind: RowNorm,
         bias: bool,
         device: &Device,
     ) -> Result<Self, Error> {
@@ -95,7 +41,6 @@ impl Rows {
         };
         Ok(Self {
             name: scope.name().to_owned(),
-            kind,
             eps,
             weight,
             bias,
@@ -103,7 +48,24 @@ impl Rows {
         })
     }
 
-    fn forward(&self, x: &Tensor, residual: Option<&Tensor>) -> Result<Tensor, Error> {
+    /// `[…, size]`.
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, Error> {
+        self.normalized(x, None)
+    }
+
+    /// `residual + norm(x)`, as networks have it that normalise what a block adds.
+    pub(crate) fn forward_add(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor, Error> {
+        self.normalized(x, Some(residual))
+    }
+
+    /// Over the channels of each pixel.
+    pub(crate) fn forward_map(&self, x: &FeatureMap) -> Result<FeatureMap, Error> {
+        let shape = x.shape()?;
+        let tokens = self.forward(&x.to_tokens()?)?;
+        x.of_tokens(&tokens, [shape.height, shape.width])
+    }
+
+    fn normalized(&self, x: &Tensor, residual: Option<&Tensor>) -> Result<Tensor, Error> {
         let size = self.weight.len();
         if x.dims().last() != Some(&size) {
             let reason = format!("takes {size} features, got {:?}", x.dims().last());
@@ -119,7 +81,7 @@ impl Rows {
         }
         let compute = |x: &[f32], residual: Option<&[f32]>| {
             let affine = [self.weight.as_slice(), self.bias.as_slice()];
-            kernels::normalize_rows(Isa::detect(), self.kind, x, affine, self.eps, residual)
+            kernels::normalize_rows(Isa::detect(), x, affine, self.eps, residual)
         };
         Ok(match residual {
             None => cpu::unary("norm", x, x.dims(), |x| compute(x, None))?,
@@ -135,10 +97,7 @@ impl Rows {
         weight: &Tensor,
         bias: &Tensor,
     ) -> candle_core::Result<Tensor> {
-        let centred = match self.kind {
-            RowNorm::Layer => x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?,
-            RowNorm::RootMeanSquare => x.clone(),
-        };
+        let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
         let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
         centred
             .broadcast_div(&(variance + self.eps)?.sqrt()?)?

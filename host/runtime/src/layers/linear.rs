@@ -22,6 +22,20 @@ enum Code {
     Candle { transposed: Tensor, bias: Tensor },
 }
 
+/// Weights laid out for the kernels, where they are not more than a feature map may be.
+pub(super) fn packed(
+    layer: &str,
+    isa: Isa,
+    weight: &[f32],
+    bias: &[f32],
+    groups: usize,
+) -> Result<Packed, Error> {
+    let depth = weight.len() / bias.len().max(1);
+    check_size(layer, &Packed::dims(isa, bias.len(), depth, groups))?;
+    let packed = Packed::new(isa, weight, bias, groups);
+    Ok(packed.map_err(candle_core::Error::wrap)?)
+}
+
 impl Linear {
     /// Reads `weight`, `[outputs, inputs]`, and, where `bias`, `bias`, `[outputs]`.
     pub(crate) fn load(
@@ -50,7 +64,7 @@ impl Linear {
             outputs,
         } = dense;
         let code = match device.kernels() {
-            Kernels::Own => Code::Packed(Packed::new(Isa::detect(), &weight, &bias, 1)),
+            Kernels::Own => Code::Packed(packed(name, Isa::detect(), &weight, &bias, 1)?),
             Kernels::Candle => Code::Candle {
                 transposed: Tensor::from_vec(weight, (outputs, inputs), device.candle())?
                     .t()?

@@ -1,7 +1,5 @@
 //! Feature maps as tokens, and operations on their channels and edges.
 
-use std::ops::Range;
-
 use candle_core::Tensor;
 
 use super::{FeatureMap, check_size, cpu};
@@ -56,19 +54,6 @@ impl FeatureMap {
         Ok(Self::from_parts(tensor, kernels))
     }
 
-    /// The sum of two feature maps of one shape.
-    pub(crate) fn add(&self, other: &Self) -> Result<Self, Error> {
-        if self.shape()? != other.shape()? {
-            let reason = format!(
-                "{:?} and {:?} cannot be added",
-                self.shape()?,
-                other.shape()?
-            );
-            return Err(Error::bad_input("add", reason));
-        }
-        Ok(self.with((self.tensor() + other.tensor())?))
-    }
-
     /// Each channel of each image multiplied by the one pixel that `factors` has there (a squeeze
     /// and excitation).
     pub(crate) fn scale_channels(&self, factors: &Self) -> Result<Self, Error> {
@@ -92,26 +77,6 @@ impl FeatureMap {
                     kernels::scale_channels(Isa::detect(), x, factors, sizes)
                 })?
             }
-        };
-        Ok(self.with(tensor))
-    }
-
-    /// Some of the channels.
-    pub(crate) fn take_channels(&self, range: Range<usize>) -> Result<Self, Error> {
-        let shape = self.shape()?;
-        if range.is_empty() || range.end > shape.channels {
-            let reason = format!("there are no channels {range:?} of {}", shape.channels);
-            return Err(Error::bad_input("take_channels", reason));
-        }
-        let dims = [shape.batch, shape.height, shape.width, range.len()];
-        let tensor = match self.kernels() {
-            Kernels::Candle => self
-                .tensor()
-                .narrow(1, range.start, range.len())?
-                .contiguous()?,
-            Kernels::Own => cpu::unary("take_channels", self.tensor(), &dims, |x| {
-                kernels::take_channels(x, shape.channels, range.clone())
-            })?,
         };
         Ok(self.with(tensor))
     }

@@ -11,7 +11,7 @@
 //! | [`Pool`], [`global_average`], [`adaptive_average`] | as PyTorch's, with padding and ceiling |
 //! | [`fn@concat`], [`NormedConcat`], [`interleave`] | channels of several feature maps in one |
 //! | [`FeatureMap::scale_channels`] | squeeze and excitation: channels times a feature map of one pixel |
-//! | [`FeatureMap::add`], [`take_channels`](FeatureMap::take_channels), [`pad`](FeatureMap::pad), [`activate`](FeatureMap::activate) | a sum, some channels, zeros around it (uneven padding), an activation |
+//! | [`FeatureMap::pad`], [`activate`](FeatureMap::activate) | zeros around it (uneven padding), an activation |
 //! | [`Linear::forward_map`], [`LayerNorm::forward_map`] | each pixel by itself |
 //! | [`FeatureMap::to_tokens`], [`FeatureMap::from_tokens`] | the pixels as tokens and back; patches are a [`Conv2d`] whose stride is its kernel |
 //!
@@ -19,7 +19,7 @@
 //! |---|---|
 //! | [`Linear`] | weights packed once, the same epilogue; any number of dimensions before the last |
 //! | [`Dense`] | weights on their way into a [`Linear`]: several as one, layer scale folded in |
-//! | [`LayerNorm`], [`RmsNorm`] | with or without bias, and with a residual |
+//! | [`LayerNorm`] | with or without bias, and with a residual |
 //! | [`SelfAttention`] | one product for queries, keys and values, the core, the projection after it, the residual; a hook after the first |
 //! | [`Attention`], [`Mask`] | the core alone: causal, padded, with biases, a scale for each head; queries from elsewhere |
 //! | [`Rotary`], [`normalize_heads`] | rotary positions and cosine attention, for that hook |
@@ -62,7 +62,7 @@ pub(crate) use conv::{Conv2d, ConvGeometry};
 pub(crate) use dense::Dense;
 pub(crate) use heads::{FirstHeads, Rotary, normalize_heads};
 pub(crate) use join::{NormedConcat, concat, interleave};
-pub(crate) use layer_norm::{LayerNorm, RmsNorm};
+pub(crate) use layer_norm::LayerNorm;
 pub(crate) use linear::Linear;
 pub(crate) use map::FeatureMap;
 pub(crate) use norm::{BatchNorm, ChannelScale};

@@ -184,7 +184,9 @@ pub(crate) fn check(case: &str) {
             close(&format!("{case} {index} on {device:?}"), &alone, &want);
         }
         let other = |layer: &str| outputs.contains_key("texts") && !image_layer(layer);
-        check_layers(case, &mut model, other, |model, layer| model.forward_to(&x, layer).is_ok());
+        check_layers(case, &mut model, other, |model, layer| {
+            model.forward_to(&x, layer).is_ok()
+        });
     }
 }
 
