@@ -126,7 +126,11 @@ pub(crate) fn redact_text(text: &str) -> String {
     };
     let (prefix, rest) = match head.rsplit_once('@') {
         Some((before, after)) => {
-            let scheme = before.find("://").map_or(0, |at| at + 3);
+            // What only looks like a scheme may be a secret, or control a terminal.
+            let scheme = scheme_of(before)
+                .map(|scheme| scheme.len() + 3)
+                .filter(|end| before.get(..*end).is_some_and(|head| head.ends_with("://")))
+                .unwrap_or_default();
             (
                 format!("{}…@", before.get(..scheme).unwrap_or_default()),
                 after,
@@ -189,6 +193,8 @@ mod tests {
             ("https:\\\\user:tok@host", "…@host"),
             ("https://a@b@c/d?token=x", "https://…@c/d?…"),
             ("user:tok@host", "…@host"),
+            ("user:tok@x://y@host", "…@host"),
+            ("h\u{2}tps://user:tok@host", "…@host"),
             ("https://h/\u{1b}[31m", "https://h/\\u{1b}[31m"),
         ] {
             assert_eq!(redact_text(text), shown);

@@ -34,8 +34,11 @@ pub(super) fn read(file: &[u8]) -> Result<Vec<(String, Entry)>, String> {
     let (header, data) = rest.split_at_checked(length).ok_or_else(|| {
         format!("is cut off, or not a safetensors file: its header of {length} bytes is longer than the file")
     })?;
-    let header: Header = serde_json::from_slice(header)
-        .map_err(|error| format!("has a malformed header: {error}"))?;
+    // The message quotes the header.
+    let header: Header = serde_json::from_slice(header).map_err(|error| {
+        let error = error.to_string();
+        format!("has a malformed header: {}", error.escape_debug())
+    })?;
     let start = file.len() - data.len();
     let mut entries = Vec::with_capacity(header.0.len());
     for (name, raw) in header.0 {

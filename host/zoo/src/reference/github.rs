@@ -5,7 +5,7 @@ use std::fmt;
 use modelzoo_net::policy::{parse_url, redact};
 use url::Url;
 
-use super::error::ReferenceError;
+use super::error::{ReferenceError, shown};
 use super::git_ref::{RefKind, RefSpec};
 use super::local::percent_decode;
 use super::{GITHUB, SourceRef};
@@ -124,7 +124,10 @@ pub(super) fn parse_short(host: &str, text: &str) -> Result<SourceRef, Reference
         return Err(ReferenceError::not_a_source(
             text,
             "the user's name has a dot, which GitHub does not allow",
-            format!("write https://{text} for a URL, or ./{text} for a path"),
+            format!(
+                "write https://{0} for a URL, or ./{0} for a path",
+                shown(text)
+            ),
         ));
     }
     let repo = GitHubRepo::new(host, owner, repo)?;

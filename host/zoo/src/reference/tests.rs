@@ -399,6 +399,15 @@ fn credentials_are_fetched_with_and_not_shown() {
         SourceRef::Archive(url) => assert_eq!(url.query(), Some("token=s3cret&v=2")),
         other => panic!("{other:?}"),
     }
+    let error = parse("x.example/y.zip?token=s3cret\u{1b}").unwrap_err();
+    let hint = error.hint().unwrap();
+    assert!(hint.contains("https://x.example/y.zip"), "{hint}");
+    assert!(
+        !format!("{error} {error:?} {hint}").contains("s3cret"),
+        "{hint}"
+    );
+    let hint = parse("x\u{1b}.example/y.zip").unwrap_err().hint().unwrap();
+    assert!(!hint.contains(char::is_control), "{hint:?}");
 }
 
 #[test]
