@@ -4,6 +4,7 @@ mod attacks;
 mod bench;
 mod ci;
 mod command;
+mod fuzz;
 mod pack;
 mod parity;
 mod python;
@@ -32,6 +33,7 @@ Commands:
   quickstart  Builds everything and applies a downloaded model to a small dataset
   test        Runs all tests
   attacks     Checks that every attack has a test, and writes the table of them
+  fuzz        Looks for inputs that break the readers of strangers' bytes
   bench       Measures the runtime beside PyTorch and ONNX Runtime
   parity      Compares the runtime with the reference implementations
   scoreboard  Says which of FiftyOne's models run
@@ -48,7 +50,7 @@ struct Task {
     run: fn(&[String]) -> Result<()>,
 }
 
-const TASKS: [Task; 7] = [
+const TASKS: [Task; 8] = [
     Task {
         name: "quickstart",
         help: quickstart::HELP,
@@ -63,6 +65,11 @@ const TASKS: [Task; 7] = [
         name: "attacks",
         help: attacks::HELP,
         run: attacks::run,
+    },
+    Task {
+        name: "fuzz",
+        help: fuzz::HELP,
+        run: fuzz::run,
     },
     Task {
         name: "bench",
