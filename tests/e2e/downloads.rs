@@ -1,6 +1,6 @@
 //! Downloads by a hook: cut off, killed, capped, checked, and raced.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -222,18 +222,101 @@ fn a_model_whose_files_were_changed_is_not_downloaded() {
     assert_eq!(downloaded(&world), weights);
 }
 
+#[test]
+fn what_one_source_did_not_finish_is_not_anothers() {
+    let weights = body(9);
+    let served = weights.clone();
+    let server = Server::start(move |request| Response {
+        pause: Some(Duration::from_millis(40)),
+        ..Response::file(request, &served, "\"v1\"")
+    });
+    let world = World::reaching(&[&server]);
+    let permission = format!("http://{}", server.authority());
+    for name in ["one", "two"] {
+        Source::new(test_artifacts::OK_FETCH)
+            .asking(&permission)
+            .file(
+                "url.txt",
+                format!("{} {}", server.url("/weights"), sha256(&weights)),
+            )
+            .manifest(|m| m["models"][0]["base_name"] = format!("test/{name}").into())
+            .write(&world.path(name));
+        let reference = format!("./{name}");
+        world.ok(&["register-source", &reference, "--grant", "all"]);
+    }
+    for (already, model) in ["test/one", "test/two"].into_iter().enumerate() {
+        let mut child = world.command(&["download", model]).spawn().unwrap();
+        wait_until("some of the file has arrived", || {
+            let parts = parts(&world);
+            parts.len() > already && parts.iter().all(|part| size(part) > 256 << 10)
+        });
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let seen = server.seen();
+    assert!(
+        seen.iter().all(|r| r.header("range").is_none()),
+        "{seen:#?}"
+    );
+    let parts = parts(&world);
+    assert_eq!(parts.len(), 2);
+    assert_eq!(parts[0].file_name(), parts[1].file_name());
+
+    // They are counted, and they can go.
+    let bytes: u64 = parts.iter().map(|part| size(part)).sum();
+    let usage = world.json(&["du"]);
+    let usage = usage.as_array().unwrap().iter();
+    let staging = usage.filter(|u| u["kind"] == "staging");
+    let counted: u64 = staging.map(|u| u["bytes"].as_u64().unwrap()).sum();
+    assert!(counted >= bytes, "{counted} < {bytes}");
+    world.ok(&["gc"]);
+    let partials = world.home().join("staging/partials");
+    assert_eq!(std::fs::read_dir(partials).unwrap().count(), 0);
+    assert_eq!(world.json(&["gc"]), serde_json::json!([]));
+}
+
+#[test]
+fn certificates_that_cannot_be_read_end_a_hook_before_it_runs() {
+    let world = World::new()
+        .env("SSL_CERT_FILE", "/nowhere/ca.pem")
+        .env("SSL_CERT_DIR", "/nowhere");
+    Source::new(test_artifacts::OK_FETCH)
+        .asking("https://models.example")
+        .file("url.txt", "https://models.example/weights ")
+        .write(&world.path("source"));
+    world.ok(&["register-source", "./source", "--grant", "all"]);
+    let error = world.refused(1, &["download", MODEL]);
+    assert!(
+        error.contains("reading the certificate authorities") && error.contains("hint:"),
+        "{error}"
+    );
+    assert!(
+        !error.contains("models.example"),
+        "nothing was asked: {error}"
+    );
+}
+
+fn size(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |m| m.len())
+}
+
+/// The unfinished files of all sources.
+fn parts(world: &World) -> Vec<PathBuf> {
+    let list = |dir| std::fs::read_dir(dir).into_iter().flatten().flatten();
+    list(world.home().join("staging/partials"))
+        .flat_map(|of_source| list(of_source.path()))
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|e| e == "part"))
+        .collect()
+}
+
 fn nothing_downloaded(world: &World) {
     assert_eq!(world.json(&["list", "-d", "-n"]), serde_json::json!([]));
 }
 
 fn partial_bytes(world: &World) -> u64 {
-    let dir = world.home().join("staging/partials");
-    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    entries
-        .filter_map(|e| e.metadata().ok())
-        .map(|m| m.len())
-        .max()
-        .unwrap_or(0)
+    let parts = parts(world);
+    parts.iter().map(|part| size(part)).max().unwrap_or(0)
 }
 
 fn wait_until(what: &str, mut done: impl FnMut() -> bool) {

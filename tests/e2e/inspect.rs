@@ -369,10 +369,96 @@ fn who_downloads_a_model_and_what_is_odd_is_shown() {
     let models = shown["manifests"][0]["models"].as_array().unwrap();
     let by: Vec<_> = models.iter().map(|m| m["downloaded_by"].clone()).collect();
     assert_eq!(by, ["download_model", "manager", "artifacts"]);
+    assert_eq!(models[0]["urls"], json!([]));
+    for model in &models[1..] {
+        assert_eq!(model["urls"], json!([server.url("/w")]));
+    }
     assert_eq!(models[2]["files"][0]["declared"], sha256(&weights));
     let warnings = shown["manifests"][0]["warnings"].to_string();
     assert!(warnings.contains("models[0].size_bytes"), "{warnings}");
     assert_eq!(server.seen().len(), 0, "nothing is fetched for its models");
+}
+
+#[test]
+fn addresses_that_a_configuration_implies_are_shown() {
+    let world = World::new();
+    let described = |name: &str, kind: &str, config: Value| {
+        json!({
+            "base_name": name,
+            "default_deployment_config_dict": { "type": kind, "config": config },
+        })
+    };
+    let transformer = "FiftyOneTransformerForImageClassification";
+    let hub = json!({
+        "entrypoint_fcn": "fiftyone.utils.torch.load_torch_hub_raw_model",
+        "entrypoint_args": { "repo_or_dir": "facebookresearch/dinov2", "model": "dinov2_vits14" },
+    });
+    // What a manifest adds to an address is a stranger's, too.
+    let merges = "https://example.org/\u{1b}[2J\u{202e}merges.gz";
+    let manifest = json!({ "name": "test/zoo", "models": [
+        described("a/face", transformer, json!({ "name_or_path": "acme/vit", "revision": "v2" })),
+        described("a/hub", "TorchImageModel", hub),
+        described("a/clip", "TorchOpenClipModel", json!({ "tokenizer_base_url": merges })),
+        described("a/odd", "TorchImageMode", json!({})),
+        { "base_name": "a/bare" },
+    ]});
+    std::fs::create_dir(world.path("source")).unwrap();
+    std::fs::write(world.path("source/manifest.json"), manifest.to_string()).unwrap();
+
+    let shown = inspect(&world, "./source");
+    let models = shown["manifests"][0]["models"].as_array().unwrap();
+    let by: Vec<_> = models.iter().map(|m| m["downloaded_by"].clone()).collect();
+    let configuration = "configuration";
+    assert_eq!(
+        by,
+        [
+            configuration,
+            configuration,
+            configuration,
+            configuration,
+            "nobody"
+        ]
+    );
+    let file = |name: &str| format!("https://huggingface.co/acme/vit/resolve/v2/{name}");
+    let weights = ["model.safetensors", "pytorch_model.bin"].map(file);
+    let [config, processor] = ["config.json", "preprocessor_config.json"].map(file);
+    assert_eq!(
+        models[0]["urls"],
+        json!([config, processor, weights[0], weights[1]])
+    );
+    let hub = "https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth";
+    assert_eq!(models[1]["urls"], json!([hub]));
+    assert_eq!(models[2]["urls"][0], merges);
+    let clip = models[2]["urls"][1].as_str().unwrap();
+    assert!(
+        clip.starts_with("https://openaipublic.azureedge.net/"),
+        "{clip}"
+    );
+    let problem = models[3]["problem"].as_str().unwrap();
+    assert!(problem.contains("TorchImageMode"), "{problem}");
+    assert_eq!(models[3]["urls"], json!([]));
+    assert_eq!(models[0]["problem"], Value::Null);
+
+    let text = world.ok(&["inspect", "./source"]).stdout;
+    for part in [
+        &weights[0],
+        hub,
+        clip,
+        "https://example.org/\\u{1b}[2J\\u{202e}merges.gz",
+        problem,
+    ] {
+        assert!(text.contains(part), "no `{part}` in {text}");
+    }
+    assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text}");
+    // Where there is a hook, it goes first.
+    let mut with_hook = manifest;
+    with_hook["component"] = json!({ "path": "source.wasm" });
+    std::fs::copy(test_artifacts::OK_COPY, world.path("source/source.wasm")).unwrap();
+    std::fs::write(world.path("source/manifest.json"), with_hook.to_string()).unwrap();
+    let shown = inspect(&world, "./source");
+    let model = &shown["manifests"][0]["models"][0];
+    assert_eq!(model["downloaded_by"], "download_model");
+    assert_eq!(model["urls"], json!([]));
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod github;
 mod hostile;
 mod inspect;
 mod main_path;
+mod managed;
 mod references;
 mod server;
 mod source;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::server::{Response, Server};
 use crate::source::Source;
@@ -336,102 +336,6 @@ fn a_lock_from_elsewhere_is_followed_exactly() {
     assert!(error.contains("--locked"), "{error}");
 }
 
-/// A source without a component, as the reference system has them.
-fn without_component(model: Value) -> Vec<u8> {
-    serde_json::to_vec(&json!({ "name": "test/plain", "models": [model] })).unwrap()
-}
-
-#[test]
-fn a_manager_fetches_without_a_hook() {
-    let archive = Source::digits().zip("inner/");
-    let server = Server::files([("/m.zip", archive), ("/m.bin", b"weights".to_vec())]);
-    let world = World::reaching(&[&server]);
-    for (name, config, file) in [
-        ("plain", json!({ "url": server.url("/m.bin") }), "m.bin"),
-        (
-            "packed",
-            json!({ "url": server.url("/m.zip"), "extract_archive": true }),
-            "manifest.json",
-        ),
-    ] {
-        let dir = world.path(name);
-        std::fs::create_dir(&dir).unwrap();
-        let model = json!({
-            "base_name": format!("test/{name}"),
-            "base_filename": "m.bin",
-            "manager": { "type": "fiftyone.core.models.ModelManager", "config": config },
-        });
-        std::fs::write(dir.join("manifest.json"), without_component(model)).unwrap();
-        world.ok(&["register-source", &format!("./{name}")]);
-        let downloaded = world.json(&["download", &format!("test/{name}")]);
-        let files = downloaded["receipt"]["files"].as_array().unwrap();
-        assert!(files.iter().any(|f| f["name"] == file), "{files:?}");
-    }
-}
-
-#[test]
-fn artifacts_are_fetched_from_the_first_address_that_has_them() {
-    let weights = b"the right weights".to_vec();
-    let server = Server::files([("/wrong", b"others".to_vec()), ("/right", weights.clone())]);
-    let world = World::reaching(&[&server]);
-    let model = json!({
-        "base_name": "test/m",
-        "artifacts": [{
-            "path": "weights.bin",
-            "url": [server.url("/missing"), server.url("/wrong"), server.url("/right")],
-            "sha256": crate::downloads::sha256(&weights),
-        }],
-    });
-    std::fs::create_dir(world.path("s")).unwrap();
-    std::fs::write(world.path("s/manifest.json"), without_component(model)).unwrap();
-    world.ok(&["register-source", "./s"]);
-    world.ok(&["download", "test/m"]);
-    let found = world.ok(&["find", "test/m"]).stdout;
-    assert_eq!(
-        std::fs::read(PathBuf::from(found.trim_end()).join("weights.bin")).unwrap(),
-        weights
-    );
-}
-
-#[test]
-fn a_file_far_larger_than_the_manifest_says_is_refused() {
-    let server = Server::files([("/m", vec![1; 3 << 20])]);
-    let world = World::reaching(&[&server]);
-    let model = json!({
-        "base_name": "test/m",
-        "size_bytes": 1000,
-        "artifacts": [{ "path": "m.bin", "url": server.url("/m") }],
-    });
-    std::fs::create_dir(world.path("s")).unwrap();
-    std::fs::write(world.path("s/manifest.json"), without_component(model)).unwrap();
-    world.ok(&["register-source", "./s"]);
-    let error = world.refused(1, &["download", "test/m"]);
-    assert!(
-        error.contains("at most") || error.contains("larger"),
-        "{error}"
-    );
-}
-
-#[test]
-fn a_model_that_the_disk_has_no_room_for_is_not_begun() {
-    let server = Server::files([]);
-    let world = World::reaching(&[&server]);
-    let model = json!({
-        "base_name": "test/m",
-        "size_bytes": 1_u64 << 60,
-        "artifacts": [{ "path": "m.bin", "url": server.url("/m") }],
-    });
-    std::fs::create_dir(world.path("s")).unwrap();
-    std::fs::write(world.path("s/manifest.json"), without_component(model)).unwrap();
-    world.ok(&["register-source", "./s"]);
-    let error = world.refused(1, &["download", "test/m"]);
-    assert!(
-        error.contains("are free") && error.contains("hint:"),
-        "{error}"
-    );
-    assert_eq!(server.seen().len(), 0);
-}
-
 #[test]
 fn a_limit_out_of_bounds_is_refused() {
     let world = World::new();
@@ -452,45 +356,6 @@ fn a_limit_out_of_bounds_is_refused() {
         assert_eq!(run.code, Some(1), "{run:?}");
         assert!(run.stderr.contains(named), "{}", run.stderr);
     }
-}
-
-#[test]
-fn a_mirror_serves_what_an_origin_would() {
-    let zip = Source::digits().zip("");
-    let mirror = Server::files([("/mirror/digits.zip", zip)]);
-    let world = World::reaching(&[&mirror]);
-    std::fs::create_dir(world.home()).unwrap();
-    let config = format!(
-        "[mirrors]\n\"https://models.invalid\" = \"{}\"\n",
-        mirror.url("/mirror")
-    );
-    std::fs::write(world.home().join("config.toml"), config).unwrap();
-    world.ok(&["register-source", "https://models.invalid/digits.zip"]);
-    assert_eq!(
-        world.json(&["list-sources"])[0]["id"],
-        "https://models.invalid/digits.zip"
-    );
-}
-
-#[test]
-fn a_web_page_is_never_weights() {
-    let server = Server::start(|_| {
-        Response::ok(b"<!DOCTYPE html><html>quota exceeded</html>".to_vec())
-            .with("content-type", "text/html")
-    });
-    let world = World::reaching(&[&server]);
-    let model = json!({
-        "base_name": "test/m",
-        "manager": { "type": "fiftyone.core.models.ModelManager", "config": { "url": server.url("/m") } },
-    });
-    std::fs::create_dir(world.path("s")).unwrap();
-    std::fs::write(world.path("s/manifest.json"), without_component(model)).unwrap();
-    world.ok(&["register-source", "./s"]);
-    let error = world.refused(1, &["download", "test/m"]);
-    assert!(
-        error.to_lowercase().contains("html") || error.contains("web page"),
-        "{error}"
-    );
 }
 
 #[test]

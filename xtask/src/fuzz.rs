@@ -177,7 +177,7 @@ fn findings(name: &str) -> Result<BTreeSet<PathBuf>> {
         return Ok(BTreeSet::new());
     }
     let files = fs::read_dir(directory)?;
-    Ok(files.map(|file| Ok(file?.path())).collect::<Result<_>>()?)
+    files.map(|file| Ok(file?.path())).collect()
 }
 
 /// The program of a target, as cargo-fuzz builds it.

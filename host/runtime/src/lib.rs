@@ -56,3 +56,6 @@ pub use plan::{
 pub use preprocess::Input;
 pub use text::Tokens;
 pub use weights::Weights;
+
+/// The longest side that preprocessing may give an image, in pixels.
+pub const MAX_SIDE: u32 = plan::MAX_SIDE;

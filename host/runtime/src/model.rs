@@ -218,7 +218,7 @@ impl Model {
         let tower = self.network.images.as_ref().ok_or(NO_IMAGES)?;
         self.in_buckets(inputs, |bucket, _| {
             let x = FeatureMap::from_inputs(bucket, &self.device)?;
-            let values = self.embedding_of(|trace| tower.forward(x, trace))?;
+            let values = self.embedding_of(Tower::Images, |trace| tower.forward(x, trace))?;
             Ok(embedding::pool(&values, None, &self.embeddings)?.to_vec2::<f32>()?)
         })
         .and_then(all_finite)
@@ -364,7 +364,7 @@ impl Model {
         }
         let one = [Tokens::from_ids(vec![0])];
         let batch = tokenizer.batch(&one, tower.as_ref())?;
-        match self.embedding_of(|trace| tower.forward(&batch, trace)) {
+        match self.embedding_of(Tower::Texts, |trace| tower.forward(&batch, trace)) {
             Ok(values) if values.rank() > 2 => Err(Error::bad_plan(
                 "embeddings.pooling",
                 "must be `mean`, `first` or `max`: the layer gives one vector a token of a text",
@@ -379,21 +379,27 @@ impl Model {
     fn text_features(&self, texts: &[Tokens]) -> Result<Vec<Tensor>, Error> {
         in_chunks(texts, |chunk| {
             let (tower, batch) = self.text_batch(chunk)?;
-            let values = self.embedding_of(|trace| tower.forward(&batch, trace))?;
+            let values = self.embedding_of(Tower::Texts, |trace| tower.forward(&batch, trace))?;
             embedding::pool(&values, Some(&batch.lengths), &self.embeddings)
         })
     }
 
-    /// Runs a tower and takes the values of the layer that embeddings come from.
+    /// Runs a tower and takes the values of the layer that embeddings come from; where that is a
+    /// layer of the other tower, what the tower itself gives.
     fn embedding_of(
         &self,
+        tower: Tower,
         run: impl FnOnce(&mut Trace<'_>) -> Result<Tensor, Error>,
     ) -> Result<Tensor, Error> {
         let layer = self
             .embeddings
             .layer
             .as_deref()
-            .or(self.network.embedding.as_deref());
+            .or(self.network.embedding.as_deref())
+            .filter(|layer| match tower {
+                Tower::Images => self.network.layer_is_of_images(layer),
+                Tower::Texts => self.network.layer_is_of_texts(layer),
+            });
         let mut trace = layer.map_or_else(Trace::off, Trace::of);
         let outputs = run(&mut trace)?;
         let values = match layer {
@@ -424,6 +430,13 @@ impl Model {
         results.sort_by_key(|&(index, _)| index);
         Ok(results.into_iter().map(|(_, result)| result).collect())
     }
+}
+
+/// What a network, or a part of it, takes.
+#[derive(Clone, Copy)]
+enum Tower {
+    Images,
+    Texts,
 }
 
 const NO_IMAGES: Error = Error::CannotDo {

@@ -61,7 +61,8 @@ pub struct DownloadCall<'a> {
     /// sees it as `/model`. After success it holds the artifacts and nothing else; after an
     /// error, whatever there was then.
     pub model_dir: &'a Path,
-    /// Where downloads that broke off are kept to be resumed.
+    /// Where the source's downloads that broke off are kept to be resumed. The hook's thread may
+    /// write there, so it must be no other source's.
     pub partials: Option<&'a Path>,
     /// What the requests go through.
     pub client: &'a net::Client,
@@ -158,13 +159,7 @@ impl Engine {
             })?;
             wall = wall.write(partials);
         }
-        // They may lie anywhere, and are read by no request of the hook's. Where there are none,
-        // the first request that needs them fails with the reason.
-        if !call.permissions.is_empty()
-            && let Err(e) = call.client.read_certificates().await
-        {
-            tracing::debug!("{at} goes without: {e}");
-        }
+        read_certificates(&call, &at).await?;
         let pre = pre.clone();
         let [name, path] = [call.model_name, call.model_path].map(str::to_owned);
 
@@ -346,6 +341,27 @@ async fn within<T>(
         biased;
         result = run => result,
         () = budget.over() => Err(Stop::Time(Activity::Guest).into()),
+    }
+}
+
+/// Reads the certificate authorities while they can be read: they may lie anywhere, and behind the
+/// wall only the call's own files do.
+async fn read_certificates(call: &DownloadCall<'_>, at: &Site) -> Result<(), HookError> {
+    if call.permissions.is_empty() {
+        return Ok(());
+    }
+    match call.client.read_certificates().await {
+        Err(source) if call.client.needs_certificates(call.permissions) => Err(HookError::Host {
+            at: Box::new(at.clone()),
+            doing: "reading the certificate authorities".to_owned(),
+            source: io::Error::other(source),
+        }),
+        // Plain `http` may be all that it needs; a proxy that needs them says so.
+        Err(error) => {
+            tracing::debug!("{at} goes without: {error}");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
     }
 }
 

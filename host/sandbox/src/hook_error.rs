@@ -239,7 +239,10 @@ impl HookError {
                 Some("this is a fault of the source: tell its author".to_owned())
             }
             Self::Component { source, .. } => source.hint(),
-            Self::Host { .. } => None,
+            Self::Host { source, .. } => source
+                .get_ref()
+                .and_then(|source| source.downcast_ref::<modelzoo_net::Error>())
+                .and_then(modelzoo_net::Error::hint),
         }
     }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::Zoo;
 use crate::error::Error;
 use crate::lock::Turn;
-use crate::store::{KEPT, is_work};
+use crate::store::{KEPT, is_work, subdirs};
 
 /// What a part of the store takes up.
 #[derive(Debug, Clone, Serialize)]
@@ -124,6 +124,12 @@ impl Zoo {
         for kept in KEPT {
             unfinished.extend(entries(&staging.join(kept))?);
         }
+        // What a source's directory holds was not finished; that it is there says nothing.
+        let of_sources = subdirs(&staging.join("partials"));
+        unfinished.retain(|path| !of_sources.contains(path));
+        for dir in of_sources {
+            unfinished.extend(entries(&dir)?);
+        }
         for path in unfinished {
             garbage.push(Garbage {
                 bytes: size_of(&path)?,
@@ -167,6 +173,10 @@ impl Zoo {
                 }
                 _ => {}
             }
+        }
+        for dir in subdirs(&self.store().staging_dir().join("partials")) {
+            // Where somebody has begun a download again, it is not empty.
+            let _ = fs::remove_dir(dir);
         }
         Ok(garbage)
     }

@@ -190,7 +190,7 @@ impl Zoo {
         audit: &AuditLog,
     ) -> Result<(Option<String>, Vec<Artifact>), Error> {
         let component = self.component(record, true)?;
-        let partials = self.store().partials_dir()?;
+        let partials = self.store().partials_dir(&record.source.id.key())?;
         let call = DownloadCall {
             identity: &identity(record),
             model_name: &record.name(),

@@ -140,8 +140,13 @@ pub struct InspectedModel {
     pub license: Option<String>,
     /// Bytes, as the manifest has it.
     pub size_bytes: Option<u64>,
-    /// Who downloads it: `download_model`, `manager` or `artifacts`.
+    /// Who downloads it: the hook, `download_model`; or the host, as the manifest's `artifacts`,
+    /// `manager` or, by what it implies, `configuration` says; or `nobody`.
     pub downloaded_by: &'static str,
+    /// The addresses that the host itself may fetch for it, in order. They may lead elsewhere.
+    pub urls: Vec<String>,
+    /// Why it cannot be downloaded, where that is known.
+    pub problem: Option<String>,
     /// Whether it is downloaded.
     pub downloaded: bool,
     /// Its files, as far as they are known, sorted by name.

@@ -1,9 +1,11 @@
 //! Models whose files the host fetches itself, as the manifest says: by `artifacts`, or by the
 //! `manager` of the reference system. No hook runs.
 //!
-//! The addresses stand in the manifest, where the user can read them, and nothing but a file comes
-//! of them; so they are fetched as an address that the user typed would be: from any public host,
-//! without credentials.
+//! Nothing but a file comes of them; so they are fetched as an address that the user typed would
+//! be: from any public host, without credentials. An address stands in the manifest, where the user
+//! can read it, or is made from what stands there, and then its host is one of a closed list:
+//! `huggingface.co`, `dl.fbaipublicfiles.com`, `openaipublic.azureedge.net` and `github.com` for a
+//! configuration, Google Drive's for the id of a file there. `inspect` shows both kinds.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,7 +19,8 @@ use crate::Zoo;
 use crate::audit::AuditLog;
 use crate::catalog::ModelRecord;
 use crate::error::Error;
-use crate::manifest::{ArtifactEntry, Manager};
+use crate::manifest::{ArtifactEntry, Manager, ModelEntry};
+use crate::reference::SourceId;
 use crate::translate::{self, Fetch};
 
 /// How much may be fetched for a model whose manifest gives no size.
@@ -49,9 +52,59 @@ impl From<ArtifactEntry> for Wanted {
     }
 }
 
+/// Who fetches the files of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    /// The host, as `artifacts` says.
+    Artifacts,
+    /// The host, as `manager` says; and what the configuration needs beside it.
+    Manager,
+    /// The host, as `default_deployment_config_dict` implies.
+    Configuration,
+    /// A hook.
+    Hook,
+    /// Nobody: there is no hook either.
+    Nobody,
+}
+
+impl By {
+    /// Who it is for a model of a source that has a component, or has none. Whether a
+    /// configuration is one that is known is for [`of_entry`] to say.
+    pub(crate) fn of(entry: &ModelEntry, has_component: bool) -> Self {
+        let manager = entry.manager.as_ref();
+        if !entry.artifacts.is_empty() {
+            Self::Artifacts
+        } else if manager.is_some_and(|m| m.url.is_some() || m.google_drive_id.is_some()) {
+            Self::Manager
+        } else if has_component {
+            Self::Hook
+        } else if entry.default_deployment_config_dict.is_some() {
+            Self::Configuration
+        } else {
+            Self::Nobody
+        }
+    }
+}
+
+impl Managed {
+    /// Every address that may be asked for a file, in order.
+    pub(crate) fn addresses(&self) -> Vec<String> {
+        let urls = self.wanted.iter().flat_map(|wanted| &wanted.artifact.urls);
+        urls.cloned().collect()
+    }
+}
+
 /// The files to fetch for a model; `None` when its hook is to do it.
 pub(crate) fn managed(record: &ModelRecord) -> Result<Option<Managed>, Error> {
-    let entry = &record.entry;
+    of_entry(&record.entry, record.component.is_some(), &record.source.id)
+}
+
+/// As [`managed`], for a model of a source that may not be registered.
+pub(crate) fn of_entry(
+    entry: &ModelEntry,
+    has_component: bool,
+    source_id: &SourceId,
+) -> Result<Option<Managed>, Error> {
     if !entry.artifacts.is_empty() {
         return Ok(Some(Managed {
             wanted: entry.artifacts.iter().cloned().map(Wanted::from).collect(),
@@ -61,10 +114,10 @@ pub(crate) fn managed(record: &ModelRecord) -> Result<Option<Managed>, Error> {
     let managed = entry
         .manager
         .as_ref()
-        .map(|manager| by_manager(record, manager));
+        .map(|manager| by_manager(entry, manager));
     let managed = managed.transpose()?.flatten();
     // Without a manager, a hook goes before what the configuration implies.
-    if managed.is_none() && record.component.is_some() {
+    if managed.is_none() && has_component {
         return Ok(None);
     }
     let implied = match &entry.default_deployment_config_dict {
@@ -73,7 +126,13 @@ pub(crate) fn managed(record: &ModelRecord) -> Result<Option<Managed>, Error> {
             Ok(fetches) => implied(fetches)?,
             // The manager's file is worth having, whoever can load it.
             Err(_) if managed.is_some() => Vec::new(),
-            Err(source) => return Err(Error::translate(record, source)),
+            Err(source) => {
+                return Err(Error::Translate {
+                    model: entry.name().to_string(),
+                    source_id: source_id.clone(),
+                    source: Box::new(source),
+                });
+            }
         },
     };
     Ok(match managed {
@@ -90,14 +149,14 @@ pub(crate) fn managed(record: &ModelRecord) -> Result<Option<Managed>, Error> {
 }
 
 /// The one file of a manager; `None` where it names none.
-fn by_manager(record: &ModelRecord, manager: &Manager) -> Result<Option<Managed>, Error> {
+fn by_manager(entry: &ModelEntry, manager: &Manager) -> Result<Option<Managed>, Error> {
     let url = match (&manager.url, &manager.google_drive_id) {
         (Some(url), _) => url.clone(),
         (None, Some(id)) => google_drive(id),
         (None, None) => return Ok(None),
     };
     let artifact = ArtifactEntry {
-        path: manager_file(record)?,
+        path: file_of_manager(entry)?,
         urls: vec![url],
         sha256: None,
         size_bytes: None,
@@ -111,9 +170,13 @@ fn by_manager(record: &ModelRecord, manager: &Manager) -> Result<Option<Managed>
 
 /// What a manager's file is called in the model's directory.
 pub(crate) fn manager_file(record: &ModelRecord) -> Result<RelPath, Error> {
-    match &record.entry.base_filename {
+    file_of_manager(&record.entry)
+}
+
+fn file_of_manager(entry: &ModelEntry) -> Result<RelPath, Error> {
+    match &entry.base_filename {
         Some(path) => Ok(path.clone()),
-        None => path_of(&record.entry.name().file_stem()),
+        None => path_of(&entry.name().file_stem()),
     }
 }
 
@@ -220,7 +283,7 @@ impl Zoo {
         into: &PathBuf,
         audit: &AuditLog,
     ) -> Result<Downloaded, Error> {
-        let partials = self.store().partials_dir()?;
+        let partials = self.store().partials_dir(&record.source.id.key())?;
         let access = Access {
             grants: Grants::UserAsked,
             use_credentials: false,

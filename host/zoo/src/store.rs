@@ -75,9 +75,9 @@ impl Store {
         self.home.join("staging")
     }
 
-    /// The directory of resumable downloads.
-    pub(crate) fn partials_dir(&self) -> Result<PathBuf, Error> {
-        let dir = self.staging_dir().join("partials");
+    /// The directory of a source's resumable downloads. Its hooks' threads may write there.
+    pub(crate) fn partials_dir(&self, key: &str) -> Result<PathBuf, Error> {
+        let dir = self.staging_dir().join("partials").join(key);
         create_dir_all(&dir)?;
         Ok(dir)
     }
@@ -161,11 +161,10 @@ impl Store {
     /// command tries again.
     fn sweep(&self) {
         let staging = self.staging_dir();
-        let dirs = [
-            staging.clone(),
-            staging.join("partials"),
-            staging.join("results"),
-        ];
+        let partials = staging.join("partials");
+        let of_sources = subdirs(&partials);
+        let mut dirs = vec![staging.clone(), partials, staging.join("results")];
+        dirs.extend(of_sources.iter().cloned());
         for entry in dirs
             .iter()
             .filter_map(|d| fs::read_dir(d).ok())
@@ -177,11 +176,12 @@ impl Store {
                     .duration_since(t)
                     .is_ok_and(|age| age > STALE)
             });
-            let ours = is_work(&entry.path()) || entry.path().parent() != Some(&*staging);
-            if !stale || !ours {
+            let path = entry.path();
+            let ours = is_work(&path) || path.parent() != Some(&*staging);
+            // A directory's time says nothing of the parts that grow in it.
+            if !stale || !ours || of_sources.contains(&path) {
                 continue;
             }
-            let path = entry.path();
             let _ = match entry.file_type() {
                 Ok(kind) if kind.is_dir() => fs::remove_dir_all(&path),
                 _ => fs::remove_file(&path),
@@ -202,6 +202,19 @@ pub(crate) fn free_bytes(directory: &Path) -> Option<u64> {
         let _ = directory;
         None
     }
+}
+
+/// The directories in a directory, links left out; none where there is no such directory, or only
+/// a link to one.
+pub(crate) fn subdirs(dir: &Path) -> Vec<PathBuf> {
+    if dir.is_symlink() {
+        return Vec::new();
+    }
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
 }
 
 /// Whether a path is named as directories of unfinished work are.

@@ -2,6 +2,7 @@
 //! what once broke them.
 
 #![allow(
+    clippy::print_stdout,
     clippy::panic,
     clippy::unwrap_used,
     reason = "a test fails by panicking"

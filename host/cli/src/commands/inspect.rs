@@ -151,6 +151,7 @@ fn print_manifest(
         let header = ["model", "version", "size", "license", "by", "downloaded"];
         let models: Vec<_> = manifest.models.iter().map(model).collect();
         table::print(out, header, &models)?;
+        print_urls(out, &manifest.models)?;
         print_files(out, &manifest.models)?;
     }
     Ok(())
@@ -208,6 +209,21 @@ fn model(model: &InspectedModel) -> [String; 6] {
         model.downloaded_by.to_owned(),
         if model.downloaded { "yes" } else { "no" }.to_owned(),
     ]
+}
+
+/// What the host itself fetches, and what it cannot.
+fn print_urls(out: &mut impl Write, models: &[InspectedModel]) -> io::Result<()> {
+    let mut urls = Vec::new();
+    for model in models {
+        let of_model = model.urls.iter();
+        urls.extend(of_model.map(|url| [model.name.clone(), url.clone()]));
+    }
+    if !urls.is_empty() {
+        writeln!(out)?;
+        table::print(out, ["model", "fetched without a hook"], &urls)?;
+    }
+    let problems = models.iter().filter_map(|model| model.problem.as_ref());
+    rows(out, "problem", problems, "")
 }
 
 /// The digests of artifacts, by those who know them.

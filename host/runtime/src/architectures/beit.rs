@@ -1,6 +1,8 @@
 //! BEiT, as transformers builds it (`models/beit`; Bao et al., "BEiT: BERT Pre-Training of Image
 //! Transformers", 2021).
 
+use std::collections::TryReserveError;
+
 use candle_core::Tensor;
 use serde::Deserialize;
 use serde_json::Value;
@@ -15,7 +17,7 @@ use super::vision::{
 use super::{Blueprint, Network, read};
 use crate::device::Device;
 use crate::error::Error;
-use crate::layers::{LayerNorm, Linear};
+use crate::layers::{LayerNorm, Linear, check_size};
 use crate::plan::Size;
 use crate::trace::Trace;
 use crate::weights::Scope;
@@ -210,11 +212,17 @@ impl Sizes {
     }
 
     fn attending(&self, encoder: &Scope<'_>, device: &Device) -> Result<Box<dyn Attending>, Error> {
+        let shared = self.config.use_shared_relative_position_bias;
+        let tables = if shared {
+            1
+        } else {
+            self.config.num_hidden_layers
+        };
         let load = |scope: Scope<'_>| {
             let scope = scope.child("relative_position_bias");
-            Distances::load(&scope, self.grid, self.block.heads, device)
+            Distances::load(&scope, self.grid, [tables, self.block.heads], device)
         };
-        let blocks = if self.config.use_shared_relative_position_bias {
+        let blocks = if shared {
             vec![load(encoder.clone())?]
         } else if self.config.use_relative_position_bias {
             (0..self.config.num_hidden_layers)
@@ -306,6 +314,8 @@ struct Distances {
     grid: Grid,
     /// From the class token to a patch, from a patch to it, from it to itself: `[3, heads]`.
     class: Vec<f32>,
+    /// How many blocks have a table of their own, all of which are kept.
+    tables: usize,
     heads: usize,
     device: Device,
     tensors: BySize<Tensor>,
@@ -315,7 +325,7 @@ impl Distances {
     fn load(
         scope: &Scope<'_>,
         [height, width]: [usize; 2],
-        heads: usize,
+        [tables, heads]: [usize; 2],
         device: &Device,
     ) -> Result<Self, Error> {
         // The distances that older checkpoints list are the same for all models.
@@ -330,6 +340,7 @@ impl Distances {
         Ok(Self {
             grid,
             class,
+            tables,
             heads,
             device: device.clone(),
             tensors: BySize::new(),
@@ -340,8 +351,9 @@ impl Distances {
     fn at(&self, grid: [usize; 2]) -> Result<Tensor, Error> {
         self.tensors.get(grid, || {
             let count = grid.iter().product::<usize>() + 1;
-            crate::layers::check_size("relative_position_bias", &[self.heads, count, count])?;
-            let values = self.values(grid);
+            let dims = [self.tables, self.heads, count, count];
+            check_size("relative_position_bias", &dims)?;
+            let values = self.values(grid).map_err(candle_core::Error::wrap)?;
             let dims = (1, self.heads, count, count);
             Ok(Tensor::from_vec(values, dims, self.device.candle())?)
         })
@@ -351,13 +363,14 @@ impl Distances {
         clippy::indexing_slicing,
         reason = "distances are within the table that is made for the grid"
     )]
-    fn values(&self, [height, width]: [usize; 2]) -> Vec<f32> {
+    fn values(&self, [height, width]: [usize; 2]) -> Result<Vec<f32>, TryReserveError> {
         let across = 2 * width - 1;
         let table = self
             .grid
             .resized([2 * height - 1, across], Interpolation::Bilinear);
         let count = height * width + 1;
-        let mut values = Vec::with_capacity(self.heads * count * count);
+        let mut values = Vec::new();
+        values.try_reserve_exact(self.heads * count * count)?;
         for head in 0..self.heads {
             let class = |pair: usize| self.class[pair * self.heads + head];
             values.push(class(2));
@@ -372,6 +385,6 @@ impl Distances {
                 }
             }
         }
-        values
+        Ok(values)
     }
 }

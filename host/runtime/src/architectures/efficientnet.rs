@@ -1,20 +1,21 @@
 //! EfficientNet, as transformers builds it (`models/efficientnet`; Tan and Le, "EfficientNet:
 //! Rethinking Model Scaling for Convolutional Neural Networks", 2019, with TensorFlow's padding).
 
-use candle_core::Tensor;
+mod tower;
+
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::huggingface::{self, Config, Labels, MAX_BLOCKS};
-use super::{Blueprint, ImageTower, Network, read};
+use tower::{Block, EfficientNet};
+
+use super::encoder::MAX_BLOCKS;
+use super::huggingface::{self, Config, Labels};
+use super::{Blueprint, Network, read};
 use crate::device::Device;
 use crate::error::Error;
 use crate::kernels::Window;
-use crate::layers::{
-    Activation, BatchNorm, Conv2d, ConvGeometry, FeatureMap, Linear, global_average,
-};
+use crate::layers::{Activation, BatchNorm, Conv2d, ConvGeometry};
 use crate::plan::Size;
-use crate::trace::Trace;
 use crate::weights::Scope;
 
 pub(super) const NAME: &str = "efficientnet";
@@ -446,60 +447,5 @@ impl Blueprint for Sizes {
         }
         let embedding = Some("pooler_output".to_owned());
         Ok(Network::of_images(network, layers, embedding))
-    }
-}
-
-/// A built EfficientNet.
-pub(crate) struct EfficientNet {
-    stem: Conv2d,
-    blocks: Vec<Block>,
-    top: Conv2d,
-    classifier: Option<Linear>,
-}
-
-/// An inverted bottleneck whose channels are gated.
-struct Block {
-    expansion: Option<Conv2d>,
-    depthwise: Conv2d,
-    reduce: Conv2d,
-    expand: Conv2d,
-    projection: Conv2d,
-    residual: bool,
-}
-
-impl ImageTower for EfficientNet {
-    fn forward(&self, x: FeatureMap, trace: &mut Trace<'_>) -> Result<Tensor, Error> {
-        trace.input("hidden_states.0", &x)?;
-        let mut x = self.stem.forward(&x, None)?;
-        trace.output("hidden_states.0", &x)?;
-        for (index, block) in self.blocks.iter().enumerate() {
-            let name = format!("hidden_states.{}", index + 1);
-            trace.input(&name, &x)?;
-            x = block.forward(&x)?;
-            trace.output(&name, &x)?;
-        }
-        trace.input("last_hidden_state", &x)?;
-        let x = self.top.forward(&x, None)?;
-        trace.output("last_hidden_state", &x)?;
-        trace.input("pooler_output", &x)?;
-        let pooled = global_average(&x)?.flatten()?;
-        trace.output("pooler_output", &pooled)?;
-        huggingface::classify(self.classifier.as_ref(), pooled, trace)
-    }
-}
-
-impl Block {
-    fn forward(&self, x: &FeatureMap) -> Result<FeatureMap, Error> {
-        let expanded = match &self.expansion {
-            Some(expansion) => Some(expansion.forward(x, None)?),
-            None => None,
-        };
-        let inner = self
-            .depthwise
-            .forward(expanded.as_ref().unwrap_or(x), None)?;
-        let gate = self.reduce.forward(&global_average(&inner)?, None)?;
-        let gate = self.expand.forward(&gate, None)?;
-        let inner = inner.scale_channels(&gate)?;
-        self.projection.forward(&inner, self.residual.then_some(x))
     }
 }

@@ -10,7 +10,7 @@ use candle_core::Tensor;
 /// The most features, heads, tokens or classes that are believed before the weights are looked at.
 pub(super) const MAX_SIZE: usize = 1 << 20;
 /// The most blocks of a network.
-const MAX_BLOCKS: usize = 1000;
+pub(super) const MAX_BLOCKS: usize = 1000;
 
 /// The sizes of all blocks of a network.
 #[derive(Clone, Copy, Debug)]
@@ -190,14 +190,17 @@ pub(super) fn joined_parts(scope: &Scope<'_>, width: usize) -> Result<[Dense; 3]
     Ok([part(0)?, part(1)?, part(2)?])
 }
 
-/// An activation by its name in transformers, of those that encoders of texts have.
+/// An activation by its name in transformers.
 pub(super) fn activation(name: &str) -> Option<Activation> {
     Some(match name {
         "gelu" | "gelu_python" => Activation::Gelu,
         "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Activation::GeluTanh,
         "quick_gelu" => Activation::QuickGelu,
         "relu" => Activation::Relu,
+        "relu6" => Activation::Relu6,
         "silu" | "swish" => Activation::Silu,
+        "sigmoid" => Activation::Sigmoid,
+        "tanh" => Activation::Tanh,
         _ => return None,
     })
 }

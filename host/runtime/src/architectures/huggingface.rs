@@ -7,6 +7,7 @@ use candle_core::Tensor;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::encoder::{self, MAX_BLOCKS, MAX_SIZE};
 use super::transformer::BlockSizes;
 use super::vision::Patches;
 use crate::device::Device;
@@ -15,10 +16,6 @@ use crate::layers::{Activation, Linear};
 use crate::trace::Trace;
 use crate::weights::Scope;
 
-/// The most channels or classes that are believed before the weights are looked at.
-const MAX_SIZE: usize = 1 << 20;
-/// The most blocks of a network.
-pub(super) const MAX_BLOCKS: usize = 1000;
 /// The most pixels along a side.
 const MAX_SIDE: usize = 1 << 14;
 
@@ -126,18 +123,9 @@ impl Config<'_> {
 
     /// An activation by its name in transformers.
     pub(super) fn activation(&self, field: &str, name: &str) -> Result<Activation, Error> {
-        Ok(match name {
-            "gelu" | "gelu_python" => Activation::Gelu,
-            "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Activation::GeluTanh,
-            "relu" => Activation::Relu,
-            "relu6" => Activation::Relu6,
-            "silu" | "swish" => Activation::Silu,
-            "sigmoid" => Activation::Sigmoid,
-            "tanh" => Activation::Tanh,
-            _ => {
-                let reason = format!("`{}` is not computed here", name.escape_debug());
-                return Err(self.bad(field, reason));
-            }
+        encoder::activation(name).ok_or_else(|| {
+            let reason = format!("`{}` is not computed here", name.escape_debug());
+            self.bad(field, reason)
         })
     }
 

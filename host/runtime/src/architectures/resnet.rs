@@ -5,6 +5,7 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::encoder::{MAX_BLOCKS, MAX_SIZE};
 use super::{Blueprint, ImageTower, Network, read};
 use crate::device::Device;
 use crate::error::Error;
@@ -18,10 +19,6 @@ use crate::trace::Trace;
 use crate::weights::Scope;
 
 pub(super) const NAME: &str = "resnet";
-
-/// The most channels, classes or blocks that are believed before the weights are looked at.
-const MAX_SIZE: usize = 1 << 20;
-const MAX_BLOCKS: usize = 1000;
 
 /// Channels of the four stages, before the expansion.
 const PLANES: [usize; 4] = [64, 128, 256, 512];

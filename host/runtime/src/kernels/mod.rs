@@ -16,6 +16,7 @@
 //! that it falls to: a batch equals its singles to the last bit.
 
 #![allow(
+    clippy::needless_range_loop,
     clippy::indexing_slicing,
     reason = "kernels index by shapes that their callers and assertions have checked"
 )]

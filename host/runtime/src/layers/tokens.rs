@@ -139,7 +139,7 @@ pub(crate) fn gate(x: &Tensor, activation: Activation, device: &Device) -> Resul
     let mut dims = x.dims().to_vec();
     let both = dims.pop().unwrap_or_default();
     let size = both / 2;
-    if size == 0 || both % 2 != 0 {
+    if size == 0 || !both.is_multiple_of(2) {
         return Err(Error::bad_input(
             "gate",
             format!("{both} features are not two halves"),

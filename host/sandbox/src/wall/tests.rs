@@ -1,5 +1,7 @@
 //! What a thread can do behind the wall. Where the kernel has none, the tests say so.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

@@ -31,6 +31,8 @@ struct Intruder {
     canary: PathBuf,
     model_dir: PathBuf,
     source_dir: PathBuf,
+    /// Where another source's downloads broke off.
+    neighbour: PathBuf,
     found: Mutex<Vec<(&'static str, io::Result<()>)>>,
 }
 
@@ -50,6 +52,12 @@ impl net::Resolver for Intruder {
             note(
                 "change the source",
                 fs::write(self.source_dir.join("file"), "changed"),
+            );
+            let part = self.neighbour.join("x.part");
+            note("change another's part", fs::write(part, "changed"));
+            note(
+                "list another's parts",
+                fs::read_dir(&self.neighbour).map(drop),
             );
             note("read a password file", fs::read("/etc/passwd").map(drop));
             let program = std::process::Command::new("/bin/true").status();
@@ -85,12 +93,13 @@ async fn a_download_hook_is_behind_the_wall() {
     let origin = server.origin().replace("127.0.0.1", "models.test");
     let url = format!("{origin}/file");
     let dir = tempfile::tempdir().unwrap();
-    let [source_dir, model_dir, partials, elsewhere] = ["source", "model", "partials", "elsewhere"]
-        .map(|name| {
+    let [source_dir, model_dir, partials, neighbour, elsewhere] =
+        ["source", "model", "partials/a", "partials/b", "elsewhere"].map(|name| {
             let path = dir.path().join(name);
-            fs::create_dir(&path).unwrap();
+            fs::create_dir_all(&path).unwrap();
             path
         });
+    fs::write(neighbour.join("x.part"), "part").unwrap();
     fs::write(source_dir.join("file"), "source").unwrap();
     let canary = elsewhere.join("canary");
     fs::write(&canary, "canary").unwrap();
@@ -99,6 +108,7 @@ async fn a_download_hook_is_behind_the_wall() {
         canary: canary.clone(),
         model_dir: model_dir.clone(),
         source_dir: source_dir.clone(),
+        neighbour: neighbour.clone(),
         found: Mutex::default(),
     });
     let told = Arc::new(Told {
@@ -154,14 +164,16 @@ async fn a_download_hook_is_behind_the_wall() {
     assert_eq!(*told.requests.lock().unwrap(), [net::Outcome::Ok]);
 
     let found = intruder.found.lock().unwrap();
-    assert_eq!(found.len(), 7);
+    assert_eq!(found.len(), 9);
     if wall() {
         for (what, result) in found.iter() {
             let denied = matches!(result, Err(e) if e.kind() == io::ErrorKind::PermissionDenied);
             assert!(denied, "{what}: {result:?}");
         }
         assert_eq!(fs::read(&canary).unwrap(), b"canary");
+        assert_eq!(fs::read(neighbour.join("x.part")).unwrap(), b"part");
     }
+    drop(found);
     // The process is as free as it was, its other threads too.
     fs::read("/etc/passwd").unwrap();
     let elsewhere = tokio::task::spawn_blocking(move || fs::read(canary));

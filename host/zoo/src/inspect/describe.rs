@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::files::digest_of;
 use crate::grant::asked;
 use crate::lock::LockedSource;
+use crate::managed::{self, By};
 use crate::manifest::{Manifest, ModelEntry};
 use crate::receipt::Receipt;
 use crate::reference::{SourceId, SourceRef};
@@ -139,10 +140,12 @@ impl Zoo {
         locked: Option<&LockedSource>,
     ) {
         inspection.asked = asked(manifests);
+        let id = inspection.id.clone();
         for (dir, manifest) in manifests {
             let declared = manifest.component.as_ref().and_then(|c| c.sha256.clone());
-            let component = component_file(&root.join(dir), manifest)
-                .map(|(name, path)| self.look_at(name, &path, declared));
+            let component = component_file(&root.join(dir), manifest);
+            let has_component = component.is_some();
+            let component = component.map(|(name, path)| self.look_at(name, &path, declared));
             let component = match component.transpose() {
                 Ok(component) => component,
                 Err(error) => {
@@ -160,23 +163,43 @@ impl Zoo {
                 models: manifest
                     .models
                     .iter()
-                    .map(|entry| self.describe_model(entry, locked))
+                    .map(|entry| self.describe_model(entry, has_component, id.as_ref(), locked))
                     .collect(),
                 warnings: manifest.warnings.iter().map(ToString::to_string).collect(),
             });
         }
     }
 
-    fn describe_model(&self, entry: &ModelEntry, locked: Option<&LockedSource>) -> InspectedModel {
+    fn describe_model(
+        &self,
+        entry: &ModelEntry,
+        has_component: bool,
+        id: Option<&SourceId>,
+        locked: Option<&LockedSource>,
+    ) -> InspectedModel {
         let name = entry.name().to_string();
         let dir = locked.map(|locked| self.model_dir(&locked.id, entry));
         let received = dir.as_deref().and_then(Receipt::read_unchecked);
         let downloaded = dir.as_deref().and_then(Receipt::read);
+        let by = By::of(entry, has_component);
+        let managed = id.map(|id| managed::of_entry(entry, has_component, id));
+        let (managed, problem) = match managed.transpose() {
+            Ok(managed) => (managed.flatten(), None),
+            Err(error) => (None, Some(error.to_string())),
+        };
         InspectedModel {
             version: entry.version.clone(),
             license: entry.license.clone(),
             size_bytes: entry.size_bytes,
-            downloaded_by: downloaded_by(entry),
+            downloaded_by: match by {
+                By::Artifacts => "artifacts",
+                By::Manager => "manager",
+                By::Configuration => "configuration",
+                By::Hook => "download_model",
+                By::Nobody => "nobody",
+            },
+            urls: managed.map(|m| m.addresses()).unwrap_or_default(),
+            problem,
             downloaded: downloaded.is_some_and(|receipt| is_as_declared(entry, &receipt)),
             files: files(entry, locked, &name, received.as_ref()),
             name,
@@ -186,18 +209,6 @@ impl Zoo {
     fn model_dir(&self, id: &SourceId, entry: &ModelEntry) -> PathBuf {
         let models = self.store().models_dir(&id.key());
         models.join(entry.name().directory())
-    }
-}
-
-/// Who downloads a model; the order is that of downloading.
-fn downloaded_by(entry: &ModelEntry) -> &'static str {
-    let manager = entry.manager.as_ref();
-    if !entry.artifacts.is_empty() {
-        "artifacts"
-    } else if manager.is_some_and(|m| m.url.is_some() || m.google_drive_id.is_some()) {
-        "manager"
-    } else {
-        "download_model"
     }
 }
 

@@ -22,7 +22,7 @@ use crate::error::Error;
 use crate::kernels::Window;
 use crate::layers::{
     Activation, Conv2d, ConvGeometry, Dense, FeatureMap, FirstHeads, Gather, LayerNorm, Linear,
-    Mask, SelfAttention, normalize_heads,
+    Mask, SelfAttention, check_size, normalize_heads,
 };
 use crate::plan::Size;
 use crate::trace::Trace;
@@ -236,6 +236,20 @@ struct Merging {
     device: Device,
 }
 
+impl SwinV2 {
+    /// Elements of the biases that all blocks keep for a grid of tokens.
+    fn elements(&self, mut size: [usize; 2]) -> usize {
+        let mut elements = 0_usize;
+        for stage in &self.stages {
+            for block in &stage.blocks {
+                elements = elements.saturating_add(block.windows.elements(size));
+            }
+            size = size.map(|side| side.div_ceil(2));
+        }
+        elements
+    }
+}
+
 impl ImageTower for SwinV2 {
     fn forward(&self, x: FeatureMap, trace: &mut Trace<'_>) -> Result<Tensor, Error> {
         let shape = x.shape()?;
@@ -248,6 +262,7 @@ impl ImageTower for SwinV2 {
         let x = self.patches.forward(&padded, None)?;
         let shape = x.shape()?;
         let mut size = [shape.height, shape.width];
+        check_size("windows", &[self.elements(size)])?;
         let mut x = self.norm.forward(&x.to_tokens()?)?;
         trace.output("hidden_states.0", &x)?;
         for (index, stage) in self.stages.iter().enumerate() {

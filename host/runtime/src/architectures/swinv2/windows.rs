@@ -145,6 +145,21 @@ pub(super) struct Partition {
 }
 
 impl Windows {
+    /// Elements of the biases of a grid, which are kept for the next image.
+    pub(super) fn elements(&self, size: [usize; 2]) -> usize {
+        let margins = margins(size, [self.side; 2]);
+        let [down, across] = [0, 1].map(|axis| (size[axis] + margins[axis][1]) / self.side);
+        let turns = if self.shift > 0 {
+            down.saturating_mul(across)
+        } else {
+            1
+        };
+        let tokens = self.side * self.side;
+        [self.bias.heads, tokens, tokens]
+            .into_iter()
+            .fold(turns, usize::saturating_mul)
+    }
+
     /// Divides a grid of tokens.
     pub(super) fn partition(&self, size: [usize; 2], device: &Device) -> Result<Partition, Error> {
         let (side, margins) = (self.side, margins(size, [self.side; 2]));
@@ -168,7 +183,10 @@ impl Windows {
                 }
             }
         }
-        let mut values = Vec::with_capacity(dims.iter().product());
+        let mut values = Vec::new();
+        values
+            .try_reserve_exact(dims.iter().product())
+            .map_err(candle_core::Error::wrap)?;
         for window in 0..turns {
             let regions = self.regions(window, [height, width]);
             for head in 0..self.bias.heads {
