@@ -163,7 +163,7 @@ async fn a_download_hook_is_behind_the_wall() {
     assert_eq!(fs::read(model_dir.join("file")).unwrap(), b"yes");
     assert_eq!(*told.requests.lock().unwrap(), [net::Outcome::Ok]);
 
-    let found = intruder.found.lock().unwrap();
+    let found = std::mem::take(&mut *intruder.found.lock().unwrap());
     assert_eq!(found.len(), 9);
     if wall() {
         for (what, result) in found.iter() {
@@ -173,7 +173,6 @@ async fn a_download_hook_is_behind_the_wall() {
         assert_eq!(fs::read(&canary).unwrap(), b"canary");
         assert_eq!(fs::read(neighbour.join("x.part")).unwrap(), b"part");
     }
-    drop(found);
     // The process is as free as it was, its other threads too.
     fs::read("/etc/passwd").unwrap();
     let elsewhere = tokio::task::spawn_blocking(move || fs::read(canary));
