@@ -1,6 +1,11 @@
 //! Attention and the operations on rows, on every instruction set that this CPU has, against their
 //! definitions in f64.
 
+#![allow(
+    clippy::needless_range_loop,
+    reason = "sums are written as their formulas"
+)]
+
 use super::tests::{Random, assert_close};
 use super::*;
 

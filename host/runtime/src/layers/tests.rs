@@ -1,5 +1,10 @@
 //! Each layer through our kernels against the same layer through candle's operations.
 
+#![allow(
+    clippy::needless_range_loop,
+    reason = "sums are written as their formulas"
+)]
+
 use std::collections::HashMap;
 
 use candle_core::{DType, Device as Candle, Tensor};

@@ -1,5 +1,10 @@
 //! What is done to sequences of tokens between their layers, against its definition.
 
+#![allow(
+    clippy::needless_range_loop,
+    reason = "sums are written as their formulas"
+)]
+
 use candle_core::{Device as Candle, Tensor};
 
 use super::tests::{assert_same, random};

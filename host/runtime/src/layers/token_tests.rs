@@ -1,6 +1,11 @@
 //! The layers of token sequences through our kernels against their definitions, and against the
 //! same layers through candle's operations.
 
+#![allow(
+    clippy::needless_range_loop,
+    reason = "sums are written as their formulas"
+)]
+
 use candle_core::{D, Device as Candle, Tensor};
 
 use super::tests::{assert_same, random, size, weights};
