@@ -25,7 +25,18 @@ impl GitHubRepo {
     /// Checks the names of a repository. One `.git` at the end is dropped.
     pub(super) fn new(host: &str, owner: &str, repo: &str) -> Result<Self, ReferenceError> {
         let bad = |reason| ReferenceError::bad_repository(&format!("{owner}/{repo}"), reason);
-        let repo = repo.strip_suffix(".git").unwrap_or(repo);
+        let without_git = |name: &str| {
+            let at = name.len().checked_sub(4)?;
+            let (rest, end) = name.split_at_checked(at)?;
+            end.eq_ignore_ascii_case(".git").then_some(rest.len())
+        };
+        let repo = match without_git(repo) {
+            Some(length) => repo.get(..length).unwrap_or(repo),
+            None => repo,
+        };
+        if without_git(repo).is_some() {
+            return Err(bad("a repository's name does not end in `.git`"));
+        }
         let of = |text: &str, more: &[u8]| {
             text.bytes()
                 .all(|b| b.is_ascii_alphanumeric() || more.contains(&b))
@@ -60,7 +71,12 @@ impl GitHubRepo {
             // Without a dot or a port, what stands first is no host but a part too many.
             [host, owner, repo] if host.contains(['.', ':']) => {
                 let url = parse_url(&format!("https://{host}/"))?;
-                Self::new(&host_of(&url), owner, repo)?
+                let host = host_of(&url);
+                // The dot may have been one at the end, which goes.
+                if !host.contains(['.', ':']) {
+                    return Err(ReferenceError::bad_id(&format!("gh:{text}")));
+                }
+                Self::new(&host, owner, repo)?
             }
             _ => return Err(ReferenceError::bad_id(&format!("gh:{text}"))),
         };
