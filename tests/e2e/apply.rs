@@ -2,19 +2,8 @@
 
 use serde_json::Value;
 
-use crate::source::{Source, digits_dataset};
+use crate::source::{DIGITS as MODEL, with_digits};
 use crate::world::World;
-
-const MODEL: &str = "modelzoo/digits-cnn";
-
-fn ready() -> World {
-    let world = World::new();
-    Source::digits().write(&world.path("source"));
-    world.ok(&["register-source", "./source"]);
-    world.ok(&["download", MODEL]);
-    digits_dataset(&world.path("dataset"));
-    world
-}
 
 fn samples(world: &World, dataset: &str) -> Vec<Value> {
     let bytes = std::fs::read(world.path(dataset).join("samples.json")).unwrap();
@@ -31,7 +20,7 @@ fn lines(world: &World, file: &str) -> Vec<Value> {
 
 #[test]
 fn a_bad_image_is_one_failure() {
-    let world = ready();
+    let world = with_digits();
     let first = samples(&world, "dataset")[0]["filepath"]
         .as_str()
         .unwrap()
@@ -52,7 +41,7 @@ fn a_bad_image_is_one_failure() {
 
 #[test]
 fn a_batch_equals_its_singles() {
-    let world = ready();
+    let world = with_digits();
     for batch in ["1", "7", "64"] {
         let out = format!("batch-{batch}.jsonl");
         world.ok(&[
@@ -73,7 +62,7 @@ fn a_batch_equals_its_singles() {
 
 #[test]
 fn a_threshold_leaves_labels_out() {
-    let world = ready();
+    let world = with_digits();
     world.ok(&[
         "apply",
         MODEL,
@@ -107,7 +96,7 @@ fn a_threshold_leaves_labels_out() {
 
 #[test]
 fn logits_are_stored_when_asked_for() {
-    let world = ready();
+    let world = with_digits();
     world.ok(&["apply", MODEL, "dataset", "with", "--store-logits"]);
     world.ok(&["apply", MODEL, "dataset", "without"]);
     for sample in samples(&world, "dataset") {
@@ -121,7 +110,7 @@ fn logits_are_stored_when_asked_for() {
 
 #[test]
 fn unknown_fields_survive() {
-    let world = ready();
+    let world = with_digits();
     let path = world.path("dataset/samples.json");
     let text = std::fs::read_to_string(&path).unwrap();
     let odd = r#""odd" : [1.0000000000000000001, 1e400, {"a":1,"a":2}, "\u00e9"],"#;
@@ -147,7 +136,7 @@ fn unknown_fields_survive() {
 
 #[test]
 fn a_directory_of_images() {
-    let world = ready();
+    let world = with_digits();
     std::fs::rename(world.path("dataset/data"), world.path("images")).unwrap();
     world.ok(&["apply", MODEL, "images", "p", "--output", "labels.jsonl"]);
     let lines = lines(&world, "labels.jsonl");
@@ -162,7 +151,7 @@ fn a_directory_of_images() {
 
 #[test]
 fn what_cannot_be_applied_to() {
-    let world = ready();
+    let world = with_digits();
     let error = world.refused(1, &["apply", MODEL, "no-such-dataset", "p"]);
     assert!(error.contains("no-such-dataset"), "{error}");
     let error = world.refused(1, &["apply", MODEL, "dataset", "not/a/field"]);

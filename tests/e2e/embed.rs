@@ -2,19 +2,8 @@
 
 use serde_json::Value;
 
-use crate::source::{Source, digits_dataset};
+use crate::source::{DIGITS as MODEL, with_digits};
 use crate::world::World;
-
-const MODEL: &str = "modelzoo/digits-cnn";
-
-fn ready() -> World {
-    let world = World::new();
-    Source::digits().write(&world.path("source"));
-    world.ok(&["register-source", "./source"]);
-    world.ok(&["download", MODEL]);
-    digits_dataset(&world.path("dataset"));
-    world
-}
 
 fn json(world: &World, file: &str) -> Value {
     serde_json::from_slice(&std::fs::read(world.path(file)).unwrap()).unwrap()
@@ -22,7 +11,7 @@ fn json(world: &World, file: &str) -> Value {
 
 #[test]
 fn each_sample_of_the_dataset_gets_a_vector() {
-    let world = ready();
+    let world = with_digits();
     world.ok(&["embed", MODEL, "dataset", "features"]);
     let samples = json(&world, "dataset/samples.json");
     let samples = samples["samples"].as_array().unwrap();
@@ -42,7 +31,7 @@ fn each_sample_of_the_dataset_gets_a_vector() {
 
 #[test]
 fn a_layer_is_chosen_by_its_name() {
-    let world = ready();
+    let world = with_digits();
     let width = |file: &str| {
         let bytes = std::fs::read(world.path(file)).unwrap();
         let header = String::from_utf8_lossy(&bytes[10..128]).into_owned();
@@ -68,7 +57,7 @@ fn a_layer_is_chosen_by_its_name() {
 
 #[test]
 fn texts_are_not_images() {
-    let world = ready();
+    let world = with_digits();
     std::fs::write(world.path("texts.txt"), "one\ntwo\n").unwrap();
     for verb in ["embed", "apply"] {
         let run = world.run(&[verb, MODEL, "texts.txt", "f", "--output", "out.jsonl"]);
@@ -80,7 +69,7 @@ fn texts_are_not_images() {
 
 #[test]
 fn a_table_of_parquet_is_written_whole() {
-    let world = ready();
+    let world = with_digits();
     world.ok(&["embed", MODEL, "dataset", "f", "--output", "f.parquet"]);
     let bytes = std::fs::read(world.path("f.parquet")).unwrap();
     assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"));
@@ -100,7 +89,7 @@ fn a_table_of_parquet_is_written_whole() {
 
 #[test]
 fn labels_are_limited_to_the_classes_that_are_asked_for() {
-    let world = ready();
+    let world = with_digits();
     world.ok(&[
         "apply", MODEL, "dataset", "p", "--class", "3", "--output", "p.jsonl",
     ]);
@@ -120,7 +109,7 @@ fn labels_are_limited_to_the_classes_that_are_asked_for() {
 
 #[test]
 fn samples_that_failed_before_do_not_stop_a_run_that_goes_on() {
-    let world = ready();
+    let world = with_digits();
     // All but the first eight are no images, and a batch of them alone comes last.
     let samples = json(&world, "dataset/samples.json");
     let paths = samples["samples"].as_array().unwrap();

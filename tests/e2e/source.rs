@@ -5,6 +5,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::world::World;
+
 /// A source in the making.
 pub(crate) struct Source {
     manifest: Value,
@@ -121,6 +123,20 @@ pub(crate) fn pack_zip(files: &[(String, Vec<u8>)]) -> Vec<u8> {
         zip.write_all(contents).unwrap();
     }
     zip.finish().unwrap().into_inner()
+}
+
+/// The model of the digits example.
+pub(crate) const DIGITS: &str = "modelzoo/digits-cnn";
+
+/// A world in which the digits example is registered as `source`, its model is downloaded, and
+/// its held-out digits are in `dataset`.
+pub(crate) fn with_digits() -> World {
+    let world = World::new();
+    Source::digits().write(&world.path("source"));
+    world.ok(&["register-source", "./source"]);
+    world.ok(&["download", DIGITS]);
+    digits_dataset(&world.path("dataset"));
+    world
 }
 
 /// The held-out digits, copied to a directory of the test's own.

@@ -1,12 +1,9 @@
 //! Every check that a change must pass.
 
-use std::env;
-use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::command::{self, cargo, complain, run_within, say, succeeds};
-use crate::{Result, attacks, no_arguments, quickstart, test, wasm};
+use crate::command::{self, cargo, complain, run_within, say};
+use crate::{Result, attacks, no_arguments, quickstart, test, tool, wasm};
 
 /// The command's help.
 pub(crate) const HELP: &str = "\
@@ -22,7 +19,6 @@ target/tools unless it is there.";
 
 /// The version that deny.toml is written for.
 const DENY_VERSION: &str = "0.20.2";
-const TOOLS: &str = "target/tools";
 
 /// A check and its name.
 type Check = (&'static str, fn() -> Result<()>);
@@ -75,11 +71,11 @@ fn clippy() -> Result<()> {
 }
 
 fn dependencies() -> Result<()> {
-    ensure_deny()?;
-    command::run(deny().args(["check", "bans", "licenses", "sources"]))?;
+    tool::ensure("deny", DENY_VERSION)?;
+    command::run(tool::command("deny").args(["check", "bans", "licenses", "sources"]))?;
     // The database lies on a git host that not every machine reaches. Once it is here, what it
     // says counts.
-    let mut fetch = deny();
+    let mut fetch = tool::command("deny");
     fetch
         .args(["fetch", "db"])
         .env("GIT_TERMINAL_PROMPT", "0")
@@ -91,34 +87,5 @@ fn dependencies() -> Result<()> {
         ));
         return Ok(());
     }
-    command::run(deny().args(["check", "--disable-fetch", "advisories"]))
-}
-
-/// `cargo deny`, found on the path or among the workspace's own tools.
-fn deny() -> Command {
-    let mut command = cargo();
-    let own = Path::new(TOOLS).join("bin");
-    let own = own.canonicalize().unwrap_or(own);
-    let path = env::var_os("PATH").unwrap_or_default();
-    let paths = env::split_paths(&path).chain([own]);
-    if let Ok(path) = env::join_paths(paths) {
-        command.env("PATH", path);
-    }
-    command.arg("deny");
-    command
-}
-
-fn ensure_deny() -> Result<()> {
-    if succeeds(deny().arg("--version")) {
-        return Ok(());
-    }
-    command::run(cargo().args([
-        "install",
-        "cargo-deny",
-        "--locked",
-        "--version",
-        DENY_VERSION,
-        "--root",
-        TOOLS,
-    ]))
+    command::run(tool::command("deny").args(["check", "--disable-fetch", "advisories"]))
 }

@@ -1,14 +1,14 @@
 //! Fuzzing: the bodies of `tests/fuzz` in libFuzzer.
 
 use std::collections::BTreeSet;
-use std::env;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use crate::Result;
-use crate::command::{self, output, say, succeeds};
+use crate::command::{self, output, say};
+use crate::tool;
 
 /// The command's help.
 pub(crate) const HELP: &str = "\
@@ -36,7 +36,6 @@ const TARGETS: [(&str, &str); 6] = [
 ];
 const PACKAGE: &str = "tests/fuzz/fuzz";
 const FUZZ_VERSION: &str = "0.13.2";
-const TOOLS: &str = "target/tools";
 /// Where programs, corpora and findings go.
 const PLACE: &str = "target/fuzz";
 /// Makes a program write its seeds and its dictionary to the directory that it names.
@@ -59,7 +58,7 @@ struct Count {
 /// Runs the command.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let asked = read(arguments)?;
-    ensure_fuzz()?;
+    tool::ensure("fuzz", FUZZ_VERSION)?;
     build(&asked.targets)?;
     let mut table = vec![format!(
         "{:<14}{:>12}{:>14}{:>10}  result",
@@ -126,7 +125,7 @@ fn read(arguments: &[String]) -> Result<Asked> {
 /// Builds the programs of the targets, those that need little first.
 fn build(targets: &[(&str, &str)]) -> Result<()> {
     for (name, feature) in targets {
-        let mut build = cargo_fuzz();
+        let mut build = tool::command("fuzz");
         build.args(["build", "--fuzz-dir", PACKAGE, "--target-dir", PLACE]);
         // See docs/decisions.md.
         build.args(["--sanitizer", "none", "--codegen-units", "16"]);
@@ -212,29 +211,6 @@ fn count(log: &str) -> Count {
         }
     }
     count
-}
-
-/// `cargo fuzz`, found on the path or among the workspace's own tools.
-fn cargo_fuzz() -> Command {
-    let mut command = command::cargo();
-    let own = Path::new(TOOLS).join("bin");
-    let own = own.canonicalize().unwrap_or(own);
-    let path = env::var_os("PATH").unwrap_or_default();
-    let paths = env::split_paths(&path).chain([own]);
-    if let Ok(path) = env::join_paths(paths) {
-        command.env("PATH", path);
-    }
-    command.arg("fuzz");
-    command
-}
-
-fn ensure_fuzz() -> Result<()> {
-    if succeeds(cargo_fuzz().arg("--version")) {
-        return Ok(());
-    }
-    let mut install = command::cargo();
-    install.args(["install", "cargo-fuzz", "--locked", "--version"]);
-    command::run(install.args([FUZZ_VERSION, "--root", TOOLS]))
 }
 
 #[cfg(test)]

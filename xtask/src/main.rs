@@ -13,6 +13,7 @@ mod report;
 mod scoreboard;
 mod serve;
 mod test;
+mod tool;
 mod wasm;
 
 use std::env;

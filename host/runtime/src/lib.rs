@@ -30,6 +30,7 @@ mod batches;
 mod device;
 mod embedding;
 mod error;
+mod files;
 mod head;
 mod image;
 mod kernels;

@@ -100,10 +100,7 @@ impl AlexNet {
                 none,
             ),
         ];
-        for (names, sizes, activation) in linears {
-            let [first, _] = names;
-            network.linear(names, weights.linear(first, sizes, activation)?);
-        }
+        network.classifier(weights, linears)?;
         Ok(network)
     }
 }

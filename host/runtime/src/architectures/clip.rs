@@ -3,12 +3,15 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::contrast::{Blocks, End, ImageSizes, Images, Pool, Projection, Texts, network, number};
-use super::encoder::{self, MAX_SIZE, Names, Order, Projections, Sizes};
+use super::contrast::{
+    Blocks, Defaults, End, ImageSizes, Images, NAMES, Pool, Projection, TextParts, Texts,
+    TowerFields, network, number,
+};
+use super::encoder::{MAX_SIZE, Sizes};
 use super::{Blueprint, Network, Similarity, read};
 use crate::device::Device;
 use crate::error::Error;
-use crate::layers::{Activation, Embedding, LayerNorm, Linear};
+use crate::layers::{Activation, LayerNorm, Linear};
 use crate::plan::Size;
 use crate::weights::Scope;
 
@@ -56,17 +59,8 @@ const fn projection_dim() -> usize {
 /// The fields of either tower.
 #[derive(Clone, Debug, Default, Deserialize)]
 struct Tower {
-    hidden_size: Option<usize>,
-    intermediate_size: Option<usize>,
-    num_hidden_layers: Option<usize>,
-    num_attention_heads: Option<usize>,
-    hidden_act: Option<String>,
-    layer_norm_eps: Option<f64>,
-    image_size: Option<usize>,
-    patch_size: Option<usize>,
-    num_channels: Option<usize>,
-    vocab_size: Option<usize>,
-    max_position_embeddings: Option<usize>,
+    #[serde(flatten)]
+    common: TowerFields,
     eos_token_id: Option<u32>,
 }
 
@@ -74,34 +68,16 @@ impl Tower {
     /// The sizes, with the defaults for the width, the inner features and the heads.
     fn sizes(&self, prefix: &str, defaults: [usize; 3]) -> Result<Sizes, Error> {
         let [width, inner, heads] = defaults;
-        let name = self.hidden_act.as_deref().unwrap_or("quick_gelu");
-        let activation = encoder::activation(name).ok_or_else(|| {
-            let reason = format!("`{}` is not computed here", name.escape_debug());
-            bad(&format!("{prefix}.hidden_act"), reason)
-        })?;
-        let sizes = Sizes {
-            width: self.hidden_size.unwrap_or(width),
-            heads: self.num_attention_heads.unwrap_or(heads),
-            inner: self.intermediate_size.unwrap_or(inner),
-            blocks: self.num_hidden_layers.unwrap_or(12),
-            eps: self.layer_norm_eps.unwrap_or(1e-5),
-            activation,
+        let defaults = Defaults {
+            width,
+            inner,
+            heads,
+            eps: 1e-5,
+            activation: "quick_gelu",
         };
-        sizes.check(Sizes::FIELDS, |field: &str, reason: String| {
-            bad(&format!("{prefix}.{field}"), reason)
-        })?;
-        Ok(sizes)
+        self.common.sizes(NAME, prefix, &defaults)
     }
 }
-
-/// The names of a block's tensors, of both towers; SigLIP has the same.
-pub(super) const NAMES: Names = Names {
-    order: Order::NormFirst,
-    qkv: Projections::Apart(["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]),
-    out: "self_attn.out_proj",
-    norms: ["layer_norm1", "layer_norm2"],
-    mlp: ["mlp.fc1", "mlp.fc2"],
-};
 
 /// A checked configuration.
 pub(crate) struct Clip {
@@ -124,14 +100,10 @@ impl Clip {
         let clip = Self {
             projection: projection_dim,
             vision: vision_config.sizes("vision_config", [768, 3072, 12])?,
-            image: ImageSizes {
-                channels: vision_config.num_channels.unwrap_or(3),
-                image: vision_config.image_size.unwrap_or(224),
-                patch: vision_config.patch_size.unwrap_or(32),
-            },
+            image: vision_config.common.image(32),
             text: text_config.sizes("text_config", [512, 2048, 8])?,
-            vocabulary: text_config.vocab_size.unwrap_or(49_408),
-            max_tokens: text_config.max_position_embeddings.unwrap_or(77),
+            vocabulary: text_config.common.vocab_size.unwrap_or(49_408),
+            max_tokens: text_config.common.max_position_embeddings.unwrap_or(77),
             // Configurations of OpenAI's weights say 2, which is not what it is.
             end: match text_config.eos_token_id.unwrap_or(49_407) {
                 2 => End::Largest,
@@ -184,33 +156,15 @@ impl Clip {
     }
 
     fn texts(&self, weights: &Scope<'_>, device: &Device) -> Result<Texts, Error> {
-        let model = weights.child("text_model");
-        let embeddings = model.child("embeddings");
-        embeddings.ignore("position_ids");
-        let Sizes { width, eps, .. } = self.text;
-        let table =
-            |name: &str, rows| Embedding::load(&embeddings.child(name), [rows, width], device);
-        let norm = model.child("final_layer_norm");
-        Ok(Texts {
-            words: table("token_embedding", self.vocabulary)?,
+        let parts = TextParts {
+            sizes: &self.text,
             vocabulary: self.vocabulary,
-            positions: table("position_embedding", self.max_tokens)?,
             max_tokens: self.max_tokens,
             causal: true,
-            blocks: Blocks::load(
-                &model.child("encoder.layers"),
-                "text_model.encoder.layers",
-                &NAMES,
-                &self.text,
-                device,
-            )?,
-            norm: (
-                "text_model.final_layer_norm",
-                LayerNorm::load(&norm, width, eps, true, device)?,
-            ),
             end: self.end,
-            projection: self.projection(weights, "text_projection", width, device)?,
-            device: device.clone(),
+        };
+        parts.load(weights, device, |_| {
+            self.projection(weights, "text_projection", self.text.width, device)
         })
     }
 

@@ -359,6 +359,20 @@ impl Classifier {
         self.places = Some(places);
     }
 
+    /// Adds the linear layers of a classifier, each with the names of its module and of its
+    /// activation's, its sizes, and its activation.
+    pub(super) fn classifier(
+        &mut self,
+        weights: &Loader<'_>,
+        linears: impl IntoIterator<Item = ([&'static str; 2], [usize; 2], Activation)>,
+    ) -> Result<(), Error> {
+        for (names, sizes, activation) in linears {
+            let [first, _] = names;
+            self.linear(names, weights.linear(first, sizes, activation)?);
+        }
+        Ok(())
+    }
+
     /// Adds a linear layer, with the names of its module and of its activation's.
     pub(super) fn linear(&mut self, [first, last]: [&str; 2], layer: Linear) {
         self.linears.push(Named {

@@ -4,15 +4,15 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::clip::NAMES;
 use super::contrast::{
-    Attended, Blocks, End, ImageSizes, Images, Pool, Projection, Texts, network, number,
+    Attended, Blocks, Defaults, End, ImageSizes, Images, NAMES, Pool, Projection, TextParts, Texts,
+    TowerFields, network, number,
 };
-use super::encoder::{self, MAX_SIZE, Sizes};
+use super::encoder::{MAX_SIZE, Sizes};
 use super::{Blueprint, Network, Similarity, read};
 use crate::device::Device;
 use crate::error::Error;
-use crate::layers::{Activation, Embedding, LayerNorm, Linear};
+use crate::layers::{Activation, LayerNorm, Linear};
 use crate::plan::Size;
 use crate::weights::Scope;
 
@@ -56,43 +56,20 @@ pub struct SiglipConfig {
 /// The fields of either tower.
 #[derive(Clone, Debug, Default, Deserialize)]
 struct Tower {
-    hidden_size: Option<usize>,
-    intermediate_size: Option<usize>,
-    num_hidden_layers: Option<usize>,
-    num_attention_heads: Option<usize>,
-    hidden_act: Option<String>,
-    layer_norm_eps: Option<f64>,
-    image_size: Option<usize>,
-    patch_size: Option<usize>,
-    num_channels: Option<usize>,
+    #[serde(flatten)]
+    common: TowerFields,
     vision_use_head: Option<bool>,
-    vocab_size: Option<usize>,
-    max_position_embeddings: Option<usize>,
     pad_token_id: Option<u32>,
     projection_size: Option<usize>,
 }
 
-impl Tower {
-    fn sizes(&self, prefix: &str) -> Result<Sizes, Error> {
-        let name = self.hidden_act.as_deref().unwrap_or("gelu_pytorch_tanh");
-        let activation = encoder::activation(name).ok_or_else(|| {
-            let reason = format!("`{}` is not computed here", name.escape_debug());
-            bad(&format!("{prefix}.hidden_act"), reason)
-        })?;
-        let sizes = Sizes {
-            width: self.hidden_size.unwrap_or(768),
-            heads: self.num_attention_heads.unwrap_or(12),
-            inner: self.intermediate_size.unwrap_or(3072),
-            blocks: self.num_hidden_layers.unwrap_or(12),
-            eps: self.layer_norm_eps.unwrap_or(1e-6),
-            activation,
-        };
-        sizes.check(Sizes::FIELDS, |field: &str, reason: String| {
-            bad(&format!("{prefix}.{field}"), reason)
-        })?;
-        Ok(sizes)
-    }
-}
+const DEFAULTS: Defaults = Defaults {
+    width: 768,
+    inner: 3072,
+    heads: 12,
+    eps: 1e-6,
+    activation: "gelu_pytorch_tanh",
+};
 
 /// A checked configuration.
 pub(crate) struct Siglip {
@@ -130,18 +107,16 @@ impl Siglip {
             let reason = "without a head images have no vector".to_owned();
             return Err(bad("vision_config.vision_use_head", reason));
         }
-        let text = text_config.sizes("text_config")?;
-        let vocabulary = text_config.vocab_size.unwrap_or(32_000);
+        let text = text_config.common.sizes(NAME, "text_config", &DEFAULTS)?;
+        let vocabulary = text_config.common.vocab_size.unwrap_or(32_000);
         let siglip = Self {
-            vision: vision_config.sizes("vision_config")?,
-            image: ImageSizes {
-                channels: vision_config.num_channels.unwrap_or(3),
-                image: vision_config.image_size.unwrap_or(224),
-                patch: vision_config.patch_size.unwrap_or(16),
-            },
+            vision: vision_config
+                .common
+                .sizes(NAME, "vision_config", &DEFAULTS)?,
+            image: vision_config.common.image(16),
             text,
             vocabulary,
-            max_tokens: text_config.max_position_embeddings.unwrap_or(64),
+            max_tokens: text_config.common.max_position_embeddings.unwrap_or(64),
             padding: match text_config.pad_token_id {
                 Some(padding) => padding,
                 None if vocabulary == GEMMA => 0,
@@ -209,40 +184,22 @@ impl Siglip {
     }
 
     fn texts(&self, weights: &Scope<'_>, device: &Device) -> Result<Texts, Error> {
-        let model = weights.child("text_model");
-        let embeddings = model.child("embeddings");
-        embeddings.ignore("position_ids");
-        let Sizes { width, eps, .. } = self.text;
-        let table =
-            |name: &str, rows| Embedding::load(&embeddings.child(name), [rows, width], device);
-        let norm = model.child("final_layer_norm");
-        let (head, sizes) = (model.child("head"), [width, self.projection]);
-        Ok(Texts {
-            words: table("token_embedding", self.vocabulary)?,
+        let parts = TextParts {
+            sizes: &self.text,
             vocabulary: self.vocabulary,
-            positions: table("position_embedding", self.max_tokens)?,
             max_tokens: self.max_tokens,
             causal: false,
-            blocks: Blocks::load(
-                &model.child("encoder.layers"),
-                "text_model.encoder.layers",
-                &NAMES,
-                &self.text,
-                device,
-            )?,
-            norm: (
-                "text_model.final_layer_norm",
-                LayerNorm::load(&norm, width, eps, true, device)?,
-            ),
             end: End::Last {
                 length: self.max_tokens,
                 padding: self.padding,
             },
-            projection: Projection {
+        };
+        parts.load(weights, device, |model| {
+            let (head, sizes) = (model.child("head"), [self.text.width, self.projection]);
+            Ok(Projection {
                 name: "text_model.head",
                 linear: Linear::load(&head, sizes, true, None, Activation::Identity, device)?,
-            },
-            device: device.clone(),
+            })
         })
     }
 }

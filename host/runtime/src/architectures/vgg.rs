@@ -188,10 +188,7 @@ impl Vgg {
                 none,
             ),
         ];
-        for (names, sizes, activation) in linears {
-            let [first, _] = names;
-            network.linear(names, weights.linear(first, sizes, activation)?);
-        }
+        network.classifier(weights, linears)?;
         Ok(network)
     }
 }

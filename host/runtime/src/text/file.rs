@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 
@@ -11,19 +11,6 @@ use crate::error::Error;
 /// The most bytes of a tokenizer's file that are believed to be one. The largest that is in use
 /// (SigLIP 2's) has 34 MB.
 const MAX_BYTES: u64 = 64 << 20;
-
-/// The file `name` of `dir`. The name comes from a guest; whoever made the plan has checked it,
-/// and it is checked again here because this is where it is opened.
-pub(super) fn inside(dir: &Path, name: &str) -> Result<PathBuf, Error> {
-    let normal = |component| matches!(component, Component::Normal(_));
-    if name.is_empty() || !Path::new(name).components().all(normal) {
-        return Err(Error::bad_plan(
-            "tokenizer.format",
-            format!("{name:?} is not a name inside the model's directory"),
-        ));
-    }
-    Ok(dir.join(name))
-}
 
 /// The bytes of a file.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {

@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use crate::architectures::{TextTower, TokenBatch};
 use crate::error::Error;
+use crate::files::inside;
 use crate::plan::{self, TokenizerFormat};
 use limit::Limited;
 
@@ -88,7 +89,7 @@ impl Tokenizer {
         let (TokenizerFormat::Json { file: name }
         | TokenizerFormat::ClipBpe { merges: name }
         | TokenizerFormat::WordPiece { vocab: name, .. }) = &plan.format;
-        let path = file::inside(dir, name)?;
+        let path = inside(dir, "tokenizer.format", name)?;
         let bytes = file::read(&path)?;
         let encoder = match &plan.format {
             TokenizerFormat::Json { .. } => json::open(&bytes),

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::ops::Deref;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
 use memmap2::Mmap;
 
@@ -50,19 +50,6 @@ impl Format {
             _ => Self::Safetensors,
         }
     }
-}
-
-/// The file `name` of `dir`. The name comes from a guest; whoever made the plan has checked it,
-/// and it is checked again here because this is where it is opened.
-pub(super) fn inside(dir: &Path, name: &str) -> Result<PathBuf, Error> {
-    let normal = |component| matches!(component, Component::Normal(_));
-    if name.is_empty() || !Path::new(name).components().all(normal) {
-        return Err(Error::bad_plan(
-            "weights",
-            format!("{name:?} is not a name inside the model's directory"),
-        ));
-    }
-    Ok(dir.join(name))
 }
 
 /// Maps the file at `path` into memory.

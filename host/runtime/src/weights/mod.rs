@@ -27,6 +27,7 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 
 use crate::error::Error;
+use crate::files::inside;
 use crate::nearest::nearest;
 use entry::{Entry, Type};
 use file::{Format, Source};
@@ -54,7 +55,7 @@ impl Weights {
         let mut sources = Vec::new();
         let mut tensors = BTreeMap::new();
         for name in names {
-            let path = file::inside(dir, name)?;
+            let path = inside(dir, "weights", name)?;
             let file = file::map(&path)?;
             let first = sources.len();
             let (found, unpacked) = read(&file).map_err(|refusal| refusal.of(&path))?;

@@ -5,11 +5,13 @@
 //! The towers of CLIP, OpenCLIP and SigLIP are built of the same parts; their files say which, and
 //! where the weights are.
 
+mod hugging_face;
 mod image;
 mod text;
 
 use candle_core::Tensor;
 
+pub(super) use hugging_face::{Defaults, NAMES, TextParts, TowerFields};
 pub(super) use image::{Attended, ImageSizes, Images, Pool};
 pub(super) use text::{End, Texts};
 
