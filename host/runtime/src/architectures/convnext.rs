@@ -12,7 +12,8 @@ use crate::device::Device;
 use crate::error::Error;
 use crate::kernels::Window;
 use crate::layers::{
-    Activation, Conv2d, ConvGeometry, Dense, FeatureMap, LayerNorm, Linear, global_average,
+    Activation, Conv2d, ConvGeometry, Dense, FeatureMap, FeedForward, LayerNorm, Linear,
+    global_average,
 };
 use crate::plan::Size;
 use crate::trace::Trace;
@@ -168,8 +169,10 @@ impl Sizes {
         Ok(Block {
             depthwise: plain(&scope.child("dwconv"), depthwise, device)?,
             norm: LayerNorm::load(&scope.child("layernorm"), width, EPS, true, device)?,
-            up: Linear::load(&up, [width, inner], true, None, self.activation, device)?,
-            down: Linear::new(down.name(), dense, Activation::Identity, device)?,
+            mlp: FeedForward::new(
+                Linear::load(&up, [width, inner], true, None, self.activation, device)?,
+                Linear::new(down.name(), dense, Activation::Identity, device)?,
+            ),
         })
     }
 }
@@ -234,8 +237,7 @@ struct Stage {
 struct Block {
     depthwise: Conv2d,
     norm: LayerNorm,
-    up: Linear,
-    down: Linear,
+    mlp: FeedForward,
 }
 
 impl ImageTower for ConvNext {
@@ -267,7 +269,6 @@ impl ImageTower for ConvNext {
 impl Block {
     fn forward(&self, x: &FeatureMap) -> Result<FeatureMap, Error> {
         let inner = self.norm.forward_map(&self.depthwise.forward(x, None)?)?;
-        self.down
-            .forward_map(&self.up.forward_map(&inner, None)?, Some(x))
+        self.mlp.forward_map(&inner, x)
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::device::Device;
 use crate::error::Error;
-use crate::layers::{Activation, Dense, LayerNorm, Linear, Mask, SelfAttention};
+use crate::layers::{Activation, Dense, FeedForward, LayerNorm, Linear, Mask, SelfAttention};
 use crate::weights::Scope;
 use candle_core::Tensor;
 
@@ -96,8 +96,7 @@ pub(super) struct Block {
     order: Order,
     attention: SelfAttention,
     norms: [LayerNorm; 2],
-    up: Linear,
-    down: Linear,
+    mlp: FeedForward,
 }
 
 impl Block {
@@ -137,8 +136,10 @@ impl Block {
             order: names.order,
             attention,
             norms: [norm(first)?, norm(second)?],
-            up: linear(up, [width, inner], activation)?,
-            down: linear(down, [inner, width], Activation::Identity)?,
+            mlp: FeedForward::new(
+                linear(up, [width, inner], activation)?,
+                linear(down, [inner, width], Activation::Identity)?,
+            ),
         })
     }
 
@@ -160,12 +161,11 @@ impl Block {
         match self.order {
             Order::NormFirst => {
                 let x = self.attention.forward(&first.forward(x)?, Some(x), mask)?;
-                self.down
-                    .forward_add(&self.up.forward(&second.forward(&x)?)?, &x)
+                self.mlp.forward(&second.forward(&x)?, Some(&x))
             }
             Order::NormLast => {
                 let x = first.forward(&self.attention.forward(x, Some(x), mask)?)?;
-                second.forward(&self.down.forward_add(&self.up.forward(&x)?, &x)?)
+                second.forward(&self.mlp.forward(&x, Some(&x))?)
             }
         }
     }

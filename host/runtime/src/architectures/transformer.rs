@@ -10,7 +10,8 @@ use candle_core::Tensor;
 use crate::device::Device;
 use crate::error::Error;
 use crate::layers::{
-    Activation, Attention, Dense, FirstHeads, LayerNorm, Linear, Mask, Rotary, gate,
+    Activation, Dense, FeedForward, FirstHeads, LayerNorm, Linear, Mask, Rotary, SelfAttention,
+    gate,
 };
 use crate::weights::Scope;
 
@@ -81,12 +82,19 @@ pub(super) struct Extras<'a> {
     pub(super) rotary: Option<&'a Rotary>,
 }
 
+impl<'a> Extras<'a> {
+    fn mask(&self) -> Mask<'a> {
+        Mask {
+            bias: self.bias,
+            ..Mask::default()
+        }
+    }
+}
+
 /// A block.
 pub(super) struct Block {
     norms: [LayerNorm; 2],
-    qkv: Linear,
-    attention: Attention,
-    out: Linear,
+    attention: SelfAttention,
     /// Those of queries and keys.
     heads: FirstHeads,
     mlp: Mlp,
@@ -94,10 +102,7 @@ pub(super) struct Block {
 
 /// The network on each token.
 enum Mlp {
-    Plain {
-        up: Linear,
-        down: Linear,
-    },
+    Plain(FeedForward),
     Gated {
         up: Linear,
         activation: Activation,
@@ -124,9 +129,7 @@ impl Block {
         let qkv = qkv(scope, layout, sizes)?;
         Ok(Self {
             norms: [norm(first)?, norm(second)?],
-            qkv: Linear::new(scope.name(), qkv, Activation::Identity, device)?,
-            attention: Attention::new(scope.name(), heads, width / heads, device),
-            out: Linear::new(scope.name(), out, Activation::Identity, device)?,
+            attention: SelfAttention::from_fused(scope.name(), qkv, out, heads, device)?,
             heads: FirstHeads {
                 count: 2 * heads,
                 size: width / heads,
@@ -137,13 +140,17 @@ impl Block {
 
     /// `[batch, tokens, width]`, twice.
     pub(super) fn forward(&self, x: &Tensor, extras: Extras<'_>) -> Result<Tensor, Error> {
-        let qkv = self.qkv(x, extras)?;
-        let mask = Mask {
-            bias: extras.bias,
-            ..Mask::default()
+        let [first, second] = &self.norms;
+        let normed = first.forward(x)?;
+        let x = match extras.rotary {
+            None => self.attention.forward(&normed, Some(x), extras.mask())?,
+            Some(rotary) => {
+                let turn = |qkv: Tensor| rotary.forward(&qkv, self.heads);
+                let attention = &self.attention;
+                attention.forward_with(&normed, Some(x), extras.mask(), turn)?
+            }
         };
-        let attended = self.attention.forward_fused(&qkv, mask)?;
-        self.rest(&attended, x)
+        self.mlp.forward(&second.forward(&x)?, &x)
     }
 
     /// The first `count` tokens alone, `[batch, count, width]`, which see all others: the rest is
@@ -154,36 +161,15 @@ impl Block {
         count: usize,
         extras: Extras<'_>,
     ) -> Result<Tensor, Error> {
-        let qkv = self.qkv(x, extras)?;
-        let width = x.dim(2)?;
-        let first = |x: &Tensor, dim| x.narrow(dim, 0, count)?.contiguous();
-        let part = |at: usize| qkv.narrow(2, at * width, width)?.contiguous();
-        let bias = extras.bias.map(|bias| first(bias, 2)).transpose()?;
-        let mask = Mask {
-            bias: bias.as_ref(),
-            ..Mask::default()
-        };
-        let queries = first(&part(0)?, 1)?;
-        let attended = self
-            .attention
-            .forward(&queries, &part(1)?, &part(2)?, mask)?;
-        self.rest(&attended, &first(x, 1)?)
-    }
-
-    /// Queries, keys and values, one after another.
-    fn qkv(&self, x: &Tensor, extras: Extras<'_>) -> Result<Tensor, Error> {
-        let [first, _] = &self.norms;
-        let qkv = self.qkv.forward(&first.forward(x)?)?;
-        match extras.rotary {
+        let [first, second] = &self.norms;
+        let turn = |qkv: Tensor| match extras.rotary {
             Some(rotary) => rotary.forward(&qkv, self.heads),
             None => Ok(qkv),
-        }
-    }
-
-    /// What follows the attention.
-    fn rest(&self, attended: &Tensor, x: &Tensor) -> Result<Tensor, Error> {
-        let [_, second] = &self.norms;
-        let x = self.out.forward_add(attended, x)?;
+        };
+        let residual = x.narrow(1, 0, count)?.contiguous()?;
+        let (normed, residual) = (first.forward(x)?, Some(&residual));
+        let attention = &self.attention;
+        let x = attention.forward_first(&normed, count, residual, extras.mask(), turn)?;
         self.mlp.forward(&second.forward(&x)?, &x)
     }
 }
@@ -209,7 +195,7 @@ fn qkv(scope: &Scope<'_>, layout: &Layout, sizes: &BlockSizes) -> Result<Dense, 
 impl Mlp {
     fn forward(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor, Error> {
         match self {
-            Self::Plain { up, down } => down.forward_add(&up.forward(x)?, residual),
+            Self::Plain(layers) => layers.forward(x, Some(residual)),
             Self::Gated {
                 up,
                 activation,
@@ -254,10 +240,7 @@ impl Mlp {
         };
         let down = build(down, Activation::Identity)?;
         Ok(match layout.mlp {
-            MlpNames::Plain(_) => Self::Plain {
-                up: build(up, activation)?,
-                down,
-            },
+            MlpNames::Plain(_) => Self::Plain(FeedForward::new(build(up, activation)?, down)),
             MlpNames::Gated(_) | MlpNames::GatedJoined(_) => Self::Gated {
                 up: build(up, Activation::Identity)?,
                 activation,

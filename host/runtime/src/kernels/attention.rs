@@ -10,8 +10,8 @@ use std::collections::TryReserveError;
 use rayon::prelude::*;
 
 use super::block::{Panels, Rows, product};
-use super::isa::Isa;
-use super::math::exp;
+use super::isa::{Isa, MultiplyAdd};
+use super::math::{exp_below, fold};
 
 /// Likenesses that are worked on at a time, so that they stay in the cache.
 const BLOCK: usize = 1 << 15;
@@ -71,11 +71,14 @@ struct Out(*mut f32);
 // SAFETY: the pieces of a job write to disjoint elements, and nobody reads before all are done.
 unsafe impl Sync for Out {}
 
+/// Memory that is used again for each head.
 #[derive(Default)]
-struct Scratch {
+pub(super) struct Scratch {
     keys: Panels,
     values: Panels,
     likenesses: Vec<f32>,
+    /// One a query: what the sum of its powers is to be multiplied by.
+    shares: Vec<f32>,
     result: Vec<f32>,
 }
 
@@ -87,28 +90,14 @@ pub(crate) fn attention(
     job: AttentionJob<'_>,
     [queries, keys, values]: [Heads<'_>; 3],
 ) -> Result<Vec<f32>, TryReserveError> {
-    let heads = job.scales.len();
-    let width = heads * job.head;
-    assert!(queries.holds(job.batch * job.queries, width));
-    assert!(
-        [keys, values]
-            .iter()
-            .all(|side| side.holds(job.batch * job.keys, width))
-    );
-    if let Some(lengths) = job.lengths {
-        assert!(lengths.len() == job.batch && lengths.iter().all(|&length| length <= job.keys));
-    }
-    let biases = heads * job.queries * job.keys;
-    assert!(
-        job.bias
-            .is_none_or(|bias| biases > 0 && bias.len().is_multiple_of(biases))
-    );
-    let length = job.batch * job.queries * width;
+    let length = job.batch * job.queries * job.width();
     let mut result: Vec<f32> = Vec::new();
     result.try_reserve_exact(length)?;
+    let sides = [queries, keys, values];
+    job.check(sides, length);
     let out = Out(result.as_mut_ptr());
-    let pieces = job.batch * heads;
-    let run = |scratch: &mut Scratch, piece| job.run(piece, [queries, keys, values], scratch, &out);
+    let pieces = job.batch * job.scales.len();
+    let run = |scratch: &mut Scratch, piece| job.run(piece, sides, scratch, &out);
     if pieces * job.queries * job.keys * job.head < SMALL {
         let mut scratch = Scratch::default();
         (0..pieces).for_each(|piece| run(&mut scratch, piece));
@@ -122,7 +111,57 @@ pub(crate) fn attention(
     Ok(result)
 }
 
+/// As [`attention`], into `out` and on the calling thread.
+pub(super) fn attention_into(
+    job: AttentionJob<'_>,
+    sides: [Heads<'_>; 3],
+    scratch: &mut Scratch,
+    out: &mut [f32],
+) {
+    job.check(sides, out.len());
+    let out = Out(out.as_mut_ptr());
+    for piece in 0..job.batch * job.scales.len() {
+        job.run(piece, sides, scratch, &out);
+    }
+}
+
 impl AttentionJob<'_> {
+    /// Features of a token.
+    fn width(&self) -> usize {
+        self.scales.len() * self.head
+    }
+
+    /// Checks what [`run`](Self::run) relies on; `length` is the result's.
+    fn check(&self, [queries, keys, values]: [Heads<'_>; 3], length: usize) {
+        let (heads, width) = (self.scales.len(), self.width());
+        assert_eq!(length, self.batch * self.queries * width);
+        assert!(queries.holds(self.batch * self.queries, width));
+        for side in [keys, values] {
+            assert!(side.holds(self.batch * self.keys, width));
+        }
+        if let Some(lengths) = self.lengths {
+            assert_eq!(lengths.len(), self.batch);
+            assert!(lengths.iter().all(|&length| length <= self.keys));
+        }
+        let biases = heads * self.queries * self.keys;
+        let fits = |bias: &[f32]| biases > 0 && bias.len().is_multiple_of(biases);
+        assert!(self.bias.is_none_or(fits));
+    }
+
+    /// What is left to do for one sample, whose queries, keys and values are by themselves.
+    pub(super) fn of_sample(self, sample: usize) -> Self {
+        let biases = self.scales.len() * self.queries * self.keys;
+        Self {
+            batch: 1,
+            lengths: self.lengths.map(|lengths| &lengths[sample..=sample]),
+            bias: self.bias.map(|bias| {
+                let turn = sample % (bias.len() / biases);
+                &bias[turn * biases..][..biases]
+            }),
+            ..self
+        }
+    }
+
     /// One head of one sample.
     fn run(
         &self,
@@ -138,6 +177,7 @@ impl AttentionJob<'_> {
             keys: right,
             values: weighted,
             likenesses,
+            shares,
             result,
         } = scratch;
         right.pack_transposed(
@@ -152,6 +192,7 @@ impl AttentionJob<'_> {
         );
         let block = (BLOCK / count.max(1)).max(LEAST_ROWS).min(self.queries);
         likenesses.resize(block * count, 0.0);
+        shares.resize(block, 0.0);
         result.resize(block * self.head, 0.0);
         let queries = queries.rows(sample, self.queries, head, self.head);
         let mut first = 0;
@@ -162,41 +203,44 @@ impl AttentionJob<'_> {
                 ..queries
             };
             product(self.isa, part, rows, right, likenesses, count);
-            self.isa.run(
+            let (powers, shares) = (&mut likenesses[..rows * count], &mut shares[..rows]);
+            self.isa.run_with(
                 #[inline(always)]
-                || self.weigh(sample, head, first, &mut likenesses[..rows * count], count),
+                |fma| self.raise(fma, [sample, head, first], powers, shares),
             );
-            let shares = Rows {
-                values: likenesses,
+            let powers = Rows {
+                values: powers,
                 stride: count,
                 length: count,
             };
-            product(self.isa, shares, rows, weighted, result, self.head);
-            for (row, values) in result.chunks_exact(self.head).enumerate().take(rows) {
+            product(self.isa, powers, rows, weighted, result, self.head);
+            for (row, (values, share)) in result.chunks_exact(self.head).zip(shares).enumerate() {
                 let row = sample * self.queries + first + row;
                 let at = (row * heads + head) * self.head;
-                // SAFETY: the element is in the result, as are the `head` elements that follow;
-                // they are of this sample and head, which no other piece has.
-                unsafe {
-                    std::ptr::copy_nonoverlapping(values.as_ptr(), out.0.add(at), self.head);
+                for (value, at) in values.iter().zip(at..) {
+                    // SAFETY: the element is in the result, and of this sample and head, which no
+                    // other piece has.
+                    unsafe { out.0.add(at).write(value * *share) };
                 }
             }
             first += rows;
         }
     }
 
-    /// Makes likenesses to weights, which are 1 together.
+    /// Makes the likenesses of some queries, from `first` on, to powers, and gives for each query
+    /// what makes them weights, which are 1 together.
     #[inline(always)]
-    fn weigh(
+    fn raise(
         &self,
-        sample: usize,
-        head: usize,
-        first: usize,
+        fma: MultiplyAdd,
+        [sample, head, first]: [usize; 3],
         likenesses: &mut [f32],
-        count: usize,
+        shares: &mut [f32],
     ) {
         let heads = self.scales.len();
-        for (row, values) in likenesses.chunks_exact_mut(count.max(1)).enumerate() {
+        let count = likenesses.len() / shares.len();
+        let rows = likenesses.chunks_exact_mut(count.max(1));
+        for (row, (values, share)) in rows.zip(shares).enumerate() {
             let query = first + row;
             let bias = self.bias.map(|bias| {
                 let turns = bias.len() / (heads * self.queries * self.keys);
@@ -209,50 +253,29 @@ impl AttentionJob<'_> {
                 count
             };
             let (seen, unseen) = values.split_at_mut(seen);
-            softmax(seen, self.scales[head], bias);
+            *share = powers(fma, seen, self.scales[head], bias);
             unseen.fill(0.0);
         }
     }
 }
 
-/// Lanes of the sums and of the largest value.
-const LANES: usize = 16;
-
-/// `e^x` of each value, scaled and shifted, divided by the sum of all.
+/// Makes values to `e^(value * scale + bias)`, each divided by the largest of them. Returns one
+/// over their sum.
 #[inline(always)]
-fn softmax(values: &mut [f32], scale: f32, bias: Option<&[f32]>) {
-    if let Some(bias) = bias {
-        for (value, bias) in values.iter_mut().zip(bias) {
-            *value = *value * scale + bias;
+fn powers(fma: MultiplyAdd, values: &mut [f32], scale: f32, bias: Option<&[f32]>) -> f32 {
+    match bias {
+        Some(bias) => {
+            for (value, bias) in values.iter_mut().zip(bias) {
+                *value = fma.of(*value, scale, *bias);
+            }
         }
-    } else {
-        values.iter_mut().for_each(|value| *value *= scale);
+        None => values.iter_mut().for_each(|value| *value *= scale),
     }
-    let (whole, rest) = values.as_chunks_mut::<LANES>();
     // A value that is not a number is not the largest, but makes the sum one of its kind.
-    let mut largest = [f32::NEG_INFINITY; LANES];
-    for chunk in &*whole {
-        for lane in 0..LANES {
-            largest[lane] = if chunk[lane] > largest[lane] {
-                chunk[lane]
-            } else {
-                largest[lane]
-            };
-        }
+    let largest = |a, b| if b > a { b } else { a };
+    let largest = fold(values, f32::NEG_INFINITY, largest, largest);
+    for value in &mut *values {
+        *value = exp_below(fma, *value - largest);
     }
-    let both = largest.iter().chain(&*rest);
-    let largest = both.fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a });
-    let mut sums = [0.0_f32; LANES];
-    for chunk in whole {
-        for lane in 0..LANES {
-            chunk[lane] = exp(chunk[lane] - largest);
-            sums[lane] += chunk[lane];
-        }
-    }
-    for (value, sum) in rest.iter_mut().zip(&mut sums) {
-        *value = exp(*value - largest);
-        *sum += *value;
-    }
-    let share = 1.0 / sums.iter().sum::<f32>();
-    values.iter_mut().for_each(|value| *value *= share);
+    1.0 / fold(values, 0.0, |a, b| a + b, |a, b| a + b)
 }

@@ -63,9 +63,7 @@ impl Panels {
                         let row = rows.row(first + column);
                         row[at..].first_chunk().unwrap_or(&[0.0; 16])
                     });
-                    for (step, values) in transpose(isa, block).into_iter().enumerate() {
-                        target[(at + step) * lines + line].0 = values;
-                    }
+                    transpose(isa, block, &mut target[at * lines + line..], lines);
                     at += 16;
                 }
                 for column in 0..columns {

@@ -62,8 +62,17 @@ impl Isa {
     /// Runs `work` compiled for these instructions, as far as it is inlined.
     #[inline]
     pub(crate) fn run<R>(self, work: impl FnOnce() -> R) -> R {
+        self.run_with(
+            #[inline(always)]
+            |_| work(),
+        )
+    }
+
+    /// As [`run`](Self::run), with the way to multiply and add.
+    #[inline]
+    pub(super) fn run_with<R>(self, work: impl FnOnce(MultiplyAdd) -> R) -> R {
         match self.0 {
-            Level::Portable => work(),
+            Level::Portable => work(MultiplyAdd::Apart),
             // SAFETY: `available` makes a value of this level only where the CPU has the features.
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => unsafe { avx2(work) },
@@ -74,14 +83,51 @@ impl Isa {
     }
 }
 
+/// How products are added. It is a constant wherever it is inlined.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum MultiplyAdd {
+    /// As a product and a sum: without an instruction for both, one call for each value would
+    /// take its place.
+    Apart,
+    /// With one instruction.
+    #[cfg(target_arch = "x86_64")]
+    Fused,
+}
+
+impl MultiplyAdd {
+    /// `a * b + c`.
+    #[inline(always)]
+    pub(super) fn of(self, a: f32, b: f32, c: f32) -> f32 {
+        match self {
+            Self::Apart => a * b + c,
+            #[cfg(target_arch = "x86_64")]
+            Self::Fused => a.mul_add(b, c),
+        }
+    }
+
+    /// The polynomial of `x` with these coefficients, the highest power's first.
+    #[inline(always)]
+    pub(super) fn polynomial<const N: usize>(self, x: f32, coefficients: [f32; N]) -> f32 {
+        let mut sum = 0.0;
+        for (at, coefficient) in coefficients.into_iter().enumerate() {
+            sum = if at == 0 {
+                coefficient
+            } else {
+                self.of(sum, x, coefficient)
+            };
+        }
+        sum
+    }
+}
+
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn avx2<R>(work: impl FnOnce() -> R) -> R {
-    work()
+fn avx2<R>(work: impl FnOnce(MultiplyAdd) -> R) -> R {
+    work(MultiplyAdd::Fused)
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma,avx512f")]
-fn avx512<R>(work: impl FnOnce() -> R) -> R {
-    work()
+fn avx512<R>(work: impl FnOnce(MultiplyAdd) -> R) -> R {
+    work(MultiplyAdd::Fused)
 }

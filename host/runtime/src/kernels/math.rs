@@ -1,7 +1,7 @@
 //! Activation functions over slices, written so that the compiler vectorises them: no branches,
 //! no calls, and f32 throughout. Their errors are measured by the tests.
 
-use super::isa::Isa;
+use super::isa::{Isa, MultiplyAdd};
 use crate::layers::Activation;
 
 /// Applies `activation` to each value.
@@ -9,46 +9,84 @@ pub(crate) fn activate(isa: Isa, activation: Activation, values: &mut [f32]) {
     match activation {
         Activation::Identity => {}
         // NaN stays NaN in both: a comparison with it is false.
-        Activation::Relu => each(isa, values, |x| if x < 0.0 { 0.0 } else { x }),
-        Activation::Relu6 => each(isa, values, clamp::<6>),
+        Activation::Relu => each(isa, values, |_, x| if x < 0.0 { 0.0 } else { x }),
+        Activation::Relu6 => each(isa, values, |_, x| clamp::<6>(x)),
         Activation::LeakyRelu { negative_slope } => {
             each(
                 isa,
                 values,
-                move |x| if x < 0.0 { x * negative_slope } else { x },
+                move |_, x| if x < 0.0 { x * negative_slope } else { x },
             );
         }
         Activation::Elu { alpha } => {
-            each(isa, values, move |x| {
-                if x < 0.0 { alpha * exp_minus_one(x) } else { x }
+            each(isa, values, move |fma, x| {
+                if x < 0.0 {
+                    alpha * exp_minus_one(fma, x)
+                } else {
+                    x
+                }
             });
         }
-        Activation::Gelu => each(isa, values, |x| {
-            0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
+        Activation::Gelu => each(isa, values, |fma, x| {
+            let half = 0.5 * x;
+            fma.of(half, erf(fma, x * std::f32::consts::FRAC_1_SQRT_2), half)
         }),
-        Activation::GeluTanh => each(isa, values, |x| {
-            let inner = 0.797_884_6 * (x + 0.044_715 * x * x * x);
-            0.5 * x * (1.0 + tanh(inner))
+        Activation::GeluTanh => each(isa, values, |fma, x| {
+            let inner = 0.797_884_6 * fma.of(0.044_715 * x * x, x, x);
+            let half = 0.5 * x;
+            fma.of(half, tanh(fma, inner), half)
         }),
-        Activation::QuickGelu => each(isa, values, |x| x * sigmoid(1.702 * x)),
-        Activation::Silu => each(isa, values, |x| x * sigmoid(x)),
+        Activation::QuickGelu => each(isa, values, |fma, x| x * sigmoid(fma, 1.702 * x)),
+        Activation::Silu => each(isa, values, |fma, x| x * sigmoid(fma, x)),
         Activation::Sigmoid => each(isa, values, sigmoid),
         Activation::Tanh => each(isa, values, tanh),
-        Activation::Hardsigmoid => each(isa, values, |x| clamp::<6>(x + 3.0) / 6.0),
-        Activation::Hardswish => each(isa, values, |x| x * clamp::<6>(x + 3.0) / 6.0),
+        Activation::Hardsigmoid => each(isa, values, |_, x| clamp::<6>(x + 3.0) / 6.0),
+        Activation::Hardswish => each(isa, values, |_, x| x * clamp::<6>(x + 3.0) / 6.0),
     }
 }
 
 #[inline]
-fn each(isa: Isa, values: &mut [f32], function: impl Fn(f32) -> f32) {
-    isa.run(
+fn each(isa: Isa, values: &mut [f32], function: impl Fn(MultiplyAdd, f32) -> f32) {
+    isa.run_with(
         #[inline(always)]
-        || {
+        |fma| {
             for value in values {
-                *value = function(*value);
+                *value = function(fma, *value);
             }
         },
     );
+}
+
+/// Folds of values that are computed side by side.
+const LANES: usize = 16;
+
+/// Folds values with `step` from `neutral` on, side by side, and then the folds with `combine`:
+/// in one order, whatever the instructions, and one that vectorises.
+#[inline(always)]
+pub(super) fn fold(
+    values: &[f32],
+    neutral: f32,
+    step: impl Fn(f32, f32) -> f32,
+    combine: impl Fn(f32, f32) -> f32,
+) -> f32 {
+    let mut lanes = [neutral; LANES];
+    let (whole, rest) = values.as_chunks::<LANES>();
+    for chunk in whole {
+        for lane in 0..LANES {
+            lanes[lane] = step(lanes[lane], chunk[lane]);
+        }
+    }
+    for (lane, &value) in lanes.iter_mut().zip(rest) {
+        *lane = step(*lane, value);
+    }
+    let mut width = LANES / 2;
+    while width > 0 {
+        for lane in 0..width {
+            lanes[lane] = combine(lanes[lane], lanes[lane + width]);
+        }
+        width /= 2;
+    }
+    lanes[0]
 }
 
 #[inline(always)]
@@ -59,60 +97,61 @@ fn clamp<const HIGH: u8>(x: f32) -> f32 {
 }
 
 #[inline(always)]
-fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + exp(-x))
+fn sigmoid(fma: MultiplyAdd, x: f32) -> f32 {
+    1.0 / (1.0 + exp(fma, -x))
 }
 
-/// e^x, from a polynomial on [-ln 2 / 2, ln 2 / 2] (the coefficients are Cephes') and a shift of
-/// the exponent. Zero far below, infinite far above.
+/// Below this, e^x is none of the normal numbers.
+const LOWEST: f32 = -87.336_54;
+
+/// e^x. Zero far below, infinite far above.
 #[inline(always)]
-pub(super) fn exp(x: f32) -> f32 {
-    let clamped = if x < -87.336_54 { -87.336_54 } else { x };
-    let clamped = if clamped > 88.376_26 {
-        88.376_26
-    } else {
-        clamped
-    };
-    let (power, rest) = reduce(clamped);
-    let value = scale(1.0 + tail(rest), power);
-    let value = if x < -87.336_54 { 0.0 } else { value };
+fn exp(fma: MultiplyAdd, x: f32) -> f32 {
+    let clamped = if x > 88.376_26 { 88.376_26 } else { x };
+    let value = exp_below(fma, clamped);
+    let value = if x < LOWEST { 0.0 } else { value };
     if x > 88.722_84 { f32::INFINITY } else { value }
+}
+
+/// e^x for x at most 88, from a polynomial on [-ln 2 / 2, ln 2 / 2] (the coefficients are Cephes')
+/// and a shift of the exponent. The least normal number far below.
+#[inline(always)]
+pub(super) fn exp_below(fma: MultiplyAdd, x: f32) -> f32 {
+    let (power, rest) = reduce(fma, if x < LOWEST { LOWEST } else { x });
+    scale(1.0 + tail(fma, rest), power)
 }
 
 /// e^x - 1 for x at most 0, exact where x is small too.
 #[inline(always)]
-fn exp_minus_one(x: f32) -> f32 {
-    let clamped = if x < -87.336_54 { -87.336_54 } else { x };
-    let (power, rest) = reduce(clamped);
+fn exp_minus_one(fma: MultiplyAdd, x: f32) -> f32 {
+    let (power, rest) = reduce(fma, if x < LOWEST { LOWEST } else { x });
     let scaled = scale(1.0, power);
-    scaled * tail(rest) + (scaled - 1.0)
+    fma.of(scaled, tail(fma, rest), scaled - 1.0)
 }
 
 /// Writes x as power * ln 2 + rest.
 #[inline(always)]
-fn reduce(x: f32) -> (f32, f32) {
+fn reduce(fma: MultiplyAdd, x: f32) -> (f32, f32) {
     // Adding and taking away 1.5 * 2^23 rounds to the nearest integer.
     const ROUND: f32 = 12_582_912.0;
-    let power = (x * std::f32::consts::LOG2_E + ROUND) - ROUND;
+    let power = fma.of(x, std::f32::consts::LOG2_E, ROUND) - ROUND;
     // ln 2 in two parts, the first with few enough bits for the product to be exact.
-    let rest = x - power * 0.693_359_4 + power * 2.121_944_4e-4;
-    (power, rest)
+    let rest = fma.of(power, -0.693_359_4, x);
+    (power, fma.of(power, 2.121_944_4e-4, rest))
 }
 
 /// e^rest - 1 for a small rest.
 #[inline(always)]
-fn tail(rest: f32) -> f32 {
-    let mut sum = 1.987_569_2e-4;
-    for coefficient in [
+fn tail(fma: MultiplyAdd, rest: f32) -> f32 {
+    let coefficients = [
+        1.987_569_2e-4,
         1.398_199_9e-3,
         8.333_452e-3,
         4.166_579_6e-2,
         0.166_666_66,
         0.5,
-    ] {
-        sum = sum * rest + coefficient;
-    }
-    sum * rest * rest + rest
+    ];
+    fma.of(fma.polynomial(rest, coefficients), rest * rest, rest)
 }
 
 /// value * 2^power, for an integral power of -126 to 127.
@@ -131,41 +170,37 @@ fn scale(value: f32, power: f32) -> f32 {
 
 /// The hyperbolic tangent, from e^(-2|x|) - 1, which is exact for small x.
 #[inline(always)]
-fn tanh(x: f32) -> f32 {
-    let down = exp_minus_one(-2.0 * x.abs());
+fn tanh(fma: MultiplyAdd, x: f32) -> f32 {
+    let down = exp_minus_one(fma, -2.0 * x.abs());
     (-down / (2.0 + down)).copysign(x)
 }
 
 /// The error function, from a rational function (the coefficients are Eigen's).
 #[inline(always)]
-fn erf(x: f32) -> f32 {
+fn erf(fma: MultiplyAdd, x: f32) -> f32 {
     // From here on the nearest f32 is 1.
     let bound = 4.0;
     let (below_all, above_all) = (x < -bound, x > bound);
     let x = if below_all { -bound } else { x };
     let x = if above_all { bound } else { x };
     let square = x * x;
-    let mut above = -2.726_142_3e-10;
-    for coefficient in [
+    let above = [
+        -2.726_142_3e-10,
         2.770_681_4e-8,
         -2.101_024e-6,
         -5.692_506_6e-5,
         -7.349_906e-4,
         -2.954_6e-3,
         -1.609_603_3e-2,
-    ] {
-        above = above * square + coefficient;
-    }
-    let mut below = -1.456_607_2e-5;
-    for coefficient in [
+    ];
+    let below = [
+        -1.456_607_2e-5,
         -2.133_740_6e-4,
         -1.682_827e-3,
         -7.373_329e-3,
         -1.426_473_9e-2,
-    ] {
-        below = below * square + coefficient;
-    }
-    let value = x * above / below;
+    ];
+    let value = x * fma.polynomial(square, above) / fma.polynomial(square, below);
     let value = if below_all { -1.0 } else { value };
     if above_all { 1.0 } else { value }
 }
@@ -273,17 +308,17 @@ mod tests {
 
     #[test]
     fn exp_has_the_right_ends() {
-        assert_eq!(exp(-200.0), 0.0);
-        assert_eq!(exp(200.0), f32::INFINITY);
-        assert_eq!(exp(0.0), 1.0);
-        for i in -870..=880 {
-            let x = i as f32 * 0.1;
-            let want = f64::from(x).exp();
-            assert!(
-                (f64::from(exp(x)) - want).abs() <= 3e-7 * want,
-                "exp({x}) = {}",
-                exp(x)
-            );
+        for isa in Isa::available() {
+            let of = |x: f32| isa.run_with(|fma| exp(fma, x));
+            assert_eq!(of(-200.0), 0.0);
+            assert_eq!(of(200.0), f32::INFINITY);
+            assert_eq!(of(0.0), 1.0);
+            for i in -870..=880 {
+                let x = i as f32 * 0.1;
+                let want = f64::from(x).exp();
+                let error = (f64::from(of(x)) - want).abs();
+                assert!(error <= 3e-7 * want, "{isa:?} exp({x}) = {}", of(x));
+            }
         }
     }
 }

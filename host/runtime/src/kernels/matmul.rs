@@ -51,6 +51,10 @@ struct Panel {
 }
 
 impl Packed {
+    pub(super) fn outputs(&self) -> usize {
+        self.outputs
+    }
+
     /// Packs `weight`, of the shape `[outputs, depth]`, whose rows belong to `groups` groups in
     /// turn. `bias` has one value an output.
     ///
@@ -156,23 +160,10 @@ pub(crate) fn matmul(
     weights: &Packed,
     epilogue: Epilogue<'_>,
 ) -> Result<Vec<f32>, TryReserveError> {
-    let rows = windows.count();
-    let length = rows * weights.outputs;
-    assert_eq!(weights.depth, windows.runs() * windows.run_length());
-    assert!(
-        epilogue
-            .residual
-            .is_none_or(|residual| residual.len() == length)
-    );
+    let length = windows.count() * weights.outputs;
     let mut result: Vec<f32> = Vec::new();
     result.try_reserve_exact(length)?;
-    let job = Job {
-        windows,
-        weights,
-        epilogue,
-        kernels: Kernels::of(weights.isa),
-        out: Out(result.as_mut_ptr()),
-    };
+    let job = Job::new(windows, weights, epilogue, length, result.as_mut_ptr());
     match job.pieces() {
         pieces if pieces.len() <= 1 => pieces.into_iter().for_each(|piece| job.run(piece)),
         pieces => pieces.into_par_iter().for_each(|piece| job.run(piece)),
@@ -181,6 +172,20 @@ pub(crate) fn matmul(
     // written by `Job::run`.
     unsafe { result.set_len(length) };
     Ok(result)
+}
+
+/// As [`matmul`], into `out` and on the calling thread.
+pub(super) fn matmul_into(
+    windows: &Windows<'_>,
+    weights: &Packed,
+    epilogue: Epilogue<'_>,
+    out: &mut [f32],
+) {
+    let job = Job::new(windows, weights, epilogue, out.len(), out.as_mut_ptr());
+    job.run(Piece {
+        rows: 0..windows.count(),
+        panels: 0..weights.panels(),
+    });
 }
 
 /// Where the result goes.
@@ -203,7 +208,28 @@ struct Piece {
     panels: Range<usize>,
 }
 
-impl Job<'_> {
+impl<'a> Job<'a> {
+    /// `out` is where the result goes, which has `length` elements.
+    fn new(
+        windows: &'a Windows<'a>,
+        weights: &'a Packed,
+        epilogue: Epilogue<'a>,
+        length: usize,
+        out: *mut f32,
+    ) -> Self {
+        assert_eq!(length, windows.count() * weights.outputs);
+        assert_eq!(weights.depth, windows.runs() * windows.run_length());
+        let fits = |residual: &[f32]| residual.len() == length;
+        assert!(epilogue.residual.is_none_or(fits));
+        Self {
+            windows,
+            weights,
+            epilogue,
+            kernels: Kernels::of(weights.isa),
+            out: Out(out),
+        }
+    }
+
     /// Divides the result among the threads: along the larger of the two operands, so that
     /// each thread streams its own part of it, and along the other where that is not enough.
     fn pieces(&self) -> Vec<Piece> {
@@ -298,7 +324,7 @@ impl Job<'_> {
         // SAFETY: the weights were packed for the instructions that `isa` proves. `Sources::fill`
         // has put `runs * count` pointers to runs of `run_length` elements at `rows.sources`. Panel
         // and bias are `depth` rows and one row of the panel's width, and `depth` is
-        // `runs * run_length` (asserted by `matmul`). The rows and columns are inside the result
+        // `runs * run_length` (asserted by `Job::new`). The rows and columns are inside the result
         // and, as asserted, the residual; no other piece has the same rows and columns.
         unsafe { kernel(&tile) };
     }
@@ -385,6 +411,6 @@ impl Sources {
 }
 
 /// Divides `0..length` into `parts` ranges whose lengths differ by at most one.
-fn split(length: usize, parts: usize) -> impl Iterator<Item = Range<usize>> {
+pub(super) fn split(length: usize, parts: usize) -> impl Iterator<Item = Range<usize>> {
     (0..parts).map(move |part| part * length / parts..(part + 1) * length / parts)
 }

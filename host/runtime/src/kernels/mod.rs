@@ -27,6 +27,9 @@ mod attention;
 mod block;
 mod chunks;
 mod depthwise;
+mod fused;
+#[cfg(test)]
+mod fused_tests;
 mod isa;
 mod join;
 mod math;
@@ -46,6 +49,7 @@ mod x86;
 pub(crate) use adaptive::{adaptive_average, adaptive_range};
 pub(crate) use attention::{AttentionJob, Heads, attention};
 pub(crate) use depthwise::{Depthwise, depthwise};
+pub(crate) use fused::{TwoLayers, self_attention, two_layers};
 pub(crate) use isa::Isa;
 pub(crate) use join::{concat, interleave};
 pub(crate) use math::activate;

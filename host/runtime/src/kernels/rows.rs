@@ -7,10 +7,6 @@ use super::isa::Isa;
 use super::math;
 use crate::layers::Activation;
 
-/// Sums that are kept side by side, so that the order in which a row is summed is one that
-/// vectorises.
-const LANES: usize = 16;
-
 /// Normalises each row of `input` by its mean and its standard deviation (rows as long as both
 /// parts of `affine`: the scale and the shift of each place), and adds the same row of `residual`.
 ///
@@ -53,27 +49,11 @@ pub(crate) fn normalize_rows(
     Ok(result)
 }
 
-/// The sum of a function of each value, in one order whatever the instructions.
+/// The sum of a function of each value.
 #[inline(always)]
 pub(super) fn sum(values: &[f32], function: impl Fn(f32) -> f32) -> f32 {
-    let mut sums = [0.0_f32; LANES];
-    let (whole, rest) = values.as_chunks::<LANES>();
-    for chunk in whole {
-        for lane in 0..LANES {
-            sums[lane] += function(chunk[lane]);
-        }
-    }
-    for (sum, &value) in sums.iter_mut().zip(rest) {
-        *sum += function(value);
-    }
-    let mut width = LANES / 2;
-    while width > 0 {
-        for lane in 0..width {
-            sums[lane] += sums[lane + width];
-        }
-        width /= 2;
-    }
-    sums[0]
+    let step = |sum, value| sum + function(value);
+    math::fold(values, 0.0, step, |a, b| a + b)
 }
 
 /// `activation(a) * b` for rows that hold `a` and then `b`, each of `size` values.

@@ -2,6 +2,7 @@
 //! follows a matrix product done while the result is still in registers.
 
 use super::isa::{Isa, Level};
+use super::matmul::Line;
 #[cfg(target_arch = "x86_64")]
 use super::x86;
 
@@ -90,13 +91,22 @@ impl Kernels {
     }
 }
 
-/// Columns as rows.
-pub(super) fn transpose(isa: Isa, rows: [&[f32; 16]; 16]) -> [[f32; 16]; 16] {
+/// The sixteen values of each of sixteen rows as columns: the first value of each row goes to the
+/// first of `columns`, the second to the one `stride` after it, and so on.
+pub(super) fn transpose(isa: Isa, rows: [&[f32; 16]; 16], columns: &mut [Line], stride: usize) {
+    assert!(columns.len() > 15 * stride);
     match isa.level() {
-        // SAFETY: `isa` proves that the CPU has the instructions.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => unsafe { x86::avx512::transpose(rows) },
-        _ => std::array::from_fn(|column| rows.map(|row| row[column])),
+        Level::Avx512 => {
+            // SAFETY: `isa` proves that the CPU has the instructions; the columns are there, as
+            // asserted.
+            unsafe { x86::avx512::transpose(rows, columns.as_mut_ptr(), stride) };
+        }
+        _ => {
+            for (at, column) in columns.iter_mut().step_by(stride).enumerate().take(16) {
+                column.0 = rows.map(|row| row[at]);
+            }
+        }
     }
 }
 

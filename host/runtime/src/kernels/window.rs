@@ -100,6 +100,17 @@ impl<'a> Windows<'a> {
         }
     }
 
+    /// Each of some rows of `width` elements by itself.
+    pub(crate) fn rows(input: &'a [f32], width: usize) -> Self {
+        let shape = Shape {
+            batch: input.len() / width.max(1),
+            height: 1,
+            width: 1,
+            channels: width,
+        };
+        Self::new(input, shape, Window::POINT, 1)
+    }
+
     /// With neither padding nor dilation along the width, the taps of a row are side by side.
     pub(crate) fn takes_whole_rows(window: &Window, groups: usize) -> bool {
         groups == 1 && window.padding[1] == 0 && (window.dilation[1] == 1 || window.kernel[1] == 1)

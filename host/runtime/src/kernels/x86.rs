@@ -6,6 +6,7 @@
 
 use std::arch::x86_64::*;
 
+use super::matmul::Line;
 use super::tile::{Kernel, Tile};
 
 /// One instruction set's kernel for a number of rows and of vectors.
@@ -25,6 +26,17 @@ macro_rules! kernel {
                 let bias = unsafe { $load(tile.bias.add(vector * $lanes)) };
                 for row in 0..ROWS {
                     sums[row][vector] = bias;
+                }
+            }
+            // The result is not in the cache, nor is what is added to it; both come while the
+            // sums are computed.
+            for row in 0..ROWS {
+                for vector in 0..VECTORS {
+                    let at = row * tile.stride + vector * $lanes;
+                    _mm_prefetch::<_MM_HINT_ET0>(tile.out.wrapping_add(at).cast());
+                    if !tile.residual.is_null() {
+                        _mm_prefetch::<_MM_HINT_T0>(tile.residual.wrapping_add(at).cast());
+                    }
                 }
             }
             let mut panel = tile.panel;
@@ -116,26 +128,36 @@ pub(super) mod avx512 {
         }
     }
 
-    /// Columns as rows: four rounds that interleave each row with the one eight after it.
+    /// Columns as rows: four rounds that interleave each row with the one eight after it. Column
+    /// `n` goes to `columns + n * stride`.
+    ///
+    /// # Safety
+    /// `columns` is writable for 15 strides and a line.
     #[target_feature(enable = "avx512f")]
-    pub(in super::super) fn transpose(rows: [&[f32; 16]; 16]) -> [[f32; 16]; 16] {
+    pub(in super::super) unsafe fn transpose(
+        rows: [&[f32; 16]; 16],
+        columns: *mut Line,
+        stride: usize,
+    ) {
         let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
         let high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
-        // SAFETY: each row has sixteen elements.
-        let mut rows = rows.map(|row| unsafe { _mm512_loadu_ps(row.as_ptr()) });
+        let mut values = [_mm512_setzero_ps(); 16];
+        for at in 0..16 {
+            // SAFETY: each row has sixteen elements.
+            values[at] = unsafe { _mm512_loadu_ps(rows[at].as_ptr()) };
+        }
         for _ in 0..4 {
-            rows = std::array::from_fn(|at| {
-                let (a, b) = (rows[at / 2], rows[at / 2 + 8]);
-                let index = if at % 2 == 0 { low } else { high };
-                _mm512_permutex2var_ps(a, index, b)
-            });
+            let before = values;
+            for at in 0..8 {
+                let (a, b) = (before[at], before[at + 8]);
+                values[2 * at] = _mm512_permutex2var_ps(a, low, b);
+                values[2 * at + 1] = _mm512_permutex2var_ps(a, high, b);
+            }
         }
-        let mut columns = [[0.0; 16]; 16];
-        for (column, row) in columns.iter_mut().zip(rows) {
-            // SAFETY: each column has sixteen elements.
-            unsafe { _mm512_storeu_ps(column.as_mut_ptr(), row) };
+        for at in 0..16 {
+            // SAFETY: at most 15 strides on is a line of sixteen elements.
+            unsafe { _mm512_store_ps(columns.add(at * stride).cast(), values[at]) };
         }
-        columns
     }
 
     /// # Safety

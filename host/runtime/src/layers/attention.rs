@@ -2,7 +2,7 @@
 
 use candle_core::{D, Tensor};
 
-use super::{Activation, Dense, Linear, check_size, cpu};
+use super::{check_size, cpu};
 use crate::device::{Device, Kernels};
 use crate::error::Error;
 use crate::kernels::{self, AttentionJob, Heads, Isa};
@@ -49,6 +49,10 @@ impl Attention {
         }
     }
 
+    pub(super) fn set_scales(&mut self, scales: Vec<f32>) {
+        self.scales = scales;
+    }
+
     /// `q`, `[batch, queries, heads * head]`, `k` and `v`, `[batch, keys, heads * head]`, to
     /// `[batch, queries, heads * head]`. The values of a head lie together.
     pub(crate) fn forward(
@@ -73,13 +77,8 @@ impl Attention {
     /// The same of one tensor that holds queries, keys and values one after another,
     /// `[batch, tokens, 3 * heads * head]`, as a fused projection writes them.
     pub(crate) fn forward_fused(&self, qkv: &Tensor, mask: Mask<'_>) -> Result<Tensor, Error> {
-        let (batch, tokens, row) = qkv.dims3()?;
-        let width = row / 3;
-        if row != 3 * width {
-            let reason = format!("{row} features are not queries, keys and values");
-            return Err(Error::bad_input(&self.name, reason));
-        }
-        let sizes = self.sizes([batch, tokens, tokens, width], mask)?;
+        let sizes = self.fused_sizes(qkv.dims(), mask)?;
+        let width = sizes.head * self.scales.len();
         match self.kernels {
             Kernels::Candle => {
                 let part = |at: usize| qkv.narrow(2, at * width, width);
@@ -88,6 +87,20 @@ impl Attention {
                 self.with_candle([q, k, v], sizes, mask)
             }
             Kernels::Own => self.with_own(&[qkv], [0, width, 2 * width], sizes, mask),
+        }
+    }
+
+    /// The shapes for queries, keys and values one after another, `[batch, tokens, 3 * heads *
+    /// head]`.
+    pub(super) fn fused_sizes(&self, qkv: &[usize], mask: Mask<'_>) -> Result<Sizes, Error> {
+        match *qkv {
+            [batch, tokens, row] if row % 3 == 0 => {
+                self.sizes([batch, tokens, tokens, row / 3], mask)
+            }
+            _ => {
+                let reason = format!("the shape {qkv:?} is not that of queries, keys and values");
+                Err(Error::bad_input(&self.name, reason))
+            }
         }
     }
 
@@ -151,25 +164,15 @@ impl Attention {
         let Sizes {
             batch,
             queries,
-            keys,
             head,
+            ..
         } = sizes;
         let width = head * self.scales.len();
         let all: Vec<&Tensor> = tensors.iter().copied().chain(mask.bias).collect();
         let dims = [batch, queries, width];
         Ok(cpu::many(&all, &dims, |values| {
             let (sides, bias) = values.split_at(tensors.len());
-            let job = AttentionJob {
-                isa: Isa::detect(),
-                batch,
-                queries,
-                keys,
-                head,
-                scales: &self.scales,
-                causal: mask.causal,
-                lengths: mask.lengths,
-                bias: bias.first().copied(),
-            };
+            let job = self.job(sizes, mask, bias.first().copied());
             // Three tensors, or one that holds all three.
             let side = |at: usize, first: usize| Heads {
                 values: sides.get(at).or(sides.first()).copied().unwrap_or_default(),
@@ -179,6 +182,26 @@ impl Attention {
             let [q, k, v] = first;
             kernels::attention(job, [side(0, q), side(1, k), side(2, v)])
         })?)
+    }
+
+    /// What our own kernels compute; `bias` are the elements of the mask's.
+    pub(super) fn job<'a>(
+        &'a self,
+        sizes: Sizes,
+        mask: Mask<'a>,
+        bias: Option<&'a [f32]>,
+    ) -> AttentionJob<'a> {
+        AttentionJob {
+            isa: Isa::detect(),
+            batch: sizes.batch,
+            queries: sizes.queries,
+            keys: sizes.keys,
+            head: sizes.head,
+            scales: &self.scales,
+            causal: mask.causal,
+            lengths: mask.lengths,
+            bias,
+        }
     }
 
     fn with_candle(
@@ -218,10 +241,11 @@ impl Attention {
     }
 }
 
+/// The shapes of one attention.
 #[derive(Clone, Copy)]
-struct Sizes {
-    batch: usize,
-    queries: usize,
+pub(super) struct Sizes {
+    pub(super) batch: usize,
+    pub(super) queries: usize,
     keys: usize,
     head: usize,
 }
@@ -258,77 +282,6 @@ fn hidden(
         (batch, 1, queries, sizes.keys),
         device,
     )?))
-}
-
-/// Attention of tokens among themselves, with the projections before and after.
-pub(crate) struct SelfAttention {
-    qkv: Linear,
-    core: Attention,
-    out: Linear,
-}
-
-impl SelfAttention {
-    /// From the projections to queries, keys and values, each `[heads * head, inputs]`, which
-    /// become one product, and the projection of the result.
-    pub(crate) fn new(
-        name: &str,
-        qkv: [Dense; 3],
-        out: Dense,
-        heads: usize,
-        device: &Device,
-    ) -> Result<Self, Error> {
-        Self::from_fused(name, Dense::stack(&qkv)?, out, heads, device)
-    }
-
-    /// From one projection to queries, keys and values, `[3 * heads * head, inputs]`.
-    pub(crate) fn from_fused(
-        name: &str,
-        qkv: Dense,
-        out: Dense,
-        heads: usize,
-        device: &Device,
-    ) -> Result<Self, Error> {
-        let head = qkv.outputs / 3 / heads.max(1);
-        Ok(Self {
-            qkv: Linear::new(name, qkv, Activation::Identity, device)?,
-            core: Attention::new(name, heads, head, device),
-            out: Linear::new(name, out, Activation::Identity, device)?,
-        })
-    }
-
-    /// With another scale for each head.
-    pub(crate) fn with_scales(mut self, scales: Vec<f32>) -> Self {
-        self.core.scales = scales;
-        self
-    }
-
-    /// `[batch, tokens, inputs]` to `[batch, tokens, outputs]`, with `residual` added.
-    pub(crate) fn forward(
-        &self,
-        x: &Tensor,
-        residual: Option<&Tensor>,
-        mask: Mask<'_>,
-    ) -> Result<Tensor, Error> {
-        self.forward_with(x, residual, mask, Ok)
-    }
-
-    /// As [`forward`](Self::forward); `change` is handed what the projection has made, queries,
-    /// keys and values one after another, `[batch, tokens, 3 * heads * head]`, and returns what
-    /// goes on (a rotation by positions, a normalisation of the heads).
-    pub(crate) fn forward_with(
-        &self,
-        x: &Tensor,
-        residual: Option<&Tensor>,
-        mask: Mask<'_>,
-        change: impl FnOnce(Tensor) -> Result<Tensor, Error>,
-    ) -> Result<Tensor, Error> {
-        let qkv = change(self.qkv.forward(x)?)?;
-        let y = self.core.forward_fused(&qkv, mask)?;
-        match residual {
-            None => self.out.forward(&y),
-            Some(residual) => self.out.forward_add(&y, residual),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -30,6 +30,21 @@ pub(super) fn binary(
         .apply_op2_no_bwd(&y.contiguous()?, &Binary { name, dims, kernel })
 }
 
+/// Computes a tensor of the shape `dims` from the elements of a tensor and, where there is one, of
+/// another that is added.
+pub(super) fn added(
+    name: &'static str,
+    x: &Tensor,
+    residual: Option<&Tensor>,
+    dims: &[usize],
+    kernel: impl Fn(&[f32], Option<&[f32]>) -> Computed,
+) -> Result<Tensor> {
+    match residual {
+        None => unary(name, x, dims, |x| kernel(x, None)),
+        Some(residual) => binary(name, x, residual, dims, |x, y| kernel(x, Some(y))),
+    }
+}
+
 /// Computes a tensor of the shape `dims` from the elements of any number of tensors.
 pub(super) fn many(
     tensors: &[&Tensor],

@@ -79,16 +79,10 @@ impl LayerNorm {
             let y = self.with_candle(x, weight, bias)?;
             return Ok(residual.map_or(Ok(y.clone()), |residual| residual + &y)?);
         }
-        let compute = |x: &[f32], residual: Option<&[f32]>| {
+        Ok(cpu::added("norm", x, residual, x.dims(), |x, residual| {
             let affine = [self.weight.as_slice(), self.bias.as_slice()];
             kernels::normalize_rows(Isa::detect(), x, affine, self.eps, residual)
-        };
-        Ok(match residual {
-            None => cpu::unary("norm", x, x.dims(), |x| compute(x, None))?,
-            Some(residual) => {
-                cpu::binary("norm", x, residual, x.dims(), |x, y| compute(x, Some(y)))?
-            }
-        })
+        })?)
     }
 
     fn with_candle(

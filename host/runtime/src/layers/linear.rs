@@ -2,10 +2,10 @@
 
 use candle_core::Tensor;
 
-use super::{Activation, BatchNorm, Dense, FeatureMap, check_size, cpu};
+use super::{Activation, BatchNorm, Dense, check_size, cpu};
 use crate::device::{Device, Kernels};
 use crate::error::Error;
-use crate::kernels::{self, Epilogue, Isa, Packed, Shape, Window, Windows};
+use crate::kernels::{self, Epilogue, Isa, Packed, Windows};
 use crate::weights::Scope;
 
 /// A linear layer with its bias and what follows it.
@@ -92,20 +92,14 @@ impl Linear {
         self.compute(x, Some(residual))
     }
 
-    /// Each pixel of a feature map by itself: a 1x1 convolution.
-    pub(crate) fn forward_map(
+    /// The result's shape for an input of the shape `dims`, as it is checked before anything is
+    /// computed.
+    pub(super) fn result(
         &self,
-        x: &FeatureMap,
-        residual: Option<&FeatureMap>,
-    ) -> Result<FeatureMap, Error> {
-        let shape = x.shape()?;
-        let residual = residual.map(FeatureMap::to_tokens).transpose()?;
-        let tokens = self.compute(&x.to_tokens()?, residual.as_ref())?;
-        x.of_tokens(&tokens, [shape.height, shape.width])
-    }
-
-    fn compute(&self, x: &Tensor, residual: Option<&Tensor>) -> Result<Tensor, Error> {
-        let mut dims = x.dims().to_vec();
+        dims: &[usize],
+        residual: Option<&Tensor>,
+    ) -> Result<Vec<usize>, Error> {
+        let mut dims = dims.to_vec();
         let inputs = dims.pop().unwrap_or_default();
         if inputs != self.inputs {
             let reason = format!(
@@ -114,44 +108,49 @@ impl Linear {
             );
             return Err(Error::bad_input(&self.name, reason));
         }
-        let rows: usize = dims.iter().product();
         dims.push(self.outputs);
         check_size(&self.name, &dims)?;
         if residual.is_some_and(|residual| residual.dims() != dims) {
             let reason = "the residual has another shape than the result";
             return Err(Error::bad_input(&self.name, reason));
         }
+        Ok(dims)
+    }
+
+    /// The weights for our own kernels, where they compute this.
+    pub(super) fn packed(&self) -> Option<&Packed> {
+        match &self.code {
+            Code::Packed(packed) => Some(packed),
+            Code::Candle { .. } => None,
+        }
+    }
+
+    pub(super) fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    pub(super) fn activation(&self) -> Activation {
+        self.activation
+    }
+
+    fn compute(&self, x: &Tensor, residual: Option<&Tensor>) -> Result<Tensor, Error> {
+        let dims = self.result(x.dims(), residual)?;
         match &self.code {
             Code::Candle { transposed, bias } => {
-                let y = x.reshape((rows, inputs))?.matmul(transposed)?;
+                let y = x.reshape(((), self.inputs))?.matmul(transposed)?;
                 let mut y = y.broadcast_add(bias)?.reshape(dims)?;
                 if let Some(residual) = residual {
                     y = (y + residual)?;
                 }
                 Ok(self.activation.with_candle(&y)?)
             }
-            Code::Packed(packed) => {
-                let shape = Shape {
-                    batch: rows,
-                    height: 1,
-                    width: 1,
-                    channels: inputs,
+            Code::Packed(packed) => Ok(cpu::added("linear", x, residual, &dims, |x, residual| {
+                let epilogue = Epilogue {
+                    residual,
+                    activation: self.activation,
                 };
-                let compute = |x: &[f32], residual: Option<&[f32]>| {
-                    let epilogue = Epilogue {
-                        residual,
-                        activation: self.activation,
-                    };
-                    kernels::matmul(&Windows::new(x, shape, Window::POINT, 1), packed, epilogue)
-                };
-                let y = match residual {
-                    None => cpu::unary("linear", x, &dims, |x| compute(x, None)),
-                    Some(residual) => {
-                        cpu::binary("linear", x, residual, &dims, |x, y| compute(x, Some(y)))
-                    }
-                };
-                Ok(y?)
-            }
+                kernels::matmul(&Windows::rows(x, self.inputs), packed, epilogue)
+            })?),
         }
     }
 }

@@ -12,15 +12,16 @@
 //! | [`fn@concat`], [`NormedConcat`], [`interleave`] | channels of several feature maps in one |
 //! | [`FeatureMap::scale_channels`] | squeeze and excitation: channels times a feature map of one pixel |
 //! | [`FeatureMap::pad`], [`activate`](FeatureMap::activate) | zeros around it (uneven padding), an activation |
-//! | [`Linear::forward_map`], [`LayerNorm::forward_map`] | each pixel by itself |
+//! | [`LayerNorm::forward_map`], [`FeedForward::forward_map`] | each pixel by itself |
 //! | [`FeatureMap::to_tokens`], [`FeatureMap::from_tokens`] | the pixels as tokens and back; patches are a [`Conv2d`] whose stride is its kernel |
 //!
 //! | of tokens | |
 //! |---|---|
 //! | [`Linear`] | weights packed once, the same epilogue; any number of dimensions before the last |
+//! | [`FeedForward`] | two of them with an activation between, some tokens at a time, so that what is between stays in the cache |
 //! | [`Dense`] | weights on their way into a [`Linear`]: several as one, layer scale folded in |
 //! | [`LayerNorm`] | with or without bias, and with a residual |
-//! | [`SelfAttention`] | one product for queries, keys and values, the core, the projection after it, the residual; a hook after the first |
+//! | [`SelfAttention`] | one product for queries, keys and values, the core, the projection after it, the residual, a sample at a time; or with a hook after the first, or for the first tokens alone |
 //! | [`Attention`], [`Mask`] | the core alone: causal, padded, with biases, a scale for each head; queries from elsewhere |
 //! | [`Rotary`], [`normalize_heads`] | rotary positions and cosine attention, for that hook |
 //! | [`Embedding`] | rows of a table by number |
@@ -39,6 +40,7 @@ mod attention;
 mod conv;
 mod cpu;
 mod dense;
+mod feed_forward;
 mod heads;
 mod join;
 mod layer_norm;
@@ -47,6 +49,7 @@ mod map;
 mod map_ops;
 mod norm;
 mod pool;
+mod self_attention;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -57,9 +60,10 @@ mod tokens;
 
 pub(crate) use activation::Activation;
 pub(crate) use adaptive::adaptive_average;
-pub(crate) use attention::{Attention, Mask, SelfAttention};
+pub(crate) use attention::{Attention, Mask};
 pub(crate) use conv::{Conv2d, ConvGeometry};
 pub(crate) use dense::Dense;
+pub(crate) use feed_forward::FeedForward;
 pub(crate) use heads::{FirstHeads, Rotary, normalize_heads};
 pub(crate) use join::{NormedConcat, concat, interleave};
 pub(crate) use layer_norm::LayerNorm;
@@ -67,6 +71,7 @@ pub(crate) use linear::Linear;
 pub(crate) use map::FeatureMap;
 pub(crate) use norm::{BatchNorm, ChannelScale};
 pub(crate) use pool::{Pool, PoolWindow, global_average};
+pub(crate) use self_attention::SelfAttention;
 pub(crate) use tokens::{Embedding, Gather, add_rows, gate, prepend_rows};
 
 use crate::error::Error;

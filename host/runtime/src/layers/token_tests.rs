@@ -125,23 +125,35 @@ fn norms_of_rows_are_their_definitions() {
 }
 
 #[test]
-fn norms_and_linear_layers_take_pixels_by_themselves() {
+fn norms_and_small_networks_take_pixels_by_themselves() {
     let x = random(&[2, 10, 3, 5]);
     let weights = weights(&[
         ("n.weight", random(&[10])),
         ("n.bias", random(&[10])),
-        ("fc.weight", random(&[7, 10])),
-        ("fc.bias", random(&[7])),
+        ("up.weight", random(&[23, 10])),
+        ("up.bias", random(&[23])),
+        ("down.weight", random(&[7, 23])),
+        ("down.bias", random(&[7])),
     ]);
     let residual = random(&[2, 7, 3, 5]);
     let run = |device: Device| {
         let root = weights.root();
         let norm = LayerNorm::load(&root.child("n"), 10, 1e-6, true, &device).unwrap();
-        let scope = root.child("fc");
-        let fc = Linear::load(&scope, [10, 7], true, None, Activation::Gelu, &device).unwrap();
+        let linear = |name: &str, sizes, activation| {
+            Linear::load(&root.child(name), sizes, true, None, activation, &device).unwrap()
+        };
+        let network = FeedForward::new(
+            linear("up", [10, 23], Activation::Gelu),
+            linear("down", [23, 7], Activation::Identity),
+        );
         let map = |x| FeatureMap::from_channels_first(x, &device).unwrap();
         let y = norm.forward_map(&map(&x)).unwrap();
-        let y = fc.forward_map(&y, Some(&map(&residual))).unwrap();
+        let alone = network.forward(&y.to_tokens().unwrap(), None).unwrap();
+        let y = network.forward_map(&y, &map(&residual)).unwrap();
+        let residual = map(&residual).to_tokens().unwrap();
+        let added = (alone + residual).unwrap();
+        assert_same(&y.to_tokens().unwrap(), &added, &"a residual");
+        assert!(network.forward(&random(&[2, 11]), None).is_err());
         y.to_channels_first().unwrap()
     };
     assert_same(

@@ -9,8 +9,8 @@ use crate::device::Device;
 use crate::error::Error;
 use crate::kernels::Window;
 use crate::layers::{
-    Activation, Attention, Conv2d, ConvGeometry, FeatureMap, LayerNorm, Linear, Mask, add_rows,
-    prepend_rows,
+    Activation, Attention, Conv2d, ConvGeometry, FeatureMap, FeedForward, LayerNorm, Linear, Mask,
+    add_rows, prepend_rows,
 };
 use crate::plan::Size;
 use crate::trace::Trace;
@@ -188,8 +188,7 @@ pub(in super::super) struct Attended {
     attention: Attention,
     out: Linear,
     norm: LayerNorm,
-    up: Linear,
-    down: Linear,
+    mlp: FeedForward,
 }
 
 impl Attended {
@@ -226,8 +225,10 @@ impl Attended {
             attention: Attention::new(attention.name(), heads, width / heads, device),
             out: linear(&attention, "out_proj", [width; 2], identity)?,
             norm: LayerNorm::load(&scope.child("layernorm"), width, eps, true, device)?,
-            up: linear(&mlp, "fc1", [width, inner], activation)?,
-            down: linear(&mlp, "fc2", [inner, width], identity)?,
+            mlp: FeedForward::new(
+                linear(&mlp, "fc1", [width, inner], activation)?,
+                linear(&mlp, "fc2", [inner, width], identity)?,
+            ),
         })
     }
 
@@ -240,7 +241,7 @@ impl Attended {
             .attention
             .forward(&query, &keys, &values, Mask::default())?;
         let x = self.out.forward(&attended)?;
-        let inner = self.up.forward(&self.norm.forward(&x)?)?;
-        Ok(self.down.forward_add(&inner, &x)?.squeeze(1)?)
+        let x = self.mlp.forward(&self.norm.forward(&x)?, Some(&x))?;
+        Ok(x.squeeze(1)?)
     }
 }

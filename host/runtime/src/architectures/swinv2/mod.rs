@@ -21,8 +21,8 @@ use crate::device::Device;
 use crate::error::Error;
 use crate::kernels::Window;
 use crate::layers::{
-    Activation, Conv2d, ConvGeometry, Dense, FeatureMap, FirstHeads, Gather, LayerNorm, Linear,
-    Mask, SelfAttention, check_size, normalize_heads,
+    Activation, Conv2d, ConvGeometry, Dense, FeatureMap, FeedForward, FirstHeads, Gather,
+    LayerNorm, Linear, Mask, SelfAttention, check_size, normalize_heads,
 };
 use crate::plan::Size;
 use crate::trace::Trace;
@@ -170,8 +170,10 @@ impl Sizes {
             },
             by_size: BySize::new(),
             before: norm("layernorm_before")?,
-            up: linear("intermediate.dense", [width, inner], activation)?,
-            down: linear("output.dense", [inner, width], Activation::Identity)?,
+            mlp: FeedForward::new(
+                linear("intermediate.dense", [width, inner], activation)?,
+                linear("output.dense", [inner, width], Activation::Identity)?,
+            ),
             after: norm("layernorm_after")?,
             device: device.clone(),
         })
@@ -222,8 +224,7 @@ struct Block {
     windows: Windows,
     by_size: BySize<Arc<windows::Partition>>,
     before: LayerNorm,
-    up: Linear,
-    down: Linear,
+    mlp: FeedForward,
     after: LayerNorm,
     device: Device,
 }
@@ -301,8 +302,7 @@ impl Block {
         let attended = self.attention.forward_with(&attended, None, mask, cosine)?;
         let attended = partition.together(&attended)?;
         let x = self.before.forward_add(&attended, x)?;
-        let inner = self.down.forward(&self.up.forward(&x)?)?;
-        self.after.forward_add(&inner, &x)
+        self.after.forward_add(&self.mlp.forward(&x, None)?, &x)
     }
 }
 

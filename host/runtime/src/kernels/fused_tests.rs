@@ -1,0 +1,115 @@
+//! What is computed together equals what is computed layer by layer, to the last bit.
+
+use super::tests::Random;
+use super::*;
+use crate::layers::Activation;
+
+/// Tokens, few and many: those for which the layers themselves are divided among the threads, and
+/// those that are divided.
+const TOKENS: [usize; 6] = [1, 7, 52, 130, 700, 3000];
+
+fn packed(random: &mut Random, isa: Isa, inputs: usize, outputs: usize) -> Packed {
+    let (weight, bias) = (random.values(inputs * outputs), random.values(outputs));
+    Packed::new(isa, &weight, &bias, 1).unwrap()
+}
+
+fn plain(residual: Option<&[f32]>) -> Epilogue<'_> {
+    Epilogue {
+        residual,
+        activation: Activation::Identity,
+    }
+}
+
+fn assert_equal(got: &[f32], want: &[f32], what: &dyn std::fmt::Debug) {
+    let same = |(a, b): (&f32, &f32)| a.to_bits() == b.to_bits();
+    assert_eq!(got.len(), want.len(), "{what:?}");
+    assert!(got.iter().zip(want).all(same), "{what:?}");
+}
+
+#[test]
+fn two_layers_are_one_after_the_other() {
+    let mut random = Random(1);
+    for isa in Isa::available() {
+        for &rows in TOKENS
+            .iter()
+            .take(if cfg!(miri) { 2 } else { TOKENS.len() })
+        {
+            let (inputs, inner) = (random.size(1, 40), random.size(1, 90));
+            let outputs = random.size(1, 40);
+            let (up, down) = (
+                packed(&mut random, isa, inputs, inner),
+                packed(&mut random, isa, inner, outputs),
+            );
+            let x = random.values(rows * inputs);
+            let added = random.values(rows * outputs);
+            for residual in [None, Some(&added[..])] {
+                let activation = Activation::Gelu;
+                let layers = TwoLayers {
+                    up: &up,
+                    activation,
+                    down: &down,
+                };
+                let first = Epilogue {
+                    residual: None,
+                    activation,
+                };
+                let between = matmul(&Windows::rows(&x, inputs), &up, first).unwrap();
+                let windows = Windows::rows(&between, inner);
+                assert_equal(
+                    &two_layers(&x, inputs, layers, residual).unwrap(),
+                    &matmul(&windows, &down, plain(residual)).unwrap(),
+                    &(isa, rows, inputs, inner, outputs, residual.is_some()),
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn attention_is_its_three_parts() {
+    let mut random = Random(2);
+    for isa in Isa::available() {
+        for batch in if cfg!(miri) { 1..3 } else { 1..9 } {
+            let (tokens, inputs) = (random.size(1, 60), random.size(1, 40));
+            let (heads, head) = (random.size(1, 4), random.size(1, 40));
+            let (width, outputs) = (heads * head, random.size(1, 50));
+            let (qkv, out) = (
+                packed(&mut random, isa, inputs, 3 * width),
+                packed(&mut random, isa, width, outputs),
+            );
+            let x = random.values(batch * tokens * inputs);
+            let added = random.values(batch * tokens * outputs);
+            let turns = if batch % 2 == 0 { 2 } else { 1 };
+            let bias = random.values(turns * heads * tokens * tokens);
+            let scales = random.values(heads);
+            let lengths: Vec<usize> = (0..batch).map(|_| random.size(1, tokens)).collect();
+            for (special, residual) in [(false, None), (true, Some(&added[..]))] {
+                let job = AttentionJob {
+                    isa,
+                    batch,
+                    queries: tokens,
+                    keys: tokens,
+                    head,
+                    scales: &scales,
+                    causal: special,
+                    lengths: special.then_some(&lengths[..]),
+                    bias: special.then_some(&bias[..]),
+                };
+                let windows = Windows::rows(&x, inputs);
+                let between = matmul(&windows, &qkv, plain(None)).unwrap();
+                let sides = [0, 1, 2].map(|side| Heads {
+                    values: &between,
+                    row: 3 * width,
+                    first: side * width,
+                });
+                let attended = attention(job, sides).unwrap();
+                let windows = Windows::rows(&attended, width);
+                assert_equal(
+                    &self_attention(&x, &qkv, job, &out, residual).unwrap(),
+                    &matmul(&windows, &out, plain(residual)).unwrap(),
+                    &(isa, batch, tokens, heads, head, special),
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The small network on each token: two linear layers with an activation between them.
+
+use candle_core::Tensor;
+
+use super::{FeatureMap, Linear, cpu};
+use crate::error::Error;
+use crate::kernels::{self, TwoLayers};
+
+/// One layer to more features, with an activation, and one back.
+pub(crate) struct FeedForward {
+    up: Linear,
+    /// Without an activation.
+    down: Linear,
+}
+
+impl FeedForward {
+    /// `down` has no activation.
+    pub(crate) fn new(up: Linear, down: Linear) -> Self {
+        debug_assert_eq!(down.activation(), super::Activation::Identity);
+        Self { up, down }
+    }
+
+    /// `[…, inputs]` to `[…, outputs]`, with `residual` added.
+    pub(crate) fn forward(&self, x: &Tensor, residual: Option<&Tensor>) -> Result<Tensor, Error> {
+        let between = self.up.result(x.dims(), None)?;
+        let dims = self.down.result(&between, residual)?;
+        let (Some(up), Some(down)) = (self.up.packed(), self.down.packed()) else {
+            let between = self.up.forward(x)?;
+            return match residual {
+                None => self.down.forward(&between),
+                Some(residual) => self.down.forward_add(&between, residual),
+            };
+        };
+        let layers = TwoLayers {
+            up,
+            activation: self.up.activation(),
+            down,
+        };
+        Ok(cpu::added(
+            "feed forward",
+            x,
+            residual,
+            &dims,
+            |x, residual| kernels::two_layers(x, self.up.inputs(), layers, residual),
+        )?)
+    }
+
+    /// Each pixel of a feature map by itself.
+    pub(crate) fn forward_map(
+        &self,
+        x: &FeatureMap,
+        residual: &FeatureMap,
+    ) -> Result<FeatureMap, Error> {
+        let shape = x.shape()?;
+        let tokens = self.forward(&x.to_tokens()?, Some(&residual.to_tokens()?))?;
+        x.of_tokens(&tokens, [shape.height, shape.width])
+    }
+}
