@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::huggingface::{self, Config, Labels, Sides};
 use super::positions::{Grid, Interpolation};
-use super::transformer::{Block, BlockSizes, Layout, MlpNames, QkvNames};
+use super::transformer::{Block, BlockSizes, Layout, MlpNames, Order, QkvNames};
 use super::vision::{
     Attending, BySize, ClassToken, Cut, Head, Names, Patches, Plainly, Tokens, VisionTransformer,
     mean,
@@ -100,6 +100,7 @@ impl Default for BeitConfig {
 
 /// The names of a block's tensors, besides the scales.
 const LAYOUT: Layout = Layout {
+    order: Order::NormFirst,
     norms: ["layernorm_before", "layernorm_after"],
     qkv: QkvNames::Apart([
         "attention.attention.query",
@@ -169,12 +170,14 @@ impl Sizes {
             scales: scales.then_some(["lambda_1", "lambda_2"]),
             ..LAYOUT
         };
-        let blocks = (0..self.config.num_hidden_layers)
-            .map(|block| {
-                let scope = encoder.child(&format!("layer.{block}"));
-                Block::load(&scope, &layout, &self.block, device)
-            })
-            .collect::<Result<_, _>>()?;
+        let scope = encoder.child("layer");
+        let blocks = Block::load_all(
+            &scope,
+            &layout,
+            &self.block,
+            self.config.num_hidden_layers,
+            device,
+        )?;
         let scope = base.child("embeddings.patch_embeddings.projection");
         let norm = |scope| LayerNorm::load(&scope, width, self.block.eps, true, device);
         let last = if self.config.use_mean_pooling {

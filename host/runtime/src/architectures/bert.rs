@@ -8,7 +8,8 @@ use candle_core::Tensor;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::encoder::{self, Block, MAX_SIZE, Names, Order, Projections, Sizes};
+use super::encoder::{self, MAX_SIZE, Sizes};
+use super::transformer::{Block, Extras, Layout, MlpNames, Order, QkvNames};
 use super::{Blueprint, Network, TextTower, TokenBatch, read};
 use crate::device::Device;
 use crate::error::Error;
@@ -141,7 +142,7 @@ impl Kind {
         }
     }
 
-    fn names(self) -> Names {
+    fn layout(self) -> Layout {
         let (qkv, out, norms, mlp) = match self {
             Self::Bert | Self::Roberta => (
                 [
@@ -166,12 +167,13 @@ impl Kind {
                 ["ffn.lin1", "ffn.lin2"],
             ),
         };
-        Names {
+        Layout {
             order: Order::NormLast,
-            qkv: Projections::Apart(qkv),
+            qkv: QkvNames::Apart(qkv),
             out,
             norms,
-            mlp,
+            mlp: MlpNames::Plain(mlp),
+            scales: None,
         }
     }
 
@@ -314,8 +316,9 @@ impl Encoder {
             bias,
             blocks: Block::load_all(
                 &weights.child(kind.blocks()),
-                &kind.names(),
-                &self.sizes,
+                &kind.layout(),
+                &self.sizes.block(),
+                self.sizes.blocks,
                 device,
             )?,
             pooler,
@@ -410,15 +413,18 @@ impl TextTower for Bert {
             Some(bias) => Some(bias.of(tokens.len, &self.device)?),
             None => None,
         };
-        let mask = Mask {
-            lengths: tokens.padded_lengths(),
-            bias: bias.as_ref(),
-            ..Mask::default()
+        let extras = Extras {
+            mask: Mask {
+                lengths: tokens.padded_lengths(),
+                bias: bias.as_ref(),
+                ..Mask::default()
+            },
+            ..Extras::default()
         };
         for (index, block) in self.blocks.iter().enumerate() {
             let name = self.block_name(index);
             trace.input(&name, &x)?;
-            x = block.forward(&x, mask)?;
+            x = block.forward(&x, extras)?;
             trace.output(&name, &x)?;
         }
         trace.input("last_hidden_state", &x)?;

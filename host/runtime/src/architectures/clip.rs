@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::contrast::{
-    Blocks, Defaults, End, ImageSizes, Images, NAMES, Pool, Projection, TextParts, Texts,
+    Blocks, Defaults, End, ImageSizes, Images, LAYOUT, Pool, Projection, TextParts, Texts,
     TowerFields, network, number,
 };
 use super::encoder::{MAX_SIZE, Sizes};
@@ -144,7 +144,7 @@ impl Clip {
             blocks: Blocks::load(
                 &model.child("encoder.layers"),
                 "vision_model.encoder.layers",
-                &NAMES,
+                &LAYOUT,
                 &self.vision,
                 device,
             )?,

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::huggingface::{Config, Sides};
-use super::transformer::{Block, BlockSizes, Layout, MlpNames, QkvNames};
+use super::transformer::{Block, BlockSizes, Layout, MlpNames, Order, QkvNames};
 use super::vision::{
     Attending, BySize, ClassToken, Cut, Names, Patches, Tokens, VisionTransformer,
 };
@@ -161,6 +161,7 @@ impl Sizes {
             embeddings.ignore("register_tokens");
         }
         let layout = Layout {
+            order: Order::NormFirst,
             norms: ["norm1", "norm2"],
             qkv: QkvNames::Apart(["attention.q_proj", "attention.k_proj", "attention.v_proj"]),
             out: "attention.o_proj",
@@ -174,12 +175,14 @@ impl Sizes {
         // Where transformers has the blocks since its version 5; checkpoints have no `model.`.
         let nested = weights.has("model.layer.0.norm1.weight");
         let prefix = if nested { "model.layer" } else { "layer" };
-        let blocks = (0..self.config.num_hidden_layers)
-            .map(|block| {
-                let scope = weights.child(&format!("{prefix}.{block}"));
-                Block::load(&scope, &layout, &self.block, device)
-            })
-            .collect::<Result<_, _>>()?;
+        let scope = weights.child(prefix);
+        let blocks = Block::load_all(
+            &scope,
+            &layout,
+            &self.block,
+            self.config.num_hidden_layers,
+            device,
+        )?;
         let scope = embeddings.child("patch_embeddings");
         let norm = weights.child("norm");
         Ok(VisionTransformer {

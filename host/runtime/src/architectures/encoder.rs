@@ -1,11 +1,8 @@
-//! Encoders of texts: blocks of attention between all tokens and of a small network on each
-//! (Vaswani et al., "Attention Is All You Need", 2017), with the norms before or after them.
+//! What the configurations of encoders say: their sizes, and what of them is believed.
 
-use crate::device::Device;
+use super::transformer::BlockSizes;
 use crate::error::Error;
-use crate::layers::{Activation, Dense, FeedForward, LayerNorm, Linear, Mask, SelfAttention};
-use crate::weights::Scope;
-use candle_core::Tensor;
+use crate::layers::Activation;
 
 /// The most features, heads, tokens or classes that are believed before the weights are looked at.
 pub(super) const MAX_SIZE: usize = 1 << 20;
@@ -36,6 +33,20 @@ impl Sizes {
         "num_hidden_layers",
     ];
 
+    /// Those of a block, all of whose layers have biases.
+    pub(super) const fn block(&self) -> BlockSizes {
+        BlockSizes {
+            width: self.width,
+            heads: self.heads,
+            inner: self.inner,
+            eps: self.eps,
+            activation: self.activation,
+            qkv_bias: [true; 3],
+            out_bias: true,
+            mlp_bias: true,
+        }
+    }
+
     /// Checks what comes from a configuration, whose fields for the width, the heads, the inner
     /// features and the blocks are `fields`.
     pub(super) fn check(
@@ -63,131 +74,6 @@ impl Sizes {
         }
         Ok(())
     }
-}
-
-/// Where the norms are.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Order {
-    /// Before the attention and before the network on each token.
-    NormFirst,
-    /// After each of them and what comes in was added.
-    NormLast,
-}
-
-/// The names of a block's tensors.
-pub(super) struct Names {
-    pub(super) order: Order,
-    pub(super) qkv: Projections,
-    pub(super) out: &'static str,
-    pub(super) norms: [&'static str; 2],
-    pub(super) mlp: [&'static str; 2],
-}
-
-/// The names of what makes queries, keys and values.
-pub(super) enum Projections {
-    /// One layer each.
-    Apart([&'static str; 3]),
-    /// `in_proj_weight` and `in_proj_bias` of PyTorch's `MultiheadAttention`.
-    Joined(&'static str),
-}
-
-/// A block.
-pub(super) struct Block {
-    order: Order,
-    attention: SelfAttention,
-    norms: [LayerNorm; 2],
-    mlp: FeedForward,
-}
-
-impl Block {
-    pub(super) fn load(
-        scope: &Scope<'_>,
-        names: &Names,
-        sizes: &Sizes,
-        device: &Device,
-    ) -> Result<Self, Error> {
-        let Sizes {
-            width,
-            heads,
-            inner,
-            eps,
-            activation,
-            ..
-        } = *sizes;
-        let dense = |name: &str| Dense::load(&scope.child(name), [width; 2], true);
-        let out = dense(names.out)?;
-        let attention = match names.qkv {
-            Projections::Apart([q, k, v]) => {
-                let parts = [dense(q)?, dense(k)?, dense(v)?];
-                SelfAttention::new(scope.name(), parts, out, heads, device)?
-            }
-            Projections::Joined(name) => {
-                let qkv = joined(&scope.child(name), width)?;
-                SelfAttention::from_fused(scope.name(), qkv, out, heads, device)?
-            }
-        };
-        let norm = |name: &str| LayerNorm::load(&scope.child(name), width, eps, true, device);
-        let [first, second] = names.norms;
-        let linear = |name: &str, sizes, activation| {
-            Linear::load(&scope.child(name), sizes, true, None, activation, device)
-        };
-        let [up, down] = names.mlp;
-        Ok(Self {
-            order: names.order,
-            attention,
-            norms: [norm(first)?, norm(second)?],
-            mlp: FeedForward::new(
-                linear(up, [width, inner], activation)?,
-                linear(down, [inner, width], Activation::Identity)?,
-            ),
-        })
-    }
-
-    /// All blocks of a network, named by their numbers in `scope`.
-    pub(super) fn load_all(
-        scope: &Scope<'_>,
-        names: &Names,
-        sizes: &Sizes,
-        device: &Device,
-    ) -> Result<Vec<Self>, Error> {
-        (0..sizes.blocks)
-            .map(|index| Self::load(&scope.child(&index.to_string()), names, sizes, device))
-            .collect()
-    }
-
-    /// `[batch, tokens, width]`, twice.
-    pub(super) fn forward(&self, x: &Tensor, mask: Mask<'_>) -> Result<Tensor, Error> {
-        let [first, second] = &self.norms;
-        match self.order {
-            Order::NormFirst => {
-                let x = self.attention.forward(&first.forward(x)?, Some(x), mask)?;
-                self.mlp.forward(&second.forward(&x)?, Some(&x))
-            }
-            Order::NormLast => {
-                let x = first.forward(&self.attention.forward(x, Some(x), mask)?)?;
-                second.forward(&self.mlp.forward(&x, Some(&x))?)
-            }
-        }
-    }
-}
-
-/// The joined projections of PyTorch's `MultiheadAttention`.
-pub(super) fn joined(scope: &Scope<'_>, width: usize) -> Result<Dense, Error> {
-    let weight = scope.get("in_proj_weight", &[3 * width, width])?;
-    let bias = scope.get("in_proj_bias", &[3 * width])?;
-    Dense::new(&weight, Some(&bias))
-}
-
-/// The same as three layers.
-pub(super) fn joined_parts(scope: &Scope<'_>, width: usize) -> Result<[Dense; 3], Error> {
-    let weight = scope.get("in_proj_weight", &[3 * width, width])?;
-    let bias = scope.get("in_proj_bias", &[3 * width])?;
-    let part = |at: usize| {
-        let weight = weight.narrow(0, at * width, width)?;
-        let bias = bias.narrow(0, at * width, width)?;
-        Dense::new(&weight, Some(&bias))
-    };
-    Ok([part(0)?, part(1)?, part(2)?])
 }
 
 /// An activation by its name in transformers.

@@ -5,8 +5,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::contrast::{
-    Attended, Blocks, Defaults, End, ImageSizes, Images, NAMES, Pool, Projection, TextParts, Texts,
-    TowerFields, network, number,
+    Attended, Blocks, Defaults, End, ImageSizes, Images, LAYOUT, Pool, Projection, TextParts,
+    Texts, TowerFields, network, number,
 };
 use super::encoder::{MAX_SIZE, Sizes};
 use super::{Blueprint, Network, Similarity, read};
@@ -169,7 +169,7 @@ impl Siglip {
             blocks: Blocks::load(
                 &model.child("encoder.layers"),
                 "vision_model.encoder.layers",
-                &NAMES,
+                &LAYOUT,
                 &self.vision,
                 device,
             )?,

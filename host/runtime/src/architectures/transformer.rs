@@ -1,5 +1,6 @@
-//! Blocks of vision transformers: attention and a small network on each token, each after a norm
-//! and added to what comes in (Dosovitskiy et al., "An Image is Worth 16x16 Words", 2020).
+//! Blocks of transformers: attention between all tokens and a small network on each, both added to
+//! what comes in (Vaswani et al., "Attention Is All You Need", 2017), with the norms before them
+//! (Dosovitskiy et al., "An Image is Worth 16x16 Words", 2020) or after.
 //!
 //! Families differ in the names of the tensors ([`Layout`]) and in what acts on the attention
 //! ([`Extras`]). A scale on a result is folded into the weights that make it; the three
@@ -45,8 +46,18 @@ pub(super) struct BlockSizes {
     pub(super) mlp_bias: bool,
 }
 
-/// The names of a block's tensors.
+/// Where the norms are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Order {
+    /// Before the attention and before the network on each token.
+    NormFirst,
+    /// After each of them and what comes in was added.
+    NormLast,
+}
+
+/// The names of a block's tensors, and their order.
 pub(super) struct Layout {
+    pub(super) order: Order,
     pub(super) norms: [&'static str; 2],
     pub(super) qkv: QkvNames,
     pub(super) out: &'static str,
@@ -76,23 +87,14 @@ pub(super) enum MlpNames {
 /// What acts on the attention of a block besides its tokens.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Extras<'a> {
-    /// Added to the likenesses: `[1, heads, tokens, tokens]`.
-    pub(super) bias: Option<&'a Tensor>,
+    pub(super) mask: Mask<'a>,
     /// Turns queries and keys.
     pub(super) rotary: Option<&'a Rotary>,
 }
 
-impl<'a> Extras<'a> {
-    fn mask(&self) -> Mask<'a> {
-        Mask {
-            bias: self.bias,
-            ..Mask::default()
-        }
-    }
-}
-
 /// A block.
 pub(super) struct Block {
+    order: Order,
     norms: [LayerNorm; 2],
     attention: SelfAttention,
     /// Those of queries and keys.
@@ -128,6 +130,7 @@ impl Block {
         };
         let qkv = qkv(scope, layout, sizes)?;
         Ok(Self {
+            order: layout.order,
             norms: [norm(first)?, norm(second)?],
             attention: SelfAttention::from_fused(scope.name(), qkv, out, heads, device)?,
             heads: FirstHeads {
@@ -138,19 +141,30 @@ impl Block {
         })
     }
 
+    /// So many blocks, named by their numbers in `scope`.
+    pub(super) fn load_all(
+        scope: &Scope<'_>,
+        layout: &Layout,
+        sizes: &BlockSizes,
+        count: usize,
+        device: &Device,
+    ) -> Result<Vec<Self>, Error> {
+        (0..count)
+            .map(|index| Self::load(&scope.child(&index.to_string()), layout, sizes, device))
+            .collect()
+    }
+
     /// `[batch, tokens, width]`, twice.
     pub(super) fn forward(&self, x: &Tensor, extras: Extras<'_>) -> Result<Tensor, Error> {
-        let [first, second] = &self.norms;
-        let normed = first.forward(x)?;
-        let x = match extras.rotary {
-            None => self.attention.forward(&normed, Some(x), extras.mask())?,
-            Some(rotary) => {
-                let turn = |qkv: Tensor| rotary.forward(&qkv, self.heads);
-                let attention = &self.attention;
-                attention.forward_with(&normed, Some(x), extras.mask(), turn)?
+        self.compute(x, |normed| {
+            let (attention, residual) = (&self.attention, Some(x));
+            match extras.rotary {
+                None => attention.forward(normed, residual, extras.mask),
+                Some(rotary) => attention.forward_with(normed, residual, extras.mask, |qkv| {
+                    rotary.forward(&qkv, self.heads)
+                }),
             }
-        };
-        self.mlp.forward(&second.forward(&x)?, &x)
+        })
     }
 
     /// The first `count` tokens alone, `[batch, count, width]`, which see all others: the rest is
@@ -161,16 +175,35 @@ impl Block {
         count: usize,
         extras: Extras<'_>,
     ) -> Result<Tensor, Error> {
-        let [first, second] = &self.norms;
-        let turn = |qkv: Tensor| match extras.rotary {
-            Some(rotary) => rotary.forward(&qkv, self.heads),
-            None => Ok(qkv),
-        };
         let residual = x.narrow(1, 0, count)?.contiguous()?;
-        let (normed, residual) = (first.forward(x)?, Some(&residual));
-        let attention = &self.attention;
-        let x = attention.forward_first(&normed, count, residual, extras.mask(), turn)?;
-        self.mlp.forward(&second.forward(&x)?, &x)
+        self.compute(x, |normed| {
+            let residual = Some(&residual);
+            let turn = |qkv: Tensor| match extras.rotary {
+                Some(rotary) => rotary.forward(&qkv, self.heads),
+                None => Ok(qkv),
+            };
+            self.attention
+                .forward_first(normed, count, residual, extras.mask, turn)
+        })
+    }
+
+    /// The block, given the attention with what comes in added.
+    fn compute(
+        &self,
+        x: &Tensor,
+        attend: impl FnOnce(&Tensor) -> Result<Tensor, Error>,
+    ) -> Result<Tensor, Error> {
+        let [first, second] = &self.norms;
+        match self.order {
+            Order::NormFirst => {
+                let x = attend(&first.forward(x)?)?;
+                self.mlp.forward(&second.forward(&x)?, &x)
+            }
+            Order::NormLast => {
+                let x = first.forward(&attend(x)?)?;
+                second.forward(&self.mlp.forward(&x, &x)?)
+            }
+        }
     }
 }
 

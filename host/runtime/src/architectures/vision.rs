@@ -12,7 +12,8 @@ use crate::device::Device;
 use crate::error::Error;
 use crate::kernels::Window;
 use crate::layers::{
-    Activation, Conv2d, ConvGeometry, FeatureMap, LayerNorm, Linear, Rotary, add_rows, prepend_rows,
+    Activation, Conv2d, ConvGeometry, FeatureMap, LayerNorm, Linear, Mask, Rotary, add_rows,
+    prepend_rows,
 };
 use crate::plan::Size;
 use crate::trace::Trace;
@@ -297,7 +298,10 @@ impl ImageTower for VisionTransformer {
         for (index, block) in self.blocks.iter().enumerate() {
             let bias = self.attending.bias(index, grid)?;
             let extras = Extras {
-                bias: bias.as_ref(),
+                mask: Mask {
+                    bias: bias.as_ref(),
+                    ..Mask::default()
+                },
                 rotary: rotary.as_deref(),
             };
             let last = index + 1 == self.blocks.len();

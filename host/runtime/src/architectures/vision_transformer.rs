@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::huggingface::{Config, Sides};
 use super::positions::Interpolation;
-use super::transformer::{Block, BlockSizes, Layout, MlpNames, QkvNames};
+use super::transformer::{Block, BlockSizes, Layout, MlpNames, Order, QkvNames};
 use super::vision::{ClassToken, Cut, Names, Patches, Plainly, Tokens, VisionTransformer};
 use super::{Blueprint, Network, read};
 use crate::device::Device;
@@ -138,6 +138,7 @@ impl Sizes {
         let table = Some((table, self.grid, Interpolation::Bicubic));
         let published = encoder.has("layers.encoder_layer_0.mlp.linear_1.weight");
         let layout = Layout {
+            order: Order::NormFirst,
             norms: ["ln_1", "ln_2"],
             qkv: QkvNames::Tensors([
                 "self_attention.in_proj_weight",

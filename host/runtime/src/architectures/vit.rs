@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::huggingface::{self, Config, Labels, Sides};
 use super::positions::Interpolation;
-use super::transformer::{Block, BlockSizes, Layout, MlpNames, QkvNames};
+use super::transformer::{Block, BlockSizes, Layout, MlpNames, Order, QkvNames};
 use super::vision::{
     ClassToken, Cut, Head, Names, Patches, Plainly, Tokens, VisionTransformer, token,
 };
@@ -92,6 +92,7 @@ impl Default for ViTConfig {
 
 /// The names of a block's tensors.
 const LAYOUT: Layout = Layout {
+    order: Order::NormFirst,
     norms: ["layernorm_before", "layernorm_after"],
     qkv: QkvNames::Apart([
         "attention.attention.query",
@@ -177,12 +178,8 @@ impl Sizes {
         let table = embeddings.get("position_embeddings", &table)?;
         // Of one size alone: nothing is interpolated.
         let table = Some((table, self.grid, Interpolation::Bicubic));
-        let blocks = (0..self.blocks)
-            .map(|block| {
-                let scope = base.child(&format!("encoder.layer.{block}"));
-                Block::load(&scope, &LAYOUT, &self.block, device)
-            })
-            .collect::<Result<_, _>>()?;
+        let scope = base.child("encoder.layer");
+        let blocks = Block::load_all(&scope, &LAYOUT, &self.block, self.blocks, device)?;
         let (head, head_layers, classifies) = self.head(weights, &base, device)?;
         let eps = self.block.eps;
         let network = VisionTransformer {

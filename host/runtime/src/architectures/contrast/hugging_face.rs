@@ -3,7 +3,8 @@
 
 use serde::Deserialize;
 
-use super::super::encoder::{self, Names, Order, Projections, Sizes};
+use super::super::encoder::{self, Sizes};
+use super::super::transformer::{Layout, MlpNames, Order, QkvNames};
 use super::{Blocks, End, ImageSizes, Projection, Texts};
 use crate::device::Device;
 use crate::error::Error;
@@ -11,12 +12,13 @@ use crate::layers::{Embedding, LayerNorm};
 use crate::weights::Scope;
 
 /// The names of a block's tensors, of both towers.
-pub(in super::super) const NAMES: Names = Names {
+pub(in super::super) const LAYOUT: Layout = Layout {
     order: Order::NormFirst,
-    qkv: Projections::Apart(["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]),
+    qkv: QkvNames::Apart(["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]),
     out: "self_attn.out_proj",
     norms: ["layer_norm1", "layer_norm2"],
-    mlp: ["mlp.fc1", "mlp.fc2"],
+    mlp: MlpNames::Plain(["mlp.fc1", "mlp.fc2"]),
+    scales: None,
 };
 
 /// The fields of a tower's configuration.
@@ -119,7 +121,7 @@ impl TextParts<'_> {
             blocks: Blocks::load(
                 &model.child("encoder.layers"),
                 "text_model.encoder.layers",
-                &NAMES,
+                &LAYOUT,
                 self.sizes,
                 device,
             )?,

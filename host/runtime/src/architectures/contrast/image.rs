@@ -3,14 +3,13 @@
 use candle_core::Tensor;
 
 use super::super::ImageTower;
-use super::super::encoder::joined_parts;
 use super::{Blocks, Projection};
 use crate::device::Device;
 use crate::error::Error;
 use crate::kernels::Window;
 use crate::layers::{
-    Activation, Attention, Conv2d, ConvGeometry, FeatureMap, FeedForward, LayerNorm, Linear, Mask,
-    add_rows, prepend_rows,
+    Activation, Attention, Conv2d, ConvGeometry, Dense, FeatureMap, FeedForward, LayerNorm, Linear,
+    Mask, add_rows, prepend_rows,
 };
 use crate::plan::Size;
 use crate::trace::Trace;
@@ -151,7 +150,11 @@ impl ImageTower for Images {
             x = norm.forward(&x)?;
             trace.output(name, &x)?;
         }
-        let x = self.blocks.forward(x, Mask::default(), trace)?;
+        let first = match &self.pool {
+            Pool::First => Some(1),
+            Pool::Attended(_) => None,
+        };
+        let x = self.blocks.forward(x, Mask::default(), first, trace)?;
         let (name, norm) = &self.after;
         let pooled = match &self.pool {
             // Of each token by itself: the others need not be normed.
@@ -244,4 +247,16 @@ impl Attended {
         let x = self.mlp.forward(&self.norm.forward(&x)?, Some(&x))?;
         Ok(x.squeeze(1)?)
     }
+}
+
+/// The joined projections of PyTorch's `MultiheadAttention`, as three layers.
+fn joined_parts(scope: &Scope<'_>, width: usize) -> Result<[Dense; 3], Error> {
+    let weight = scope.get("in_proj_weight", &[3 * width, width])?;
+    let bias = scope.get("in_proj_bias", &[3 * width])?;
+    let part = |at: usize| {
+        let weight = weight.narrow(0, at * width, width)?;
+        let bias = bias.narrow(0, at * width, width)?;
+        Dense::new(&weight, Some(&bias))
+    };
+    Ok([part(0)?, part(1)?, part(2)?])
 }

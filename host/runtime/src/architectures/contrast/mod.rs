@@ -11,11 +11,12 @@ mod text;
 
 use candle_core::Tensor;
 
-pub(super) use hugging_face::{Defaults, NAMES, TextParts, TowerFields};
+pub(super) use hugging_face::{Defaults, LAYOUT, TextParts, TowerFields};
 pub(super) use image::{Attended, ImageSizes, Images, Pool};
 pub(super) use text::{End, Texts};
 
-use super::encoder::{Block, Sizes};
+use super::encoder::Sizes;
+use super::transformer::{Block, Extras, Layout};
 use super::{Network, Similarity};
 use crate::device::Device;
 use crate::error::Error;
@@ -35,24 +36,37 @@ impl Blocks {
     pub(super) fn load(
         scope: &Scope<'_>,
         name: &'static str,
-        names: &super::encoder::Names,
+        layout: &Layout,
         sizes: &Sizes,
         device: &Device,
     ) -> Result<Self, Error> {
-        let blocks = Block::load_all(scope, names, sizes, device)?;
+        let blocks = Block::load_all(scope, layout, &sizes.block(), sizes.blocks, device)?;
         Ok(Self { name, blocks })
     }
 
+    /// `[batch, tokens, width]`, twice; where no more than the `first` tokens of the result are
+    /// read, the last block leaves the others out.
     fn forward(
         &self,
         mut x: Tensor,
         mask: Mask<'_>,
+        first: Option<usize>,
         trace: &mut Trace<'_>,
     ) -> Result<Tensor, Error> {
+        let extras = Extras {
+            mask,
+            ..Extras::default()
+        };
         for (index, block) in self.blocks.iter().enumerate() {
             let name = self.block_name(index);
+            let last = index + 1 == self.blocks.len();
             trace.input(&name, &x)?;
-            x = block.forward(&x, mask)?;
+            x = match first {
+                Some(count) if last && !trace.wants(&name) => {
+                    block.forward_first(&x, count, extras)?
+                }
+                _ => block.forward(&x, extras)?,
+            };
             trace.output(&name, &x)?;
         }
         Ok(x)

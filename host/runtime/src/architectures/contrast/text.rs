@@ -84,7 +84,7 @@ impl TextTower for Texts {
             causal: self.causal,
             ..Mask::default()
         };
-        let x = self.blocks.forward(x, mask, trace)?;
+        let x = self.blocks.forward(x, mask, None, trace)?;
         let (name, norm) = &self.norm;
         trace.input(name, &x)?;
         let x = norm.forward(&x)?;

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::super::huggingface::{Config, Sides};
 use super::super::positions::Interpolation;
-use super::super::transformer::{Block, BlockSizes, Layout, MlpNames, QkvNames};
+use super::super::transformer::{Block, BlockSizes, Layout, MlpNames, Order, QkvNames};
 use super::super::vision::{ClassToken, Cut, Names, Patches, Plainly, Tokens, VisionTransformer};
 use super::super::{Blueprint, Network, read};
 use super::gated_width;
@@ -237,6 +237,7 @@ impl HubSizes {
         let table = weights.get("pos_embed", &[1, 1 + down * across, width])?;
         let table = Some((table, self.grid, self.interpolation));
         let layout = Layout {
+            order: Order::NormFirst,
             norms: ["norm1", "norm2"],
             qkv: QkvNames::Joined("attn.qkv"),
             out: "attn.proj",
@@ -246,12 +247,8 @@ impl HubSizes {
             },
             scales: Some(["ls1.gamma", "ls2.gamma"]),
         };
-        let blocks = (0..self.config.depth)
-            .map(|block| {
-                let scope = weights.child(&format!("blocks.{block}"));
-                Block::load(&scope, &layout, &self.block, device)
-            })
-            .collect::<Result<_, _>>()?;
+        let scope = weights.child("blocks");
+        let blocks = Block::load_all(&scope, &layout, &self.block, self.config.depth, device)?;
         let scope = weights.child("patch_embed.proj");
         let norm = LayerNorm::load(&weights.child("norm"), width, EPS, true, device)?;
         Ok(VisionTransformer {

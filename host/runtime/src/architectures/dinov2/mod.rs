@@ -13,7 +13,7 @@ pub(super) use hub::{HubSizes, NAME as HUB};
 
 use super::huggingface::{self, Config, Labels, Sides};
 use super::positions::Interpolation;
-use super::transformer::{Block, BlockSizes, Layout, MlpNames, QkvNames};
+use super::transformer::{Block, BlockSizes, Layout, MlpNames, Order, QkvNames};
 use super::vision::{
     ClassToken, Cut, Head, Names, Patches, Plainly, Tokens, VisionTransformer, mean, token,
 };
@@ -199,6 +199,7 @@ impl Sizes {
         let [down, across] = self.grid;
         let table = embeddings.get("position_embeddings", &[1, 1 + down * across, width])?;
         let layout = Layout {
+            order: Order::NormFirst,
             norms: ["norm1", "norm2"],
             qkv: QKV,
             out: "attention.output.dense",
@@ -209,12 +210,14 @@ impl Sizes {
             },
             scales: Some(["layer_scale1.lambda1", "layer_scale2.lambda1"]),
         };
-        let blocks = (0..self.config.num_hidden_layers)
-            .map(|block| {
-                let scope = base.child(&format!("encoder.layer.{block}"));
-                Block::load(&scope, &layout, &self.block, device)
-            })
-            .collect::<Result<_, _>>()?;
+        let scope = base.child("encoder.layer");
+        let blocks = Block::load_all(
+            &scope,
+            &layout,
+            &self.block,
+            self.config.num_hidden_layers,
+            device,
+        )?;
         let scope = embeddings.child("patch_embeddings.projection");
         let norm = base.child("layernorm");
         let head: Box<dyn Head> =

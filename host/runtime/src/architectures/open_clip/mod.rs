@@ -8,7 +8,8 @@ use candle_core::Tensor;
 pub use config::OpenClipConfig;
 
 use super::contrast::{Blocks, End, ImageSizes, Images, Pool, Projection, Texts, network, number};
-use super::encoder::{Names, Order, Projections, Sizes};
+use super::encoder::Sizes;
+use super::transformer::{Layout, MlpNames, Order, QkvNames};
 use super::{Blueprint, Network, Similarity};
 use crate::device::Device;
 use crate::error::Error;
@@ -20,12 +21,13 @@ pub(super) const NAME: &str = "open_clip";
 pub(crate) use config::Config as OpenClip;
 
 /// The names of a block's tensors, of both towers.
-const NAMES: Names = Names {
+const LAYOUT: Layout = Layout {
     order: Order::NormFirst,
-    qkv: Projections::Joined("attn"),
+    qkv: QkvNames::Tensors(["attn.in_proj_weight", "attn.in_proj_bias"]),
     out: "attn.out_proj",
     norms: ["ln_1", "ln_2"],
-    mlp: ["mlp.c_fc", "mlp.c_proj"],
+    mlp: MlpNames::Plain(["mlp.c_fc", "mlp.c_proj"]),
+    scales: None,
 };
 
 /// What the towers' sizes are, once the weights were looked at.
@@ -63,7 +65,7 @@ impl Model {
             blocks: Blocks::load(
                 &visual.child("transformer.resblocks"),
                 "visual.transformer.resblocks",
-                &NAMES,
+                &LAYOUT,
                 &self.vision,
                 device,
             )?,
@@ -89,7 +91,7 @@ impl Model {
             blocks: Blocks::load(
                 &weights.child("transformer.resblocks"),
                 "transformer.resblocks",
-                &NAMES,
+                &LAYOUT,
                 &self.text,
                 device,
             )?,
