@@ -162,3 +162,39 @@ fn what_cannot_be_applied_to() {
         "{error}"
     );
 }
+
+#[test]
+fn half_precision_is_refused_on_the_cpu() {
+    let world = with_digits();
+    for command in ["apply", "embed"] {
+        let on_cpu = [command, MODEL, "dataset", "p", "--device", "cpu"];
+        let with = |precision| [&on_cpu[..], &["--precision", precision]].concat();
+        let error = world.refused(1, &with("half"));
+        assert!(
+            error.contains("`cpu`") && error.contains("slower") && error.contains("hint:"),
+            "{error}"
+        );
+        let error = world.refused(2, &with("quarter"));
+        assert!(error.contains("quarter"), "{error}");
+    }
+    // Nothing was written.
+    assert!(
+        samples(&world, "dataset")
+            .iter()
+            .all(|s| s.get("p").is_none())
+    );
+    for (precision, field) in [("full", "full"), ("auto", "auto")] {
+        let on_cpu = ["apply", MODEL, "dataset", field, "--device", "cpu"];
+        world.ok(&[&on_cpu[..], &["--precision", precision]].concat());
+    }
+    for sample in samples(&world, "dataset") {
+        assert_eq!(sample["full"]["label"], sample["auto"]["label"]);
+    }
+    let metadata = std::fs::read(world.path("dataset/metadata.json")).unwrap();
+    let metadata: Value = serde_json::from_slice(&metadata).unwrap();
+    for field in ["full", "auto"] {
+        let recorded = &metadata["info"]["modelzoo"][field];
+        assert_eq!(recorded["device"], "cpu", "{recorded}");
+        assert_eq!(recorded["precision"], "full", "{recorded}");
+    }
+}

@@ -90,6 +90,10 @@ fn a_network_of_torchvision_needs_no_hook() {
         ("entrypoint_fcn=os.system", "`os.system` is not known"),
         ("labels_path=/etc/passwd", "`labels_path`: is not one of"),
         (
+            "use_half_precision=yes",
+            "`use_half_precision`: is not true or false",
+        ),
+        (
             "confidence_tresh=0.5",
             "`confidence_tresh` is not an argument",
         ),
@@ -181,7 +185,10 @@ fn a_repository_of_hugging_face_needs_no_hook() {
         asked.contains(&format!("{below}/model.safetensors")),
         "{asked:?}"
     );
-    world.ok(&["apply", "tiny-vit", "dataset", "p", "--output", "p.jsonl"]);
+    // Half precision has no effect on the CPU.
+    let apply = ["apply", "tiny-vit", "dataset", "p", "--device", "cpu"];
+    let asked = ["--kwarg", "use_half_precision=true", "--output", "p.jsonl"];
+    world.ok(&[&apply[..], &asked].concat());
     let text = std::fs::read_to_string(world.path("p.jsonl")).unwrap();
     for line in text.lines() {
         let line: Value = serde_json::from_str(line).unwrap();

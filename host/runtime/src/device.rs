@@ -3,10 +3,12 @@
 use std::fmt;
 use std::str::FromStr;
 
+use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, NoDeviceReason};
 use crate::kernels::Isa;
+use crate::precision::Precision;
 
 /// A device as a user names it: `auto`, `cpu`, `cuda`, `cuda:1`, `metal`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
@@ -107,6 +109,7 @@ impl DeviceSpec {
             inner,
             spec: self,
             kernels: Kernels::Candle,
+            precision: Precision::Full,
         })
     }
 }
@@ -136,7 +139,11 @@ pub(crate) enum Kernels {
     Candle,
 }
 
-/// An opened device. Cheap to clone.
+/// The largest number of half precision.
+const MAX_HALF: f32 = 65504.0;
+
+/// An opened device, and the precision that it computes with: full where nothing else is said.
+/// Cheap to clone.
 ///
 /// Displays as the user would name it: `cpu`, `cuda:0`, `metal`.
 #[derive(Clone, Debug)]
@@ -144,6 +151,7 @@ pub struct Device {
     inner: candle_core::Device,
     spec: DeviceSpec,
     kernels: Kernels,
+    precision: Precision,
 }
 
 impl Device {
@@ -155,6 +163,7 @@ impl Device {
             inner: candle_core::Device::Cpu,
             spec: DeviceSpec::Cpu,
             kernels: Kernels::Own,
+            precision: Precision::Full,
         }
     }
 
@@ -166,6 +175,7 @@ impl Device {
             inner: candle_core::Device::Cpu,
             spec: DeviceSpec::Cpu,
             kernels: Kernels::Candle,
+            precision: Precision::Full,
         }
     }
 
@@ -188,8 +198,65 @@ impl Device {
         &self.inner
     }
 
+    /// What it computes with.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// The same device, computing in half precision. [`Device::cpu_reference`] does so too, for
+    /// tests of what CUDA and Metal compute.
+    ///
+    /// # Errors
+    /// [`Error::NoHalf`] for the CPU: its kernels compute f32, and are faster with it.
+    pub fn in_half(self) -> Result<Self, Error> {
+        if self.kernels == Kernels::Own {
+            return Err(Error::NoHalf {
+                device: self.to_string(),
+            });
+        }
+        Ok(Self {
+            precision: Precision::Half,
+            ..self
+        })
+    }
+
+    /// The same device, computing in full precision.
+    #[must_use]
+    pub fn in_full(self) -> Self {
+        Self {
+            precision: Precision::Full,
+            ..self
+        }
+    }
+
     pub(crate) fn kernels(&self) -> Kernels {
         self.kernels
+    }
+
+    /// The type of the tensors that go between its layers.
+    pub(crate) fn dtype(&self) -> DType {
+        self.precision.dtype()
+    }
+
+    /// A tensor on the device, with its precision.
+    pub(crate) fn place(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        x.to_device(&self.inner)?.to_dtype(self.dtype())
+    }
+
+    /// Weights, f32 and on the CPU, on the device, with its precision; `name` is for messages.
+    /// Half precision would make infinities of large ones, which is an error.
+    pub(crate) fn place_weights(&self, name: &str, weights: &Tensor) -> Result<Tensor, Error> {
+        if self.precision == Precision::Half && weights.elem_count() > 0 {
+            let largest = weights.abs()?.max_all()?.to_scalar::<f32>()?;
+            if largest > MAX_HALF {
+                return Err(Error::TooLargeForHalf {
+                    layer: name.to_owned(),
+                    largest,
+                });
+            }
+        }
+        Ok(self.place(weights)?)
     }
 }
 
@@ -212,6 +279,31 @@ mod tests {
         for name in ["", "CPU", "cuda:", "cuda:-1", "cuda:x", "cuda:1:2", "gpu"] {
             let error = name.parse::<DeviceSpec>().unwrap_err();
             assert!(error.hint().unwrap().contains("cuda:<number>"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_cpus_kernels_refuse_half_precision() {
+        let error = Device::cpu().in_half().unwrap_err();
+        assert!(error.to_string().contains("`cpu`"), "{error}");
+        assert!(error.to_string().contains("slower"), "{error}");
+        assert!(error.hint().unwrap().contains("--precision full"));
+        let half = Device::cpu_reference().in_half().unwrap();
+        assert_eq!(half.precision(), Precision::Half);
+        assert_eq!(half.in_full().precision(), Precision::Full);
+    }
+
+    #[test]
+    fn weights_that_half_precision_cannot_hold_are_refused() {
+        let weights = |value: f32| Tensor::new(&[1.0, value], &candle_core::Device::Cpu).unwrap();
+        let half = Device::cpu_reference().in_half().unwrap();
+        let placed = half.place_weights("fc", &weights(-65504.0)).unwrap();
+        assert_eq!(placed.dtype(), DType::F16);
+        let error = half.place_weights("fc", &weights(-70000.0)).unwrap_err();
+        assert!(error.to_string().starts_with("fc: "), "{error}");
+        assert!(error.hint().unwrap().contains("--precision full"));
+        for device in [Device::cpu(), Device::cpu_reference()] {
+            assert!(device.place_weights("fc", &weights(-70000.0)).is_ok());
         }
     }
 

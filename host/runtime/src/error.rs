@@ -169,6 +169,28 @@ pub enum Error {
         /// Why.
         reason: NoDeviceReason,
     },
+    /// A precision's name is not one.
+    #[error("unknown precision `{}`", .name.escape_debug())]
+    UnknownPrecision {
+        /// The name.
+        name: String,
+    },
+    /// Half precision is asked of the CPU.
+    #[error("device `{device}` does not compute in half precision: it is slower there than full")]
+    NoHalf {
+        /// The device.
+        device: String,
+    },
+    /// A weight is larger than any number of half precision.
+    #[error(
+        "{layer}: weights of up to {largest} are too large for half precision, which ends at 65504"
+    )]
+    TooLargeForHalf {
+        /// The layer, by the name of its weights where it has one.
+        layer: String,
+        /// The largest one, its sign aside.
+        largest: f32,
+    },
     /// What is handed to a network or a layer does not fit it.
     #[error("{layer}: {reason}")]
     BadInput {
@@ -293,6 +315,12 @@ impl Error {
                 Some(format!("build with `--features {feature}`, or use `--device cpu`"))
             }
             Self::NoDevice { .. } => Some("use `--device cpu`, or `--device auto` to take what is there".to_owned()),
+            Self::UnknownPrecision { .. } => {
+                Some("the precisions are `auto`, `full` and `half`".to_owned())
+            }
+            Self::NoHalf { .. } => Some("use `--precision full`, or a device that gains from it: `--device cuda` or `--device metal`".to_owned()),
+            Self::TooLargeForHalf { .. } => Some("use `--precision full`".to_owned()),
+            Self::NotFinite { .. } => Some("numbers beyond 65504 are infinite in half precision: where it was computed so, use `--precision full`".to_owned()),
             Self::CannotDo { hint, .. } => (!hint.is_empty()).then(|| (*hint).to_owned()),
             Self::TextTooLong { .. } => Some("shorten the text, or let the plan's `max_tokens` cut it".to_owned()),
             _ => None,

@@ -38,6 +38,7 @@ mod layers;
 mod model;
 mod nearest;
 mod plan;
+mod precision;
 mod preprocess;
 mod resample;
 mod text;
@@ -54,6 +55,7 @@ pub use plan::{
     Architecture, Classification, Color, Embeddings, Head, MultiLabel, Normalization, Plan,
     Pooling, Preprocessing, Resampling, Scoring, Size, Step, Tokenizer, TokenizerFormat, ZeroShot,
 };
+pub use precision::{Precision, PrecisionSpec};
 pub use preprocess::Input;
 pub use text::Tokens;
 pub use weights::Weights;

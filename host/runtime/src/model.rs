@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 
 use crate::architectures::{self, Network, TextTower, TokenBatch};
 use crate::batches::{buckets, halving};
@@ -13,6 +13,7 @@ use crate::head::{PredictOptions, Prediction, Reader};
 use crate::image::Image;
 use crate::layers::{Activation, Dense, FeatureMap, Linear};
 use crate::plan::{Embeddings, Head, Plan, Pooling};
+use crate::precision::full;
 use crate::preprocess::{Input, preprocess};
 use crate::text::{Tokenizer, Tokens};
 use crate::trace::Trace;
@@ -59,7 +60,8 @@ impl Model {
     /// [`Error::UnexpectedTensor`], [`Error::WrongShape`], [`Error::WrongType`]), and whether the
     /// network that they make does what the plan asks of it ([`Error::BadPlan`],
     /// [`Error::UnknownLayer`], and for the prompts as [`Model::tokenize`]). The device may lack
-    /// memory ([`Error::Compute`]).
+    /// memory ([`Error::Compute`]), or half precision digits for a weight
+    /// ([`Error::TooLargeForHalf`]).
     pub fn build(plan: &Plan, dir: &Path, device: &Device) -> Result<Self, Error> {
         plan.validate()?;
         let blueprint = architectures::parse(&plan.architecture)?;
@@ -201,7 +203,7 @@ impl Model {
             let x = FeatureMap::from_inputs(bucket, &self.device)?;
             let outputs = self.scores(x)?;
             head.check_outputs(outputs.dim(1)?)?;
-            let rows = outputs.to_dtype(DType::F32)?.to_vec2::<f32>()?;
+            let rows = outputs.to_vec2::<f32>()?;
             rows.into_iter()
                 .zip(index)
                 .map(|(row, &index)| head.read(index, row, &question))
@@ -244,7 +246,7 @@ impl Model {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor, Error> {
         let tower = self.network.images.as_ref().ok_or(NO_IMAGES)?;
         let x = FeatureMap::from_channels_first(x, &self.device)?;
-        tower.forward(x, &mut Trace::off())
+        Ok(full(&tower.forward(x, &mut Trace::off())?)?)
     }
 
     /// The output of a layer, or its input where the name follows a `<`, as PyTorch has it, for
@@ -267,7 +269,7 @@ impl Model {
     /// [`Error::BadInput`], [`Error::TooLarge`] and [`Error::Compute`], as [`Model::predict`].
     pub fn forward_texts(&self, texts: &[Tokens]) -> Result<Tensor, Error> {
         let (tower, batch) = self.text_batch(texts)?;
-        tower.forward(&batch, &mut Trace::off())
+        Ok(full(&tower.forward(&batch, &mut Trace::off())?)?)
     }
 
     /// The output of a layer of the text network, or its input where the name follows a `<`. For
@@ -299,10 +301,10 @@ impl Model {
         }
     }
 
-    /// One row of scores an image: the network's outputs, or its similarities to the prompts.
+    /// One row of scores an image, f32: the network's outputs, or its similarities to the prompts.
     fn scores(&self, x: FeatureMap) -> Result<Tensor, Error> {
         let tower = self.network.images.as_ref().ok_or(NO_IMAGES)?;
-        let outputs = tower.forward(x, &mut Trace::off())?;
+        let outputs = full(&tower.forward(x, &mut Trace::off())?)?;
         match (&self.prompts, self.network.similarity) {
             (Some(prompts), Some(similarity)) => {
                 // Row by row, so that no image's scores depend on how many others there are.
@@ -328,7 +330,8 @@ impl Model {
             embedding::unit(&self.forward_texts(texts)?)
         })?;
         let dense = Dense::new(&Tensor::cat(&features, 0)?, None)?;
-        let layer = Linear::new("head", dense, Activation::Identity, &self.device)?;
+        let device = self.device.clone().in_full();
+        let layer = Linear::new("head", dense, Activation::Identity, &device)?;
         Ok(Some(layer))
     }
 
@@ -409,7 +412,7 @@ impl Model {
                 nearest: Vec::new(),
             })?,
         };
-        Ok(values.to_dtype(DType::F32)?)
+        Ok(full(&values)?)
     }
 
     /// Computes the inputs of each size together; results come in the order of the inputs.

@@ -4,6 +4,7 @@ use candle_core::Tensor;
 
 use crate::error::Error;
 use crate::layers::FeatureMap;
+use crate::precision::full;
 
 /// What a network tells of its layers' values while it runs, and which of them is wanted.
 ///
@@ -19,19 +20,19 @@ pub(crate) struct Trace<'a> {
 /// A value between layers.
 pub(crate) trait Traced {
     /// As PyTorch has it: `[batch, channels, height, width]`, `[batch, tokens, features]` or
-    /// `[batch, features]`.
+    /// `[batch, features]`; f32, whatever the precision.
     fn traced(&self) -> Result<Tensor, Error>;
 }
 
 impl Traced for Tensor {
     fn traced(&self) -> Result<Tensor, Error> {
-        Ok(self.clone())
+        Ok(full(self)?)
     }
 }
 
 impl Traced for FeatureMap {
     fn traced(&self) -> Result<Tensor, Error> {
-        self.to_channels_first()
+        Ok(full(&self.to_channels_first()?)?)
     }
 }
 

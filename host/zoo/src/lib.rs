@@ -6,7 +6,9 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), modelzoo::Error> {
-//! use modelzoo::{Config, DeviceSpec, DownloadOptions, Grant, RegisterOptions, Zoo};
+//! use modelzoo::{
+//!     Config, DeviceSpec, DownloadOptions, Grant, PrecisionSpec, RegisterOptions, Zoo,
+//! };
 //!
 //! let zoo = Zoo::open(Config::from_env()?);
 //! let options = RegisterOptions { overwrite: false, grant: Grant::All };
@@ -16,7 +18,8 @@
 //! let downloaded = zoo.download("acme/digits-cnn", options).await?;
 //!
 //! let device = DeviceSpec::Auto.open()?;
-//! let model = zoo.load(&downloaded.record, serde_json::Map::new(), &device).await?;
+//! let kwargs = serde_json::Map::new();
+//! let model = zoo.load(&downloaded.record, kwargs, &device, PrecisionSpec::Auto).await?;
 //! println!("{}", model.plan().architecture.name);
 //! # Ok(())
 //! # }
@@ -86,7 +89,7 @@ pub use lock::LockedSource;
 pub use modelzoo_data::{Dataset, OpenOptions};
 pub use modelzoo_net::policy::{Permission, Permissions};
 pub use modelzoo_net::{Progress, Task};
-pub use modelzoo_runtime::{Device, DeviceSpec};
+pub use modelzoo_runtime::{Device, DeviceSpec, Precision, PrecisionSpec};
 pub use modelzoo_sandbox::{Compiler, Level, WallStatus, compile_child};
 pub use receipt::{Receipt, ReceiptFile};
 pub use register::{Changes, RegisterOptions, RegisterOutcome, Registered, SourceInfo};

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use modelzoo_runtime::{Device, Model, Plan};
+use modelzoo_runtime::{Device, Model, Plan, PrecisionSpec};
 use modelzoo_sandbox::LoadCall;
 use serde_json::{Map, Value};
 
@@ -31,11 +31,19 @@ pub struct LoadedModel {
     pub model: Model,
     /// The digest of the component whose hook described it; none where its manifest did.
     pub component: Option<String>,
-    pub(crate) device: Device,
     /// Where results are kept until they are complete.
     pub(crate) results_dir: PathBuf,
     /// Nobody deletes the files meanwhile.
     _in_use: InUse,
+}
+
+/// A model that is not built yet.
+struct Described {
+    plan: Plan,
+    /// The digest of the component that gave the plan, if one did.
+    component: Option<String>,
+    /// Whether it asks for half precision.
+    half: bool,
 }
 
 impl LoadedModel {
@@ -56,33 +64,37 @@ impl LoadedModel {
             "component": self.component,
             "model_digest": self.receipt.digest(),
             "kwargs": self.kwargs,
-            "device": self.device.to_string(),
+            "device": self.model.device().to_string(),
+            "precision": self.model.device().precision(),
             "version": env!("CARGO_PKG_VERSION"),
         })
     }
 }
 
 impl Zoo {
-    /// Loads a downloaded model: asks its source's `load_model` hook for a plan and builds it.
+    /// Loads a downloaded model: asks its source's `load_model` hook for a plan, or translates the
+    /// manifest's, and builds it on a device. `precision` decides between full and half precision,
+    /// whatever `device` has; a manifest's plan may say which of them [`PrecisionSpec::Auto`] is.
     ///
     /// # Errors
     /// [`Error::NotDownloaded`]; [`Error::Hook`] when the hook fails, for example over a kwarg
-    /// that it does not know; [`Error::Build`] when the plan cannot be built.
+    /// that it does not know; [`Error::Runtime`] when the device does not compute in half
+    /// precision; [`Error::Build`] when the plan cannot be built.
     pub async fn load(
         &self,
         record: &ModelRecord,
         kwargs: Map<String, Value>,
         device: &Device,
+        precision: PrecisionSpec,
     ) -> Result<LoadedModel, Error> {
         let in_use = InUse::hold(&record.dir);
-        let (receipt, component, model) = self.build(record, &kwargs, device).await?;
+        let (receipt, component, model) = self.build(record, &kwargs, device, precision).await?;
         Ok(LoadedModel {
             record: record.clone(),
             receipt,
             kwargs,
             model,
             component,
-            device: device.clone(),
             results_dir: self.store().results_dir()?,
             _in_use: in_use,
         })
@@ -97,17 +109,19 @@ impl Zoo {
         record: &ModelRecord,
         kwargs: &Map<String, Value>,
         device: &Device,
+        precision: PrecisionSpec,
     ) -> Result<(Receipt, Option<String>, Model), Error> {
         for _ in 0..ATTEMPTS {
             let receipt = record.receipt().ok_or_else(|| Error::NotDownloaded {
                 model: record.name(),
             })?;
             let before = receipt.marks(&record.dir);
-            let (plan, component) = self.plan(record, kwargs).await?;
-            let model = Model::build(&plan, &record.files_dir(), device)
+            let described = self.described(record, kwargs).await?;
+            let device = precision.on(device, described.half)?;
+            let model = Model::build(&described.plan, &record.files_dir(), &device)
                 .map_err(|source| self.unbuildable(record, source))?;
             if before.is_some() && receipt.marks(&record.dir) == before {
-                return Ok((receipt, component, model));
+                return Ok((receipt, described.component, model));
             }
         }
         Err(Error::ChangedMeanwhile {
@@ -129,12 +143,12 @@ impl Zoo {
         error
     }
 
-    /// The plan, and the digest of the component that gave it, if one did.
-    async fn plan(
+    /// What the manifest says about the model, or else its source's hook.
+    async fn described(
         &self,
         record: &ModelRecord,
         kwargs: &Map<String, Value>,
-    ) -> Result<(Plan, Option<String>), Error> {
+    ) -> Result<Described, Error> {
         if let Some(deployment) = &record.entry.default_deployment_config_dict {
             let entry = &record.entry;
             let file = match (&entry.base_filename, &entry.manager) {
@@ -142,8 +156,16 @@ impl Zoo {
                 (None, Some(_)) => Some(manager_file(record)?),
                 (None, None) => None,
             };
-            match translate::plan(deployment, kwargs, file.as_ref(), &record.files_dir()) {
-                Ok(plan) => return Ok((plan, None)),
+            let plan = translate::plan(deployment, kwargs, file.as_ref(), &record.files_dir());
+            let half = || translate::wants_half(deployment, kwargs);
+            match plan.and_then(|plan| Ok((plan, half()?))) {
+                Ok((plan, half)) => {
+                    return Ok(Described {
+                        plan,
+                        component: None,
+                        half,
+                    });
+                }
                 // A source may serve the reference system by one and us by the other.
                 Err(error) if error.is_unknown() && record.component.is_some() => {}
                 Err(error) => return Err(Error::translate(record, error)),
@@ -160,9 +182,11 @@ impl Zoo {
             log: self.log_of(&record.source.id),
         };
         match self.engine()?.load_model(&component, call).await {
-            Ok(modelzoo_sandbox::Loaded::Plan(plan)) => {
-                Ok((plan, Some(component.info().sha256.clone())))
-            }
+            Ok(modelzoo_sandbox::Loaded::Plan(plan)) => Ok(Described {
+                plan,
+                component: Some(component.info().sha256.clone()),
+                half: false,
+            }),
             Ok(_) => Err(Error::NoHook {
                 model: record.name(),
                 download: false,

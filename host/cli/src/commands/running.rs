@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use modelzoo::{Applied, Dataset, DeviceSpec, DownloadOptions, LoadedModel, OpenOptions};
+use modelzoo::{
+    Applied, Dataset, Device, DeviceSpec, DownloadOptions, LoadedModel, OpenOptions, PrecisionSpec,
+};
 use serde_json::{Map, Value};
 
 use super::requirements;
@@ -41,6 +43,10 @@ pub(crate) struct RunArgs {
     /// Where to compute: auto, cpu, cuda, cuda:N or metal
     #[arg(long, default_value = "auto")]
     device: DeviceSpec,
+    /// How exactly to compute: full (f32), half (f16, on CUDA and Metal alone) or auto: half
+    /// there if the model's configuration asks for it (`use_half_precision`), or else full
+    #[arg(long, default_value = "auto")]
+    precision: PrecisionSpec,
     /// What the manifest says that the model needs and is not there: 0: an error, 1: a warning,
     /// 2: ignored
     #[arg(long, value_name = "LEVEL", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
@@ -60,7 +66,7 @@ impl RunArgs {
         console: &Console,
     ) -> Result<Dataset, Failure> {
         kwargs(&self.kwargs)?;
-        self.device.open().map_err(modelzoo::Error::from)?;
+        self.device()?;
         let options = OpenOptions {
             allow_outside: self.allow_outside,
             text_field: text_field.map(str::to_owned),
@@ -75,7 +81,7 @@ impl RunArgs {
     /// Downloads the model if it is not there, and loads it.
     pub(crate) async fn model(&self, console: &Console) -> Result<LoadedModel, Failure> {
         let kwargs = kwargs(&self.kwargs)?;
-        let device = self.device.open().map_err(modelzoo::Error::from)?;
+        let device = self.device()?;
         let zoo = console.zoo()?;
         let downloaded = console
             .with_grant(&self.grant, async |grant| {
@@ -89,7 +95,15 @@ impl RunArgs {
             })
             .await??;
         requirements::meets(&downloaded.record, &device, self.error_level, console)?;
-        Ok(zoo.load(&downloaded.record, kwargs, &device).await?)
+        let record = &downloaded.record;
+        Ok(zoo.load(record, kwargs, &device, self.precision).await?)
+    }
+
+    /// Opens the device, and checks that it has the precision.
+    fn device(&self) -> Result<Device, Failure> {
+        let device = self.device.open().map_err(modelzoo::Error::from)?;
+        let device = self.precision.on(&device, false);
+        Ok(device.map_err(modelzoo::Error::from)?)
     }
 
     pub(crate) fn batch_size(&self) -> Option<usize> {

@@ -138,8 +138,8 @@ impl Clip {
         Ok(Images {
             sizes: self.image,
             patches: self.image.load(&patches, width, false, device)?,
-            class: Some(class.reshape((1, width))?.to_device(device.candle())?),
-            positions: positions.to_device(device.candle())?,
+            class: Some(device.place_weights(embeddings.name(), &class.reshape((1, width))?)?),
+            positions: device.place_weights(embeddings.name(), &positions)?,
             before: Some(("vision_model.pre_layrnorm", norm("pre_layrnorm")?)),
             blocks: Blocks::load(
                 &model.child("encoder.layers"),

@@ -164,7 +164,7 @@ impl Siglip {
             sizes: self.image,
             patches: self.image.load(&patches, width, true, device)?,
             class: None,
-            positions: positions.to_device(device.candle())?,
+            positions: device.place_weights(embeddings.name(), &positions)?,
             before: None,
             blocks: Blocks::load(
                 &model.child("encoder.layers"),

@@ -16,6 +16,7 @@ use crate::layers::{
     prepend_rows,
 };
 use crate::plan::Size;
+use crate::precision::in_full;
 use crate::trace::Trace;
 use crate::weights::Scope;
 
@@ -137,13 +138,14 @@ impl Positions {
         }
     }
 
-    /// `[patches, width]` on the device.
+    /// `[patches, width]` on the device, with its precision.
     fn at(&self, size: [usize; 2], device: &Device) -> Result<Tensor, Error> {
         self.tensors.get(size, || {
             let values = self.grid.resized(size, self.how);
             let patches = size.iter().product::<usize>();
             let width = values.len() / patches.max(1);
-            Ok(Tensor::from_vec(values, (patches, width), device.candle())?)
+            let values = Tensor::from_vec(values, (patches, width), &candle_core::Device::Cpu)?;
+            device.place_weights("positions", &values)
         })
     }
 }
@@ -177,7 +179,7 @@ impl Tokens {
             positions = Some(Positions::new(grid, how));
         }
         Ok(Self {
-            before: before.squeeze(0)?.to_device(device.candle())?,
+            before: device.place_weights("tokens", &before.squeeze(0)?)?,
             positions,
         })
     }
@@ -332,7 +334,8 @@ pub(super) fn token(tokens: &Tensor, index: usize) -> Result<Tensor, Error> {
 /// The mean of the tokens from `first` on, `[batch, width]`.
 pub(super) fn mean(tokens: &Tensor, first: usize) -> Result<Tensor, Error> {
     let count = tokens.dim(1)? - first;
-    Ok(tokens.narrow(1, first, count)?.contiguous()?.mean(1)?)
+    let tokens = tokens.narrow(1, first, count)?.contiguous()?;
+    Ok(in_full(&tokens, |tokens| tokens.mean(1))?)
 }
 
 /// The class token, and a classifier where there is one.

@@ -6,6 +6,7 @@ use super::{FeatureMap, check_size, cpu, global_average};
 use crate::device::Kernels;
 use crate::error::Error;
 use crate::kernels::{self, Isa, adaptive_range};
+use crate::precision::in_full;
 
 /// The means of `height` x `width` windows that cover the feature map, whatever its size.
 pub(crate) fn adaptive_average(
@@ -25,13 +26,13 @@ pub(crate) fn adaptive_average(
         Kernels::Own => cpu::unary("adaptive_average", x.tensor(), &dims, |x| {
             kernels::adaptive_average(Isa::detect(), x, shape, [height, width])
         })?,
-        Kernels::Candle => {
-            // Along each side it is a product with a matrix of shares.
-            let across = along_last(x.tensor(), width)?;
+        // Along each side it is a product with a matrix of shares.
+        Kernels::Candle => in_full(x.tensor(), |x| {
+            let across = along_last(x, width)?;
             along_last(&across.transpose(2, 3)?.contiguous()?, height)?
                 .transpose(2, 3)?
-                .contiguous()?
-        }
+                .contiguous()
+        })?,
     };
     Ok(x.with(tensor))
 }

@@ -6,6 +6,7 @@ use super::{check_size, cpu};
 use crate::device::{Device, Kernels};
 use crate::error::Error;
 use crate::kernels::{self, AttentionJob, Heads, Isa};
+use crate::precision::full;
 
 /// The most products of queries and keys, all heads and samples together: what takes a core a few
 /// minutes. The size of the result does not bound them.
@@ -220,7 +221,10 @@ impl Attention {
         let [q, k, v] = sides;
         let (q, k, v) = (split(q)?, split(k)?, split(v)?);
         let scales = Tensor::from_slice(&self.scales, (1, heads, 1, 1), q.device())?;
-        let mut likenesses = q.matmul(&k.t()?.contiguous()?)?.broadcast_mul(&scales)?;
+        // Before the product, which is too large for half precision without it; after that all is
+        // in f32, as the mask is.
+        let q = q.broadcast_mul(&scales.to_dtype(q.dtype())?)?;
+        let mut likenesses = full(&q.matmul(&k.t()?.contiguous()?)?)?;
         if let Some(bias) = mask.bias {
             let turns = bias.dim(0)?;
             let rest = (sizes.queries, sizes.keys);
@@ -236,6 +240,7 @@ impl Attention {
         let largest = likenesses.max_keepdim(D::Minus1)?;
         let powers = likenesses.broadcast_sub(&largest)?.exp()?;
         let weights = powers.broadcast_div(&powers.sum_keepdim(D::Minus1)?)?;
+        let weights = weights.to_dtype(v.dtype())?;
         let y = weights.matmul(&v)?.transpose(1, 2)?.contiguous()?;
         Ok(y.reshape((batch, sizes.queries, heads * head))?)
     }

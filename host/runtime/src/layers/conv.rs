@@ -130,7 +130,7 @@ impl Conv2d {
             norm.fold(&mut values, &mut biases);
         }
         let code = match device.kernels() {
-            Kernels::Candle => Code::candle(&geometry, values, biases, device)?,
+            Kernels::Candle => Code::candle(name, &geometry, values, biases, device)?,
             Kernels::Own => Code::own(name, &geometry, values, biases)?,
         };
         Ok(Self {
@@ -343,6 +343,7 @@ impl Code {
     }
 
     fn candle(
+        name: &str,
         geometry: &ConvGeometry,
         values: Vec<f32>,
         bias: Vec<f32>,
@@ -362,10 +363,10 @@ impl Code {
         if down != across && height > 1 && width > 1 {
             weight = spread(&spread(&weight, 2, down)?, 3, across)?;
         }
-        let bias = Tensor::from_vec(bias, (1, *out_channels, 1, 1), device.candle())?;
+        let bias = Tensor::from_vec(bias, (1, *out_channels, 1, 1), &candle_core::Device::Cpu)?;
         Ok(Self::Candle {
-            weight: weight.to_device(device.candle())?,
-            bias,
+            weight: device.place_weights(name, &weight)?,
+            bias: device.place_weights(name, &bias)?,
         })
     }
 }

@@ -6,6 +6,7 @@ use super::cpu;
 use crate::device::{Device, Kernels};
 use crate::error::Error;
 use crate::kernels::{self, HeadOperation, Isa};
+use crate::precision::in_full;
 
 /// Heads at the beginning of each token's row.
 #[derive(Clone, Copy, Debug)]
@@ -33,8 +34,8 @@ impl Rotary {
             return Err(Error::bad_input("rotary", reason));
         }
         Ok(Self {
-            cosines: cosines.to_device(device.candle())?.contiguous()?,
-            sines: sines.to_device(device.candle())?.contiguous()?,
+            cosines: device.place(cosines)?.contiguous()?,
+            sines: device.place(sines)?.contiguous()?,
             kernels: device.kernels(),
         })
     }
@@ -108,11 +109,11 @@ pub(crate) fn normalize_heads(
         Kernels::Candle => {
             let changed = x.narrow(2, 0, width)?.contiguous()?;
             let changed = changed.reshape((batch, tokens, heads.count, heads.size))?;
-            let length = changed.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?;
-            let length = length.clamp(floor, f32::INFINITY)?;
-            let changed = changed
-                .broadcast_div(&length)?
-                .reshape((batch, tokens, width))?;
+            let changed = in_full(&changed, |changed| {
+                let length = changed.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?;
+                changed.broadcast_div(&length.clamp(floor, f32::INFINITY)?)
+            })?;
+            let changed = changed.reshape((batch, tokens, width))?;
             let rest = x.narrow(2, width, row - width)?;
             Ok(Tensor::cat(&[&changed, &rest], 2)?)
         }

@@ -8,6 +8,7 @@ use super::{Activation, BatchNorm, FeatureMap, check_size, cpu};
 use crate::device::{Device, Kernels};
 use crate::error::Error;
 use crate::kernels::{self, Isa, Shape};
+use crate::precision::in_full;
 
 /// The channels of the feature maps one after another.
 pub(crate) fn concat(name: &str, parts: &[FeatureMap]) -> Result<FeatureMap, Error> {
@@ -29,7 +30,7 @@ pub(crate) struct NormedConcat {
     scale: Vec<f32>,
     shift: Vec<f32>,
     activation: Activation,
-    /// For candle's operations, on the device.
+    /// For candle's operations, f32 on the device.
     tensors: Option<[Tensor; 2]>,
 }
 
@@ -68,8 +69,10 @@ impl NormedConcat {
         let tensor = match &self.tensors {
             Some([scale, shift]) => {
                 let x = Tensor::cat(&tensors(parts), 1)?;
-                let y = x.broadcast_mul(scale)?.broadcast_add(shift)?;
-                self.activation.with_candle(&y)?
+                in_full(&x, |x| {
+                    let y = x.broadcast_mul(scale)?.broadcast_add(shift)?;
+                    self.activation.with_candle(&y)
+                })?
             }
             None => with_own(
                 parts,

@@ -6,6 +6,7 @@ use super::{FeatureMap, cpu};
 use crate::device::{Device, Kernels};
 use crate::error::Error;
 use crate::kernels::{self, Isa};
+use crate::precision::in_full;
 use crate::weights::Scope;
 
 /// PyTorch's `LayerNorm` over the last dimension: `(x - mean) / sqrt(variance + eps) * weight +
@@ -15,7 +16,7 @@ pub(crate) struct LayerNorm {
     eps: f64,
     weight: Vec<f32>,
     bias: Vec<f32>,
-    /// For candle's operations, on the device.
+    /// For candle's operations, f32 on the device.
     tensors: Option<[Tensor; 2]>,
 }
 
@@ -76,7 +77,7 @@ impl LayerNorm {
             return Err(Error::bad_input(&self.name, reason));
         }
         if let Some([weight, bias]) = &self.tensors {
-            let y = self.with_candle(x, weight, bias)?;
+            let y = in_full(x, |x| self.with_candle(x, weight, bias))?;
             return Ok(residual.map_or(Ok(y.clone()), |residual| residual + &y)?);
         }
         Ok(cpu::added("norm", x, residual, x.dims(), |x, residual| {

@@ -65,12 +65,15 @@ impl Linear {
         } = dense;
         let code = match device.kernels() {
             Kernels::Own => Code::Packed(packed(name, Isa::detect(), &weight, &bias, 1)?),
-            Kernels::Candle => Code::Candle {
-                transposed: Tensor::from_vec(weight, (outputs, inputs), device.candle())?
-                    .t()?
-                    .contiguous()?,
-                bias: Tensor::from_vec(bias, outputs, device.candle())?,
-            },
+            Kernels::Candle => {
+                let cpu = candle_core::Device::Cpu;
+                let weight = Tensor::from_vec(weight, (outputs, inputs), &cpu)?;
+                let bias = Tensor::from_vec(bias, outputs, &cpu)?;
+                Code::Candle {
+                    transposed: device.place_weights(name, &weight)?.t()?.contiguous()?,
+                    bias: device.place_weights(name, &bias)?,
+                }
+            }
         };
         Ok(Self {
             name: name.to_owned(),

@@ -35,7 +35,8 @@ impl FeatureMap {
         for input in inputs {
             values.extend_from_slice(input.values());
         }
-        let last = Tensor::from_vec(values, &dims[..], device.candle())?;
+        let last = Tensor::from_vec(values, &dims[..], &candle_core::Device::Cpu)?;
+        let last = device.place(&last)?;
         match device.kernels() {
             Kernels::Own => Ok(Self {
                 tensor: last,
@@ -61,9 +62,7 @@ impl FeatureMap {
             return Err(Error::bad_input("input", reason));
         }
         check_size("input", tensor.dims())?;
-        let tensor = tensor
-            .to_device(device.candle())?
-            .to_dtype(candle_core::DType::F32)?;
+        let tensor = device.place(tensor)?;
         let tensor = match device.kernels() {
             Kernels::Own => tensor.permute((0, 2, 3, 1))?.contiguous()?,
             Kernels::Candle => tensor.contiguous()?,

@@ -32,7 +32,9 @@
 //!
 //! Between them goes a [`FeatureMap`], which keeps its memory order to itself, or a
 //! [`candle_core::Tensor`] of one row an image, `[batch, features]`, or of one row a token,
-//! `[batch, tokens, features]`: f32, contiguous, on the device.
+//! `[batch, tokens, features]`: contiguous, on the device, and of its
+//! [precision](crate::Precision). In half precision norms, softmaxes and means are computed in f32
+//! within the layer, as PyTorch does; biases of the attention stay f32.
 
 mod activation;
 mod adaptive;
@@ -41,6 +43,8 @@ mod conv;
 mod cpu;
 mod dense;
 mod feed_forward;
+#[cfg(test)]
+mod half_tests;
 mod heads;
 mod join;
 mod layer_norm;

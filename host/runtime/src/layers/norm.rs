@@ -5,6 +5,7 @@ use candle_core::{DType, Tensor};
 use super::{Activation, Conv2d, ConvGeometry, FeatureMap};
 use crate::device::{Device, Kernels};
 use crate::error::Error;
+use crate::precision::in_full;
 use crate::weights::Scope;
 
 /// A batch norm with its running statistics.
@@ -117,6 +118,7 @@ fn rounded(value: f64) -> f32 {
 /// A scale and a shift a channel.
 pub(crate) enum ChannelScale {
     Own(Box<Conv2d>),
+    /// With f32 on the device.
     Candle {
         scale: Tensor,
         shift: Tensor,
@@ -133,8 +135,11 @@ impl ChannelScale {
                 shift,
                 activation,
             } => {
-                let y = x.tensor().broadcast_mul(scale)?.broadcast_add(shift)?;
-                Ok(x.with(activation.with_candle(&y)?))
+                let y = in_full(x.tensor(), |x| {
+                    let y = x.broadcast_mul(scale)?.broadcast_add(shift)?;
+                    activation.with_candle(&y)
+                })?;
+                Ok(x.with(y))
             }
         }
     }

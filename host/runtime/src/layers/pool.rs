@@ -6,6 +6,7 @@ use super::{FeatureMap, check_size, cpu};
 use crate::device::Kernels;
 use crate::error::Error;
 use crate::kernels::{self, Isa, PoolKind, Shape, Window};
+use crate::precision::in_full;
 
 /// How a pool slides.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -92,7 +93,7 @@ impl Pool {
             PoolKind::Max => self
                 .fit(x, out, f32::NEG_INFINITY, f32::NEG_INFINITY)?
                 .max_pool2d_with_stride(kernel, stride),
-            PoolKind::Average { count_padding } => {
+            PoolKind::Average { count_padding } => in_full(x, |x| {
                 let mean = |x: &Tensor| x.avg_pool2d_with_stride(kernel, stride);
                 let sums = mean(&self.fit(x, out, 0.0, 0.0)?)?;
                 // The share of each window that counts.
@@ -101,7 +102,7 @@ impl Pool {
                     mean(&self.fit(&ones, out, f32::from(u8::from(count_padding)), 0.0)?)?;
                 // A window of nothing but padding is zero, as in PyTorch.
                 sums.broadcast_div(&counted.clamp(f32::MIN_POSITIVE, 1f32)?)
-            }
+            }),
         }
     }
 
@@ -154,7 +155,7 @@ fn extend(
     if let Some(size) = dims.get_mut(dim) {
         *size = count;
     }
-    let more = Tensor::full(value, dims, x.device())?;
+    let more = Tensor::full(value, dims, x.device())?.to_dtype(x.dtype())?;
     if before {
         Tensor::cat(&[&more, x], dim)
     } else {
@@ -172,7 +173,7 @@ pub(crate) fn global_average(x: &FeatureMap) -> Result<FeatureMap, Error> {
                 kernels::global_average(Isa::detect(), x, shape)
             })?
         }
-        Kernels::Candle => x.tensor().mean_keepdim((2, 3))?,
+        Kernels::Candle => in_full(x.tensor(), |x| x.mean_keepdim((2, 3)))?,
     };
     Ok(x.with(tensor))
 }

@@ -31,7 +31,7 @@ impl Embedding {
         table.dims2()?;
         Ok(Self {
             name: name.to_owned(),
-            table: table.to_device(device.candle())?.contiguous()?,
+            table: device.place_weights(name, table)?.contiguous()?,
             kernels: device.kernels(),
         })
     }

@@ -107,7 +107,7 @@ pub(crate) fn check_texts(case: &str) {
 }
 
 /// Whether an output of a case with images and texts is that of the images, or of both.
-fn is_of_images(name: &str) -> bool {
+pub(crate) fn is_of_images(name: &str) -> bool {
     matches!(name, "images" | "logits") || name.starts_with("layer:vis")
 }
 
@@ -116,7 +116,7 @@ fn image_layer(name: &str) -> bool {
 }
 
 /// Whether it is that of the texts, or of both.
-fn is_of_texts(name: &str) -> bool {
+pub(crate) fn is_of_texts(name: &str) -> bool {
     matches!(name, "texts" | "logits") || name.starts_with("layer:text")
 }
 
@@ -144,7 +144,7 @@ fn check_layers(
 
 /// Values of tokens, those of the padding left out: `[tokens of all texts, features]`; vectors of
 /// whole texts as they are.
-fn own(values: &Tensor, texts: &[Tokens]) -> Tensor {
+pub(crate) fn own(values: &Tensor, texts: &[Tokens]) -> Tensor {
     if values.rank() != 3 {
         return values.clone();
     }
@@ -215,7 +215,7 @@ pub(crate) fn close(what: &str, ours: &Tensor, want: &Tensor) {
     }
 }
 
-fn largest(x: &Tensor) -> f32 {
+pub(crate) fn largest(x: &Tensor) -> f32 {
     let largest = x.abs().unwrap().flatten_all().unwrap().max(0).unwrap();
     largest.to_scalar().unwrap()
 }

@@ -106,8 +106,25 @@ pub fn plan(
         Class::Clip { open_clip: true } => clip::plan(&settings, None)?,
         Class::HuggingFace(usage) => huggingface::plan(&settings, usage, dir)?,
     };
+    half_precision(&settings)?;
     settings.finish()?;
     Ok(plan)
+}
+
+/// Whether the configuration, or a keyword argument, asks for half precision where the device gains
+/// from it. The plan is the same either way.
+///
+/// # Errors
+/// It says neither yes nor no.
+pub fn wants_half(
+    deployment: &Deployment,
+    kwargs: &Map<String, Value>,
+) -> Result<bool, TranslateError> {
+    half_precision(&Settings::new(&deployment.config, kwargs))
+}
+
+fn half_precision(settings: &Settings) -> Result<bool, TranslateError> {
+    Ok(settings.flag("use_half_precision")?.unwrap_or(false))
 }
 
 fn class(deployment: &Deployment) -> Result<Class, TranslateError> {

@@ -9,7 +9,7 @@ use super::error::TranslateError as Error;
 use crate::name::nearest;
 
 /// Fields that say where and how fast the reference computes, not what.
-const WITHOUT_EFFECT: [&str; 8] = [
+const WITHOUT_EFFECT: [&str; 7] = [
     "channels_last",
     "cudnn_benchmark",
     "model_name",
@@ -17,7 +17,6 @@ const WITHOUT_EFFECT: [&str; 8] = [
     "ragged_batches",
     "raw_inputs",
     "revision",
-    "use_half_precision",
 ];
 /// Fields that are objects, and those of their members that change no result here.
 const HARMLESS: [(&str, &[&str]); 4] = [

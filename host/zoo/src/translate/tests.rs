@@ -103,6 +103,26 @@ fn keyword_arguments_go_over_the_manifest() {
 }
 
 #[test]
+fn half_precision_changes_the_device_and_not_the_plan() {
+    let resnet = torchvision("torchvision.models.resnet18");
+    let mut half = resnet.clone();
+    half.config
+        .insert("use_half_precision".to_owned(), json!(true));
+    let wants = |deployment: &Deployment, kwargs: Value| {
+        wants_half(deployment, kwargs.as_object().unwrap()).unwrap()
+    };
+    assert!(!wants(&resnet, json!({})));
+    assert!(!wants(&resnet, json!({"use_half_precision": null})));
+    assert!(wants(&resnet, json!({"use_half_precision": true})));
+    assert!(wants(&half, json!({})));
+    assert!(!wants(&half, json!({"use_half_precision": false})));
+    let plan = translated(&half, json!({})).unwrap();
+    assert_eq!(plan, translated(&resnet, json!({})).unwrap());
+    let reason = refused(&resnet, json!({"use_half_precision": "yes"}));
+    assert!(reason.starts_with("`use_half_precision`"), "{reason}");
+}
+
+#[test]
 fn arguments_cannot_change_what_was_downloaded() {
     let vit = deployment(
         "fiftyone.utils.transformers.FiftyOneTransformerForImageClassification",

@@ -217,9 +217,8 @@ impl Attended {
         let identity = Activation::Identity;
         let [queries, keys, values] = joined_parts(&attention, width)?;
         let built = |part| Linear::new(attention.name(), part, identity, device);
-        let probe = scope
-            .get("probe", &[1, 1, width])?
-            .to_device(device.candle())?;
+        let probe = scope.get("probe", &[1, 1, width])?;
+        let probe = device.place_weights(scope.name(), &probe)?;
         let mlp = scope.child("mlp");
         Ok(Self {
             query: built(queries)?.forward(&probe)?,

@@ -45,7 +45,7 @@ impl Model {
         let visual = weights.child("visual");
         let Sizes { width, eps, .. } = self.vision;
         let norm = |name: &str| LayerNorm::load(&visual.child(name), width, eps, true, device);
-        let on_device = |tensor: Tensor| tensor.to_device(device.candle());
+        let on_device = |tensor: Tensor| device.place_weights(visual.name(), &tensor);
         let class = visual
             .get("class_embedding", &[width])?
             .reshape((1, width))?;

@@ -25,6 +25,7 @@ use crate::layers::{
     LayerNorm, Linear, Mask, SelfAttention, check_size, normalize_heads,
 };
 use crate::plan::Size;
+use crate::precision::in_full;
 use crate::trace::Trace;
 use crate::weights::Scope;
 
@@ -281,7 +282,7 @@ impl ImageTower for SwinV2 {
         let x = self.last.forward(&x)?;
         trace.output("last_hidden_state", &x)?;
         trace.input("pooler_output", &x)?;
-        let pooled = x.mean(1)?;
+        let pooled = in_full(&x, |x| x.mean(1))?;
         trace.output("pooler_output", &pooled)?;
         debug_assert_eq!(size.iter().product::<usize>(), x.dim(1)?);
         huggingface::classify(self.classifier.as_ref(), pooled, trace)

@@ -1,0 +1,156 @@
+//! Half precision: what would not fit into it on the way to a result that does.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::HashMap;
+
+use candle_core::{DType, Device as Candle, Tensor};
+
+use super::*;
+use crate::device::Device;
+use crate::kernels::{PoolKind, Window};
+use crate::precision::full;
+use crate::weights::Weights;
+
+fn half() -> Device {
+    Device::cpu_reference().in_half().unwrap()
+}
+
+fn tensor(values: &[f32], dims: &[usize]) -> Tensor {
+    let values: Vec<f32> = values
+        .iter()
+        .copied()
+        .cycle()
+        .take(dims.iter().product())
+        .collect();
+    let x = Tensor::from_vec(values, dims, &Candle::Cpu).unwrap();
+    half().place(&x).unwrap()
+}
+
+/// The values of a result that is in half precision.
+fn values(x: &Tensor) -> Vec<f32> {
+    assert_eq!(x.dtype(), DType::F16);
+    full(&x.flatten_all().unwrap()).unwrap().to_vec1().unwrap()
+}
+
+fn weights(tensors: &[(&str, f32)]) -> Weights {
+    let dir = tempfile::tempdir().unwrap();
+    let tensors: HashMap<_, _> = tensors
+        .iter()
+        .map(|&(name, value)| (name, Tensor::full(value, 2, &Candle::Cpu).unwrap()))
+        .collect();
+    candle_core::safetensors::save(&tensors, dir.path().join("w")).unwrap();
+    Weights::open(dir.path(), &["w".to_owned()]).unwrap()
+}
+
+#[test]
+fn the_squares_of_a_norm() {
+    let weights = weights(&[("weight", 1.0), ("bias", 1.0)]);
+    let norm = LayerNorm::load(&weights.root(), 2, 0.0, true, &half()).unwrap();
+    let x = tensor(&[500.0, -500.0], &[1, 3, 2]);
+    let y = norm.forward(&x).unwrap();
+    assert_eq!(values(&y), [2.0, 0.0].repeat(3));
+    let y = norm.forward_add(&x, &x).unwrap();
+    assert_eq!(values(&y), [502.0, -500.0].repeat(3));
+}
+
+#[test]
+fn the_squares_of_heads() {
+    let heads = FirstHeads { count: 1, size: 2 };
+    let x = tensor(&[300.0, 400.0, 7.0], &[1, 2, 3]);
+    let y = normalize_heads(&x, heads, 1e-12, &half()).unwrap();
+    let want = tensor(&[0.6, 0.8, 7.0], &[1, 2, 3]);
+    assert_eq!(values(&y), values(&want));
+}
+
+#[test]
+fn the_sums_of_means() {
+    let x = tensor(&[1000.0], &[1, 2, 20, 20]);
+    let x = FeatureMap::from_channels_first(&x, &half()).unwrap();
+    let pool = Pool {
+        name: "pool".to_owned(),
+        window: PoolWindow {
+            window: Window {
+                kernel: [10; 2],
+                stride: [10; 2],
+                padding: [1; 2],
+                dilation: [1; 2],
+            },
+            ceil: false,
+        },
+        kind: PoolKind::Average {
+            count_padding: false,
+        },
+    };
+    let means = [
+        global_average(&x),
+        adaptive_average(&x, [3, 2]),
+        pool.forward(&x),
+    ];
+    for mean in means {
+        let mean = values(&mean.unwrap().to_channels_first().unwrap());
+        assert!(mean.iter().all(|&mean| (mean - 1000.0).abs() < 1e-3));
+    }
+}
+
+#[test]
+fn the_scaled_channels_of_a_batch_norm() {
+    let weights = weights(&[
+        ("weight", 100.0),
+        ("bias", 1.0),
+        ("running_mean", 1000.0),
+        ("running_var", 1.0),
+    ]);
+    let load = || BatchNorm::load(&weights.root(), 2, 0.0, true).unwrap();
+    let x = tensor(&[1001.0], &[1, 2, 2, 2]);
+    let x = FeatureMap::from_channels_first(&x, &half()).unwrap();
+    let layer = load()
+        .into_layer("n", Activation::Identity, &half())
+        .unwrap();
+    let concat = NormedConcat::new("n", &load(), Activation::Identity, &half()).unwrap();
+    for y in [layer.forward(&x), concat.forward(std::slice::from_ref(&x))] {
+        let y = values(&y.unwrap().to_channels_first().unwrap());
+        assert_eq!(y, [101.0; 8]);
+    }
+}
+
+#[test]
+fn the_products_of_queries_with_keys() {
+    // They are 262144 before they are scaled, and 32768 after that.
+    let [q, k, v] = [64.0, 64.0, 3.0].map(|value| tensor(&[value], &[1, 5, 64]));
+    let attention = Attention::new("a", 1, 64, &half());
+    let bias = tensor(&[-200.0, 0.0], &[1, 1, 5, 5]);
+    let bias = full(&bias).unwrap();
+    for mask in [
+        Mask::default(),
+        Mask {
+            causal: true,
+            lengths: Some(&[2]),
+            bias: Some(&bias),
+        },
+    ] {
+        let y = attention.forward(&q, &k, &v, mask).unwrap();
+        assert_eq!(values(&y), [3.0; 5 * 64]);
+    }
+}
+
+#[test]
+fn the_padding_of_a_pool_of_largest_values() {
+    let x = tensor(&[-60000.0], &[1, 1, 3, 3]);
+    let x = FeatureMap::from_channels_first(&x, &half()).unwrap();
+    let pool = Pool {
+        name: "pool".to_owned(),
+        window: PoolWindow {
+            window: Window {
+                kernel: [3; 2],
+                stride: [2; 2],
+                padding: [1; 2],
+                dilation: [1; 2],
+            },
+            ceil: true,
+        },
+        kind: PoolKind::Max,
+    };
+    let y = pool.forward(&x).unwrap().to_channels_first().unwrap();
+    assert_eq!(values(&y), values(&tensor(&[-60000.0], &[1, 1, 2, 2])));
+}

@@ -1,0 +1,293 @@
+//! Half precision, through candle's operations on the CPU: the path that CUDA and Metal take. It
+//! is held against the references' answers, which are those of double precision.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
+
+mod common;
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use candle_core::{DType, Device as Candle, Tensor};
+use common::parity;
+use modelzoo_runtime::{
+    Color, Device, Error, Image, Model, Plan, Precision, PredictOptions, Prediction,
+};
+use serde_json::json;
+
+/// The largest difference divided by the largest value of the reference. A number of half
+/// precision has eleven bits, so each is off by 5e-4 to begin with; the answers below are off by
+/// up to 2.5e-3 and layers between by up to 4.6e-3, those of the cosine attention with its large
+/// products.
+const TOLERANCE: f32 = 1e-2;
+/// The same of one sample alone, off by up to 1.2e-2: candle's product of one row with a matrix adds up in half
+/// precision on the CPU, which no other product does, and none on CUDA.
+const ALONE: f32 = 2e-2;
+/// What single precision stays below: an answer that is nearer was not computed in half.
+const FULL: f32 = 1e-5;
+
+fn half() -> Device {
+    Device::cpu_reference().in_half().unwrap()
+}
+
+/// Checks one answer, and returns its relative error.
+fn close(what: &str, ours: &Tensor, want: &Tensor, tolerance: f32) -> f32 {
+    assert_eq!(ours.dtype(), DType::F32, "{what}");
+    assert_eq!(ours.dims(), want.dims(), "{what}");
+    let error = parity::largest(&(ours - want).unwrap()) / parity::largest(want);
+    assert!(error <= tolerance, "{what}: relative error {error}");
+    error
+}
+
+/// Checks an output of the network: [`close`], and where the largest value of each row is.
+fn same(what: &str, ours: &Tensor, want: &Tensor, tolerance: f32) {
+    let error = close(what, ours, want, tolerance);
+    assert!(error > FULL, "{what}: relative error {error}");
+    if want.rank() == 2 {
+        let best = |y: &Tensor| y.argmax(1).unwrap().to_vec1::<u32>().unwrap();
+        assert_eq!(best(ours), best(want), "{what}");
+    }
+}
+
+fn outputs(case: &str) -> HashMap<String, Tensor> {
+    let path = parity::fixtures().join(case).join("outputs.safetensors");
+    candle_core::safetensors::load(path, &Candle::Cpu).unwrap()
+}
+
+fn check(case: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = parity::plan(case, dir.path());
+    let inputs = parity::fixtures().join(case).join("inputs.safetensors");
+    let x = parity::read_tensor(&inputs, "x");
+    let model = Model::build(&plan, dir.path(), &half()).unwrap();
+    let outputs = outputs(case);
+    for (name, want) in &outputs {
+        match name.strip_prefix("layer:") {
+            _ if parity::is_of_texts(name) => {}
+            Some(layer) => {
+                let ours = model.forward_to(&x, layer).unwrap();
+                close(&format!("{case} {name}"), &ours, want, TOLERANCE);
+            }
+            None => {
+                let ours = model.forward(&x).unwrap();
+                same(&format!("{case} {name}"), &ours, want, TOLERANCE);
+            }
+        }
+    }
+    let want = outputs.get("images").unwrap_or_else(|| &outputs["y"]);
+    for index in 0..x.dim(0).unwrap() {
+        let alone = model.forward(&x.narrow(0, index, 1).unwrap()).unwrap();
+        let want = want.narrow(0, index, 1).unwrap();
+        same(&format!("{case} {index} alone"), &alone, &want, ALONE);
+    }
+}
+
+fn check_texts(case: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = parity::text_plan(case, dir.path());
+    let texts = parity::texts(case);
+    let model = Model::build(&plan, dir.path(), &half()).unwrap();
+    let own = |values: &Tensor| parity::own(values, &texts);
+    for (name, want) in outputs(case) {
+        let what = format!("{case} {name}");
+        match name.strip_prefix("layer:") {
+            _ if parity::is_of_images(&name) => {}
+            Some(layer) => {
+                let ours = model.forward_texts_to(&texts, layer).unwrap();
+                close(&what, &own(&ours), &own(&want), TOLERANCE);
+            }
+            None => {
+                let ours = model.forward_texts(&texts).unwrap();
+                same(&what, &own(&ours), &own(&want), TOLERANCE);
+            }
+        }
+    }
+}
+
+/// A test for each case of images.
+macro_rules! cases {
+    ($($test:ident: $case:literal,)*) => {
+        $(
+            #[test]
+            fn $test() {
+                check($case);
+            }
+        )*
+    };
+}
+
+cases! {
+    resnet: "resnet18-tiny",
+    mobilenet_v2_is_depthwise: "mobilenet_v2-tiny",
+    efficientnet_squeezes: "efficientnet-tiny",
+    densenet_norms_what_it_joins: "densenet-tiny",
+    googlenet_pools: "googlenet-tiny",
+    alexnet_pools_to_any_size: "alexnet-tiny",
+    vit: "vit-tiny",
+    beit_has_biases: "beit-tiny",
+    swinv2_has_windows: "swinv2-padding-tiny",
+    convnext: "convnext-tiny",
+    dinov2: "dinov2-tiny",
+    dinov3_is_rotary: "dinov3-gated-tiny",
+}
+
+/// Texts of several lengths, so that some have padding.
+fn check_padded(case: &str) {
+    let texts = parity::texts(case);
+    let length = texts[0].ids().len();
+    assert!(texts.iter().any(|text| text.ids().len() != length));
+    check_texts(case);
+}
+
+#[test]
+fn bert_with_padding() {
+    check_padded("bert-tiny");
+}
+
+#[test]
+fn mpnet_with_padding_and_biases() {
+    check_padded("bert-mpnet");
+}
+
+#[test]
+fn clip() {
+    check("clip-tiny");
+    check_texts("clip-tiny");
+}
+
+#[test]
+fn open_clip() {
+    check("open-clip-tiny");
+    check_texts("open-clip-tiny");
+}
+
+#[test]
+fn siglip() {
+    check("siglip-tiny");
+    check_texts("siglip-tiny");
+}
+
+const CLASSES: [&str; 3] = ["cat", "dog", "car"];
+
+/// CLIP with a zero-shot head, and vectors of length 1.
+fn zero_shot(dir: &Path) -> Plan {
+    let fixtures = parity::fixtures();
+    let mut plan = serde_json::to_value(parity::plan("clip-tiny", dir)).unwrap();
+    let merges = fixtures.join("tokenizers/merges.txt");
+    std::fs::copy(merges, dir.join("merges.txt")).unwrap();
+    plan["tokenizer"] =
+        json!({ "format": { "clip_bpe": { "merges": "merges.txt" } }, "max_tokens": 12 });
+    plan["head"] = json!({ "zero_shot": {
+        "classes": CLASSES,
+        "prompts": parity::read_json(&fixtures.join("clip-tiny/prompts.json")),
+        "scoring": "softmax",
+    } });
+    plan["embeddings"] = json!({ "normalize": true });
+    serde_json::from_value(plan).unwrap()
+}
+
+fn pixels(x: &Tensor) -> Image {
+    let (_, height, width) = x.dims3().unwrap();
+    let last = x.permute((1, 2, 0)).unwrap().flatten_all().unwrap();
+    let values = last.to_vec1::<f32>().unwrap();
+    let pixels = values.iter().map(|value| (value * 255.0).round() as u8);
+    Image::from_pixels(width as u32, height as u32, Color::Rgb, pixels.collect()).unwrap()
+}
+
+#[test]
+fn similarities_and_vectors_are_not_rounded() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = zero_shot(dir.path());
+    let inputs = parity::fixtures().join("clip-tiny/inputs.safetensors");
+    let x = parity::read_tensor(&inputs, "x");
+    let want = outputs("clip-tiny")["logits"].clone();
+    let model = Model::build(&plan, dir.path(), &half()).unwrap();
+    assert_eq!(model.device().precision(), Precision::Half);
+    let inputs: Vec<_> = (0..x.dim(0).unwrap())
+        .map(|index| model.preprocess(&pixels(&x.get(index).unwrap())).unwrap())
+        .collect();
+    let options = PredictOptions {
+        store_logits: true,
+        ..PredictOptions::default()
+    };
+    let predictions = model.predict(&inputs, &options).unwrap();
+    for (prediction, want) in predictions.iter().zip(want.to_vec2::<f32>().unwrap()) {
+        let Prediction::Classification { label, logits, .. } = prediction else {
+            panic!("{prediction:?}")
+        };
+        let ours = Tensor::new(logits.as_deref().unwrap(), &Candle::Cpu).unwrap();
+        let want = Tensor::new(want.as_slice(), &Candle::Cpu).unwrap();
+        close("logits", &ours, &want, TOLERANCE);
+        let best = want.argmax(0).unwrap().to_scalar::<u32>().unwrap();
+        assert_eq!(label.as_deref(), Some(CLASSES[best as usize]));
+        // With eleven bits they would be multiples of a power of two.
+        let logits = ours.to_vec1::<f32>().unwrap();
+        let rounded = logits
+            .iter()
+            .all(|value| value.to_bits().trailing_zeros() >= 13);
+        assert!(!rounded, "{logits:?}");
+    }
+    let texts: Vec<_> = CLASSES.map(|text| model.tokenize(text).unwrap()).into();
+    let vectors = model.embed(&inputs).unwrap();
+    for vector in vectors.iter().chain(&model.embed_texts(&texts).unwrap()) {
+        let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
+        assert!((length - 1.0).abs() < 1e-5, "{length}");
+    }
+}
+
+/// A network of one linear layer from one pixel, whose weights are all `weight`.
+fn linear(dir: &Path, weight: f32) -> Plan {
+    let tensors: HashMap<_, _> = [
+        ("fc.weight", Tensor::full(weight, (2, 3), &Candle::Cpu)),
+        ("fc.bias", Tensor::zeros(2, DType::F32, &Candle::Cpu)),
+    ]
+    .into_iter()
+    .map(|(name, tensor)| (name, tensor.unwrap()))
+    .collect();
+    candle_core::safetensors::save(&tensors, dir.join("weights.safetensors")).unwrap();
+    serde_json::from_value(json!({
+        "architecture": { "name": "sequential", "config": { "layers": [
+            { "type": "flatten" },
+            { "type": "linear", "name": "fc", "in_features": 3, "out_features": 2 },
+        ] } },
+        "weights": ["weights.safetensors"],
+        "preprocessing": { "color": "rgb", "steps": [] },
+        "head": { "classification": { "classes": ["a", "b"] } },
+    }))
+    .unwrap()
+}
+
+#[test]
+fn numbers_that_half_precision_does_not_hold_are_errors() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = linear(dir.path(), 1e5);
+    let Err(error) = Model::build(&plan, dir.path(), &half()) else {
+        panic!("100000 is no number of half precision")
+    };
+    assert!(matches!(error, Error::TooLargeForHalf { .. }), "{error}");
+    assert!(error.to_string().starts_with("fc: "), "{error}");
+    // The weights fit and their sum does not.
+    let plan = linear(dir.path(), 5e4);
+    let white = Image::from_pixels(1, 1, Color::Rgb, vec![255; 3]).unwrap();
+    let predict = |device| {
+        let model = Model::build(&plan, dir.path(), &device).unwrap();
+        let input = model.preprocess(&white).unwrap();
+        model.predict(&[input], &PredictOptions::default())
+    };
+    assert!(predict(Device::cpu_reference()).is_ok());
+    let error = predict(half()).unwrap_err();
+    assert!(matches!(error, Error::NotFinite { index: 0 }), "{error}");
+    assert!(error.hint().unwrap().contains("--precision full"));
+}
+
+#[test]
+fn the_cpu_computes_in_full() {
+    let error = Device::cpu().in_half().unwrap_err();
+    assert!(matches!(error, Error::NoHalf { .. }), "{error}");
+    assert_eq!(Device::cpu().precision(), Precision::Full);
+}
