@@ -6,6 +6,7 @@
 //! read where the projection has written them, and written where the next layer reads them.
 
 use std::collections::TryReserveError;
+use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
@@ -111,15 +112,15 @@ pub(crate) fn attention(
     Ok(result)
 }
 
-/// As [`attention`], into `out` and on the calling thread.
+/// As [`attention`], into `out`, all of which is written, and on the calling thread.
 pub(super) fn attention_into(
     job: AttentionJob<'_>,
     sides: [Heads<'_>; 3],
     scratch: &mut Scratch,
-    out: &mut [f32],
+    out: &mut [MaybeUninit<f32>],
 ) {
     job.check(sides, out.len());
-    let out = Out(out.as_mut_ptr());
+    let out = Out(out.as_mut_ptr().cast());
     for piece in 0..job.batch * job.scales.len() {
         job.run(piece, sides, scratch, &out);
     }

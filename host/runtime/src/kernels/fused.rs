@@ -2,11 +2,11 @@
 //! them stays in the cache, and is not written to memory and read from there again.
 
 use std::collections::TryReserveError;
+use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
 use super::attention::{AttentionJob, Heads, Scratch, attention, attention_into};
-use super::chunks;
 use super::matmul::{Epilogue, Packed, matmul, matmul_into};
 use super::window::Windows;
 use crate::layers::Activation;
@@ -54,21 +54,17 @@ pub(crate) fn two_layers(
         let between = matmul(&Windows::rows(x, inputs), up, first)?;
         return matmul(&Windows::rows(&between, inner), down, second(residual));
     }
-    let mut result = chunks::zeros(rows * outputs)?;
-    if result.is_empty() {
-        return Ok(result);
-    }
-    let rows = rows.div_ceil(parts);
-    let parts = result.par_chunks_mut(rows * outputs).enumerate();
-    parts.for_each_init(Vec::new, |between, (part, out)| {
-        let (at, count) = (part * rows, out.len() / outputs);
-        between.resize(count * inner, 0.0);
-        let x = &x[at * inputs..][..count * inputs];
-        matmul_into(&Windows::rows(x, inputs), up, first, between);
+    let count = rows.div_ceil(parts);
+    let compute = |between: &mut Vec<f32>, part, out: &mut [MaybeUninit<f32>]| {
+        let (at, rows) = (part * count, out.len() / outputs);
+        between.resize(rows * inner, 0.0);
+        let x = Windows::rows(&x[at * inputs..][..rows * inputs], inputs);
+        matmul_into(&x, up, first, uninit(between));
         let residual = residual.map(|residual| &residual[at * outputs..][..out.len()]);
         matmul_into(&Windows::rows(between, inner), down, second(residual), out);
-    });
-    Ok(result)
+    };
+    // SAFETY: `matmul_into` writes all that it is handed.
+    unsafe { by_parts(rows * outputs, count * outputs, compute) }
 }
 
 /// `out(attention(qkv(x))) + residual` of `[batch, tokens, inputs]`, where `qkv` gives queries, keys
@@ -98,34 +94,65 @@ pub(crate) fn self_attention(
         let attended = attention(job, sides(&between, width))?;
         return matmul(&Windows::rows(&attended, width), out, epilogue(residual));
     }
-    let mut result = chunks::zeros(batch * tokens * outputs)?;
-    if result.is_empty() {
-        return Ok(result);
-    }
-    let samples = result.par_chunks_mut(tokens * outputs).enumerate();
-    let memory = || {
-        let between = vec![0.0; tokens * 3 * width];
-        (between, vec![0.0; tokens * width], Scratch::default())
-    };
-    samples.for_each_init(memory, |(between, attended, scratch), (sample, result)| {
-        let x = &x[sample * tokens * inputs..][..tokens * inputs];
-        matmul_into(&Windows::rows(x, inputs), qkv, epilogue(None), between);
-        attention_into(
-            job.of_sample(sample),
-            sides(between, width),
-            scratch,
+    let length = tokens * outputs;
+    let compute = |memory: &mut Memory, sample, result: &mut [MaybeUninit<f32>]| {
+        let Memory {
+            between,
             attended,
-        );
-        let at = sample * result.len();
-        let residual = residual.map(|residual| &residual[at..][..result.len()]);
-        matmul_into(
-            &Windows::rows(attended, width),
-            out,
-            epilogue(residual),
-            result,
-        );
-    });
+            scratch,
+        } = memory;
+        between.resize(tokens * 3 * width, 0.0);
+        attended.resize(tokens * width, 0.0);
+        let x = Windows::rows(&x[sample * tokens * inputs..][..tokens * inputs], inputs);
+        matmul_into(&x, qkv, epilogue(None), uninit(between));
+        let job = job.of_sample(sample);
+        attention_into(job, sides(between, width), scratch, uninit(attended));
+        let residual = residual.map(|residual| &residual[sample * length..][..length]);
+        let attended = Windows::rows(attended, width);
+        matmul_into(&attended, out, epilogue(residual), result);
+    };
+    // SAFETY: `matmul_into` writes all that it is handed.
+    unsafe { by_parts(batch * length, length, compute) }
+}
+
+/// What a thread needs for the attention of a sample.
+#[derive(Default)]
+struct Memory {
+    /// Queries, keys and values.
+    between: Vec<f32>,
+    attended: Vec<f32>,
+    scratch: Scratch,
+}
+
+/// A vector of `length` elements, of which each `part` in turn is written by `write`, which is
+/// handed memory of its thread and the part's number.
+///
+/// # Errors
+/// There is no memory for the result.
+///
+/// # Safety
+/// `write` writes each element that it is handed.
+unsafe fn by_parts<T: Default>(
+    length: usize,
+    part: usize,
+    write: impl Fn(&mut T, usize, &mut [MaybeUninit<f32>]) + Sync,
+) -> Result<Vec<f32>, TryReserveError> {
+    let mut result = Vec::new();
+    result.try_reserve_exact(length)?;
+    let parts = result.spare_capacity_mut()[..length].par_chunks_mut(part.max(1));
+    let parts = parts.enumerate();
+    parts.for_each_init(T::default, |memory, (at, out)| write(memory, at, out));
+    // SAFETY: the capacity is there, and all of it was written, as the caller warrants.
+    unsafe { result.set_len(length) };
     Ok(result)
+}
+
+/// Values that are going to be written, with numbers.
+fn uninit(values: &mut [f32]) -> &mut [MaybeUninit<f32>] {
+    let (pointer, length) = (values.as_mut_ptr().cast(), values.len());
+    // SAFETY: the layout is the same, the values are borrowed for writing, and what is written to
+    // them in this module is f32.
+    unsafe { std::slice::from_raw_parts_mut(pointer, length) }
 }
 
 /// Queries, keys and values in rows that have them one after another.

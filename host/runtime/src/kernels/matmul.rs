@@ -2,6 +2,7 @@
 //! convolutions and linear layers.
 
 use std::collections::TryReserveError;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -174,14 +175,15 @@ pub(crate) fn matmul(
     Ok(result)
 }
 
-/// As [`matmul`], into `out` and on the calling thread.
+/// As [`matmul`], into `out`, all of which is written, and on the calling thread.
 pub(super) fn matmul_into(
     windows: &Windows<'_>,
     weights: &Packed,
     epilogue: Epilogue<'_>,
-    out: &mut [f32],
+    out: &mut [MaybeUninit<f32>],
 ) {
-    let job = Job::new(windows, weights, epilogue, out.len(), out.as_mut_ptr());
+    let pointer = out.as_mut_ptr().cast();
+    let job = Job::new(windows, weights, epilogue, out.len(), pointer);
     job.run(Piece {
         rows: 0..windows.count(),
         panels: 0..weights.panels(),

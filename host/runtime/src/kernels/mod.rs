@@ -9,7 +9,8 @@
 //!
 //! All `unsafe` of the crate but the mapping of weight files is in this module: in [`isa`]
 //! (instructions that the CPU was asked for), [`tile`] and [`x86`] (the inner kernels, on raw
-//! pointers), and [`mod@matmul`], [`block`] and [`mod@attention`] (which hand out the pointers).
+//! pointers), and [`mod@matmul`], [`block`], [`mod@attention`] and [`fused`] (which hand out the
+//! pointers, and memory that is not written yet).
 //! Everything else is safe code that the compiler vectorises.
 //!
 //! Every output element is summed in one fixed order, whatever the batch, the tile or the thread
