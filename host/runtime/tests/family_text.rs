@@ -40,6 +40,33 @@ fn distilbert_has_other_names() {
     parity::check_texts("bert-distilbert");
 }
 
+#[test]
+fn the_first_checkpoints_have_other_names_for_norms() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = plan_of_sentences(dir.path(), |_| {});
+    let embed = || {
+        let model = Model::build(&plan, dir.path(), &Device::cpu()).unwrap();
+        let texts = ["a cat", "two dogs"].map(|text| model.tokenize(text).unwrap());
+        model.embed_texts(&texts).unwrap()
+    };
+    let now = embed();
+    let path = dir.path().join("weights.safetensors");
+    let mut tensors = candle_core::safetensors::load(&path, &candle_core::Device::Cpu).unwrap();
+    let norms: Vec<String> = tensors
+        .keys()
+        .filter(|name| name.contains("Norm."))
+        .cloned()
+        .collect();
+    assert!(norms.len() > 2);
+    for name in norms {
+        let tensor = tensors.remove(&name).unwrap();
+        let old = name.replace(".weight", ".gamma").replace(".bias", ".beta");
+        tensors.insert(old, tensor);
+    }
+    candle_core::safetensors::save(&tensors, &path).unwrap();
+    assert_eq!(embed(), now);
+}
+
 /// The plan of bert-tiny with the word pieces of the tokenizer's fixtures, for a vocabulary that
 /// has as many rows as they need.
 fn plan_of_sentences(dir: &Path, change: impl FnOnce(&mut Value)) -> Plan {

@@ -21,7 +21,8 @@ pub(crate) struct LayerNorm {
 }
 
 impl LayerNorm {
-    /// Reads `weight` and, where `bias`, `bias`, each of `size` values.
+    /// Reads `weight` and, where `bias`, `bias`, each of `size` values. The first checkpoints of
+    /// BERT call them `gamma` and `beta`; transformers reads both.
     pub(crate) fn load(
         scope: &Scope<'_>,
         size: usize,
@@ -29,9 +30,14 @@ impl LayerNorm {
         bias: bool,
         device: &Device,
     ) -> Result<Self, Error> {
-        let weight = scope.get("weight", &[size])?.to_vec1::<f32>()?;
+        let [scale, shift] = if scope.has("gamma") {
+            ["gamma", "beta"]
+        } else {
+            ["weight", "bias"]
+        };
+        let weight = scope.get(scale, &[size])?.to_vec1::<f32>()?;
         let bias = if bias {
-            scope.get("bias", &[size])?.to_vec1::<f32>()?
+            scope.get(shift, &[size])?.to_vec1::<f32>()?
         } else {
             vec![0.0; size]
         };
