@@ -23,22 +23,47 @@ CASES = [
     ("bert-distilbert", transformers.DistilBertConfig(**DISTILBERT), transformers.DistilBertModel, None, [11, 6]),
 ]
 
-# The published sizes, for `full.py`: name -> (architecture, configuration, module).
+# The published sizes, for `full.py`, with what their repositories' config.json says of the network:
+# name -> (class of the configuration, model, fields).
+MINILM = {
+    "vocab_size": 30522, "hidden_size": 384, "num_attention_heads": 12, "intermediate_size": 1536,
+    "max_position_embeddings": 512, "type_vocab_size": 2, "layer_norm_eps": 1e-12, "pad_token_id": 0,
+    "hidden_act": "gelu", "position_embedding_type": "absolute",
+}
+BASE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}
+BASE |= {"hidden_act": "gelu"}
+# Two positions more than tokens: they are counted from the padding's number.
+FAR = {**BASE, "max_position_embeddings": 514, "layer_norm_eps": 1e-5, "pad_token_id": 1}
 FULL = {
-    "all-MiniLM-L6-v2": (
-        "bert",
-        transformers.BertConfig(
-            hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536
-        ),
+    "bert-base-uncased": (
+        transformers.BertConfig,
         transformers.BertModel,
+        {**MINILM, **BASE},
     ),
-    "bert-base": ("bert", transformers.BertConfig(), transformers.BertModel),
-    "all-mpnet-base-v2": ("bert", transformers.MPNetConfig(), transformers.MPNetModel),
-    "distilbert-base": ("bert", transformers.DistilBertConfig(), transformers.DistilBertModel),
+    "all-MiniLM-L6-v2": (transformers.BertConfig, transformers.BertModel, {**MINILM, "num_hidden_layers": 6}),
+    "all-MiniLM-L12-v2": (transformers.BertConfig, transformers.BertModel, {**MINILM, "num_hidden_layers": 12}),
+    "roberta-base": (
+        transformers.RobertaConfig,
+        transformers.RobertaModel,
+        {**FAR, "vocab_size": 50265, "type_vocab_size": 1},
+    ),
     "xlm-roberta-base": (
-        "bert",
-        transformers.XLMRobertaConfig(vocab_size=250002, max_position_embeddings=514, type_vocab_size=1),
+        transformers.XLMRobertaConfig,
         transformers.XLMRobertaModel,
+        {**FAR, "vocab_size": 250002, "type_vocab_size": 1},
+    ),
+    "all-mpnet-base-v2": (
+        transformers.MPNetConfig,
+        transformers.MPNetModel,
+        {**FAR, "vocab_size": 30527, "relative_attention_num_buckets": 32},
+    ),
+    "distilbert-base-uncased": (
+        transformers.DistilBertConfig,
+        transformers.DistilBertModel,
+        {
+            "vocab_size": 30522, "dim": 768, "n_layers": 6, "n_heads": 12, "hidden_dim": 3072,
+            "max_position_embeddings": 512, "sinusoidal_pos_embds": False, "activation": "gelu", "pad_token_id": 0,
+        },
     ),
 }
 

@@ -33,28 +33,31 @@ OPENAI = {
     "text_cfg": {"context_length": 12, "vocab_size": 911, "width": 64, "heads": 1, "layers": 2, "mlp_ratio": 2.0},
 }
 
-# The published sizes, for `full.py`: name -> (architecture, configuration or OpenCLIP's name for it).
-LARGE = {"hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12}
+# The published sizes, for `full.py`, with what their repositories' config.json says of the network.
+BOTH = {"num_hidden_layers": 12, "hidden_act": "quick_gelu", "layer_norm_eps": 1e-5}
+# OpenAI's say 2, which is not the token that ends a text.
+WORDS = {**BOTH, "vocab_size": 49408, "max_position_embeddings": 77, "eos_token_id": 2}
+WORDS |= {"hidden_size": 512, "intermediate_size": 2048, "num_attention_heads": 8}
+PATCHES = {**BOTH, "image_size": 224, "hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12}
+LARGE = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16}
 FULL = {
-    "clip-vit-base-patch32": ("clip", transformers.CLIPConfig()),
-    "clip-vit-base-patch16": ("clip", transformers.CLIPConfig(vision_config={"patch_size": 16})),
-    "clip-vit-large-patch14": (
-        "clip",
-        transformers.CLIPConfig(
-            projection_dim=768,
-            text_config=LARGE,
-            vision_config={
-                "hidden_size": 1024,
-                "intermediate_size": 4096,
-                "num_hidden_layers": 24,
-                "num_attention_heads": 16,
-                "patch_size": 14,
-            },
-        ),
-    ),
-    "ViT-B-32 (open_clip)": ("open_clip", "ViT-B-32"),
-    "ViT-B-32-quickgelu (open_clip)": ("open_clip", "ViT-B-32-quickgelu"),
-    "ViT-H-14 (open_clip)": ("open_clip", "ViT-H-14"),
+    "clip-vit-base-patch32": {
+        "projection_dim": 512, "text_config": WORDS, "vision_config": {**PATCHES, "patch_size": 32},
+    },
+    "clip-vit-base-patch16": {
+        "projection_dim": 512, "text_config": WORDS, "vision_config": {**PATCHES, "patch_size": 16},
+    },
+    "clip-vit-large-patch14": {
+        "projection_dim": 768,
+        "text_config": {**WORDS, "hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12},
+        "vision_config": {**PATCHES, **LARGE, "patch_size": 14},
+    },
+}
+# And OpenCLIP's names for its own: it brings their configurations.
+FULL_OPEN_CLIP = {
+    "open-clip-ViT-B-32": "ViT-B-32",
+    "open-clip-ViT-B-32-quickgelu": "ViT-B-32-quickgelu",
+    "open-clip-ViT-H-14": "ViT-H-14",
 }
 
 

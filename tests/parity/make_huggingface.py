@@ -52,6 +52,15 @@ class Published:
         return self
 
 
+def answer(published: Published, inputs: dict):
+    """Logits, or the pooled output."""
+    whole = published.model(inputs["x"])
+    if hasattr(whole, "logits"):
+        return whole.logits
+    pooled = getattr(whole, "pooler_output", None)
+    return whole.last_hidden_state[:, 0] if pooled is None else pooled
+
+
 def answers(published: Published, inputs: dict) -> dict:
     """`y`: logits, or the pooled output; and what the base model tells on the way, by its names there."""
     model = published.model
@@ -67,10 +76,9 @@ def answers(published: Published, inputs: dict) -> dict:
         found[f"layer:hidden_states.{index}"] = state
     if getattr(whole, "pooler_output", None) is not None:
         found["layer:pooler_output"] = whole.pooler_output
+    y = answer(published, inputs)
     if base is model:
-        y = whole.pooler_output if "layer:pooler_output" in found else whole.last_hidden_state[:, 0]
         return {"y": y, **found}
-    y = model(inputs["x"]).logits
     return {"y": y, "layer:classifier": y, **found}
 
 
@@ -229,6 +237,11 @@ GIANT = {"hidden_size": 1536, "num_hidden_layers": 40, "num_attention_heads": 24
 TWO = {"image_size": 518, "patch_size": 14}
 SQUARE, WIDE = (3, 224, 224), (3, 224, 308)
 
+# Images stronger than photographs: EfficientNet's activations and gates leave little of small values,
+# and then all images look alike; the less, the deeper it is.
+CONTRAST = {"efficientnet": 10}
+FULL_CONTRAST = {"efficientnet": 300}
+
 # The published sizes: name: (class, config, shape of an image).
 FULL = {
     "vit-base-patch16-224": (hf.ViTForImageClassification, vit(768, num_labels=1000), SQUARE),
@@ -340,9 +353,7 @@ def main() -> None:
         if wanted and name not in wanted:
             continue
         model = Published(kind, config)
-        # Its activations and gates leave little of small values, and then all images look alike.
-        contrast = 10 if config.model_type == "efficientnet" else 1
-        inputs = {"x": case.picture(shape, seed) * contrast}
+        inputs = {"x": case.picture(shape, seed) * CONTRAST.get(config.model_type, 1)}
         case.write(name, config.model_type, plain_config(kind, config), model, seed, inputs, answers, ["num_batches_tracked"])
     if not wanted or "vit-torchvision-tiny" in wanted:
         torchvision_vit()

@@ -13,14 +13,33 @@ TOWER = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "nu
 VISION = {**TOWER, "image_size": 24, "patch_size": 8}
 TEXT = {**TOWER, "vocab_size": 400, "max_position_embeddings": 12, "pad_token_id": 1}
 
-# The published sizes, for `full.py`: name -> (architecture, configuration).
+# The published sizes, for `full.py`, with what their repositories' config.json says of the network
+# (and of SigLIP, the sizes that it leaves to transformers): name -> (configuration, padding). The
+# padding is what the repository's tokenizer says: SigLIP 2's is 0, which its configuration does not tell.
+BASE = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12}
+BASE |= {"hidden_act": "gelu_pytorch_tanh", "layer_norm_eps": 1e-6}
 SO400M = {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27, "num_attention_heads": 16}
 FULL = {
-    "siglip-base-patch16-224": ("siglip", transformers.SiglipConfig()),
-    "siglip2-base-patch16-224": ("siglip", transformers.SiglipConfig(text_config={"vocab_size": 256000})),
+    "siglip-base-patch16-224": (
+        {
+            "text_config": {**BASE, "vocab_size": 32000, "max_position_embeddings": 64},
+            "vision_config": {**BASE, "image_size": 224, "patch_size": 16},
+        },
+        1,
+    ),
+    "siglip2-base-patch16-224": (
+        {
+            "text_config": {**BASE, "vocab_size": 256000, "max_position_embeddings": 64, "projection_size": 768},
+            "vision_config": {**BASE, "image_size": 224, "patch_size": 16},
+        },
+        0,
+    ),
     "siglip-so400m-patch14-384": (
-        "siglip",
-        transformers.SiglipConfig(text_config=SO400M, vision_config={**SO400M, "image_size": 384, "patch_size": 14}),
+        {
+            "text_config": {**BASE, **SO400M, "vocab_size": 32000, "max_position_embeddings": 64},
+            "vision_config": {**BASE, **SO400M, "image_size": 384, "patch_size": 14},
+        },
+        1,
     ),
 }
 

@@ -114,7 +114,8 @@ MOBILENET = {
 SHUFFLENET = {"stages_repeats": [2, 3, 2], "stages_out_channels": [12, 22, 44, 64, 96]}
 
 # Images stronger than photographs, where random weights would drown what sets the images apart:
-# what they make of the signal gets smaller in each layer, while the biases stay.
+# what they make of the signal gets smaller in each layer, while the biases stay. And where the depth
+# averages away what else sets the images apart, one is paler.
 STRENGTH = {
     "squeezenet": 300.0,
     "mobilenet_v2": 4.0,
@@ -123,6 +124,16 @@ STRENGTH = {
     "inception_v3": 8000.0,
 }
 PALE = {"inception_v3": 0.4}
+# The published sizes are deeper and wider, and one of two images is paler in all of them.
+FULL_STRENGTH = {**STRENGTH, "mobilenet_v2": 10.0, "shufflenet_v2": 100.0, "densenet": 10.0, "vgg": 100.0}
+FULL_PALE = 0.1
+
+
+def images(shape, seed: int, strength: float, pale: float) -> np.ndarray:
+    x = case.picture(shape, seed) * np.float32(strength)
+    x[1] *= np.float32(pale)
+    return x
+
 
 # Name, architecture, its configuration, the reference, the images' shape, layers to compare.
 CASES = [
@@ -254,6 +265,8 @@ def looking(layers):
 
 def published(name: str):
     """A model as torchvision's function of this name makes it for its published weights."""
+    if name.startswith("mnasnet"):
+        return Mnasnet(float(name.removeprefix("mnasnet").replace("_", ".")))
     kwargs = {"weights": None}
     if name in ("googlenet", "inception_v3"):
         kwargs.update(aux_logits=True, transform_input=True, init_weights=False)
@@ -300,9 +313,7 @@ def main() -> None:
         if wanted and name not in wanted:
             continue
         config = {**config, "num_classes": CLASSES}
-        x = case.picture(shape, seed) * np.float32(STRENGTH.get(architecture, 1.0))
-        # Where the depth averages away what else sets the images apart, one is paler.
-        x[1] *= np.float32(PALE.get(architecture, 1.0))
+        x = images(shape, seed, STRENGTH.get(architecture, 1.0), PALE.get(architecture, 1.0))
         inputs = {"x": x}
         case.write(name, architecture, config, make(), seed, inputs, looking(layers))
 

@@ -14,15 +14,23 @@ def fnv1a64(name: str) -> int:
     return state
 
 
+# Elements that are computed at once: what a processor keeps at hand.
+STRIDE = 1 << 16
+
+
 def uniform(name: str, count: int, seed: int) -> np.ndarray:
     """`count` float64 values in [-0.5, 0.5) that depend only on the name, the index and the seed."""
-    state = np.uint64(fnv1a64(name) ^ seed)
+    first = np.uint64(fnv1a64(name) ^ seed)
+    values = np.empty(count)
     with np.errstate(over="ignore"):
-        z = np.arange(count, dtype=np.uint64) + state + np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z = z ^ (z >> np.uint64(31))
-    return (z >> np.uint64(40)).astype(np.float64) / 2.0**24 - 0.5
+        first += np.uint64(0x9E3779B97F4A7C15)
+        for begin in range(0, count, STRIDE):
+            z = np.arange(begin, min(begin + STRIDE, count), dtype=np.uint64) + first
+            z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            z = z ^ (z >> np.uint64(31))
+            values[begin : begin + STRIDE] = (z >> np.uint64(40)) / 2.0**24 - 0.5
+    return values
 
 
 def tensor(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
@@ -36,7 +44,7 @@ def tensor(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
     elif len(shape) <= 1:
         values = v * 0.2
     else:
-        values = v * (2.0 * math.sqrt(3.0 * shape[0] / count))  # variance 1 / fan-in
+        values = np.multiply(v, 2.0 * math.sqrt(3.0 * shape[0] / count), out=v)  # variance 1 / fan-in
     return values.astype(np.float32).reshape(shape)
 
 

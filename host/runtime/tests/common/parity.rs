@@ -12,10 +12,11 @@ const TOLERANCE: f32 = 1e-4;
 
 /// Where the cases are: the committed ones, or those in `MODELZOO_PARITY`.
 pub(crate) fn fixtures() -> PathBuf {
-    match std::env::var_os("MODELZOO_PARITY") {
-        Some(folder) => folder.into(),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/parity/fixtures"),
-    }
+    std::env::var_os("MODELZOO_PARITY").map_or_else(committed, PathBuf::from)
+}
+
+fn committed() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/parity/fixtures")
 }
 
 pub(crate) fn read_json(path: &Path) -> Value {
@@ -52,11 +53,16 @@ pub(crate) fn plan(case: &str, dir: &Path) -> Plan {
 
 /// The plan of a case for texts: the same with a tokenizer, which nothing is asked of.
 pub(crate) fn text_plan(case: &str, dir: &Path) -> Plan {
-    let merges = fixtures().join("tokenizers/merges.txt");
-    std::fs::copy(merges, dir.join("merges.txt")).unwrap();
     let mut plan = serde_json::to_value(plan(case, dir)).unwrap();
     plan.as_object_mut().unwrap().remove("preprocessing");
-    plan["tokenizer"] = json!({ "format": { "clip_bpe": { "merges": "merges.txt" } } });
+    with_tokenizer(plan, dir)
+}
+
+/// A plan with a tokenizer that does not say what it pads with: the network does then.
+fn with_tokenizer(mut plan: Value, dir: &Path) -> Plan {
+    let file = "clip.json";
+    std::fs::copy(committed().join("tokenizers").join(file), dir.join(file)).unwrap();
+    plan["tokenizer"] = json!({ "format": { "json": { "file": file } } });
     serde_json::from_value(plan).unwrap()
 }
 
@@ -190,32 +196,96 @@ pub(crate) fn check(case: &str) {
     }
 }
 
-/// The relative error of `y` for images on our kernels, for sizes that are too large for
-/// [`check`].
-pub(crate) fn error_of(case: &str) -> f32 {
+/// What an answer is off the reference's.
+pub(crate) struct Off {
+    /// `y`, `images` or `texts`.
+    pub(crate) answer: String,
+    /// The largest absolute difference divided by the largest absolute value of the reference.
+    pub(crate) error: f32,
+    /// What is wrong, if anything.
+    pub(crate) wrong: Option<String>,
+}
+
+/// Compares the answers on our kernels, for sizes that are too large for [`check`] and
+/// [`check_texts`]: `y` of images or texts, or `images` and `texts`.
+pub(crate) fn compare(case: &str) -> Vec<Off> {
     let dir = tempfile::tempdir().unwrap();
-    let plan = plan(case, dir.path());
     let folder = fixtures().join(case);
-    let x = read_tensor(&folder.join("inputs.safetensors"), "x");
-    let want = read_tensor(&folder.join("outputs.safetensors"), "y");
+    let load = |file: &str| candle_core::safetensors::load(folder.join(file), &Candle::Cpu);
+    let inputs = load("inputs.safetensors").unwrap();
+    let (x, ids) = (inputs.get("x"), inputs.contains_key("ids"));
+    let plan = match (x, ids) {
+        (Some(_), false) => plan(case, dir.path()),
+        (None, _) => text_plan(case, dir.path()),
+        (Some(_), true) => {
+            let plan = serde_json::to_value(plan(case, dir.path())).unwrap();
+            with_tokenizer(plan, dir.path())
+        }
+    };
     let model = Model::build(&plan, dir.path(), &Device::cpu()).unwrap();
-    let ours = model.forward(&x).unwrap();
-    assert_eq!(ours.dims(), want.dims(), "{case}");
-    largest(&(ours - &want).unwrap()) / largest(&want)
+    let answers = load("outputs.safetensors").unwrap().into_iter();
+    let mut compared: Vec<Off> = answers
+        .map(|(answer, want)| {
+            let of_images = answer == "images" || (answer == "y" && !ids);
+            let ours = match x.filter(|_| of_images) {
+                Some(x) => model.forward(x).unwrap(),
+                None => {
+                    let texts = texts(case);
+                    let ours = model.forward_texts(&texts).unwrap();
+                    return off(answer, &own(&ours, &texts), &own(&want, &texts));
+                }
+            };
+            off(answer, &ours, &want)
+        })
+        .collect();
+    compared.sort_by(|a, b| a.answer.cmp(&b.answer));
+    compared
+}
+
+fn off(answer: String, ours: &Tensor, want: &Tensor) -> Off {
+    let (error, wrong) = difference(ours, want);
+    Off {
+        answer,
+        error,
+        wrong,
+    }
 }
 
 /// Checks shape, values and, for rows, where the largest value is.
 pub(crate) fn close(what: &str, ours: &Tensor, want: &Tensor) {
-    assert_eq!(ours.dims(), want.dims(), "{what}");
-    let error = largest(&(ours - want).unwrap()) / largest(want);
-    assert!(error <= TOLERANCE, "{what}: relative error {error}");
-    if want.rank() == 2 {
-        let best = |y: &Tensor| y.argmax(1).unwrap().to_vec1::<u32>().unwrap();
-        assert_eq!(best(ours), best(want), "{what}");
+    if let (_, Some(wrong)) = difference(ours, want) {
+        panic!("{what}: {wrong}");
     }
 }
 
+/// The relative error, and what is wrong, if anything.
+fn difference(ours: &Tensor, want: &Tensor) -> (f32, Option<String>) {
+    if ours.dims() != want.dims() {
+        let (ours, want) = (ours.dims(), want.dims());
+        return (
+            f32::NAN,
+            Some(format!("shape {ours:?} instead of {want:?}")),
+        );
+    }
+    let error = largest(&(ours - want).unwrap()) / largest(want);
+    if error.is_nan() || error > TOLERANCE {
+        return (error, Some(format!("relative error {error}")));
+    }
+    let best = |y: &Tensor| y.argmax(1).unwrap().to_vec1::<u32>().unwrap();
+    let wrong = (want.rank() == 2 && best(ours) != best(want))
+        .then(|| format!("the best are {:?} instead of {:?}", best(ours), best(want)));
+    (error, wrong)
+}
+
+/// The largest absolute value; not a number where one is not.
 pub(crate) fn largest(x: &Tensor) -> f32 {
-    let largest = x.abs().unwrap().flatten_all().unwrap().max(0).unwrap();
-    largest.to_scalar().unwrap()
+    let values = x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let larger = |largest: f32, value: f32| {
+        if value.is_nan() || value.abs() > largest {
+            value.abs()
+        } else {
+            largest
+        }
+    };
+    values.into_iter().fold(0.0, larger)
 }
