@@ -22,7 +22,8 @@ are installed into a virtual environment of their own, target/parity/venv; this
 needs Python, the network once, and up to 16 GiB of memory for the largest.
 
 Options:
-  --full [NAME]...  All of the published sizes, or those that are named";
+  --full [NAME]...  All of the published sizes but the few largest, or those that
+                    are named; tests/parity/full.py --list prints the names";
 
 const FOLDER: &str = "target/parity";
 const REQUIREMENTS: &str = "tests/parity/requirements.txt";
