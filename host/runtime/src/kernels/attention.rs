@@ -13,6 +13,7 @@ use rayon::prelude::*;
 use super::block::{Panels, Rows, product};
 use super::isa::{Isa, MultiplyAdd};
 use super::math::{exp_below, fold};
+use super::out::{Out, written};
 
 /// Likenesses that are worked on at a time, so that they stay in the cache.
 const BLOCK: usize = 1 << 15;
@@ -66,12 +67,6 @@ pub(crate) struct AttentionJob<'a> {
     pub(crate) bias: Option<&'a [f32]>,
 }
 
-/// Where the result goes.
-struct Out(*mut f32);
-
-// SAFETY: the pieces of a job write to disjoint elements, and nobody reads before all are done.
-unsafe impl Sync for Out {}
-
 /// Memory that is used again for each head.
 #[derive(Default)]
 pub(super) struct Scratch {
@@ -91,25 +86,23 @@ pub(crate) fn attention(
     job: AttentionJob<'_>,
     [queries, keys, values]: [Heads<'_>; 3],
 ) -> Result<Vec<f32>, TryReserveError> {
-    let length = job.batch * job.queries * job.width();
-    let mut result: Vec<f32> = Vec::new();
-    result.try_reserve_exact(length)?;
     let sides = [queries, keys, values];
-    job.check(sides, length);
-    let out = Out(result.as_mut_ptr());
     let pieces = job.batch * job.scales.len();
-    let run = |scratch: &mut Scratch, piece| job.run(piece, sides, scratch, &out);
-    if pieces * job.queries * job.keys * job.head < SMALL {
-        let mut scratch = Scratch::default();
-        (0..pieces).for_each(|piece| run(&mut scratch, piece));
-    } else {
-        let pieces = (0..pieces).into_par_iter();
-        pieces.for_each_init(Scratch::default, run);
-    }
-    // SAFETY: the capacity is there, and the pieces cover all samples and heads, so all elements,
-    // each of which was written by `AttentionJob::run`.
-    unsafe { result.set_len(length) };
-    Ok(result)
+    let write = |out: &mut [MaybeUninit<f32>]| {
+        job.check(sides, out.len());
+        let out = Out::new(out);
+        let run = |scratch: &mut Scratch, piece| job.run(piece, sides, scratch, &out);
+        if pieces * job.queries * job.keys * job.head < SMALL {
+            let mut scratch = Scratch::default();
+            (0..pieces).for_each(|piece| run(&mut scratch, piece));
+        } else {
+            let pieces = (0..pieces).into_par_iter();
+            pieces.for_each_init(Scratch::default, run);
+        }
+    };
+    // SAFETY: the pieces cover all samples and heads, so all elements, each of which is written by
+    // `AttentionJob::run`.
+    unsafe { written(job.batch * job.queries * job.width(), write) }
 }
 
 /// As [`attention`], into `out`, all of which is written, and on the calling thread.
@@ -120,7 +113,7 @@ pub(super) fn attention_into(
     out: &mut [MaybeUninit<f32>],
 ) {
     job.check(sides, out.len());
-    let out = Out(out.as_mut_ptr().cast());
+    let out = Out::new(out);
     for piece in 0..job.batch * job.scales.len() {
         job.run(piece, sides, scratch, &out);
     }
@@ -134,18 +127,28 @@ impl AttentionJob<'_> {
 
     /// Checks what [`run`](Self::run) relies on; `length` is the result's.
     fn check(&self, [queries, keys, values]: [Heads<'_>; 3], length: usize) {
-        let (heads, width) = (self.scales.len(), self.width());
+        let width = self.width();
         assert_eq!(length, self.batch * self.queries * width);
         assert!(queries.holds(self.batch * self.queries, width));
         for side in [keys, values] {
             assert!(side.holds(self.batch * self.keys, width));
         }
+        self.check_mask();
+    }
+
+    /// Checks what each sample's part of the mask is cut out of.
+    pub(super) fn check_mask(&self) {
         if let Some(lengths) = self.lengths {
             assert_eq!(lengths.len(), self.batch);
-            assert!(lengths.iter().all(|&length| length <= self.keys));
+            assert!(
+                lengths
+                    .iter()
+                    .all(|length| (1..=self.keys).contains(length))
+            );
         }
-        let biases = heads * self.queries * self.keys;
-        let fits = |bias: &[f32]| biases > 0 && bias.len().is_multiple_of(biases);
+        let biases = self.scales.len() * self.queries * self.keys;
+        let fits =
+            |bias: &[f32]| biases > 0 && !bias.is_empty() && bias.len().is_multiple_of(biases);
         assert!(self.bias.is_none_or(fits));
     }
 
@@ -169,7 +172,7 @@ impl AttentionJob<'_> {
         piece: usize,
         [queries, keys, values]: [Heads<'_>; 3],
         scratch: &mut Scratch,
-        out: &Out,
+        out: &Out<'_>,
     ) {
         let heads = self.scales.len();
         let (sample, head) = (piece / heads, piece % heads);
@@ -221,7 +224,7 @@ impl AttentionJob<'_> {
                 for (value, at) in values.iter().zip(at..) {
                     // SAFETY: the element is in the result, and of this sample and head, which no
                     // other piece has.
-                    unsafe { out.0.add(at).write(value * *share) };
+                    unsafe { out.at(at).write(value * *share) };
                 }
             }
             first += rows;

@@ -1,19 +1,18 @@
-//! Layers of a transformer that are computed together, some tokens at a time: what is between
-//! them stays in the cache, and is not written to memory and read from there again.
+//! Layers of a transformer that are computed together, some tokens or one sample at a time: what is
+//! between them is still in a cache when it is read, and its memory is used again.
 
 use std::collections::TryReserveError;
 use std::mem::MaybeUninit;
 
-use rayon::prelude::*;
-
 use super::attention::{AttentionJob, Heads, Scratch, attention, attention_into};
 use super::matmul::{Epilogue, Packed, matmul, matmul_into};
+use super::out::{rewrite, written_by_parts};
 use super::window::Windows;
 use crate::layers::Activation;
 
-/// Bytes of what is between two layers, half of a second-level cache.
+/// Bytes of what is between two layers: half of a second-level cache of 1 MiB, as servers have.
 const BETWEEN_BYTES: usize = 512 << 10;
-/// The fewest rows that are worth reading all weights for: a few tiles.
+/// The fewest rows that are worth reading all weights for: four tiles of AVX-512's kernel.
 const LEAST_ROWS: usize = 52;
 
 /// Two linear layers with an activation between them.
@@ -27,7 +26,7 @@ pub(crate) struct TwoLayers<'a> {
 /// `down(activation(up(x))) + residual` of rows of `inputs` elements.
 ///
 /// # Errors
-/// There is no memory for the result.
+/// There is no memory for the result, or for what is between.
 pub(crate) fn two_layers(
     x: &[f32],
     inputs: usize,
@@ -39,6 +38,8 @@ pub(crate) fn two_layers(
     residual: Option<&[f32]>,
 ) -> Result<Vec<f32>, TryReserveError> {
     let (rows, inner, outputs) = (x.len() / inputs, up.outputs(), down.outputs());
+    assert_eq!(x.len(), rows * inputs);
+    assert!(residual.is_none_or(|residual| residual.len() == rows * outputs));
     let first = Epilogue {
         residual: None,
         activation,
@@ -49,7 +50,7 @@ pub(crate) fn two_layers(
     };
     let threads = rayon::current_num_threads();
     let most = (BETWEEN_BYTES / (inner * size_of::<f32>())).max(LEAST_ROWS);
-    let parts = rows.div_ceil(most).next_multiple_of(threads);
+    let parts = rows.div_ceil(most).max(1).next_multiple_of(threads);
     if threads > 1 && rows < parts * LEAST_ROWS {
         let between = matmul(&Windows::rows(x, inputs), up, first)?;
         return matmul(&Windows::rows(&between, inner), down, second(residual));
@@ -57,21 +58,22 @@ pub(crate) fn two_layers(
     let count = rows.div_ceil(parts);
     let compute = |between: &mut Vec<f32>, part, out: &mut [MaybeUninit<f32>]| {
         let (at, rows) = (part * count, out.len() / outputs);
-        between.resize(rows * inner, 0.0);
         let x = Windows::rows(&x[at * inputs..][..rows * inputs], inputs);
-        matmul_into(&x, up, first, uninit(between));
+        // SAFETY: `matmul_into` writes all that it is handed.
+        unsafe { rewrite(between, rows * inner, |out| matmul_into(&x, up, first, out))? };
         let residual = residual.map(|residual| &residual[at * outputs..][..out.len()]);
         matmul_into(&Windows::rows(between, inner), down, second(residual), out);
+        Ok(())
     };
-    // SAFETY: `matmul_into` writes all that it is handed.
-    unsafe { by_parts(rows * outputs, count * outputs, compute) }
+    // SAFETY: as above.
+    unsafe { written_by_parts(rows * outputs, count * outputs, compute) }
 }
 
 /// `out(attention(qkv(x))) + residual` of `[batch, tokens, inputs]`, where `qkv` gives queries, keys
 /// and values one after another.
 ///
 /// # Errors
-/// There is no memory for the result.
+/// There is no memory for the result, or for what is between.
 pub(crate) fn self_attention(
     x: &[f32],
     qkv: &Packed,
@@ -82,6 +84,10 @@ pub(crate) fn self_attention(
     let (batch, tokens) = (job.batch, job.queries);
     let (inputs, outputs) = (x.len() / (batch * tokens).max(1), out.outputs());
     let width = qkv.outputs() / 3;
+    assert_eq!(x.len(), batch * tokens * inputs);
+    let fits = |residual: &[f32]| residual.len() == batch * tokens * outputs;
+    assert!(residual.is_none_or(fits));
+    job.check_mask();
     let epilogue = |residual| Epilogue {
         residual,
         activation: Activation::Identity,
@@ -101,58 +107,30 @@ pub(crate) fn self_attention(
             attended,
             scratch,
         } = memory;
-        between.resize(tokens * 3 * width, 0.0);
-        attended.resize(tokens * width, 0.0);
         let x = Windows::rows(&x[sample * tokens * inputs..][..tokens * inputs], inputs);
-        matmul_into(&x, qkv, epilogue(None), uninit(between));
-        let job = job.of_sample(sample);
-        attention_into(job, sides(between, width), scratch, uninit(attended));
+        let project = |out: &mut [_]| matmul_into(&x, qkv, epilogue(None), out);
+        // SAFETY: `matmul_into` writes all that it is handed.
+        unsafe { rewrite(between, tokens * 3 * width, project)? };
+        let (job, sides) = (job.of_sample(sample), sides(between, width));
+        let attend = |out: &mut [_]| attention_into(job, sides, scratch, out);
+        // SAFETY: `attention_into` writes all that it is handed.
+        unsafe { rewrite(attended, tokens * width, attend)? };
         let residual = residual.map(|residual| &residual[sample * length..][..length]);
         let attended = Windows::rows(attended, width);
         matmul_into(&attended, out, epilogue(residual), result);
+        Ok(())
     };
     // SAFETY: `matmul_into` writes all that it is handed.
-    unsafe { by_parts(batch * length, length, compute) }
+    unsafe { written_by_parts(batch * length, length, compute) }
 }
 
-/// What a thread needs for the attention of a sample.
+/// What it takes to compute the attention of a sample.
 #[derive(Default)]
 struct Memory {
     /// Queries, keys and values.
     between: Vec<f32>,
     attended: Vec<f32>,
     scratch: Scratch,
-}
-
-/// A vector of `length` elements, of which each `part` in turn is written by `write`, which is
-/// handed memory of its thread and the part's number.
-///
-/// # Errors
-/// There is no memory for the result.
-///
-/// # Safety
-/// `write` writes each element that it is handed.
-unsafe fn by_parts<T: Default>(
-    length: usize,
-    part: usize,
-    write: impl Fn(&mut T, usize, &mut [MaybeUninit<f32>]) + Sync,
-) -> Result<Vec<f32>, TryReserveError> {
-    let mut result = Vec::new();
-    result.try_reserve_exact(length)?;
-    let parts = result.spare_capacity_mut()[..length].par_chunks_mut(part.max(1));
-    let parts = parts.enumerate();
-    parts.for_each_init(T::default, |memory, (at, out)| write(memory, at, out));
-    // SAFETY: the capacity is there, and all of it was written, as the caller warrants.
-    unsafe { result.set_len(length) };
-    Ok(result)
-}
-
-/// Values that are going to be written, with numbers.
-fn uninit(values: &mut [f32]) -> &mut [MaybeUninit<f32>] {
-    let (pointer, length) = (values.as_mut_ptr().cast(), values.len());
-    // SAFETY: the layout is the same, the values are borrowed for writing, and what is written to
-    // them in this module is f32.
-    unsafe { std::slice::from_raw_parts_mut(pointer, length) }
 }
 
 /// Queries, keys and values in rows that have them one after another.

@@ -1,12 +1,21 @@
-//! What is computed together equals what is computed layer by layer, to the last bit.
+//! What is computed together equals what is computed layer by layer, to the last bit, with any
+//! number of threads.
 
 use super::tests::Random;
 use super::*;
 use crate::layers::Activation;
 
-/// Tokens, few and many: those for which the layers themselves are divided among the threads, and
+/// Tokens, none to many: those for which the layers themselves are divided among the threads, and
 /// those that are divided.
-const TOKENS: [usize; 6] = [1, 7, 52, 130, 700, 3000];
+const TOKENS: [usize; 6] = [0, 7, 52, 130, 700, 3000];
+
+/// Runs `test` where there are one, two and three threads.
+fn with_threads(test: impl Fn(usize) + Sync) {
+    for threads in if cfg!(miri) { 1..2 } else { 1..4 } {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        pool.build().unwrap().install(|| test(threads));
+    }
+}
 
 fn packed(random: &mut Random, isa: Isa, inputs: usize, outputs: usize) -> Packed {
     let (weight, bias) = (random.values(inputs * outputs), random.values(outputs));
@@ -28,6 +37,10 @@ fn assert_equal(got: &[f32], want: &[f32], what: &dyn std::fmt::Debug) {
 
 #[test]
 fn two_layers_are_one_after_the_other() {
+    with_threads(two_layers_equal_their_parts);
+}
+
+fn two_layers_equal_their_parts(threads: usize) {
     let mut random = Random(1);
     for isa in Isa::available() {
         for &rows in TOKENS
@@ -58,7 +71,7 @@ fn two_layers_are_one_after_the_other() {
                 assert_equal(
                     &two_layers(&x, inputs, layers, residual).unwrap(),
                     &matmul(&windows, &down, plain(residual)).unwrap(),
-                    &(isa, rows, inputs, inner, outputs, residual.is_some()),
+                    &(threads, isa, rows, inputs, inner, outputs),
                 );
             }
         }
@@ -67,6 +80,10 @@ fn two_layers_are_one_after_the_other() {
 
 #[test]
 fn attention_is_its_three_parts() {
+    with_threads(attention_equals_its_parts);
+}
+
+fn attention_equals_its_parts(threads: usize) {
     let mut random = Random(2);
     for isa in Isa::available() {
         for batch in if cfg!(miri) { 1..3 } else { 1..9 } {
@@ -107,7 +124,7 @@ fn attention_is_its_three_parts() {
                 assert_equal(
                     &self_attention(&x, &qkv, job, &out, residual).unwrap(),
                     &matmul(&windows, &out, plain(residual)).unwrap(),
-                    &(isa, batch, tokens, heads, head, special),
+                    &(threads, isa, batch, tokens, heads, head, special),
                 );
             }
         }

@@ -86,8 +86,8 @@ impl Isa {
 /// How products are added. It is a constant wherever it is inlined.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum MultiplyAdd {
-    /// As a product and a sum: without an instruction for both, one call for each value would
-    /// take its place.
+    /// As a product and a sum: where no instruction for both is sure to be there, a call for each
+    /// value would take its place.
     Apart,
     /// With one instruction.
     #[cfg(target_arch = "x86_64")]

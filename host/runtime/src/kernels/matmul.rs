@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use super::isa::Isa;
 use super::math;
+use super::out::{Out, written};
 use super::tile::{Kernels, Tile};
 use super::window::Windows;
 use crate::layers::Activation;
@@ -162,17 +163,15 @@ pub(crate) fn matmul(
     epilogue: Epilogue<'_>,
 ) -> Result<Vec<f32>, TryReserveError> {
     let length = windows.count() * weights.outputs;
-    let mut result: Vec<f32> = Vec::new();
-    result.try_reserve_exact(length)?;
-    let job = Job::new(windows, weights, epilogue, length, result.as_mut_ptr());
-    match job.pieces() {
-        pieces if pieces.len() <= 1 => pieces.into_iter().for_each(|piece| job.run(piece)),
-        pieces => pieces.into_par_iter().for_each(|piece| job.run(piece)),
-    }
-    // SAFETY: the capacity is there, and the pieces cover all rows and columns, each of which was
-    // written by `Job::run`.
-    unsafe { result.set_len(length) };
-    Ok(result)
+    let write = |out: &mut [MaybeUninit<f32>]| {
+        let job = Job::new(windows, weights, epilogue, out);
+        match job.pieces() {
+            pieces if pieces.len() <= 1 => pieces.into_iter().for_each(|piece| job.run(piece)),
+            pieces => pieces.into_par_iter().for_each(|piece| job.run(piece)),
+        }
+    };
+    // SAFETY: the pieces cover all rows and columns, each of which is written by `Job::run`.
+    unsafe { written(length, write) }
 }
 
 /// As [`matmul`], into `out`, all of which is written, and on the calling thread.
@@ -182,26 +181,18 @@ pub(super) fn matmul_into(
     epilogue: Epilogue<'_>,
     out: &mut [MaybeUninit<f32>],
 ) {
-    let pointer = out.as_mut_ptr().cast();
-    let job = Job::new(windows, weights, epilogue, out.len(), pointer);
-    job.run(Piece {
+    Job::new(windows, weights, epilogue, out).run(Piece {
         rows: 0..windows.count(),
         panels: 0..weights.panels(),
     });
 }
-
-/// Where the result goes.
-struct Out(*mut f32);
-
-// SAFETY: the pieces of a job write to disjoint elements, and nobody reads before all are done.
-unsafe impl Sync for Out {}
 
 struct Job<'a> {
     windows: &'a Windows<'a>,
     weights: &'a Packed,
     epilogue: Epilogue<'a>,
     kernels: Kernels,
-    out: Out,
+    out: Out<'a>,
 }
 
 /// Some rows and some panels.
@@ -211,14 +202,13 @@ struct Piece {
 }
 
 impl<'a> Job<'a> {
-    /// `out` is where the result goes, which has `length` elements.
     fn new(
         windows: &'a Windows<'a>,
         weights: &'a Packed,
         epilogue: Epilogue<'a>,
-        length: usize,
-        out: *mut f32,
+        out: &'a mut [MaybeUninit<f32>],
     ) -> Self {
+        let length = out.len();
         assert_eq!(length, windows.count() * weights.outputs);
         assert_eq!(weights.depth, windows.runs() * windows.run_length());
         let fits = |residual: &[f32]| residual.len() == length;
@@ -228,7 +218,7 @@ impl<'a> Job<'a> {
             weights,
             epilogue,
             kernels: Kernels::of(weights.isa),
-            out: Out(out),
+            out: Out::new(out),
         }
     }
 
@@ -303,7 +293,7 @@ impl<'a> Job<'a> {
             .bounds()
             .unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
         // SAFETY: the element is in the result, whose rows are `outputs` long.
-        let out = unsafe { self.out.0.add(at) };
+        let out = unsafe { self.out.at(at) };
         let tile = Tile {
             sources: sources.starts[rows.sources..].as_ptr(),
             runs: self.windows.runs(),
@@ -346,7 +336,7 @@ impl<'a> Job<'a> {
             // SAFETY: the panels' columns are side by side and inside the result's row, this piece
             // has just written all of them, and no other piece has the same rows and columns.
             let values = unsafe {
-                let start = self.out.0.add(row * outputs + first.column);
+                let start = self.out.at(row * outputs + first.column);
                 std::slice::from_raw_parts_mut(start, columns)
             };
             math::activate(isa, self.epilogue.activation, values);

@@ -9,8 +9,8 @@
 //!
 //! All `unsafe` of the crate but the mapping of weight files is in this module: in [`isa`]
 //! (instructions that the CPU was asked for), [`tile`] and [`x86`] (the inner kernels, on raw
-//! pointers), and [`mod@matmul`], [`block`], [`mod@attention`] and [`fused`] (which hand out the
-//! pointers, and memory that is not written yet).
+//! pointers), and [`mod@matmul`], [`block`], [`mod@attention`], [`fused`] and [`out`] (which hand
+//! out the pointers, and memory that is not written yet).
 //! Everything else is safe code that the compiler vectorises.
 //!
 //! Every output element is summed in one fixed order, whatever the batch, the tile or the thread
@@ -35,6 +35,7 @@ mod isa;
 mod join;
 mod math;
 mod matmul;
+mod out;
 mod pool;
 #[cfg(test)]
 mod row_tests;

@@ -89,6 +89,62 @@ fn attention_is_right() {
 }
 
 #[test]
+fn attention_to_what_is_no_number_is_none() {
+    // One head of one value, and 17 keys: a vector and one more.
+    let tokens = 17;
+    let attend = |isa, values: &[f32], bias: &[f32]| {
+        let side = |first| Heads {
+            values,
+            row: 3,
+            first,
+        };
+        let job = AttentionJob {
+            isa,
+            batch: 1,
+            queries: tokens,
+            keys: tokens,
+            head: 1,
+            scales: &[1.0],
+            causal: false,
+            lengths: None,
+            bias: Some(bias),
+        };
+        attention(job, [side(0), side(1), side(2)]).unwrap()
+    };
+    for isa in Isa::available() {
+        let ones = vec![1.0; 3 * tokens];
+        for (at, other) in [(3, f32::NAN), (16, f32::NAN), (4, f32::INFINITY)] {
+            let mut bias = vec![0.0; tokens * tokens];
+            bias[5 * tokens + at] = other;
+            let result = attend(isa, &ones, &bias);
+            for (query, value) in result.iter().enumerate() {
+                let right = if query == 5 {
+                    value.is_nan()
+                } else {
+                    *value == 1.0
+                };
+                assert!(right, "{isa:?} {other} at {at}: {result:?}");
+            }
+        }
+        // A key that is ruled out has no weight, and where all are there is no answer.
+        let mut values = ones.clone();
+        values[3 * 2 + 2] = 1000.0;
+        let mut bias = vec![0.0; tokens * tokens];
+        bias.iter_mut()
+            .skip(2)
+            .step_by(tokens)
+            .for_each(|bias| *bias = f32::NEG_INFINITY);
+        bias[..tokens].fill(f32::NEG_INFINITY);
+        let result = attend(isa, &values, &bias);
+        assert!(result[0].is_nan(), "{isa:?}: {result:?}");
+        assert!(
+            result[1..].iter().all(|&value| value == 1.0),
+            "{isa:?}: {result:?}"
+        );
+    }
+}
+
+#[test]
 fn norms_of_rows_are_right() {
     let mut random = Random(7);
     for _ in 0..CASES {

@@ -28,8 +28,8 @@ macro_rules! kernel {
                     sums[row][vector] = bias;
                 }
             }
-            // The result is not in the cache, nor is what is added to it; both come while the
-            // sums are computed.
+            // The result may not be in the cache, nor what is added to it; both come while the sums
+            // are computed.
             for row in 0..ROWS {
                 for vector in 0..VECTORS {
                     let at = row * tile.stride + vector * $lanes;

@@ -2,21 +2,18 @@
 
 use candle_core::Tensor;
 
-use super::{FeatureMap, Linear, cpu};
+use super::{Activation, FeatureMap, Linear, cpu};
 use crate::error::Error;
 use crate::kernels::{self, TwoLayers};
 
 /// One layer to more features, with an activation, and one back.
 pub(crate) struct FeedForward {
     up: Linear,
-    /// Without an activation.
     down: Linear,
 }
 
 impl FeedForward {
-    /// `down` has no activation.
     pub(crate) fn new(up: Linear, down: Linear) -> Self {
-        debug_assert_eq!(down.activation(), super::Activation::Identity);
         Self { up, down }
     }
 
@@ -24,7 +21,9 @@ impl FeedForward {
     pub(crate) fn forward(&self, x: &Tensor, residual: Option<&Tensor>) -> Result<Tensor, Error> {
         let between = self.up.result(x.dims(), None)?;
         let dims = self.down.result(&between, residual)?;
-        let (Some(up), Some(down)) = (self.up.packed(), self.down.packed()) else {
+        // An activation after both is not what the kernel computes.
+        let plain = self.down.activation() == Activation::Identity;
+        let (Some(up), Some(down), true) = (self.up.packed(), self.down.packed(), plain) else {
             let between = self.up.forward(x)?;
             return match residual {
                 None => self.down.forward(&between),

@@ -61,7 +61,8 @@ impl SelfAttention {
         };
         let between = self.qkv.result(x.dims(), None)?;
         let sizes = self.core.fused_sizes(&between, mask)?;
-        let dims = [sizes.batch, sizes.queries, self.out.inputs()];
+        let width = between.last().map_or(0, |row| row / 3);
+        let dims = [sizes.batch, sizes.queries, width];
         let dims = self.out.result(&dims, residual)?;
         let tensors = [Some(x), residual, mask.bias].into_iter().flatten();
         Ok(cpu::many(&tensors.collect::<Vec<_>>(), &dims, |values| {
@@ -88,8 +89,8 @@ impl SelfAttention {
         self.project(&y, residual)
     }
 
-    /// As [`forward_with`](Self::forward_with) for the first `count` tokens alone, which see all
-    /// others: `[batch, count, outputs]`. The rest is not computed where nothing reads it.
+    /// As [`forward_with`](Self::forward_with) for the first `count` tokens alone, which see what
+    /// they would see: `[batch, count, outputs]`. The rest is not computed where nothing reads it.
     pub(crate) fn forward_first(
         &self,
         x: &Tensor,
