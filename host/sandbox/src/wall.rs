@@ -71,10 +71,6 @@ impl fmt::Display for WallStatus {
 
 /// What is left to a thread behind the wall. Nothing, to begin with: no file and no port.
 #[derive(Clone, Debug, Default)]
-#[cfg_attr(
-    not(target_os = "linux"),
-    expect(dead_code, reason = "no wall to build")
-)]
 pub(crate) struct Wall {
     read: Vec<PathBuf>,
     read_if_there: Vec<PathBuf>,
