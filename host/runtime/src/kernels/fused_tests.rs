@@ -9,6 +9,9 @@ use crate::layers::Activation;
 /// those that are divided.
 const TOKENS: [usize; 6] = [0, 7, 52, 130, 700, 3000];
 
+/// The most of most sizes: under Miri everything is slow.
+const MOST: usize = if cfg!(miri) { 6 } else { 40 };
+
 /// Runs `test` where there are one, two and three threads.
 fn with_threads(test: impl Fn(usize) + Sync) {
     for threads in if cfg!(miri) { 1..2 } else { 1..4 } {
@@ -47,8 +50,8 @@ fn two_layers_equal_their_parts(threads: usize) {
             .iter()
             .take(if cfg!(miri) { 2 } else { TOKENS.len() })
         {
-            let (inputs, inner) = (random.size(1, 40), random.size(1, 90));
-            let outputs = random.size(1, 40);
+            let (inputs, inner) = (random.size(1, MOST), random.size(1, 2 * MOST));
+            let outputs = random.size(1, MOST);
             let (up, down) = (
                 packed(&mut random, isa, inputs, inner),
                 packed(&mut random, isa, inner, outputs),
@@ -87,9 +90,9 @@ fn attention_equals_its_parts(threads: usize) {
     let mut random = Random(2);
     for isa in Isa::available() {
         for batch in if cfg!(miri) { 1..3 } else { 1..9 } {
-            let (tokens, inputs) = (random.size(1, 60), random.size(1, 40));
-            let (heads, head) = (random.size(1, 4), random.size(1, 40));
-            let (width, outputs) = (heads * head, random.size(1, 50));
+            let (tokens, inputs) = (random.size(1, MOST), random.size(1, MOST));
+            let (heads, head) = (random.size(1, 4), random.size(1, MOST));
+            let (width, outputs) = (heads * head, random.size(1, MOST));
             let (qkv, out) = (
                 packed(&mut random, isa, inputs, 3 * width),
                 packed(&mut random, isa, width, outputs),
