@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::examples::{matrix, mirrored, random_weights};
-use crate::source::digits_dataset;
+use crate::source::{DIGITS, Source, digits_dataset};
 use crate::world::World;
 
 /// A source of one model without a component.
@@ -221,4 +221,30 @@ fn what_no_table_knows_is_named() {
         "{}",
         run.stderr
     );
+}
+
+#[test]
+fn a_hook_describes_what_no_table_knows() {
+    for (half, works) in [(json!(true), true), (json!("yes"), false)] {
+        let world = World::new();
+        let kind = "acme.models.OfItsOwn";
+        let described = json!({ "type": kind, "config": { "use_half_precision": half } });
+        let source = Source::digits()
+            .manifest(|m| m["models"][0]["default_deployment_config_dict"] = described);
+        source.write(&world.path("source"));
+        world.ok(&["register-source", "./source"]);
+        world.ok(&["download", DIGITS]);
+        digits_dataset(&world.path("dataset"));
+        let apply = ["apply", DIGITS, "dataset", "p", "--device", "cpu"];
+        if works {
+            world.ok(&apply);
+        } else {
+            // What it asks for is read all the same.
+            let error = world.refused(1, &apply);
+            assert!(
+                error.contains("`use_half_precision`: is not true or false"),
+                "{error}"
+            );
+        }
+    }
 }

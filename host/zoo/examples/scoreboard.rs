@@ -140,8 +140,8 @@ fn judge(model: &Value, fixtures: &Path) -> Result<Verdict> {
     let kwargs: Map<String, Value> = [classes].into_iter().collect();
     let file = model.get("base_filename").and_then(Value::as_str);
     let file = file.map(RelPath::parse).transpose()?;
-    let plan = match translate::plan(&deployment, &kwargs, file.as_ref(), dir.path()) {
-        Ok(plan) => plan,
+    let plan = match translate::translate(&deployment, &kwargs, file.as_ref(), dir.path()) {
+        Ok(translated) => translated.plan,
         Err(error) => return Ok(Verdict::No(error.to_string())),
     };
     // The configuration is checked before the weights, which are not there.

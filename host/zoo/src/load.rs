@@ -13,8 +13,9 @@ use crate::download::identity;
 use crate::error::Error;
 use crate::in_use::InUse;
 use crate::managed::manager_file;
+use crate::manifest::Deployment;
 use crate::receipt::Receipt;
-use crate::translate;
+use crate::translate::{TranslateError, Translated, translate, wants_half};
 
 /// How often a model is built whose files another command replaces meanwhile.
 const ATTEMPTS: u32 = 3;
@@ -46,6 +47,16 @@ struct Described {
     half: bool,
 }
 
+/// What a manifest's configuration says about a model.
+#[derive(Debug, PartialEq)]
+struct Said {
+    /// None where there is no configuration, or where it is for what this version has nothing for:
+    /// the source's hook says then what the model is.
+    plan: Option<Plan>,
+    /// Whether it asks for half precision, which is known without the plan.
+    half: bool,
+}
+
 impl LoadedModel {
     /// What the model is, as the hook or the manifest describes it.
     #[must_use]
@@ -74,7 +85,8 @@ impl LoadedModel {
 impl Zoo {
     /// Loads a downloaded model: asks its source's `load_model` hook for a plan, or translates the
     /// manifest's, and builds it on a device. `precision` decides between full and half precision,
-    /// whatever `device` has; a manifest's plan may say which of them [`PrecisionSpec::Auto`] is.
+    /// whatever `device` has; a manifest's configuration may say which of them
+    /// [`PrecisionSpec::Auto`] is, also where the hook gives the plan.
     ///
     /// # Errors
     /// [`Error::NotDownloaded`]; [`Error::Hook`] when the hook fails, for example over a kwarg
@@ -149,27 +161,13 @@ impl Zoo {
         record: &ModelRecord,
         kwargs: &Map<String, Value>,
     ) -> Result<Described, Error> {
-        if let Some(deployment) = &record.entry.default_deployment_config_dict {
-            let entry = &record.entry;
-            let file = match (&entry.base_filename, &entry.manager) {
-                (Some(file), _) => Some(file.clone()),
-                (None, Some(_)) => Some(manager_file(record)?),
-                (None, None) => None,
-            };
-            let plan = translate::plan(deployment, kwargs, file.as_ref(), &record.files_dir());
-            let half = || translate::wants_half(deployment, kwargs);
-            match plan.and_then(|plan| Ok((plan, half()?))) {
-                Ok((plan, half)) => {
-                    return Ok(Described {
-                        plan,
-                        component: None,
-                        half,
-                    });
-                }
-                // A source may serve the reference system by one and us by the other.
-                Err(error) if error.is_unknown() && record.component.is_some() => {}
-                Err(error) => return Err(Error::translate(record, error)),
-            }
+        let Said { plan, half } = said(record, kwargs)?;
+        if let Some(plan) = plan {
+            return Ok(Described {
+                plan,
+                component: None,
+                half,
+            });
         }
         let component = self.component(record, false)?;
         let call = LoadCall {
@@ -185,7 +183,7 @@ impl Zoo {
             Ok(modelzoo_sandbox::Loaded::Plan(plan)) => Ok(Described {
                 plan,
                 component: Some(component.info().sha256.clone()),
-                half: false,
+                half,
             }),
             Ok(_) => Err(Error::NoHook {
                 model: record.name(),
@@ -201,5 +199,86 @@ impl Zoo {
                 Err(error.into())
             }
         }
+    }
+}
+
+/// What the manifest says about the model.
+fn said(record: &ModelRecord, kwargs: &Map<String, Value>) -> Result<Said, Error> {
+    let entry = &record.entry;
+    let Some(deployment) = &entry.default_deployment_config_dict else {
+        let (plan, half) = (None, false);
+        return Ok(Said { plan, half });
+    };
+    let file = match (&entry.base_filename, &entry.manager) {
+        (Some(file), _) => Some(file.clone()),
+        (None, Some(_)) => Some(manager_file(record)?),
+        (None, None) => None,
+    };
+    let translated = translate(deployment, kwargs, file.as_ref(), &record.files_dir());
+    or_hook(translated, deployment, record.component.is_some())
+        .map_err(|error| Error::translate(record, error))
+}
+
+/// A source may serve the reference system by a configuration and us by a hook.
+fn or_hook(
+    translated: Result<Translated, TranslateError>,
+    deployment: &Deployment,
+    has_component: bool,
+) -> Result<Said, TranslateError> {
+    match translated {
+        Ok(Translated { plan, half }) => Ok(Said {
+            plan: Some(plan),
+            half,
+        }),
+        Err(error) if error.is_unknown() && has_component => Ok(Said {
+            plan: None,
+            half: wants_half(deployment)?,
+        }),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn said_by(config: Value, kwargs: Value, has_component: bool) -> Result<Said, TranslateError> {
+        let deployment = Deployment {
+            kind: "acme.models.OfItsOwn".to_owned(),
+            config: serde_json::from_value(config).unwrap(),
+        };
+        let kwargs = serde_json::from_value(kwargs).unwrap();
+        let translated = translate(&deployment, &kwargs, None, Path::new("nowhere"));
+        or_hook(translated, &deployment, has_component)
+    }
+
+    #[test]
+    fn half_precision_is_asked_for_where_a_hook_gives_the_plan() {
+        for (config, kwargs, half) in [
+            (json!({"use_half_precision": true}), json!({}), true),
+            (json!({"use_half_precision": false}), json!({}), false),
+            (json!({"unknown": 1}), json!({}), false),
+            // Keyword arguments are the hook's.
+            (
+                json!({"use_half_precision": true}),
+                json!({"use_half_precision": false}),
+                true,
+            ),
+            (json!({}), json!({"use_half_precision": "yes"}), false),
+        ] {
+            let said = said_by(config, kwargs, true).unwrap();
+            assert_eq!(said, Said { plan: None, half });
+        }
+        let error = said_by(json!({"use_half_precision": "yes"}), json!({}), true).unwrap_err();
+        assert!(
+            error.to_string().starts_with("`use_half_precision`"),
+            "{error}"
+        );
+        let error = said_by(json!({"use_half_precision": true}), json!({}), false).unwrap_err();
+        assert!(error.to_string().contains("OfItsOwn"), "{error}");
     }
 }

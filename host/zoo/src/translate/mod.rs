@@ -78,17 +78,27 @@ pub fn fetches(deployment: &Deployment) -> Result<Vec<Fetch>, TranslateError> {
     }
 }
 
-/// The plan of a model whose files are in the directory `dir`; `file` is its `base_filename`, or the
-/// name that its manager gave the file without one.
+/// What a configuration says about a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Translated {
+    /// What the model is.
+    pub plan: Plan,
+    /// Whether it asks for half precision where the device gains from it. The plan is the same
+    /// either way.
+    pub half: bool,
+}
+
+/// Translates the configuration of a model whose files are in the directory `dir`; `file` is its
+/// `base_filename`, or the name that its manager gave the file without one.
 ///
 /// # Errors
 /// The configuration, or a keyword argument, is not one that is known.
-pub fn plan(
+pub fn translate(
     deployment: &Deployment,
     kwargs: &Map<String, Value>,
     file: Option<&RelPath>,
     dir: &Path,
-) -> Result<Plan, TranslateError> {
+) -> Result<Translated, TranslateError> {
     Settings::check_kwargs(kwargs)?;
     let settings = Settings::new(&deployment.config, kwargs);
     let weights = || {
@@ -106,21 +116,18 @@ pub fn plan(
         Class::Clip { open_clip: true } => clip::plan(&settings, None)?,
         Class::HuggingFace(usage) => huggingface::plan(&settings, usage, dir)?,
     };
-    half_precision(&settings)?;
+    let half = half_precision(&settings)?;
     settings.finish()?;
-    Ok(plan)
+    Ok(Translated { plan, half })
 }
 
-/// Whether the configuration, or a keyword argument, asks for half precision where the device gains
-/// from it. The plan is the same either way.
+/// Whether the configuration alone asks for half precision: what there is to know of one for which
+/// a hook gives the plan, since keyword arguments are the hook's then.
 ///
 /// # Errors
 /// It says neither yes nor no.
-pub fn wants_half(
-    deployment: &Deployment,
-    kwargs: &Map<String, Value>,
-) -> Result<bool, TranslateError> {
-    half_precision(&Settings::new(&deployment.config, kwargs))
+pub(crate) fn wants_half(deployment: &Deployment) -> Result<bool, TranslateError> {
+    half_precision(&Settings::new(&deployment.config, &Map::new()))
 }
 
 fn half_precision(settings: &Settings) -> Result<bool, TranslateError> {

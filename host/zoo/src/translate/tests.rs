@@ -37,7 +37,8 @@ fn torchvision(entrypoint: &str) -> Deployment {
 fn translated(deployment: &Deployment, kwargs: Value) -> Result<Plan, TranslateError> {
     let file = RelPath::parse("w.pth").unwrap();
     let dir = Path::new("nowhere");
-    plan(deployment, kwargs.as_object().unwrap(), Some(&file), dir)
+    let kwargs = kwargs.as_object().unwrap();
+    Ok(translate(deployment, kwargs, Some(&file), dir)?.plan)
 }
 
 fn refused(deployment: &Deployment, kwargs: Value) -> String {
@@ -108,8 +109,12 @@ fn half_precision_changes_the_device_and_not_the_plan() {
     let mut half = resnet.clone();
     half.config
         .insert("use_half_precision".to_owned(), json!(true));
+    let file = RelPath::parse("w.pth").unwrap();
+    let dir = Path::new("nowhere");
     let wants = |deployment: &Deployment, kwargs: Value| {
-        wants_half(deployment, kwargs.as_object().unwrap()).unwrap()
+        let kwargs = kwargs.as_object().unwrap();
+        let translated = translate(deployment, kwargs, Some(&file), dir);
+        translated.unwrap().half
     };
     assert!(!wants(&resnet, json!({})));
     assert!(!wants(&resnet, json!({"use_half_precision": null})));
@@ -258,7 +263,8 @@ fn a_repository_brings_its_own_configuration() {
     let processor = json!({"feature_extractor_type": "ConvNextFeatureExtractor", "size": 224, "crop_pct": 0.875, "resample": 3,
         "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]});
     let dir = repository(&config, &processor);
-    let plan = super::plan(&convnext, &Map::new(), None, dir.path()).unwrap();
+    let convnext = translate(&convnext, &Map::new(), None, dir.path());
+    let plan = convnext.unwrap().plan;
     assert_eq!(plan.architecture.name, "convnext");
     assert_eq!(plan.weights, ["model.safetensors"]);
     let Some(Head::Classification(head)) = plan.head else {
@@ -282,8 +288,8 @@ fn a_repository_that_is_not_known_is_refused() {
     }
     let dinov3 = deployment(name, json!({"name_or_path": "facebook/dinov3"}));
     let dir = repository(&json!({"model_type": "dinov3_vim"}), &json!({}));
-    let error = super::plan(&dinov3, &Map::new(), None, dir.path()).unwrap_err();
+    let error = translate(&dinov3, &Map::new(), None, dir.path()).unwrap_err();
     assert!(error.hint().unwrap().contains("dinov3_vit"), "{error}");
-    let error = super::plan(&dinov3, &Map::new(), None, Path::new("nowhere")).unwrap_err();
+    let error = translate(&dinov3, &Map::new(), None, Path::new("nowhere")).unwrap_err();
     assert!(matches!(error, TranslateError::File { .. }), "{error}");
 }
