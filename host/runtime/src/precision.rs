@@ -20,8 +20,8 @@ pub enum Precision {
     #[default]
     Full,
     /// f16, as PyTorch's `.half()`: three decimal digits, and nothing beyond 65504. Weights and
-    /// what goes between layers take half the memory. Norms, softmaxes, means and similarities
-    /// compute in f32.
+    /// what goes between layers take half the memory. Norms, activation functions, softmaxes, means
+    /// and similarities compute in f32.
     Half,
 }
 

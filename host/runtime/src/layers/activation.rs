@@ -6,6 +6,7 @@ use super::cpu;
 use crate::device::Kernels;
 use crate::error::Error;
 use crate::kernels::{self, Isa};
+use crate::precision::in_full;
 
 /// An activation function.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -80,8 +81,16 @@ impl Activation {
         }
     }
 
-    /// The function from candle's operations.
+    /// The function from candle's operations. What takes several, each of which rounds, is computed
+    /// in f32, as PyTorch's kernels do.
     pub(super) fn with_candle(self, x: &Tensor) -> candle_core::Result<Tensor> {
+        match self.bounds() {
+            Some(_) => self.in_steps(x),
+            None => in_full(x, |x| self.in_steps(x)),
+        }
+    }
+
+    fn in_steps(self, x: &Tensor) -> candle_core::Result<Tensor> {
         match self {
             Self::Identity => Ok(x.clone()),
             Self::Relu => x.relu(),

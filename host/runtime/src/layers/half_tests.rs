@@ -82,12 +82,7 @@ fn the_sums_of_means() {
             count_padding: false,
         },
     };
-    let means = [
-        global_average(&x),
-        adaptive_average(&x, [3, 2]),
-        pool.forward(&x),
-    ];
-    for mean in means {
+    for mean in [global_average(&x), pool.forward(&x)] {
         let mean = values(&mean.unwrap().to_channels_first().unwrap());
         assert!(mean.iter().all(|&mean| (mean - 1000.0).abs() < 1e-3));
     }
@@ -116,21 +111,49 @@ fn the_scaled_channels_of_a_batch_norm() {
 
 #[test]
 fn the_products_of_queries_with_keys() {
-    // They are 262144 before they are scaled, and 32768 after that.
-    let [q, k, v] = [64.0, 64.0, 3.0].map(|value| tensor(&[value], &[1, 5, 64]));
+    // They are 262144 before they are scaled, and 32768 after that, where neighbours of half
+    // precision are 16 apart: the bias, which is small, is added in full.
+    let [q, k] = [tensor(&[64.0], &[1, 4, 64]), tensor(&[64.0], &[1, 4, 64])];
+    let v = [1.0, 5.0, 9.0, 13.0].map(|key| [key; 64]).concat();
+    let v = tensor(&v, &[1, 4, 64]);
+    let bias = full(&tensor(&[-(3f32.ln()), 0.0], &[1, 1, 4, 4])).unwrap();
     let attention = Attention::new("a", 1, 64, &half());
-    let bias = tensor(&[-200.0, 0.0], &[1, 1, 5, 5]);
-    let bias = full(&bias).unwrap();
-    for mask in [
-        Mask::default(),
+    let check = |mask: Mask<'_>, want: [f32; 4]| {
+        let y = values(&attention.forward(&q, &k, &v, mask).unwrap());
+        let want = want.map(|query| [query; 64]).concat();
+        assert_eq!(y.len(), want.len());
+        for (y, want) in y.iter().zip(&want) {
+            assert!((y - want).abs() < 0.02, "{y} instead of {want}");
+        }
+    };
+    let none = Mask::default();
+    check(none, [7.0; 4]);
+    let bias = Some(&bias);
+    check(Mask { bias, ..none }, [8.0; 4]);
+    let causal = true;
+    check(Mask { causal, ..none }, [1.0, 3.0, 5.0, 7.0]);
+    let lengths = Some(&[2][..]);
+    check(
         Mask {
-            causal: true,
-            lengths: Some(&[2]),
-            bias: Some(&bias),
+            causal,
+            lengths,
+            bias,
         },
-    ] {
-        let y = attention.forward(&q, &k, &v, mask).unwrap();
-        assert_eq!(values(&y), [3.0; 5 * 64]);
+        [1.0, 4.0, 4.0, 4.0],
+    );
+}
+
+#[test]
+fn the_steps_of_activations() {
+    let x = tensor(
+        &[-4.1, -2.9, -1.3, -0.7, -0.02, 0.3, 0.9, 1.7, 3.2, 12.0],
+        &[10],
+    );
+    for activation in Activation::EXAMPLES {
+        let want = activation.with_candle(&full(&x).unwrap()).unwrap();
+        let want = half().place(&want).unwrap();
+        let y = activation.forward(&x, half().kernels()).unwrap();
+        assert_eq!(values(&y), values(&want), "{activation:?}");
     }
 }
 
