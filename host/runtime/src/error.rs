@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::precision::Precision;
+
 /// Why a model could not be built or run.
 ///
 /// The message names the thing and the reason in one line; [`Error::hint`] says what to do,
@@ -222,6 +224,8 @@ pub enum Error {
     NotFinite {
         /// The input's position in the batch.
         index: usize,
+        /// What it was computed in.
+        precision: Precision,
     },
     /// A computation failed on the device, for example for lack of memory.
     #[error("computation failed: {0}")]
@@ -320,7 +324,9 @@ impl Error {
             }
             Self::NoHalf { .. } => Some("use `--precision full`, or a device that gains from it: `--device cuda` or `--device metal`".to_owned()),
             Self::TooLargeForHalf { .. } => Some("use `--precision full`".to_owned()),
-            Self::NotFinite { .. } => Some("numbers beyond 65504 are infinite in half precision: where it was computed so, use `--precision full`".to_owned()),
+            Self::NotFinite { precision: Precision::Half, .. } => {
+                Some("numbers beyond 65504 are infinite in half precision: use `--precision full`".to_owned())
+            }
             Self::CannotDo { hint, .. } => (!hint.is_empty()).then(|| (*hint).to_owned()),
             Self::TextTooLong { .. } => Some("shorten the text, or let the plan's `max_tokens` cut it".to_owned()),
             _ => None,

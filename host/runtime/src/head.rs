@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use crate::error::Error;
 use crate::plan::{Head, Scoring};
+use crate::precision::Precision;
 
 /// How predictions are to be made.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -77,6 +78,8 @@ pub(crate) struct Reader {
     threshold: Option<f32>,
     filter: Option<HashSet<String>>,
     rule: Rule,
+    /// What the outputs are computed in.
+    precision: Precision,
 }
 
 /// Options that were checked against a head's classes.
@@ -93,7 +96,7 @@ enum Rule {
 }
 
 impl Reader {
-    pub(crate) fn new(head: &Head) -> Self {
+    pub(crate) fn new(head: &Head, precision: Precision) -> Self {
         let (classes, threshold, filter, rule) = match head {
             Head::Classification(head) => (
                 &head.classes,
@@ -119,6 +122,7 @@ impl Reader {
             threshold,
             filter: (!filter.is_empty()).then(|| filter.iter().cloned().collect()),
             rule,
+            precision,
         }
     }
 
@@ -164,7 +168,8 @@ impl Reader {
     ) -> Result<Prediction, Error> {
         let options = question.options;
         if outputs.is_empty() || outputs.iter().any(|output| !output.is_finite()) {
-            return Err(Error::NotFinite { index });
+            let precision = self.precision;
+            return Err(Error::NotFinite { index, precision });
         }
         let threshold = options.confidence_thresh.or(self.threshold);
         let asked = |class: &String, confidence: f32| {
@@ -254,9 +259,13 @@ mod tests {
     use super::*;
     use crate::plan::{Classification, MultiLabel, ZeroShot};
 
+    fn full(head: &Head) -> Reader {
+        Reader::new(head, Precision::Full)
+    }
+
     fn reader(classes: usize, confidence_thresh: Option<f32>) -> Reader {
         let classes = (0..classes).map(|class| format!("class {class}")).collect();
-        Reader::new(&Head::Classification(Classification {
+        full(&Head::Classification(Classification {
             classes,
             confidence_thresh,
             filter_classes: Vec::new(),
@@ -336,7 +345,10 @@ mod tests {
             let (reader, options) = (reader(2, None), PredictOptions::default());
             let question = reader.ask(&options).unwrap();
             let error = reader.read(7, outputs.to_vec(), &question).unwrap_err();
-            assert!(matches!(error, Error::NotFinite { index: 7 }), "{error}");
+            assert!(
+                matches!(error, Error::NotFinite { index: 7, .. }),
+                "{error}"
+            );
         }
     }
 
@@ -347,7 +359,7 @@ mod tests {
             confidence_thresh: None,
             filter_classes: vec!["cat".to_owned()],
         });
-        let reader = Reader::new(&head);
+        let reader = full(&head);
         let mut options = PredictOptions::default();
         assert_eq!(read(&reader, &[0.0, 9.0], &options), (None, None));
         assert!(read(&reader, &[9.0, 0.0], &options).0.is_some());
@@ -369,7 +381,7 @@ mod tests {
     fn many_classes_are_checked_against_as_many() {
         let classes: Vec<String> = (0..1_000_000).map(|class| class.to_string()).collect();
         let last = classes.iter().rev().cloned().collect::<Vec<_>>();
-        let reader = Reader::new(&Head::MultiLabel(MultiLabel {
+        let reader = full(&Head::MultiLabel(MultiLabel {
             classes,
             confidence_thresh: 0.5,
             filter_classes: Vec::new(),
@@ -390,7 +402,7 @@ mod tests {
 
     #[test]
     fn each_of_many_labels_has_its_own_confidence() {
-        let reader = Reader::new(&Head::MultiLabel(MultiLabel {
+        let reader = full(&Head::MultiLabel(MultiLabel {
             classes: ["a", "b", "c"].map(str::to_owned).to_vec(),
             confidence_thresh: 0.5,
             filter_classes: Vec::new(),
@@ -405,7 +417,7 @@ mod tests {
 
     #[test]
     fn a_sigmoid_takes_no_notice_of_the_other_classes() {
-        let reader = Reader::new(&Head::ZeroShot(ZeroShot {
+        let reader = full(&Head::ZeroShot(ZeroShot {
             classes: ["a", "b"].map(str::to_owned).to_vec(),
             scoring: Scoring::Sigmoid,
             ..ZeroShot::default()

@@ -65,7 +65,8 @@ impl Model {
     pub fn build(plan: &Plan, dir: &Path, device: &Device) -> Result<Self, Error> {
         plan.validate()?;
         let blueprint = architectures::parse(&plan.architecture)?;
-        let head = plan.head.as_ref().map(Reader::new);
+        let head = plan.head.as_ref();
+        let head = head.map(|head| Reader::new(head, device.precision()));
         if let Some(preprocessing) = &plan.preprocessing {
             let channels = preprocessing.color.channels();
             let fits = |&wanted: &usize| wanted != channels;
@@ -223,7 +224,7 @@ impl Model {
             let values = self.embedding_of(Tower::Images, |trace| tower.forward(x, trace))?;
             Ok(embedding::pool(&values, None, &self.embeddings)?.to_vec2::<f32>()?)
         })
-        .and_then(all_finite)
+        .and_then(|rows| self.all_finite(rows))
     }
 
     /// The embeddings of texts, one vector a text, in the order of the texts.
@@ -235,7 +236,7 @@ impl Model {
         for rows_of in self.text_features(texts)? {
             rows.extend(rows_of.to_vec2::<f32>()?);
         }
-        all_finite(rows)
+        self.all_finite(rows)
     }
 
     /// The network alone: a tensor of the shape `[batch, channels, height, width]` to its outputs,
@@ -415,6 +416,16 @@ impl Model {
         Ok(full(&values)?)
     }
 
+    /// Refuses vectors that have values which are not numbers.
+    fn all_finite(&self, rows: Vec<Vec<f32>>) -> Result<Vec<Vec<f32>>, Error> {
+        let finite = |row: &Vec<f32>| row.iter().all(|value| value.is_finite());
+        let precision = self.device.precision();
+        match rows.iter().position(|row| !finite(row)) {
+            Some(index) => Err(Error::NotFinite { index, precision }),
+            None => Ok(rows),
+        }
+    }
+
     /// Computes the inputs of each size together; results come in the order of the inputs.
     fn in_buckets<T>(
         &self,
@@ -477,13 +488,4 @@ fn in_chunks(
     let compute = |part: &[Tokens]| Ok(vec![compute(part)?]);
     let chunks = texts.chunks(TEXTS).map(|chunk| halving(chunk, &compute));
     Ok(chunks.collect::<Result<Vec<_>, _>>()?.concat())
-}
-
-/// Refuses vectors that have values which are not numbers.
-fn all_finite(rows: Vec<Vec<f32>>) -> Result<Vec<Vec<f32>>, Error> {
-    let finite = |row: &Vec<f32>| row.iter().all(|value| value.is_finite());
-    match rows.iter().position(|row| !finite(row)) {
-        Some(index) => Err(Error::NotFinite { index }),
-        None => Ok(rows),
-    }
 }

@@ -10,12 +10,8 @@
 
 mod common;
 
-use std::path::Path;
-
 use common::parity;
-use modelzoo_runtime::{
-    Color, Device, Error, Image, Model, Plan, PredictOptions, Prediction, Tokens,
-};
+use modelzoo_runtime::{Color, Device, Error, Image, Model, PredictOptions, Tokens};
 use serde_json::{Value, json};
 
 fn check(case: &str) {
@@ -48,89 +44,17 @@ fn siglip_answers_as_transformers_does() {
     check("siglip-tiny");
 }
 
-const CLASSES: [&str; 3] = ["cat", "dog", "car"];
-
-/// The plan of a case with images, texts and a zero-shot head.
-fn plan(case: &str, prompts: &Path, dir: &Path, change: impl FnOnce(&mut Value)) -> Plan {
-    let tokenizers = parity::fixtures().join("tokenizers");
-    let mut plan = serde_json::to_value(parity::plan(case, dir)).unwrap();
-    let siglip = case.starts_with("siglip");
-    let file = if siglip {
-        "unigram.json"
-    } else {
-        "merges.txt.gz"
-    };
-    std::fs::copy(tokenizers.join(file), dir.join(file)).unwrap();
-    let format = if siglip {
-        json!({ "json": { "file": file } })
-    } else {
-        json!({ "clip_bpe": { "merges": file } })
-    };
-    plan["tokenizer"] = json!({ "format": format, "max_tokens": 12, "pad_to_max": siglip });
-    plan["head"] = json!({ "zero_shot": {
-        "classes": CLASSES,
-        "prompts": parity::read_json(prompts),
-        "scoring": if siglip { "sigmoid" } else { "softmax" },
-    } });
-    change(&mut plan);
-    serde_json::from_value(plan).unwrap()
-}
-
-fn plan_of(case: &str, dir: &Path, change: impl FnOnce(&mut Value)) -> Plan {
-    let family = if case.starts_with("siglip") {
-        "siglip-tiny"
-    } else {
-        "clip-tiny"
-    };
-    let prompts = parity::fixtures().join(family).join("prompts.json");
-    plan(case, &prompts, dir, change)
-}
-
-/// The images of a case, as pixels.
-fn images(case: &str) -> Vec<Image> {
-    let inputs = parity::fixtures().join(case).join("inputs.safetensors");
-    let x = parity::read_tensor(&inputs, "x");
-    let (batch, _, height, width) = x.dims4().unwrap();
-    (0..batch)
-        .map(|index| {
-            let last = x.get(index).unwrap().permute((1, 2, 0)).unwrap();
-            let values = last.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-            let pixels = values.iter().map(|value| (value * 255.0).round() as u8);
-            let (width, height) = (width as u32, height as u32);
-            Image::from_pixels(width, height, Color::Rgb, pixels.collect()).unwrap()
-        })
-        .collect()
-}
-
 fn zero_shot_equals_the_reference(case: &str) {
     let dir = tempfile::tempdir().unwrap();
-    let plan = plan_of(case, dir.path(), |_| {});
-    let outputs = parity::fixtures().join(case).join("outputs.safetensors");
-    let want = parity::read_tensor(&outputs, "logits");
-    let options = PredictOptions {
-        store_logits: true,
-        ..PredictOptions::default()
-    };
+    let plan = parity::zero_shot_plan(case, dir.path(), |_| {});
     for device in [Device::cpu(), Device::cpu_reference()] {
         let model = Model::build(&plan, dir.path(), &device).unwrap();
         assert!(model.takes_images() && model.takes_texts());
-        let images = images(case);
-        let inputs: Vec<_> = images
-            .iter()
-            .map(|image| model.preprocess(image).unwrap())
-            .collect();
-        let predictions = model.predict(&inputs, &options).unwrap();
-        for (index, prediction) in predictions.iter().enumerate() {
-            let Prediction::Classification { label, logits, .. } = prediction else {
-                panic!("{prediction:?}")
-            };
-            let want = want.get(index).unwrap();
-            let ours = candle_core::Tensor::new(logits.as_deref().unwrap(), want.device()).unwrap();
-            parity::close(&format!("{case} {index} on {device:?}"), &ours, &want);
-            let best = want.argmax(0).unwrap().to_scalar::<u32>().unwrap();
-            assert_eq!(label.as_deref(), Some(CLASSES[best as usize]));
-            let alone = model.predict(&inputs[index..=index], &options).unwrap();
-            assert_eq!(&alone[0], prediction);
+        let inputs = parity::inputs(case, &model);
+        let predictions = parity::check_zero_shot(case, &model, &inputs, parity::close);
+        for (input, prediction) in inputs.iter().zip(&predictions) {
+            let alone = model.predict(std::slice::from_ref(input), &parity::with_logits());
+            assert_eq!(&alone.unwrap()[0], prediction);
         }
     }
 }
@@ -156,7 +80,7 @@ fn zero_shot_of_siglip_has_its_bias_and_its_padding() {
 fn siglip_pads_texts_also_where_the_plan_does_not_say_so() {
     let dir = tempfile::tempdir().unwrap();
     let padded = |pad: bool| {
-        let plan = plan_of("siglip-tiny", dir.path(), |plan| {
+        let plan = parity::zero_shot_plan("siglip-tiny", dir.path(), |plan| {
             plan["tokenizer"]["pad_to_max"] = json!(pad);
         });
         let model = Model::build(&plan, dir.path(), &Device::cpu()).unwrap();
@@ -172,7 +96,7 @@ fn padding_does_not_change_a_texts_vector() {
     for case in ["clip-tiny", "open-clip-tiny"] {
         let dir = tempfile::tempdir().unwrap();
         let vectors = |pad: bool, texts: &[&str]| {
-            let plan = plan_of(case, dir.path(), |plan| {
+            let plan = parity::zero_shot_plan(case, dir.path(), |plan| {
                 plan["tokenizer"]["pad_to_max"] = json!(pad);
             });
             let model = Model::build(&plan, dir.path(), &Device::cpu()).unwrap();
@@ -198,7 +122,7 @@ fn padding_does_not_change_a_texts_vector() {
 #[test]
 fn the_end_of_a_text_that_is_cut_is_kept() {
     let dir = tempfile::tempdir().unwrap();
-    let plan = plan_of("clip-tiny", dir.path(), |_| {});
+    let plan = parity::zero_shot_plan("clip-tiny", dir.path(), |_| {});
     let model = Model::build(&plan, dir.path(), &Device::cpu()).unwrap();
     let tokens = model
         .tokenize(&"a photo of many birds ".repeat(20))
@@ -214,7 +138,7 @@ fn the_end_of_a_text_that_is_cut_is_kept() {
 /// Builds a case with a change to its plan, and expects that to fail.
 fn refused(case: &str, change: impl FnOnce(&mut Value)) -> Error {
     let dir = tempfile::tempdir().unwrap();
-    let plan = plan_of(case, dir.path(), change);
+    let plan = parity::zero_shot_plan(case, dir.path(), change);
     match Model::build(&plan, dir.path(), &Device::cpu()) {
         Ok(_) => panic!("the plan was built"),
         Err(error) => error,
@@ -225,9 +149,9 @@ fn refused(case: &str, change: impl FnOnce(&mut Value)) -> Error {
 #[test]
 fn an_images_scores_do_not_depend_on_the_others() {
     let dir = tempfile::tempdir().unwrap();
-    let plan = plan_of("clip-tiny", dir.path(), |_| {});
+    let plan = parity::zero_shot_plan("clip-tiny", dir.path(), |_| {});
     let model = Model::build(&plan, dir.path(), &Device::cpu()).unwrap();
-    let first = images("clip-tiny").remove(0);
+    let first = parity::images("clip-tiny").remove(0);
     let turned = (0..12_u8).map(|turn| {
         let pixels = first.pixels().iter();
         let pixels = pixels.map(|pixel| pixel.wrapping_mul(2 * turn + 1));
@@ -236,10 +160,7 @@ fn an_images_scores_do_not_depend_on_the_others() {
         model.preprocess(&image.unwrap()).unwrap()
     });
     let inputs: Vec<_> = turned.collect();
-    let options = PredictOptions {
-        store_logits: true,
-        ..PredictOptions::default()
-    };
+    let options = parity::with_logits();
     let together = model.predict(&inputs, &options).unwrap();
     for (input, prediction) in inputs.iter().zip(&together) {
         let alone = model.predict(std::slice::from_ref(input), &options);
@@ -251,7 +172,7 @@ fn an_images_scores_do_not_depend_on_the_others() {
 fn what_the_plan_lacks_is_told_before_the_weights_are_read() {
     let dir = tempfile::tempdir().unwrap();
     let build = |change: &dyn Fn(&mut Value)| {
-        let plan = plan_of("clip-tiny", dir.path(), change);
+        let plan = parity::zero_shot_plan("clip-tiny", dir.path(), change);
         std::fs::remove_file(dir.path().join("weights.safetensors")).unwrap();
         match Model::build(&plan, dir.path(), &Device::cpu()) {
             Ok(_) => panic!("the plan was built"),
@@ -377,7 +298,7 @@ fn images_of_another_size_are_refused() {
     });
     assert!(matches!(error, Error::BadInput { .. }), "{error}");
     let dir = tempfile::tempdir().unwrap();
-    let plan = plan_of("siglip-tiny", dir.path(), |_| {});
+    let plan = parity::zero_shot_plan("siglip-tiny", dir.path(), |_| {});
     let model = Model::build(&plan, dir.path(), &Device::cpu()).unwrap();
     let image = Image::from_pixels(1, 1, Color::Rgb, vec![7; 3]).unwrap();
     let input = model.preprocess(&image).unwrap();
@@ -390,7 +311,7 @@ fn images_of_another_size_are_refused() {
 #[test]
 fn a_resnet_in_the_place_of_a_transformer_is_named() {
     let dir = tempfile::tempdir().unwrap();
-    let plan = plan_of("open-clip-openai", dir.path(), |_| {});
+    let plan = parity::zero_shot_plan("open-clip-openai", dir.path(), |_| {});
     let tensors = [("visual.layer1.0.conv1.weight".to_owned(), vec![4, 4, 1, 1])];
     common::write_recipe(&dir.path().join("weights.safetensors"), &tensors, 1);
     let Err(error) = Model::build(&plan, dir.path(), &Device::cpu()) else {

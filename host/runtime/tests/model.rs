@@ -164,7 +164,12 @@ fn outputs_that_are_not_finite_are_an_error_and_not_a_label() {
     let error = model
         .predict(&[input], &PredictOptions::default())
         .unwrap_err();
-    assert!(matches!(error, Error::NotFinite { index: 0 }), "{error}");
+    assert!(
+        matches!(error, Error::NotFinite { index: 0, .. }),
+        "{error}"
+    );
+    // It was computed in full precision, to which the way out of half precision would lead.
+    assert_eq!(error.hint(), None);
 }
 
 #[test]

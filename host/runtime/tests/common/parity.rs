@@ -4,7 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device as Candle, Tensor};
-use modelzoo_runtime::{Device, Model, Plan, Tokens};
+use modelzoo_runtime::{
+    Color, Device, Image, Input, Model, Plan, PredictOptions, Prediction, Tokens,
+};
 use serde_json::{Value, json};
 
 /// The largest absolute difference divided by the largest absolute value of the reference.
@@ -288,4 +290,88 @@ pub(crate) fn largest(x: &Tensor) -> f32 {
         }
     };
     values.into_iter().fold(0.0, larger)
+}
+
+/// The classes of the cases that compare images with texts.
+pub(crate) const CLASSES: [&str; 3] = ["cat", "dog", "car"];
+
+/// The plan of such a case: with a tokenizer and a zero-shot head, and a change.
+pub(crate) fn zero_shot_plan(case: &str, dir: &Path, change: impl FnOnce(&mut Value)) -> Plan {
+    let siglip = case.starts_with("siglip");
+    let (family, file) = if siglip {
+        ("siglip-tiny", "unigram.json")
+    } else {
+        ("clip-tiny", "merges.txt.gz")
+    };
+    let tokenizers = fixtures().join("tokenizers");
+    std::fs::copy(tokenizers.join(file), dir.join(file)).unwrap();
+    let format = if siglip {
+        json!({ "json": { "file": file } })
+    } else {
+        json!({ "clip_bpe": { "merges": file } })
+    };
+    let mut plan = serde_json::to_value(plan(case, dir)).unwrap();
+    plan["tokenizer"] = json!({ "format": format, "max_tokens": 12, "pad_to_max": siglip });
+    plan["head"] = json!({ "zero_shot": {
+        "classes": CLASSES,
+        "prompts": read_json(&fixtures().join(family).join("prompts.json")),
+        "scoring": if siglip { "sigmoid" } else { "softmax" },
+    } });
+    change(&mut plan);
+    serde_json::from_value(plan).unwrap()
+}
+
+/// The images of a case, as pixels.
+pub(crate) fn images(case: &str) -> Vec<Image> {
+    let x = read_tensor(&fixtures().join(case).join("inputs.safetensors"), "x");
+    let (batch, _, height, width) = x.dims4().unwrap();
+    (0..batch)
+        .map(|index| {
+            let last = x.get(index).unwrap().permute((1, 2, 0)).unwrap();
+            let values = last.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            let pixels = values.iter().map(|value| (value * 255.0).round() as u8);
+            let (width, height) = (width as u32, height as u32);
+            Image::from_pixels(width, height, Color::Rgb, pixels.collect()).unwrap()
+        })
+        .collect()
+}
+
+/// The images of a case, as a model takes them.
+pub(crate) fn inputs(case: &str, model: &Model) -> Vec<Input> {
+    let images = images(case);
+    let inputs = images.iter().map(|image| model.preprocess(image).unwrap());
+    inputs.collect()
+}
+
+/// Predictions that carry the network's outputs.
+pub(crate) fn with_logits() -> PredictOptions {
+    PredictOptions {
+        store_logits: true,
+        ..PredictOptions::default()
+    }
+}
+
+/// Checks what the model of a case predicts for its images: the logits with `close`, and the
+/// labels, which are the best of the reference's.
+pub(crate) fn check_zero_shot(
+    case: &str,
+    model: &Model,
+    inputs: &[Input],
+    close: impl Fn(&str, &Tensor, &Tensor),
+) -> Vec<Prediction> {
+    let want = read_tensor(&fixtures().join(case).join("outputs.safetensors"), "logits");
+    assert_eq!(want.dims(), [inputs.len(), CLASSES.len()]);
+    let predictions = model.predict(inputs, &with_logits()).unwrap();
+    for (index, prediction) in predictions.iter().enumerate() {
+        let Prediction::Classification { label, logits, .. } = prediction else {
+            panic!("{prediction:?}")
+        };
+        let want = want.get(index).unwrap();
+        let ours = Tensor::new(logits.as_deref().unwrap(), want.device()).unwrap();
+        let device = model.device();
+        close(&format!("{case} {index} on {device:?}"), &ours, &want);
+        let best = want.argmax(0).unwrap().to_scalar::<u32>().unwrap();
+        assert_eq!(label.as_deref(), Some(CLASSES[best as usize]));
+    }
+    predictions
 }
