@@ -2,7 +2,7 @@
 //!
 //! The reference system installs these packages with pip, reads them from a file, or calls a
 //! function that the manifest names. Here they are words: what computes is part of the host, which
-//! stands in for the packages in [`STANDS_IN`], and nothing is opened, resolved or installed.
+//! stands in for the packages of a closed table, and nothing is opened, resolved or installed.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
