@@ -36,8 +36,7 @@ def torchvision_case(name: str, root: Path) -> None:
 def huggingface_case(name: str, root: Path) -> None:
     kind, config, shape = make_huggingface.FULL[name]
     model = make_huggingface.Published(kind, config)
-    contrast = make_huggingface.FULL_CONTRAST.get(config.model_type, 1)
-    inputs = {"x": case.picture((2, *shape), 1) * contrast}
+    inputs = {"x": case.picture((2, *shape), 1) * make_huggingface.full_contrast(config)}
     plain = make_huggingface.plain_config(kind, config)
 
     def outputs(model, inputs):

@@ -238,9 +238,16 @@ TWO = {"image_size": 518, "patch_size": 14}
 SQUARE, WIDE = (3, 224, 224), (3, 224, 308)
 
 # Images stronger than photographs: EfficientNet's activations and gates leave little of small values,
-# and then all images look alike; the less, the deeper it is.
+# and then all images look alike.
 CONTRAST = {"efficientnet": 10}
-FULL_CONTRAST = {"efficientnet": 300}
+
+
+def full_contrast(config) -> int:
+    """The deeper ones make more of their images, until their gates magnify what rounding does."""
+    if config.model_type != "efficientnet":
+        return 1
+    return 300 if config.depth_coefficient < 1.5 else 100
+
 
 # The published sizes: name: (class, config, shape of an image).
 FULL = {
