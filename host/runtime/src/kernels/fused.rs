@@ -44,16 +44,16 @@ pub(crate) fn two_layers(
         residual: None,
         activation,
     };
-    let second = |residual| Epilogue {
-        residual,
-        activation: Activation::Identity,
-    };
     let threads = rayon::current_num_threads();
     let most = (BETWEEN_BYTES / (inner * size_of::<f32>())).max(LEAST_ROWS);
     let parts = rows.div_ceil(most).max(1).next_multiple_of(threads);
     if threads > 1 && rows < parts * LEAST_ROWS {
         let between = matmul(&Windows::rows(x, inputs), up, first)?;
-        return matmul(&Windows::rows(&between, inner), down, second(residual));
+        return matmul(
+            &Windows::rows(&between, inner),
+            down,
+            Epilogue::plain(residual),
+        );
     }
     let count = rows.div_ceil(parts);
     let compute = |between: &mut Vec<f32>, part, out: &mut [MaybeUninit<f32>]| {
@@ -62,7 +62,12 @@ pub(crate) fn two_layers(
         // SAFETY: `matmul_into` writes all that it is handed.
         unsafe { rewrite(between, rows * inner, |out| matmul_into(&x, up, first, out))? };
         let residual = residual.map(|residual| &residual[at * outputs..][..out.len()]);
-        matmul_into(&Windows::rows(between, inner), down, second(residual), out);
+        matmul_into(
+            &Windows::rows(between, inner),
+            down,
+            Epilogue::plain(residual),
+            out,
+        );
         Ok(())
     };
     // SAFETY: as above.
@@ -88,17 +93,17 @@ pub(crate) fn self_attention(
     let fits = |residual: &[f32]| residual.len() == batch * tokens * outputs;
     assert!(residual.is_none_or(fits));
     job.check_mask();
-    let epilogue = |residual| Epilogue {
-        residual,
-        activation: Activation::Identity,
-    };
     let threads = rayon::current_num_threads();
     let turns = batch.div_ceil(threads);
     // Samples are not divided: where that leaves threads without work, the layers are.
     if threads > 1 && 8 * batch < 7 * turns * threads {
-        let between = matmul(&Windows::rows(x, inputs), qkv, epilogue(None))?;
+        let between = matmul(&Windows::rows(x, inputs), qkv, Epilogue::plain(None))?;
         let attended = attention(job, sides(&between, width))?;
-        return matmul(&Windows::rows(&attended, width), out, epilogue(residual));
+        return matmul(
+            &Windows::rows(&attended, width),
+            out,
+            Epilogue::plain(residual),
+        );
     }
     let length = tokens * outputs;
     let compute = |memory: &mut Memory, sample, result: &mut [MaybeUninit<f32>]| {
@@ -108,7 +113,7 @@ pub(crate) fn self_attention(
             scratch,
         } = memory;
         let x = Windows::rows(&x[sample * tokens * inputs..][..tokens * inputs], inputs);
-        let project = |out: &mut [_]| matmul_into(&x, qkv, epilogue(None), out);
+        let project = |out: &mut [_]| matmul_into(&x, qkv, Epilogue::plain(None), out);
         // SAFETY: `matmul_into` writes all that it is handed.
         unsafe { rewrite(between, tokens * 3 * width, project)? };
         let (job, sides) = (job.of_sample(sample), sides(between, width));
@@ -117,7 +122,7 @@ pub(crate) fn self_attention(
         unsafe { rewrite(attended, tokens * width, attend)? };
         let residual = residual.map(|residual| &residual[sample * length..][..length]);
         let attended = Windows::rows(attended, width);
-        matmul_into(&attended, out, epilogue(residual), result);
+        matmul_into(&attended, out, Epilogue::plain(residual), result);
         Ok(())
     };
     // SAFETY: `matmul_into` writes all that it is handed.

@@ -25,13 +25,6 @@ fn packed(random: &mut Random, isa: Isa, inputs: usize, outputs: usize) -> Packe
     Packed::new(isa, &weight, &bias, 1).unwrap()
 }
 
-fn plain(residual: Option<&[f32]>) -> Epilogue<'_> {
-    Epilogue {
-        residual,
-        activation: Activation::Identity,
-    }
-}
-
 fn assert_equal(got: &[f32], want: &[f32], what: &dyn std::fmt::Debug) {
     let same = |(a, b): (&f32, &f32)| a.to_bits() == b.to_bits();
     assert_eq!(got.len(), want.len(), "{what:?}");
@@ -73,7 +66,7 @@ fn two_layers_equal_their_parts(threads: usize) {
                 let windows = Windows::rows(&between, inner);
                 assert_equal(
                     &two_layers(&x, inputs, layers, residual).unwrap(),
-                    &matmul(&windows, &down, plain(residual)).unwrap(),
+                    &matmul(&windows, &down, Epilogue::plain(residual)).unwrap(),
                     &(threads, isa, rows, inputs, inner, outputs),
                 );
             }
@@ -116,7 +109,7 @@ fn attention_equals_its_parts(threads: usize) {
                     bias: special.then_some(&bias[..]),
                 };
                 let windows = Windows::rows(&x, inputs);
-                let between = matmul(&windows, &qkv, plain(None)).unwrap();
+                let between = matmul(&windows, &qkv, Epilogue::plain(None)).unwrap();
                 let sides = [0, 1, 2].map(|side| Heads {
                     values: &between,
                     row: 3 * width,
@@ -126,7 +119,7 @@ fn attention_equals_its_parts(threads: usize) {
                 let windows = Windows::rows(&attended, width);
                 assert_equal(
                     &self_attention(&x, &qkv, job, &out, residual).unwrap(),
-                    &matmul(&windows, &out, plain(residual)).unwrap(),
+                    &matmul(&windows, &out, Epilogue::plain(residual)).unwrap(),
                     &(threads, isa, batch, tokens, heads, head, special),
                 );
             }

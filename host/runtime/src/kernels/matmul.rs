@@ -153,6 +153,16 @@ pub(crate) struct Epilogue<'a> {
     pub(crate) activation: Activation,
 }
 
+impl<'a> Epilogue<'a> {
+    /// No activation.
+    pub(super) fn plain(residual: Option<&'a [f32]>) -> Self {
+        Self {
+            residual,
+            activation: Activation::Identity,
+        }
+    }
+}
+
 /// The product: one row a place of the windows, one column an output.
 ///
 /// # Errors

@@ -24,11 +24,7 @@ impl FeedForward {
         // An activation after both is not what the kernel computes.
         let plain = self.down.activation() == Activation::Identity;
         let (Some(up), Some(down), true) = (self.up.packed(), self.down.packed(), plain) else {
-            let between = self.up.forward(x)?;
-            return match residual {
-                None => self.down.forward(&between),
-                Some(residual) => self.down.forward_add(&between, residual),
-            };
+            return self.down.compute(&self.up.forward(x)?, residual);
         };
         let layers = TwoLayers {
             up,

@@ -33,6 +33,23 @@ fn values(x: &Tensor) -> Vec<f32> {
     full(&x.flatten_all().unwrap()).unwrap().to_vec1().unwrap()
 }
 
+/// A pool with a square window of this side and step, and a margin of one.
+fn pool([kernel, stride]: [usize; 2], ceil: bool, kind: PoolKind) -> Pool {
+    Pool {
+        name: "pool".to_owned(),
+        window: PoolWindow {
+            window: Window {
+                kernel: [kernel; 2],
+                stride: [stride; 2],
+                padding: [1; 2],
+                dilation: [1; 2],
+            },
+            ceil,
+        },
+        kind,
+    }
+}
+
 fn weights(tensors: &[(&str, f32)]) -> Weights {
     let dir = tempfile::tempdir().unwrap();
     let tensors: HashMap<_, _> = tensors
@@ -67,21 +84,10 @@ fn the_squares_of_heads() {
 fn the_sums_of_means() {
     let x = tensor(&[1000.0], &[1, 2, 20, 20]);
     let x = FeatureMap::from_channels_first(&x, &half()).unwrap();
-    let pool = Pool {
-        name: "pool".to_owned(),
-        window: PoolWindow {
-            window: Window {
-                kernel: [10; 2],
-                stride: [10; 2],
-                padding: [1; 2],
-                dilation: [1; 2],
-            },
-            ceil: false,
-        },
-        kind: PoolKind::Average {
-            count_padding: false,
-        },
+    let average = PoolKind::Average {
+        count_padding: false,
     };
+    let pool = pool([10, 10], false, average);
     for mean in [global_average(&x), pool.forward(&x)] {
         let mean = values(&mean.unwrap().to_channels_first().unwrap());
         assert!(mean.iter().all(|&mean| (mean - 1000.0).abs() < 1e-3));
@@ -161,19 +167,7 @@ fn the_steps_of_activations() {
 fn the_padding_of_a_pool_of_largest_values() {
     let x = tensor(&[-60000.0], &[1, 1, 3, 3]);
     let x = FeatureMap::from_channels_first(&x, &half()).unwrap();
-    let pool = Pool {
-        name: "pool".to_owned(),
-        window: PoolWindow {
-            window: Window {
-                kernel: [3; 2],
-                stride: [2; 2],
-                padding: [1; 2],
-                dilation: [1; 2],
-            },
-            ceil: true,
-        },
-        kind: PoolKind::Max,
-    };
+    let pool = pool([3, 2], true, PoolKind::Max);
     let y = pool.forward(&x).unwrap().to_channels_first().unwrap();
     assert_eq!(values(&y), values(&tensor(&[-60000.0], &[1, 1, 2, 2])));
 }

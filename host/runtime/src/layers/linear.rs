@@ -136,7 +136,8 @@ impl Linear {
         self.activation
     }
 
-    fn compute(&self, x: &Tensor, residual: Option<&Tensor>) -> Result<Tensor, Error> {
+    /// As [`forward_add`](Self::forward_add), where there is something to add.
+    pub(super) fn compute(&self, x: &Tensor, residual: Option<&Tensor>) -> Result<Tensor, Error> {
         let dims = self.result(x.dims(), residual)?;
         match &self.code {
             Code::Candle { transposed, bias } => {

@@ -86,7 +86,7 @@ impl SelfAttention {
     ) -> Result<Tensor, Error> {
         let qkv = change(self.qkv.forward(x)?)?;
         let y = self.core.forward_fused(&qkv, mask)?;
-        self.project(&y, residual)
+        self.out.compute(&y, residual)
     }
 
     /// As [`forward_with`](Self::forward_with) for the first `count` tokens alone, which see what
@@ -110,13 +110,6 @@ impl SelfAttention {
             ..mask
         };
         let y = self.core.forward(&queries, &part(1)?, &part(2)?, mask)?;
-        self.project(&y, residual)
-    }
-
-    fn project(&self, y: &Tensor, residual: Option<&Tensor>) -> Result<Tensor, Error> {
-        match residual {
-            None => self.out.forward(y),
-            Some(residual) => self.out.forward_add(y, residual),
-        }
+        self.out.compute(&y, residual)
     }
 }
