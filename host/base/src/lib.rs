@@ -1,0 +1,1 @@
+//! The ground floor: what every other crate may use and what knows none of them.
