@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use modelzoo_net::policy::Permissions;
 
-use crate::catalog::ModelRecord;
+use crate::models::catalog::ModelRecord;
 use crate::reference::SourceId;
 use crate::translate::TranslateError;
 
@@ -155,7 +155,7 @@ pub enum Error {
     #[error("{model} has {size} bytes, and {free} are free on the disk of the store")]
     NoRoom { model: String, size: u64, free: u64 },
     #[error(transparent)]
-    Bundle(#[from] crate::bundle::BundleError),
+    Bundle(#[from] crate::sources::bundle::BundleError),
     #[error("the download hook of {model} ended without leaving a file")]
     NothingDownloaded { model: String },
 

@@ -25,34 +25,14 @@
 //! # }
 //! ```
 
-mod acquire;
-mod apply;
-mod audit;
-mod bundle;
-mod catalog;
-mod checks;
 mod config;
 mod configuration;
-mod disk;
 mod doctor;
-mod download;
-mod embed;
 mod error;
-mod files;
-mod github;
-mod grant;
-mod in_use;
-mod inspect;
-mod load;
-mod lock;
-mod managed;
-mod receipt;
-mod register;
-mod rollback;
-mod run;
+mod models;
+mod runs;
+mod sources;
 mod store;
-mod update;
-mod verify;
 mod zoo;
 
 pub mod license;
@@ -64,37 +44,37 @@ pub mod text;
 pub mod translate;
 pub mod version;
 
-pub use apply::ApplyOptions;
-pub use audit::{
-    AuditOptions, AuditReport, BadDate, Denied, Narrower, Needed, OriginUse, Since, SourceAudit,
-    Trouble,
-};
-pub use bundle::{BundleError, Exported, ImportOptions, Imported, ImportedModel};
-pub use catalog::{Filter, ModelRecord, ModelSummary};
-pub use checks::age_of;
 pub use config::{Config, ENVIRONMENT};
 pub use configuration::{LimitInForce, LimitOrigin, configuration_page};
-pub use disk::{Garbage, Usage};
 pub use doctor::{CompilerState, DeviceState, Diagnosis, StoreState};
-pub use download::{DownloadOptions, Downloaded};
-pub use embed::EmbedOptions;
 pub use error::Error;
-pub use grant::{Grant, PermissionRequest};
-pub use inspect::{
-    ImportAnswer, InspectedComponent, InspectedFile, InspectedImport, InspectedKind,
-    InspectedManifest, InspectedModel, Inspection, RefusedComponent,
-};
-pub use load::LoadedModel;
-pub use lock::LockedSource;
+pub use models::catalog::{Filter, ModelRecord, ModelSummary};
+pub use models::download::{DownloadOptions, Downloaded};
+pub use models::load::LoadedModel;
 pub use modelzoo_data::{Dataset, OpenOptions};
 pub use modelzoo_net::policy::{Permission, Permissions};
 pub use modelzoo_net::{Progress, Task};
 pub use modelzoo_runtime::{Device, DeviceSpec, Precision, PrecisionSpec};
 pub use modelzoo_sandbox::{Compiler, Level, WallStatus, compile_child};
-pub use receipt::{Receipt, ReceiptFile};
-pub use register::{Changes, RegisterOptions, RegisterOutcome, Registered, SourceInfo};
-pub use run::{Applied, Watch};
-pub use update::UpdateOptions;
-pub use verify::{Verified, VerifiedKind};
+pub use runs::apply::ApplyOptions;
+pub use runs::embed::EmbedOptions;
+pub use runs::run::{Applied, Watch};
+pub use sources::bundle::{BundleError, Exported, ImportOptions, Imported, ImportedModel};
+pub use sources::grant::{Grant, PermissionRequest};
+pub use sources::inspect::{
+    ImportAnswer, InspectedComponent, InspectedFile, InspectedImport, InspectedKind,
+    InspectedManifest, InspectedModel, Inspection, RefusedComponent,
+};
+pub use sources::register::{Changes, RegisterOptions, RegisterOutcome, Registered, SourceInfo};
+pub use sources::update::UpdateOptions;
+pub use store::audit::{
+    AuditOptions, AuditReport, BadDate, Denied, Narrower, Needed, OriginUse, Since, SourceAudit,
+    Trouble,
+};
+pub use store::checks::age_of;
+pub use store::disk::{Garbage, Usage};
+pub use store::lock::LockedSource;
+pub use store::receipt::{Receipt, ReceiptFile};
+pub use store::verify::{Verified, VerifiedKind};
 
 pub use zoo::{Messages, Zoo};

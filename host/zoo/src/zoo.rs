@@ -6,12 +6,12 @@ use modelzoo_net::policy::Origin;
 use modelzoo_net::{Client, Credential, NoProgress, Progress};
 use modelzoo_sandbox::{Engine, Level, Log};
 
-use crate::audit::AuditLog;
 use crate::config::Config;
 use crate::error::Error;
-use crate::lock::Lock;
 use crate::reference::{ReferenceContext, SourceId, SourceRef, github_hosts};
 use crate::store::Store;
+use crate::store::audit::AuditLog;
+use crate::store::lock::Lock;
 
 /// Gets the messages of hooks.
 pub trait Messages: Send + Sync {

@@ -1,0 +1,5 @@
+//! Runs: models applied to datasets.
+
+pub(crate) mod apply;
+pub(crate) mod embed;
+pub(crate) mod run;

@@ -1,0 +1,311 @@
+//! Writing a bundle.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use modelzoo_archive::RelPath;
+use modelzoo_net::Task;
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+use tempfile::NamedTempFile;
+
+use super::{BundleError, Declared, FORMAT, INDEX, Index, MODELS, SNAPSHOT, declared_models};
+use crate::Zoo;
+use crate::error::Error;
+use crate::models::catalog::ModelRecord;
+use crate::name::ModelQuery;
+use crate::reference::SourceId;
+use crate::store::files::{hash_file, list_files};
+use crate::store::lock::LockedSource;
+use crate::store::receipt::{FILES, RECEIPT, Receipt, tree_digest};
+
+/// A bundle that was written.
+#[derive(Debug, Clone, Serialize)]
+pub struct Exported {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The source that is in it.
+    pub source: SourceId,
+    /// The digest of the source's snapshot.
+    pub tree: String,
+    /// The names of the models that are in it, sorted.
+    pub models: Vec<String>,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// SHA-256 of the file, as 64 hexadecimal digits.
+    pub sha256: String,
+}
+
+impl Zoo {
+    /// Writes a registered source and its downloaded models, or those of them that are named, into
+    /// one new file. Every byte is held against the lock and the receipts on the way.
+    ///
+    /// # Errors
+    /// [`Error::UnknownSource`]; [`Error::UnknownModel`] and [`Error::NotDownloaded`] for a model
+    /// that is named; [`Error::SnapshotChanged`] and [`Error::Bundle`] when something is not what
+    /// was registered or downloaded, or when `output` is there. Nothing is left behind then.
+    pub fn export_bundle(
+        &self,
+        source: &str,
+        models: &[String],
+        output: &Path,
+    ) -> Result<Exported, Error> {
+        let id = self.find_source(source)?;
+        let lock = self.lock()?;
+        let locked = lock.get(&id).ok_or_else(|| Error::UnknownSource {
+            wanted: source.to_owned(),
+            nearest: Vec::new(),
+        })?;
+        let chosen = self.chosen(locked, models)?;
+        if fs::symlink_metadata(output).is_ok() {
+            return Err(BundleError::FileExists(output.to_owned()).into());
+        }
+        let mut packer = Packer::create(output)?;
+        packer.watch(self, locked, &chosen);
+        let index = index(locked, &chosen)?;
+        packer.bytes(INDEX, &index)?;
+        pack_snapshot(&mut packer, &self.snapshot_dir(locked), locked)?;
+        for (record, receipt) in chosen.values() {
+            pack_model(&mut packer, record, receipt)?;
+        }
+        let (bytes, sha256) = packer.finish()?;
+        Ok(Exported {
+            path: output.to_owned(),
+            source: id,
+            tree: locked.tree.clone(),
+            models: chosen.into_keys().collect(),
+            bytes,
+            sha256,
+        })
+    }
+
+    /// The models to export, by name: those named, or all that are downloaded.
+    fn chosen(
+        &self,
+        locked: &LockedSource,
+        names: &[String],
+    ) -> Result<BTreeMap<String, (ModelRecord, Receipt)>, Error> {
+        let snapshot = self.snapshot_dir(locked);
+        let declared = declared_models(&snapshot, &self.manifests(locked)?)?;
+        let mut chosen = BTreeMap::new();
+        if names.is_empty() {
+            for record in self.models_of(locked)? {
+                if let Some(receipt) = record.receipt() {
+                    chosen.insert(record.name(), (record, receipt));
+                }
+            }
+        }
+        for name in names {
+            let record = self.model_in(&ModelQuery::parse(name)?, name, Some(&locked.id))?;
+            let receipt = record.receipt().ok_or_else(|| Error::NotDownloaded {
+                model: record.name(),
+            })?;
+            chosen.insert(record.name(), (record, receipt));
+        }
+        for (model, (_, receipt)) in &chosen {
+            let mismatch = |d: &Declared| d.mismatch(receipt, locked);
+            if let Some(reason) = declared.get(model).and_then(mismatch) {
+                let model = model.clone();
+                return Err(BundleError::NotAsPinned { model, reason }.into());
+            }
+        }
+        Ok(chosen)
+    }
+}
+
+/// The bytes of `bundle.json`.
+fn index(
+    locked: &LockedSource,
+    chosen: &BTreeMap<String, (ModelRecord, Receipt)>,
+) -> Result<Vec<u8>, Error> {
+    let mut source = locked.clone();
+    source.granted = [].into_iter().collect();
+    source
+        .artifacts
+        .retain(|model, _| chosen.contains_key(model));
+    let mut models = BTreeMap::new();
+    for (name, (record, _)) in chosen {
+        models.insert(name.clone(), hash_file(&record.dir.join(RECEIPT))?.1);
+    }
+    let index = Index {
+        format: FORMAT,
+        source,
+        models,
+    };
+    serde_json::to_vec_pretty(&index).map_err(|e| Error::io("write", INDEX.as_ref(), e.into()))
+}
+
+fn pack_snapshot(packer: &mut Packer, dir: &Path, locked: &LockedSource) -> Result<(), Error> {
+    let mut rows = Vec::new();
+    for file in list_files(dir)? {
+        let (size, sha256) = packer.file(&format!("{SNAPSHOT}/{file}"), &file.under(dir))?;
+        rows.push((file.to_string(), size, sha256));
+    }
+    let tree = tree_digest(rows.iter().map(|(n, s, h)| (n.as_str(), *s, h.as_str())));
+    match tree == locked.tree {
+        true => Ok(()),
+        false => Err(Error::SnapshotChanged {
+            source_id: locked.id.clone(),
+        }),
+    }
+}
+
+fn pack_model(packer: &mut Packer, record: &ModelRecord, receipt: &Receipt) -> Result<(), Error> {
+    let dir = format!("{MODELS}/{}", record.entry.name().directory());
+    packer.file(&format!("{dir}/{RECEIPT}"), &record.dir.join(RECEIPT))?;
+    for file in &receipt.files {
+        let name = &file.name;
+        let path = name.under(&record.files_dir());
+        let packed = packer.file(&format!("{dir}/{FILES}/{name}"), &path)?;
+        if packed != (file.size, file.sha256.clone()) {
+            return Err(BundleError::ModelChanged {
+                model: receipt.model.clone(),
+                file: name.to_string(),
+            }
+            .into());
+        }
+    }
+    Ok(())
+}
+
+/// A bundle in the making, beside the file that it will be.
+struct Packer {
+    tar: tar::Builder<Hashing<NamedTempFile>>,
+    output: PathBuf,
+    task: Option<Box<dyn Task>>,
+}
+
+impl Packer {
+    fn create(output: &Path) -> Result<Self, Error> {
+        let dir = match output.parent() {
+            Some(dir) if dir != Path::new("") => dir,
+            _ => Path::new("."),
+        };
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".bundle-");
+        // Whoever may read the user's other files may read this one.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let file = builder
+            .tempfile_in(dir)
+            .map_err(|e| Error::io("write in", dir, e))?;
+        Ok(Self {
+            tar: tar::Builder::new(Hashing::new(file)),
+            output: output.to_owned(),
+            task: None,
+        })
+    }
+
+    /// Tells the zoo's user how far it is.
+    fn watch(
+        &mut self,
+        zoo: &Zoo,
+        locked: &LockedSource,
+        chosen: &BTreeMap<String, (ModelRecord, Receipt)>,
+    ) {
+        let models: u64 = chosen.values().map(|(_, receipt)| receipt.size()).sum();
+        let snapshot = crate::store::disk::size_of(&zoo.snapshot_dir(locked)).unwrap_or_default();
+        self.task = Some(zoo.progress().start("bundle", Some(models + snapshot)));
+    }
+
+    fn bytes(&mut self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        self.append(name, bytes.len() as u64, bytes)
+    }
+
+    /// Adds a file; answers with the size and the digest of what was added.
+    fn file(&mut self, name: &str, path: &Path) -> Result<(u64, String), Error> {
+        let failed = |e| Error::io("read", path, e);
+        let file = File::open(path).map_err(failed)?;
+        let size = file.metadata().map_err(failed)?.len();
+        let mut contents = Hashing::new(file.take(size));
+        self.append(name, size, &mut contents)?;
+        if contents.count != size {
+            return Err(failed(io::ErrorKind::UnexpectedEof.into()));
+        }
+        let (_, _, sha256) = contents.finish();
+        Ok((size, sha256))
+    }
+
+    /// Adds an entry with a header in which nothing depends on this machine.
+    fn append(&mut self, name: &str, size: u64, contents: impl Read) -> Result<(), Error> {
+        // What could not be imported is not exported either.
+        RelPath::parse(name).map_err(|e| Error::BadPath {
+            path: name.to_owned(),
+            reason: e.to_string(),
+        })?;
+        let mut header = tar::Header::new_gnu();
+        header.set_size(size);
+        header.set_mode(0o644);
+        header.set_mtime(0);
+        let added = self.tar.append_data(&mut header, name, contents);
+        added.map_err(|e| Error::io("write", &self.output, e))?;
+        let done = self.tar.get_ref().count;
+        if let Some(task) = &mut self.task {
+            task.set(done);
+        }
+        Ok(())
+    }
+
+    /// Makes the file visible; answers with its size and digest.
+    fn finish(self) -> Result<(u64, String), Error> {
+        let output = self.output;
+        let failed = |e| Error::io("write", &output, e);
+        let (file, bytes, sha256) = self.tar.into_inner().map_err(failed)?.finish();
+        file.as_file().sync_all().map_err(failed)?;
+        match file.persist_noclobber(&output) {
+            Ok(_) => Ok((bytes, sha256)),
+            Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(BundleError::FileExists(output).into())
+            }
+            Err(e) => Err(failed(e.error)),
+        }
+    }
+}
+
+/// Hashes and counts what is read or written.
+struct Hashing<T> {
+    inner: T,
+    hash: Sha256,
+    count: u64,
+}
+
+impl<T> Hashing<T> {
+    fn new(inner: T) -> Self {
+        Self {
+            inner,
+            hash: Sha256::new(),
+            count: 0,
+        }
+    }
+
+    fn pass(&mut self, bytes: &[u8]) {
+        self.hash.update(bytes);
+        self.count += bytes.len() as u64;
+    }
+
+    fn finish(self) -> (T, u64, String) {
+        (self.inner, self.count, hex::encode(self.hash.finalize()))
+    }
+}
+
+impl<T: Read> Read for Hashing<T> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(into)?;
+        self.pass(into.get(..count).unwrap_or_default());
+        Ok(count)
+    }
+}
+
+impl<T: Write> Write for Hashing<T> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.inner.write(bytes)?;
+        self.pass(bytes.get(..count).unwrap_or_default());
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}

@@ -1,0 +1,248 @@
+//! Putting a bundle into a store.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::BundleError;
+use super::unpack::{Bundle, Unpacked, foreign};
+use crate::Zoo;
+use crate::error::Error;
+use crate::sources::grant::Grant;
+use crate::sources::register::{RegisterOutcome, Registered, SourceInfo, warnings};
+use crate::store::audit::{Event, now};
+use crate::store::files::digest_of;
+use crate::store::lock::LockedSource;
+use crate::store::receipt::Receipt;
+use crate::store::sync_tree;
+
+/// How to import.
+pub struct ImportOptions<'a> {
+    /// Replace a source that is registered with another tree, and models that are there.
+    pub overwrite: bool,
+    /// Who grants permissions.
+    pub grant: Grant<'a>,
+}
+
+/// What importing did.
+#[derive(Debug, Clone, Serialize)]
+pub struct Imported {
+    /// What became of the source.
+    #[serde(flatten)]
+    pub registered: Registered,
+    /// What became of the models, sorted by name.
+    pub models: Vec<ImportedModel>,
+}
+
+/// A model of a bundle.
+#[derive(Debug, Clone, Serialize)]
+pub struct ImportedModel {
+    /// The name with its version.
+    pub name: String,
+    /// Whether it was put there now, rather than was there before.
+    pub fresh: bool,
+}
+
+impl Zoo {
+    /// Registers the source of a bundle, as it was when it was exported, and puts its models into
+    /// the store. No host is asked.
+    ///
+    /// Everything is unpacked and checked first. Then the source becomes visible at once, and after
+    /// it model by model: whoever is interrupted finds a registered source with some of its models,
+    /// each whole, and importing again brings the others.
+    ///
+    /// # Errors
+    /// [`Error::PermissionNeeded`] as [`Zoo::register_source`]; [`Error::Bundle`] when the file is
+    /// no bundle, is damaged, or brings another tree than is registered;
+    /// [`Error::ArtifactChanged`] when it brings other files of a model than the lock pins.
+    pub fn import_bundle(
+        &self,
+        file: &Path,
+        options: ImportOptions<'_>,
+    ) -> Result<Imported, Error> {
+        let bundle = Bundle::open(file, self.store().stage()?)?;
+        let id = bundle.source.id.clone();
+        self.import(bundle, options).inspect_err(|error| {
+            self.audit_of(&id, None).record(&Event::Refused {
+                reason: &error.to_string(),
+            });
+        })
+    }
+
+    fn import(&self, bundle: Bundle, options: ImportOptions<'_>) -> Result<Imported, Error> {
+        let ImportOptions { overwrite, grant } = options;
+        let reference = self.reference_of(&bundle)?;
+        let before = self.lock()?.get(&bundle.source.id).cloned();
+        let same = before.as_ref().filter(|b| b.tree == bundle.source.tree);
+        if let (Some(locked), None, false) = (&before, same, overwrite) {
+            return Err(Error::Bundle(BundleError::OtherTree {
+                source_id: locked.id.clone(),
+                registered: locked.tree.clone(),
+                bundled: bundle.source.tree.clone(),
+            }));
+        }
+        self.check_modes(&bundle, same)?;
+        if let Some(locked) = same.filter(|locked| !overwrite && self.has_all(locked, &bundle)) {
+            let already = RegisterOutcome::AlreadyRegistered;
+            return Ok(Imported {
+                registered: self.registered_already(locked, grant, already)?,
+                models: all_there(&bundle),
+            });
+        }
+        self.check_disk(&bundle)?;
+        let source = bundle.source.clone();
+        let file = bundle.file().to_owned();
+        let unpacked = bundle.unpack()?;
+        let manifests = &unpacked.snapshot.manifests;
+        let components = self.check_components(&unpacked.snapshot)?;
+        let info = before.as_ref().map(|locked| self.source_info(locked));
+        let granted = self.decide(&source.id, manifests, info.as_ref(), grant)?;
+        let locked = match same {
+            Some(same) => LockedSource {
+                granted,
+                artifacts: source.artifacts,
+                ..same.clone()
+            },
+            None => LockedSource {
+                granted,
+                reference,
+                registered: now(),
+                ..source
+            },
+        };
+        let (locked, models) = self.put(&unpacked, locked, before.as_ref(), overwrite)?;
+        let after = SourceInfo::new(locked, manifests);
+        let outcome = match &info {
+            Some(before) if before.locked.tree == after.locked.tree => {
+                match before.locked.granted == after.locked.granted {
+                    true => RegisterOutcome::AlreadyRegistered,
+                    false => RegisterOutcome::Granted,
+                }
+            }
+            _ => self.outcome(info.as_ref(), &after, &components),
+        };
+        self.audit_of(&after.locked.id, None)
+            .record(&Event::Imported {
+                bundle: &file.to_string_lossy(),
+                outcome: &outcome,
+                tree: &after.locked.tree,
+            });
+        let registered = Registered {
+            outcome,
+            source: after,
+            warnings: warnings(&unpacked.snapshot),
+        };
+        Ok(Imported { registered, models })
+    }
+
+    /// Makes what was unpacked visible.
+    fn put(
+        &self,
+        unpacked: &Unpacked,
+        locked: LockedSource,
+        before: Option<&LockedSource>,
+        overwrite: bool,
+    ) -> Result<(LockedSource, Vec<ImportedModel>), Error> {
+        // A disk that is full says so before anything is visible.
+        for (_, staged) in &unpacked.models {
+            sync_tree(staged)?;
+        }
+        let locked = self.publish(&unpacked.snapshot, locked, before)?;
+        self.record_grant(before.map(|b| &b.granted), &locked);
+        let dir = self.store().models_dir(&locked.id.key());
+        let mut models = Vec::new();
+        for (model, staged) in &unpacked.models {
+            let target = dir.join(&model.dir);
+            let fresh = overwrite || !has_files(&target, &model.receipt);
+            if fresh {
+                self.store().publish_dir(staged, &target, true)?;
+                self.record_files(&model.receipt);
+            }
+            models.push(ImportedModel {
+                name: model.receipt.model.clone(),
+                fresh,
+            });
+        }
+        Ok((locked, models))
+    }
+
+    /// What the user would have typed for the source of a bundle. It is made from the id: a bundle
+    /// must not have a source updated from elsewhere than its id says.
+    fn reference_of(&self, bundle: &Bundle) -> Result<String, Error> {
+        let id = &bundle.source.id;
+        let reference = self.parse_reference(id.as_str())?;
+        match reference.id() == *id {
+            true => Ok(reference.to_string()),
+            false => Err(foreign(
+                bundle.file(),
+                format!("with the settings of this machine, {id} is another source"),
+            )),
+        }
+    }
+
+    /// Holds what is to be done against `--locked` and `--frozen`.
+    fn check_modes(&self, bundle: &Bundle, same: Option<&LockedSource>) -> Result<(), Error> {
+        let source_id = &bundle.source.id;
+        if self.config().locked && same.is_none() {
+            return Err(Error::NotLocked {
+                source_id: source_id.clone(),
+            });
+        }
+        let unpinned = |name: &&String| same.is_none_or(|s| !s.artifacts.contains_key(*name));
+        let mut names = bundle.models.iter().map(|model| &model.receipt.model);
+        match names.find(unpinned).filter(|_| self.config().frozen) {
+            None => Ok(()),
+            Some(model) => Err(Error::Frozen {
+                model: model.clone(),
+            }),
+        }
+    }
+
+    /// Whether the store has all that a bundle would bring, and the snapshot is whole.
+    fn has_all(&self, locked: &LockedSource, bundle: &Bundle) -> bool {
+        let key = locked.id.key();
+        bundle.models.iter().all(|model| {
+            let receipt = &model.receipt;
+            let dir = self.store().models_dir(&key).join(&model.dir);
+            locked.artifacts.get(&receipt.model) == Some(&receipt.digests())
+                && has_files(&dir, receipt)
+        }) && digest_of(&self.snapshot_dir(locked)).is_ok_and(|tree| tree == locked.tree)
+    }
+
+    fn check_disk(&self, bundle: &Bundle) -> Result<(), Error> {
+        match self.store().free_bytes() {
+            Some(free) if bundle.bytes > free => Err(Error::NoRoom {
+                model: bundle.file().display().to_string(),
+                size: bundle.bytes,
+                free,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn record_files(&self, receipt: &Receipt) {
+        let audit = self.audit_of(&receipt.source, Some(receipt.model.clone()));
+        for file in &receipt.files {
+            audit.record(&Event::File {
+                name: file.name.as_ref(),
+                size: file.size,
+                sha256: &file.sha256,
+            });
+        }
+    }
+}
+
+/// Whether a model's directory has the files of a receipt.
+fn has_files(dir: &Path, receipt: &Receipt) -> bool {
+    Receipt::read(dir).is_some_and(|there| there.digests() == receipt.digests())
+}
+
+/// The models of a bundle that brings nothing new.
+fn all_there(bundle: &Bundle) -> Vec<ImportedModel> {
+    let model = |name: &String| ImportedModel {
+        name: name.clone(),
+        fresh: false,
+    };
+    let names = bundle.models.iter().map(|m| &m.receipt.model);
+    names.map(model).collect()
+}

@@ -1,0 +1,141 @@
+//! Permissions: what a source asks for, and what it gets.
+
+use modelzoo_net::policy::{Permission, Permissions};
+use serde::Serialize;
+
+use crate::Zoo;
+use crate::error::Error;
+use crate::manifest::Manifest;
+use crate::reference::SourceId;
+use crate::sources::register::SourceInfo;
+use crate::store::audit::Event;
+use crate::store::lock::LockedSource;
+
+/// Who decides what a source may reach.
+pub enum Grant<'a> {
+    /// Only what it has been granted before.
+    Nothing,
+    /// All that its manifest declares.
+    All,
+    /// These of the declared permissions, and what it has been granted before.
+    Only(Permissions),
+    /// A person, who is shown what is asked for.
+    Ask(&'a mut (dyn FnMut(&PermissionRequest) -> bool + Send)),
+}
+
+/// What a person decides about.
+#[derive(Debug, Clone, Serialize)]
+pub struct PermissionRequest {
+    /// The source.
+    pub source: SourceId,
+    /// The hosts that it wants to reach and may not reach yet.
+    pub network: Permissions,
+    /// The most bytes that it means to download a model, where it says.
+    pub max_download_bytes: Option<u64>,
+}
+
+impl Grant<'_> {
+    /// Whether somebody has decided already, rather than is to be asked.
+    pub(crate) fn is_explicit(&self) -> bool {
+        matches!(self, Self::All | Self::Only(_))
+    }
+}
+
+impl Zoo {
+    /// What a source gets of what it asks for; the audit log hears of it.
+    pub(crate) fn decide(
+        &self,
+        id: &SourceId,
+        manifests: &[(String, Manifest)],
+        before: Option<&SourceInfo>,
+        grant: Grant<'_>,
+    ) -> Result<Permissions, Error> {
+        let bytes = manifests
+            .iter()
+            .filter_map(|(_, m)| m.permissions.max_download_bytes)
+            .max();
+        choose(id, &asked(manifests), before, grant, bytes).inspect_err(|error| {
+            if let Error::PermissionNeeded { missing, .. } = error {
+                self.audit_of(id, None).record(&Event::Withheld {
+                    permissions: &texts(missing),
+                });
+            }
+        })
+    }
+
+    /// Tells the audit log what a source has been granted, if that is new.
+    pub(crate) fn record_grant(&self, before: Option<&Permissions>, source: &LockedSource) {
+        if before.is_none_or(|before| *before != source.granted) && !source.granted.is_empty() {
+            self.audit_of(&source.id, None).record(&Event::Granted {
+                permissions: &texts(&source.granted),
+            });
+        }
+    }
+}
+
+fn texts(permissions: &Permissions) -> Vec<String> {
+    permissions.iter().map(ToString::to_string).collect()
+}
+
+/// What of the permissions asked for the source gets.
+fn choose(
+    id: &SourceId,
+    asked: &Permissions,
+    before: Option<&SourceInfo>,
+    grant: Grant<'_>,
+    max_download_bytes: Option<u64>,
+) -> Result<Permissions, Error> {
+    // A source that was registered with less than it asked for keeps to that: what counts as new
+    // is what its earlier manifests did not ask for.
+    let known = before.map(|b| b.asked.clone()).unwrap_or_default();
+    let kept = before.map(|b| b.locked.granted.clone()).unwrap_or_default();
+    let still_asked = |p: &&Permission| asked.iter().any(|a| a == *p);
+    let kept: Permissions = kept.iter().filter(still_asked).cloned().collect();
+    let missing: Permissions = asked.missing_from(&known).into_iter().collect();
+    match grant {
+        Grant::All => Ok(asked.clone()),
+        Grant::Only(chosen) => {
+            let stray = chosen
+                .iter()
+                .find(|p| !still_asked(p))
+                .map(ToString::to_string);
+            match stray {
+                Some(permission) => Err(Error::GrantNotAsked {
+                    source_id: id.clone(),
+                    permission,
+                    asked: asked.clone(),
+                }),
+                // What was granted before stays granted.
+                None => Ok(kept.iter().chain(chosen.iter()).cloned().collect()),
+            }
+        }
+        Grant::Nothing | Grant::Ask(_) if missing.is_empty() => Ok(kept),
+        Grant::Ask(ask) => {
+            let request = PermissionRequest {
+                source: id.clone(),
+                network: missing.clone(),
+                max_download_bytes,
+            };
+            if ask(&request) {
+                Ok(kept.iter().chain(missing.iter()).cloned().collect())
+            } else {
+                Err(Error::PermissionNeeded {
+                    source_id: id.clone(),
+                    missing,
+                })
+            }
+        }
+        Grant::Nothing => Err(Error::PermissionNeeded {
+            source_id: id.clone(),
+            missing,
+        }),
+    }
+}
+
+/// All hosts that the manifests of a source ask for.
+pub(crate) fn asked(manifests: &[(String, Manifest)]) -> Permissions {
+    manifests
+        .iter()
+        .flat_map(|(_, manifest)| manifest.permissions.network.iter().cloned())
+        .collect()
+}

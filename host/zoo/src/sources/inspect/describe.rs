@@ -1,0 +1,240 @@
+//! What there is to say about a source.
+
+use std::path::{Path, PathBuf};
+
+use modelzoo_net::policy::Permissions;
+
+use super::component::is_component;
+use super::{InspectedFile, InspectedKind, InspectedManifest, InspectedModel, Inspection};
+use crate::Zoo;
+use crate::configuration::in_force;
+use crate::error::Error;
+use crate::manifest::{Manifest, ModelEntry};
+use crate::models::catalog::{component_file, is_as_declared};
+use crate::models::managed::{self, By};
+use crate::reference::{SourceId, SourceRef};
+use crate::sources::acquire::Snapshot;
+use crate::sources::grant::asked;
+use crate::store::files::digest_of;
+use crate::store::lock::LockedSource;
+use crate::store::receipt::Receipt;
+
+impl Zoo {
+    /// Shows what a source is and asks for. `source` is a registered source, in any spelling; or a
+    /// reference to one that is not, which is fetched to staging and not kept; or the path of a
+    /// component.
+    ///
+    /// A component that registering would refuse is part of the answer, with the reason.
+    ///
+    /// # Errors
+    /// What is wrong with the reference, the network, or the source's manifest.
+    pub async fn inspect(&self, source: &str) -> Result<Inspection, Error> {
+        if self.find_source(source).is_ok() {
+            return self.inspect_registered(self.locked(source)?).await;
+        }
+        let reference = self.parse_reference(source)?;
+        if let SourceRef::Local(path) = &reference
+            && is_component(path)?
+        {
+            return self.inspect_component(path);
+        }
+        if self.config().locked {
+            return Err(Error::NotLocked {
+                source_id: reference.id(),
+            });
+        }
+        let snapshot = self.acquire(&reference).await?;
+        let mut inspection = self.new_inspection(InspectedKind::Fetched, reference.to_string());
+        inspection.id = Some(reference.id());
+        self.describe_snapshot(&mut inspection, &snapshot);
+        inspection.not_granted = inspection.asked.iter().cloned().collect();
+        Ok(inspection)
+    }
+
+    async fn inspect_registered(&self, locked: LockedSource) -> Result<Inspection, Error> {
+        let mut inspection =
+            self.new_inspection(InspectedKind::Registered, locked.reference.clone());
+        inspection.id = Some(locked.id.clone());
+        inspection.commit = locked.commit.clone();
+        inspection.subdir = locked.subdir.clone();
+        inspection.tree = Some(locked.tree.clone());
+        inspection.registered = Some(locked.registered.clone());
+        inspection.checked = Some(self.last_check(&locked));
+        inspection.granted = locked.granted.clone();
+        let root = self.snapshot_dir(&locked);
+        if root.is_dir() {
+            if digest_of(&root).ok().as_ref() != Some(&locked.tree) {
+                let changed = Error::SnapshotChanged {
+                    source_id: locked.id.clone(),
+                };
+                inspection.problems.push(changed.to_string());
+            }
+            match self.manifests(&locked) {
+                Ok(manifests) => self.describe(&mut inspection, &root, &manifests, Some(&locked)),
+                Err(error) => inspection.problems.push(error.to_string()),
+            }
+        } else {
+            // The lock came from another machine.
+            let snapshot = self.acquire_locked(&locked).await?;
+            self.describe(
+                &mut inspection,
+                &snapshot.root,
+                &snapshot.manifests,
+                Some(&locked),
+            );
+        }
+        inspection.not_granted = inspection.asked.missing_from(&locked.granted);
+        Ok(inspection)
+    }
+
+    fn inspect_component(&self, path: &Path) -> Result<Inspection, Error> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let component = self.look_at(name.into_owned(), path, None)?;
+        let mut inspection =
+            self.new_inspection(InspectedKind::Component, path.display().to_string());
+        inspection.manifests.push(InspectedManifest {
+            dir: ".".into(),
+            name: String::new(),
+            url: None,
+            network: Permissions::none(),
+            max_download_bytes: None,
+            component: Some(component),
+            models: Vec::new(),
+            warnings: Vec::new(),
+        });
+        Ok(inspection)
+    }
+
+    fn new_inspection(&self, kind: InspectedKind, reference: String) -> Inspection {
+        Inspection {
+            kind,
+            id: None,
+            reference,
+            commit: None,
+            subdir: String::new(),
+            tree: None,
+            registered: None,
+            checked: None,
+            asked: Permissions::none(),
+            granted: Permissions::none(),
+            not_granted: Vec::new(),
+            manifests: Vec::new(),
+            limits: in_force(self.config()),
+            problems: Vec::new(),
+        }
+    }
+
+    fn describe_snapshot(&self, inspection: &mut Inspection, snapshot: &Snapshot) {
+        inspection.commit = snapshot.commit.clone();
+        inspection.subdir = snapshot.subdir.clone();
+        inspection.tree = Some(snapshot.tree.clone());
+        self.describe(inspection, &snapshot.root, &snapshot.manifests, None);
+    }
+
+    /// Describes what manifests declare.
+    fn describe(
+        &self,
+        inspection: &mut Inspection,
+        root: &Path,
+        manifests: &[(String, Manifest)],
+        locked: Option<&LockedSource>,
+    ) {
+        inspection.asked = asked(manifests);
+        let id = inspection.id.clone();
+        for (dir, manifest) in manifests {
+            let declared = manifest.component.as_ref().and_then(|c| c.sha256.clone());
+            let component = component_file(&root.join(dir), manifest);
+            let has_component = component.is_some();
+            let component = component.map(|(name, path)| self.look_at(name, &path, declared));
+            let component = match component.transpose() {
+                Ok(component) => component,
+                Err(error) => {
+                    inspection.problems.push(error.to_string());
+                    None
+                }
+            };
+            inspection.manifests.push(InspectedManifest {
+                dir: dir.clone(),
+                name: manifest.name.clone(),
+                url: manifest.url.clone(),
+                network: manifest.permissions.network.clone(),
+                max_download_bytes: manifest.permissions.max_download_bytes,
+                component,
+                models: manifest
+                    .models
+                    .iter()
+                    .map(|entry| self.describe_model(entry, has_component, id.as_ref(), locked))
+                    .collect(),
+                warnings: manifest.warnings.iter().map(ToString::to_string).collect(),
+            });
+        }
+    }
+
+    fn describe_model(
+        &self,
+        entry: &ModelEntry,
+        has_component: bool,
+        id: Option<&SourceId>,
+        locked: Option<&LockedSource>,
+    ) -> InspectedModel {
+        let name = entry.name().to_string();
+        let dir = locked.map(|locked| self.model_dir(&locked.id, entry));
+        let received = dir.as_deref().and_then(Receipt::read_unchecked);
+        let downloaded = dir.as_deref().and_then(Receipt::read);
+        let by = By::of(entry, has_component);
+        let managed = id.map(|id| managed::of_entry(entry, has_component, id));
+        let (managed, problem) = match managed.transpose() {
+            Ok(managed) => (managed.flatten(), None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        InspectedModel {
+            version: entry.version.clone(),
+            license: entry.license.clone(),
+            size_bytes: entry.size_bytes,
+            downloaded_by: match by {
+                By::Artifacts => "artifacts",
+                By::Manager => "manager",
+                By::Configuration => "configuration",
+                By::Hook => "download_model",
+                By::Nobody => "nobody",
+            },
+            urls: managed.map(|m| m.addresses()).unwrap_or_default(),
+            problem,
+            downloaded: downloaded.is_some_and(|receipt| is_as_declared(entry, &receipt)),
+            files: files(entry, locked, &name, received.as_ref()),
+            name,
+        }
+    }
+
+    fn model_dir(&self, id: &SourceId, entry: &ModelEntry) -> PathBuf {
+        let models = self.store().models_dir(&id.key());
+        models.join(entry.name().directory())
+    }
+}
+
+/// What is known of a model's files.
+fn files(
+    entry: &ModelEntry,
+    locked: Option<&LockedSource>,
+    model: &str,
+    receipt: Option<&Receipt>,
+) -> Vec<InspectedFile> {
+    let declared: Vec<_> = entry.artifacts.iter().filter(|a| !a.unpack).collect();
+    let pinned = locked.and_then(|locked| locked.artifacts.get(model));
+    let received = receipt.map(Receipt::digests).unwrap_or_default();
+    let mut names: Vec<String> = declared.iter().map(|a| a.path.to_string()).collect();
+    names.extend(pinned.into_iter().flat_map(|files| files.keys().cloned()));
+    names.extend(received.keys().cloned());
+    names.sort();
+    names.dedup();
+    let file = |name: String| InspectedFile {
+        declared: declared
+            .iter()
+            .find(|artifact| artifact.path.as_ref() == name)
+            .and_then(|artifact| artifact.sha256.clone()),
+        pinned: pinned.and_then(|files| files.get(&name).cloned()),
+        received: received.get(&name).cloned(),
+        name,
+    };
+    names.into_iter().map(file).collect()
+}

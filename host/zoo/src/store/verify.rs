@@ -1,0 +1,154 @@
+//! Holding what is stored against what was recorded.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::Zoo;
+use crate::error::Error;
+use crate::models::catalog::ModelRecord;
+use crate::reference::SourceId;
+use crate::store::files::{digest_of, hash_file, list_files};
+use crate::store::receipt::Receipt;
+
+/// The state of one source or model.
+#[derive(Debug, Clone, Serialize)]
+pub struct Verified {
+    /// The source's id, or the model's name.
+    pub name: String,
+    /// The source's id.
+    pub source: SourceId,
+    /// Whether it is a source or a model.
+    pub kind: VerifiedKind,
+    /// What is wrong with it; empty when nothing is.
+    pub problems: Vec<String>,
+    /// Whether it was fetched anew.
+    pub repaired: bool,
+}
+
+/// What was verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VerifiedKind {
+    /// The snapshot of a source, against the lock.
+    Source,
+    /// The files of a model, against its receipt.
+    Model,
+}
+
+impl Zoo {
+    /// Reads every byte of the sources and of the downloaded models, or of the models named, and
+    /// holds it against the lock and the receipts.
+    ///
+    /// # Errors
+    /// When the lock or a directory cannot be read; what [`Zoo::model`] says of a name. What does
+    /// not match is no error, but a problem in the answer.
+    pub fn verify(&self, names: &[String]) -> Result<Vec<Verified>, Error> {
+        let mut results = Vec::new();
+        if !names.is_empty() {
+            for name in names {
+                let record = self.model(name, None)?;
+                let problems = check_model(&record)?.ok_or_else(|| Error::NotDownloaded {
+                    model: record.name(),
+                })?;
+                results.push(model_result(&record, problems));
+            }
+            return Ok(results);
+        }
+        for source in self.lock()?.sources() {
+            let dir = self.snapshot_dir(source);
+            let problems = match digest_of(&dir) {
+                Ok(tree) if tree == source.tree => Vec::new(),
+                Ok(_) => vec![format!("{} is not what was registered", dir.display())],
+                Err(error) => vec![error.to_string()],
+            };
+            let intact = problems.is_empty();
+            results.push(Verified {
+                name: source.id.to_string(),
+                source: source.id.clone(),
+                kind: VerifiedKind::Source,
+                problems,
+                repaired: false,
+            });
+            if intact {
+                for record in self.models_of(source)? {
+                    if let Some(problems) = check_model(&record)? {
+                        results.push(model_result(&record, problems));
+                    }
+                }
+            }
+        }
+        Ok(results)
+    }
+
+    /// As [`Zoo::verify`]; a model with a problem is downloaded anew.
+    ///
+    /// # Errors
+    /// As [`Zoo::verify`] and [`Zoo::download`].
+    pub async fn repair(&self, names: &[String]) -> Result<Vec<Verified>, Error> {
+        let mut results = self.verify(names)?;
+        for result in &mut results {
+            if result.kind == VerifiedKind::Model && !result.problems.is_empty() {
+                let record = self.model(&result.name, Some(result.source.as_str()))?;
+                self.download_record(record, true).await?;
+                result.repaired = true;
+            }
+        }
+        Ok(results)
+    }
+}
+
+fn model_result(record: &ModelRecord, problems: Vec<String>) -> Verified {
+    Verified {
+        name: record.name(),
+        source: record.source.id.clone(),
+        kind: VerifiedKind::Model,
+        problems,
+        repaired: false,
+    }
+}
+
+/// What is wrong with the files of a model; `None` when nothing was downloaded.
+fn check_model(record: &ModelRecord) -> Result<Option<Vec<String>>, Error> {
+    if fs::symlink_metadata(&record.dir).is_err() {
+        return Ok(None);
+    }
+    let Some(receipt) = Receipt::read_unchecked(&record.dir) else {
+        return Ok(Some(vec![
+            "its receipt is missing or cannot be read".into(),
+        ]));
+    };
+    let files = record.files_dir();
+    let mut problems = Vec::new();
+    for file in &receipt.files {
+        problems.extend(
+            check_file(&file.name.under(&files), file.size, &file.sha256)
+                .map(|p| format!("{}: {p}", file.name)),
+        );
+    }
+    let known: BTreeSet<_> = receipt.files.iter().map(|f| f.name.to_string()).collect();
+    for extra in list_files(&files)?
+        .iter()
+        .filter(|f| !known.contains(f.as_ref()))
+    {
+        problems.push(format!("{extra}: the receipt does not list it"));
+    }
+    Ok(Some(problems))
+}
+
+fn check_file(path: &Path, size: u64, sha256: &str) -> Option<String> {
+    match fs::symlink_metadata(path) {
+        Err(error) => Some(error.to_string()),
+        Ok(meta) if !meta.is_file() => Some("is no plain file".into()),
+        Ok(meta) if meta.len() != size => {
+            Some(format!("has {} bytes instead of {size}", meta.len()))
+        }
+        Ok(_) => match hash_file(path) {
+            Ok((_, actual)) if actual == sha256 => None,
+            Ok(_) => Some("has other bytes than were downloaded".into()),
+            Err(error) => Some(error.to_string()),
+        },
+    }
+}
