@@ -4,10 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use candle_core::{DType, Tensor};
+use modelzoo_kernels::Isa;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, NoDeviceReason};
-use crate::kernels::Isa;
 use crate::precision::Precision;
 
 /// A device as a user names it: `auto`, `cpu`, `cuda`, `cuda:1`, `metal`.

@@ -33,7 +33,6 @@ mod error;
 mod files;
 mod head;
 mod image;
-mod kernels;
 mod layers;
 mod model;
 mod nearest;

@@ -8,7 +8,8 @@
 
 use std::f64::consts::PI;
 
-use crate::kernels::Isa;
+use modelzoo_kernels::Isa;
+
 use crate::plan::{Resampling, Size};
 
 /// Binary places of the weights.

@@ -4,11 +4,11 @@
 use std::ops::RangeInclusive;
 
 use candle_core::Tensor;
+use modelzoo_kernels::{PoolKind, Window};
 
 use super::{ImageTower, Network};
 use crate::device::Device;
 use crate::error::Error;
-use crate::kernels::{PoolKind, Window};
 use crate::layers::{
     Activation, BatchNorm, ChannelScale, Conv2d, ConvGeometry, FeatureMap, Linear, Pool,
     PoolWindow, adaptive_average, concat,

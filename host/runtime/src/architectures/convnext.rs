@@ -2,6 +2,7 @@
 //! 2022).
 
 use candle_core::Tensor;
+use modelzoo_kernels::Window;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -10,7 +11,6 @@ use super::transformer::scaled;
 use super::{Blueprint, ImageTower, Network, read};
 use crate::device::Device;
 use crate::error::Error;
-use crate::kernels::Window;
 use crate::layers::{
     Activation, Conv2d, ConvGeometry, Dense, FeatureMap, FeedForward, LayerNorm, Linear,
     global_average,

@@ -6,6 +6,7 @@ mod tower;
 use serde::Deserialize;
 use serde_json::Value;
 
+use modelzoo_kernels::Window;
 use tower::{Block, EfficientNet};
 
 use super::encoder::MAX_BLOCKS;
@@ -13,7 +14,6 @@ use super::huggingface::{self, Config, Labels};
 use super::{Blueprint, Network, read};
 use crate::device::Device;
 use crate::error::Error;
-use crate::kernels::Window;
 use crate::layers::{Activation, BatchNorm, Conv2d, ConvGeometry};
 use crate::plan::Size;
 use crate::weights::Scope;

@@ -1,6 +1,7 @@
 //! Inception v3, as torchvision builds it (`torchvision/models/inception.py`; Szegedy et al.,
 //! "Rethinking the Inception Architecture for Computer Vision", 2015).
 
+use modelzoo_kernels::Window;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -11,7 +12,6 @@ use super::convnet::{
 use super::{Blueprint, Network, read};
 use crate::device::Device;
 use crate::error::Error;
-use crate::kernels::Window;
 use crate::layers::{Activation, ConvGeometry};
 use crate::plan::Size;
 use crate::weights::Scope;

@@ -2,6 +2,7 @@
 //! Learning for Image Recognition", 2015, with the stride on the 3x3 convolution).
 
 use candle_core::Tensor;
+use modelzoo_kernels::{PoolKind, Window};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -9,7 +10,6 @@ use super::encoder::{MAX_BLOCKS, MAX_SIZE};
 use super::{Blueprint, ImageTower, Network, read};
 use crate::device::Device;
 use crate::error::Error;
-use crate::kernels::{PoolKind, Window};
 use crate::layers::{
     Activation, BatchNorm, Conv2d, ConvGeometry, FeatureMap, Linear, Pool, PoolWindow,
     global_average,

@@ -4,13 +4,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{DType, Tensor};
+use modelzoo_kernels::Window;
 
 use super::ImageTower;
 use super::positions::{Grid, Interpolation};
 use super::transformer::{Block, Extras};
 use crate::device::Device;
 use crate::error::Error;
-use crate::kernels::Window;
 use crate::layers::{
     Activation, Conv2d, ConvGeometry, FeatureMap, LayerNorm, Linear, Mask, Rotary, add_rows,
     prepend_rows,

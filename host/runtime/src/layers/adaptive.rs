@@ -1,11 +1,11 @@
 //! PyTorch's `AdaptiveAvgPool2d`.
 
 use candle_core::Tensor;
+use modelzoo_kernels::{self as kernels, Isa, adaptive_range};
 
 use super::{FeatureMap, check_size, cpu, global_average};
 use crate::device::Kernels;
 use crate::error::Error;
-use crate::kernels::{self, Isa, adaptive_range};
 use crate::precision::in_full;
 
 /// The means of `height` x `width` windows that cover the feature map, whatever its size.

@@ -1,11 +1,11 @@
 //! Attention between tokens.
 
 use candle_core::{D, Tensor};
+use modelzoo_kernels::{self as kernels, AttentionJob, Heads, Isa};
 
 use super::{check_size, cpu};
 use crate::device::{Device, Kernels};
 use crate::error::Error;
-use crate::kernels::{self, AttentionJob, Heads, Isa};
 use crate::precision::full;
 
 /// The most products of queries and keys, all heads and samples together: what takes a core a few

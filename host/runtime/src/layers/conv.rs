@@ -1,12 +1,15 @@
 //! Convolution.
 
 use candle_core::{DType, Tensor};
+use modelzoo_kernels::{
+    self as kernels, Depthwise, Epilogue, Isa, Packed, Shape, Window, Windows, Winograd,
+};
 
+use super::activate::with_candle;
 use super::linear::packed;
 use super::{Activation, BatchNorm, FeatureMap, check_size, cpu};
 use crate::device::{Device, Kernels};
 use crate::error::Error;
-use crate::kernels::{self, Depthwise, Epilogue, Isa, Packed, Shape, Window, Windows, Winograd};
 use crate::weights::Scope;
 
 /// With fewer channels than this, a padded copy of the input pays: the taps of a row are then one
@@ -283,7 +286,7 @@ impl Conv2d {
         if let Some(residual) = residual {
             y = (y + residual.tensor())?;
         }
-        Ok(self.activation.with_candle(&y)?)
+        Ok(with_candle(&y, self.activation)?)
     }
 }
 

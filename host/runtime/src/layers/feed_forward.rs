@@ -1,10 +1,10 @@
 //! The small network on each token: two linear layers with an activation between them.
 
 use candle_core::Tensor;
+use modelzoo_kernels::{self as kernels, Mlp};
 
 use super::{Activation, FeatureMap, Linear, cpu};
 use crate::error::Error;
-use crate::kernels::{self, TwoLayers};
 
 /// One layer to more features, with an activation, and one back.
 pub(crate) struct FeedForward {
@@ -26,7 +26,7 @@ impl FeedForward {
         let (Some(up), Some(down), true) = (self.up.packed(), self.down.packed(), plain) else {
             return self.down.compute(&self.up.forward(x)?, residual);
         };
-        let layers = TwoLayers {
+        let layers = Mlp {
             up,
             activation: self.up.activation(),
             down,
@@ -36,7 +36,7 @@ impl FeedForward {
             x,
             residual,
             &dims,
-            |x, residual| kernels::two_layers(x, self.up.inputs(), layers, residual),
+            |x, residual| kernels::mlp(x, self.up.inputs(), layers, residual),
         )?)
     }
 

@@ -5,10 +5,10 @@
 use std::collections::HashMap;
 
 use candle_core::{DType, Device as Candle, Tensor};
+use modelzoo_kernels::{PoolKind, Window};
 
 use super::*;
 use crate::device::Device;
-use crate::kernels::{PoolKind, Window};
 use crate::precision::full;
 use crate::weights::Weights;
 
@@ -156,9 +156,9 @@ fn the_steps_of_activations() {
         &[10],
     );
     for activation in Activation::EXAMPLES {
-        let want = activation.with_candle(&full(&x).unwrap()).unwrap();
+        let want = activate::with_candle(&full(&x).unwrap(), *activation).unwrap();
         let want = half().place(&want).unwrap();
-        let y = activation.forward(&x, half().kernels()).unwrap();
+        let y = activate(&x, *activation, half().kernels()).unwrap();
         assert_eq!(values(&y), values(&want), "{activation:?}");
     }
 }

@@ -1,11 +1,11 @@
 //! What some networks do to the heads of queries and keys before they are compared.
 
 use candle_core::{D, Tensor};
+use modelzoo_kernels::{self as kernels, HeadOperation, Isa};
 
 use super::cpu;
 use crate::device::{Device, Kernels};
 use crate::error::Error;
-use crate::kernels::{self, HeadOperation, Isa};
 use crate::precision::in_full;
 
 /// Heads at the beginning of each token's row.

@@ -3,11 +3,12 @@
 use std::ops::Range;
 
 use candle_core::Tensor;
+use modelzoo_kernels::{self as kernels, Isa, Shape};
 
+use super::activate::with_candle;
 use super::{Activation, BatchNorm, FeatureMap, check_size, cpu};
 use crate::device::{Device, Kernels};
 use crate::error::Error;
-use crate::kernels::{self, Isa, Shape};
 use crate::precision::in_full;
 
 /// The channels of the feature maps one after another.
@@ -71,7 +72,7 @@ impl NormedConcat {
                 let x = Tensor::cat(&tensors(parts), 1)?;
                 in_full(&x, |x| {
                     let y = x.broadcast_mul(scale)?.broadcast_add(shift)?;
-                    self.activation.with_candle(&y)
+                    with_candle(&y, self.activation)
                 })?
             }
             None => with_own(

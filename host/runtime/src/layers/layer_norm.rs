@@ -1,11 +1,11 @@
 //! Norms of each token, or each pixel, by itself.
 
 use candle_core::{D, Tensor};
+use modelzoo_kernels::{self as kernels, Isa};
 
 use super::{FeatureMap, cpu};
 use crate::device::{Device, Kernels};
 use crate::error::Error;
-use crate::kernels::{self, Isa};
 use crate::precision::in_full;
 use crate::weights::Scope;
 

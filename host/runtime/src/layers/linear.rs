@@ -1,11 +1,12 @@
 //! Linear layers.
 
 use candle_core::Tensor;
+use modelzoo_kernels::{self as kernels, Epilogue, Isa, Packed, Windows};
 
+use super::activate::with_candle;
 use super::{Activation, BatchNorm, Dense, check_size, cpu};
 use crate::device::{Device, Kernels};
 use crate::error::Error;
-use crate::kernels::{self, Epilogue, Isa, Packed, Windows};
 use crate::weights::Scope;
 
 /// A linear layer with its bias and what follows it.
@@ -146,7 +147,7 @@ impl Linear {
                 if let Some(residual) = residual {
                     y = (y + residual)?;
                 }
-                Ok(self.activation.with_candle(&y)?)
+                Ok(with_candle(&y, self.activation)?)
             }
             Code::Packed(packed) => Ok(cpu::added("linear", x, residual, &dims, |x, residual| {
                 let epilogue = Epilogue {

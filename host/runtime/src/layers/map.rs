@@ -1,11 +1,12 @@
 //! Feature maps.
 
 use candle_core::Tensor;
+use modelzoo_kernels::Shape;
 
+use super::activate::activate;
 use super::check_size;
 use crate::device::{Device, Kernels};
 use crate::error::Error;
-use crate::kernels::Shape;
 use crate::preprocess::Input;
 
 /// A batch of feature maps on their way through the layers.
@@ -130,6 +131,6 @@ impl FeatureMap {
 
     /// An activation on its own.
     pub(crate) fn activate(&self, activation: super::Activation) -> Result<Self, Error> {
-        Ok(self.with(activation.forward(&self.tensor, self.kernels)?))
+        Ok(self.with(activate(&self.tensor, activation, self.kernels)?))
     }
 }

@@ -1,11 +1,11 @@
 //! Feature maps as tokens, and operations on their channels and edges.
 
 use candle_core::Tensor;
+use modelzoo_kernels::{self as kernels, Isa, Margins};
 
 use super::{FeatureMap, check_size, cpu};
 use crate::device::{Device, Kernels};
 use crate::error::Error;
-use crate::kernels::{self, Isa, Margins};
 
 impl FeatureMap {
     /// The pixels as tokens, row by row: `[batch, height * width, channels]`.

@@ -28,7 +28,7 @@
 //! | [`add_rows`], [`prepend_rows`] | positions, and class tokens or registers |
 //! | [`Gather`] | tokens by their places: windows, rolls, merged patches, a class token |
 //! | [`gate`] | gated linear units |
-//! | [`Activation::forward`] | an activation on its own |
+//! | [`fn@activate`] | an activation on its own |
 //!
 //! Between them goes a [`FeatureMap`], which keeps its memory order to itself, or a
 //! [`candle_core::Tensor`] of one row an image, `[batch, features]`, or of one row a token,
@@ -36,7 +36,7 @@
 //! [precision](crate::Precision). In half precision norms, softmaxes and means are computed in f32
 //! within the layer, as PyTorch does; biases of the attention stay f32.
 
-mod activation;
+mod activate;
 mod adaptive;
 mod attention;
 mod conv;
@@ -62,7 +62,7 @@ mod token_op_tests;
 mod token_tests;
 mod tokens;
 
-pub(crate) use activation::Activation;
+pub(crate) use activate::activate;
 pub(crate) use adaptive::adaptive_average;
 pub(crate) use attention::{Attention, Mask};
 pub(crate) use conv::{Conv2d, ConvGeometry};
@@ -77,6 +77,8 @@ pub(crate) use norm::{BatchNorm, ChannelScale};
 pub(crate) use pool::{Pool, PoolWindow, global_average};
 pub(crate) use self_attention::SelfAttention;
 pub(crate) use tokens::{Embedding, Gather, add_rows, gate, prepend_rows};
+
+pub(crate) use modelzoo_kernels::Activation;
 
 use crate::error::Error;
 

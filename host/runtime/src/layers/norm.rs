@@ -2,6 +2,7 @@
 
 use candle_core::{DType, Tensor};
 
+use super::activate::with_candle;
 use super::{Activation, Conv2d, ConvGeometry, FeatureMap};
 use crate::device::{Device, Kernels};
 use crate::error::Error;
@@ -137,7 +138,7 @@ impl ChannelScale {
             } => {
                 let y = in_full(x.tensor(), |x| {
                     let y = x.broadcast_mul(scale)?.broadcast_add(shift)?;
-                    activation.with_candle(&y)
+                    with_candle(&y, *activation)
                 })?;
                 Ok(x.with(y))
             }

@@ -1,11 +1,11 @@
 //! Pooling, as PyTorch's `MaxPool2d`, `AvgPool2d` and `AdaptiveAvgPool2d(1)`.
 
 use candle_core::{DType, Tensor};
+use modelzoo_kernels::{self as kernels, Isa, PoolKind, Shape, Window};
 
 use super::{FeatureMap, check_size, cpu};
 use crate::device::Kernels;
 use crate::error::Error;
-use crate::kernels::{self, Isa, PoolKind, Shape, Window};
 use crate::precision::in_full;
 
 /// How a pool slides.

@@ -1,11 +1,11 @@
 //! Attention of tokens among themselves, with the projections before and after.
 
 use candle_core::Tensor;
+use modelzoo_kernels as kernels;
 
 use super::{Activation, Attention, Dense, Linear, Mask, cpu};
 use crate::device::Device;
 use crate::error::Error;
-use crate::kernels;
 
 /// One projection to queries, keys and values, the attention, and the projection of its result.
 pub(crate) struct SelfAttention {

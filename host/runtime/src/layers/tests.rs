@@ -8,10 +8,10 @@
 use std::collections::HashMap;
 
 use candle_core::{DType, Device as Candle, Tensor};
+use modelzoo_kernels::{PoolKind, Window};
 
 use super::*;
 use crate::device::Device;
-use crate::kernels::{PoolKind, Window};
 use crate::weights::Weights;
 
 pub(super) fn random(dims: &[usize]) -> Tensor {
@@ -385,7 +385,7 @@ fn the_global_average_and_activations_agree() {
                 .unwrap();
             assert_same(
                 &y,
-                &activation.with_candle(&x).unwrap(),
+                &activate::with_candle(&x, activation).unwrap(),
                 &(activation, &device),
             );
         }

@@ -44,7 +44,7 @@ fn linear_layers_take_any_rank_and_a_residual() {
             let device = device();
             let dense = Dense::new(&weight, Some(&bias)).unwrap();
             let layer = Linear::new("fc", dense, Activation::QuickGelu, &device).unwrap();
-            let want = Activation::QuickGelu.with_candle(&want).unwrap();
+            let want = activate::with_candle(&want, Activation::QuickGelu).unwrap();
             assert_same(
                 &layer.forward_add(&x, &residual).unwrap(),
                 &want,

@@ -1,11 +1,12 @@
 //! Sequences of tokens: `[batch, tokens, features]`, contiguous.
 
 use candle_core::Tensor;
+use modelzoo_kernels::{self as kernels, Isa};
 
+use super::activate::with_candle;
 use super::{Activation, check_size, cpu};
 use crate::device::{Device, Kernels};
 use crate::error::Error;
-use crate::kernels::{self, Isa};
 use crate::weights::Scope;
 
 /// A table of one row of features a number: of tokens, of positions, of types.
@@ -152,7 +153,7 @@ pub(crate) fn gate(x: &Tensor, activation: Activation, device: &Device) -> Resul
         })?,
         Kernels::Candle => {
             let last = dims.len() - 1;
-            let gates = activation.with_candle(&x.narrow(last, 0, size)?.contiguous()?)?;
+            let gates = with_candle(&x.narrow(last, 0, size)?.contiguous()?, activation)?;
             (gates * x.narrow(last, size, size)?)?
         }
     })

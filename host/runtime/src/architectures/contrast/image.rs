@@ -1,12 +1,12 @@
 //! The tower for images: a vision transformer, and one vector of its tokens.
 
 use candle_core::Tensor;
+use modelzoo_kernels::Window;
 
 use super::super::ImageTower;
 use super::{Blocks, Projection};
 use crate::device::Device;
 use crate::error::Error;
-use crate::kernels::Window;
 use crate::layers::{
     Activation, Attention, Conv2d, ConvGeometry, Dense, FeatureMap, FeedForward, LayerNorm, Linear,
     Mask, add_rows, prepend_rows,

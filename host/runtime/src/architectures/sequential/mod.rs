@@ -4,6 +4,7 @@ mod config;
 mod trace;
 
 use candle_core::Tensor;
+use modelzoo_kernels::{PoolKind, Window};
 use serde_json::Value;
 
 pub use config::{Approximation, Pair, SequentialConfig, SequentialLayer};
@@ -11,10 +12,9 @@ pub use config::{Approximation, Pair, SequentialConfig, SequentialLayer};
 use super::{Blueprint, ImageTower, Network, read};
 use crate::device::Device;
 use crate::error::Error;
-use crate::kernels::{PoolKind, Window};
 use crate::layers::{
     Activation, BatchNorm, ChannelScale, Conv2d, ConvGeometry, FeatureMap, Linear, Pool,
-    PoolWindow, global_average,
+    PoolWindow, activate, global_average,
 };
 use crate::nearest::nearest;
 use crate::plan::Size;
@@ -361,7 +361,7 @@ impl Node {
             (Self::Norm(layer), Flow::Rows(x)) => Flow::Rows(layer.forward_rows(&x, device)?),
             (Self::Activation(activation), Flow::Map(x)) => Flow::Map(x.activate(*activation)?),
             (Self::Activation(activation), Flow::Rows(x)) => {
-                Flow::Rows(activation.forward(&x, device.kernels())?)
+                Flow::Rows(activate(&x, *activation, device.kernels())?)
             }
             (Self::Pool(pool), Flow::Map(x)) => Flow::Map(pool.forward(&x)?),
             (Self::GlobalAverage, Flow::Map(x)) => Flow::Map(global_average(&x)?),

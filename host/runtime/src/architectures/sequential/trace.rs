@@ -81,7 +81,7 @@ fn check_sizes(index: usize, layer: &SequentialLayer) -> Result<(), Error> {
             ))
         }
     };
-    let sides = |window: &crate::kernels::Window| {
+    let sides = |window: &modelzoo_kernels::Window| {
         let fields = [
             ("kernel_size", window.kernel, 1),
             ("stride", window.stride, 1),

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 pub use config::SwinV2Config;
 use config::{Sizes, StageSizes};
+use modelzoo_kernels::Window;
 use windows::{Bias, Windows};
 
 use super::huggingface;
@@ -19,7 +20,6 @@ use super::vision::BySize;
 use super::{Blueprint, ImageTower, Network};
 use crate::device::Device;
 use crate::error::Error;
-use crate::kernels::Window;
 use crate::layers::{
     Activation, Conv2d, ConvGeometry, Dense, FeatureMap, FeedForward, FirstHeads, Gather,
     LayerNorm, Linear, Mask, SelfAttention, check_size, normalize_heads,

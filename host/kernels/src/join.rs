@@ -1,22 +1,23 @@
-//! Feature maps put together along their channels.
+//! Concatenation and interleaving of feature maps along their channels.
 
 use std::collections::TryReserveError;
 use std::ops::Range;
 
-use super::chunks;
-use super::isa::Isa;
-use super::math;
-use crate::layers::Activation;
+use crate::activation::Activation;
+use crate::chunks;
+use crate::isa::Isa;
+use crate::math;
 
-/// One of the feature maps: its values, `[pixels, channels]`, and its channels.
-pub(crate) type Part<'a> = (&'a [f32], usize);
+/// One of the feature maps: its values, `[pixels, channels]`, and its number of channels.
+pub type Part<'a> = (&'a [f32], usize);
 
-/// Puts the channels of `parts` one after another, `[pixels, channels]`, `row` pixels at a time;
-/// each is scaled and shifted where `affine` has two values a channel, and then activated.
+/// Concatenates the channels of `parts` into `[pixels, channels]`, `row` pixels at a time. Where
+/// there is an `affine`, each channel is multiplied by its scale and its shift added; then the
+/// activation is applied.
 ///
 /// # Errors
 /// There is no memory for the result.
-pub(crate) fn concat(
+pub fn concat(
     isa: Isa,
     parts: &[Part<'_>],
     row: usize,
@@ -71,12 +72,12 @@ fn one_pixel(parts: &[Part<'_>], pixel: usize, affine: Option<[&[f32]; 2]>, out:
     }
 }
 
-/// The channels of two feature maps of `channels` in turns (the first of `a`, the first of `b`,
-/// the second of `a`, …), of which those in `range` are given.
+/// The channels in `range` of two feature maps of `channels` each, interleaved: the first of `a`,
+/// the first of `b`, the second of `a`, and so on.
 ///
 /// # Errors
 /// There is no memory for the result.
-pub(crate) fn interleave(
+pub fn interleave(
     isa: Isa,
     a: &[f32],
     b: &[f32],
@@ -114,7 +115,7 @@ pub(crate) fn interleave(
 
 #[inline(always)]
 fn alternate(a: &[f32], b: &[f32], range: &Range<usize>, out: &mut [f32]) {
-    // An odd start is in the middle of a pair; then the pairs are of b and the next a.
+    // An odd start is in the middle of a pair: the pairs are then those of b and the next a.
     let (a, b) = if range.start.is_multiple_of(2) {
         (&a[range.start / 2..], &b[range.start / 2..])
     } else {

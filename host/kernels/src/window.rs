@@ -1,46 +1,59 @@
-//! Windows that slide over feature maps: the geometry that convolutions and pools share, and
-//! where each tap of a window is in memory.
+//! Windows that slide over feature maps: the geometry that convolutions and pools share, and the
+//! place of each tap in memory.
 
 use std::collections::TryReserveError;
 
-use super::chunks;
+use crate::chunks;
 
 /// The shape of a feature map, `[batch, height, width, channels]`, contiguous.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Shape {
-    pub(crate) batch: usize,
-    pub(crate) height: usize,
-    pub(crate) width: usize,
-    pub(crate) channels: usize,
+pub struct Shape {
+    /// Images.
+    pub batch: usize,
+    /// Rows of pixels.
+    pub height: usize,
+    /// Columns of pixels.
+    pub width: usize,
+    /// Values per pixel.
+    pub channels: usize,
 }
 
 impl Shape {
-    pub(crate) const fn len(self) -> usize {
-        self.batch * self.height * self.width * self.channels
+    /// The number of elements; the largest `usize` where that is more.
+    #[must_use]
+    pub const fn elements(self) -> usize {
+        self.batch
+            .saturating_mul(self.height)
+            .saturating_mul(self.width)
+            .saturating_mul(self.channels)
     }
 }
 
 /// A window: `[along the height, along the width]` throughout.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Window {
-    pub(crate) kernel: [usize; 2],
-    pub(crate) stride: [usize; 2],
-    /// On each of the two sides.
-    pub(crate) padding: [usize; 2],
-    pub(crate) dilation: [usize; 2],
+pub struct Window {
+    /// Taps.
+    pub kernel: [usize; 2],
+    /// Pixels from one place to the next.
+    pub stride: [usize; 2],
+    /// Zeros on each of the two sides.
+    pub padding: [usize; 2],
+    /// Pixels from one tap to the next.
+    pub dilation: [usize; 2],
 }
 
 impl Window {
-    pub(crate) const POINT: Self = Self {
+    /// A window of one pixel.
+    pub const POINT: Self = Self {
         kernel: [1; 2],
         stride: [1; 2],
         padding: [0; 2],
         dilation: [1; 2],
     };
 
-    /// The number of places along one side (0: height, 1: width) of `length`; none if the window
+    /// The number of places along one side (0: height, 1: width) of `length`; zero where the window
     /// does not fit.
-    pub(crate) fn places(&self, axis: usize, length: usize) -> usize {
+    pub fn places(&self, axis: usize, length: usize) -> usize {
         let reach = self.dilation[axis] * (self.kernel[axis] - 1) + 1;
         match (length + 2 * self.padding[axis]).checked_sub(reach) {
             Some(room) => room / self.stride[axis] + 1,
@@ -48,8 +61,8 @@ impl Window {
         }
     }
 
-    /// Where tap `tap` of the window at place `place` is along one side; none in the padding.
-    pub(super) fn tap(
+    /// The position of tap `tap` of the window at place `place` along one side; none in the padding.
+    pub(crate) fn tap(
         &self,
         axis: usize,
         length: usize,
@@ -62,13 +75,13 @@ impl Window {
 }
 
 /// All places of a window on a feature map, in the order of the output's pixels, each as a list
-/// of runs: slices of the same length that together hold what the window covers.
-pub(crate) struct Windows<'a> {
+/// of runs: slices of equal length that together are what the window covers.
+pub struct Windows<'a> {
     input: &'a [f32],
     shape: Shape,
     window: Window,
     out: [usize; 2],
-    /// What a run in the padding reads.
+    /// The run of a tap in the padding.
     zeros: Vec<f32>,
     /// Whether all taps of one row of the window are one run.
     whole_rows: bool,
@@ -77,8 +90,8 @@ pub(crate) struct Windows<'a> {
 
 impl<'a> Windows<'a> {
     /// `input` has the shape `shape`, and its channels are divided into `groups`.
-    pub(crate) fn new(input: &'a [f32], shape: Shape, window: Window, groups: usize) -> Self {
-        assert_eq!(input.len(), shape.len());
+    pub fn new(input: &'a [f32], shape: Shape, window: Window, groups: usize) -> Self {
+        assert_eq!(input.len(), shape.elements());
         let out = [
             window.places(0, shape.height),
             window.places(1, shape.width),
@@ -100,8 +113,8 @@ impl<'a> Windows<'a> {
         }
     }
 
-    /// Each of some rows of `width` elements by itself.
-    pub(crate) fn rows(input: &'a [f32], width: usize) -> Self {
+    /// The rows of a matrix `[rows, width]`, as a linear layer reads them.
+    pub fn rows(input: &'a [f32], width: usize) -> Self {
         let shape = Shape {
             batch: input.len() / width.max(1),
             height: 1,
@@ -111,18 +124,21 @@ impl<'a> Windows<'a> {
         Self::new(input, shape, Window::POINT, 1)
     }
 
-    /// With neither padding nor dilation along the width, the taps of a row are side by side.
-    pub(crate) fn takes_whole_rows(window: &Window, groups: usize) -> bool {
+    /// Whether the taps of a row are contiguous: without padding and dilation along the width.
+    pub fn takes_whole_rows(window: &Window, groups: usize) -> bool {
         groups == 1 && window.padding[1] == 0 && (window.dilation[1] == 1 || window.kernel[1] == 1)
     }
 
-    /// Places in all images of the batch.
-    pub(super) fn count(&self) -> usize {
-        self.shape.batch * self.out[0] * self.out[1]
+    /// Places in all images of the batch; the largest `usize` where that is more.
+    pub(crate) fn count(&self) -> usize {
+        self.shape
+            .batch
+            .saturating_mul(self.out[0])
+            .saturating_mul(self.out[1])
     }
 
-    /// Runs a window.
-    pub(super) fn runs(&self) -> usize {
+    /// Runs per window.
+    pub(crate) fn runs(&self) -> usize {
         let [height, width] = self.window.kernel;
         if self.whole_rows {
             height
@@ -131,28 +147,28 @@ impl<'a> Windows<'a> {
         }
     }
 
-    /// Elements a run.
-    pub(super) fn run_length(&self) -> usize {
+    /// Elements per run.
+    pub(crate) fn run_length(&self) -> usize {
         self.zeros.len()
     }
 
-    /// Elements of the input that one place brings into the cache for the first time, about.
-    pub(super) fn fresh_elements(&self) -> usize {
+    /// About how many elements of the input one place reads for the first time.
+    pub(crate) fn fresh_elements(&self) -> usize {
         let per_pixel = self.shape.channels / self.groups;
         let [down, across] =
             [0, 1].map(|axis| self.window.stride[axis].min(self.window.kernel[axis]));
         per_pixel * down * across
     }
 
-    /// Whether neighbouring places are so far apart that the same elements of all of them share
+    /// Whether neighbouring places are so far apart that the same elements of all of them fall into
     /// one set of a first-level cache, which holds 8 lines (sets repeat every 4 KiB).
-    pub(super) fn collide(&self) -> bool {
+    pub(crate) fn collide(&self) -> bool {
         let apart = self.shape.channels * self.window.stride[1] * size_of::<f32>();
         self.run_length() >= 64 && apart.is_multiple_of(4096)
     }
 
     /// The runs of the window at place `row`, in the order of the weights.
-    pub(super) fn runs_at(&self, row: usize, group: usize) -> impl Iterator<Item = &[f32]> {
+    pub(crate) fn runs_at(&self, row: usize, group: usize) -> impl Iterator<Item = &[f32]> {
         let Shape {
             height,
             width,
@@ -181,11 +197,11 @@ impl<'a> Windows<'a> {
     }
 }
 
-/// A copy with `padding` columns of zeros on either side of each row.
+/// A copy with `padding` columns of zeros on either side of each row, and its shape.
 ///
 /// # Errors
 /// There is no memory for it.
-pub(crate) fn pad_width(
+pub fn pad_width(
     input: &[f32],
     shape: Shape,
     padding: usize,
@@ -194,7 +210,7 @@ pub(crate) fn pad_width(
         width: shape.width + 2 * padding,
         ..shape
     };
-    let mut copy = chunks::zeros(padded.len())?;
+    let mut copy = chunks::zeros(padded.elements())?;
     let margin = padding * shape.channels;
     let row = shape.width * shape.channels;
     if row > 0 {

@@ -1,40 +1,43 @@
-//! Layers of a transformer that are computed together, some tokens or one sample at a time: what is
-//! between them is still in a cache when it is read, and its memory is used again.
+//! Layers of a transformer computed together, some tokens or one sample at a time, so that the
+//! values between the layers stay in the cache and reuse their memory.
 
 use std::collections::TryReserveError;
 use std::mem::MaybeUninit;
 
-use super::attention::{AttentionJob, Heads, Scratch, attention, attention_into};
-use super::matmul::{Epilogue, Packed, matmul, matmul_into};
-use super::out::{rewrite, written_by_parts};
-use super::window::Windows;
-use crate::layers::Activation;
+use crate::activation::Activation;
+use crate::attention::{AttentionJob, Heads, Scratch, attention, attention_into};
+use crate::matmul::{Epilogue, Packed, matmul, matmul_into};
+use crate::out::{rewrite, written_by_parts};
+use crate::window::Windows;
 
-/// Bytes of what is between two layers: half of a second-level cache of 1 MiB, as servers have.
+/// Bytes of the values between two layers: half of a second-level cache of 1 MiB, as servers have.
 const BETWEEN_BYTES: usize = 512 << 10;
-/// The fewest rows that are worth reading all weights for: four tiles of AVX-512's kernel.
+/// The fewest rows that justify reading all weights: four tiles of the AVX-512 kernel.
 const LEAST_ROWS: usize = 52;
 
-/// Two linear layers with an activation between them.
+/// An MLP: two linear layers with an activation between them.
 #[derive(Clone, Copy)]
-pub(crate) struct TwoLayers<'a> {
-    pub(crate) up: &'a Packed,
-    pub(crate) activation: Activation,
-    pub(crate) down: &'a Packed,
+pub struct Mlp<'a> {
+    /// The first layer.
+    pub up: &'a Packed,
+    /// Applied to the first layer's outputs.
+    pub activation: Activation,
+    /// The second layer.
+    pub down: &'a Packed,
 }
 
-/// `down(activation(up(x))) + residual` of rows of `inputs` elements.
+/// `down(activation(up(x))) + residual` for rows of `inputs` elements.
 ///
 /// # Errors
-/// There is no memory for the result, or for what is between.
-pub(crate) fn two_layers(
+/// There is no memory for the result, or for the values between the layers.
+pub fn mlp(
     x: &[f32],
     inputs: usize,
-    TwoLayers {
+    Mlp {
         up,
         activation,
         down,
-    }: TwoLayers<'_>,
+    }: Mlp<'_>,
     residual: Option<&[f32]>,
 ) -> Result<Vec<f32>, TryReserveError> {
     let (rows, inner, outputs) = (x.len() / inputs, up.outputs(), down.outputs());
@@ -59,7 +62,7 @@ pub(crate) fn two_layers(
     let compute = |between: &mut Vec<f32>, part, out: &mut [MaybeUninit<f32>]| {
         let (at, rows) = (part * count, out.len() / outputs);
         let x = Windows::rows(&x[at * inputs..][..rows * inputs], inputs);
-        // SAFETY: `matmul_into` writes all that it is handed.
+        // SAFETY: `matmul_into` writes all of its slice.
         unsafe { rewrite(between, rows * inner, |out| matmul_into(&x, up, first, out))? };
         let residual = residual.map(|residual| &residual[at * outputs..][..out.len()]);
         matmul_into(
@@ -74,12 +77,12 @@ pub(crate) fn two_layers(
     unsafe { written_by_parts(rows * outputs, count * outputs, compute) }
 }
 
-/// `out(attention(qkv(x))) + residual` of `[batch, tokens, inputs]`, where `qkv` gives queries, keys
-/// and values one after another.
+/// Self-attention with its projections: `out(attention(qkv(x))) + residual` for
+/// `[batch, tokens, inputs]`, where `qkv` gives queries, keys and values one after another.
 ///
 /// # Errors
-/// There is no memory for the result, or for what is between.
-pub(crate) fn self_attention(
+/// There is no memory for the result, or for the values between the layers.
+pub fn self_attention(
     x: &[f32],
     qkv: &Packed,
     job: AttentionJob<'_>,
@@ -94,9 +97,9 @@ pub(crate) fn self_attention(
     assert!(residual.is_none_or(fits));
     job.check_mask();
     let threads = rayon::current_num_threads();
-    let turns = batch.div_ceil(threads);
-    // Samples are not divided: where that leaves threads without work, the layers are.
-    if threads > 1 && 8 * batch < 7 * turns * threads {
+    let rounds = batch.div_ceil(threads);
+    // Samples are not divided: where that leaves threads idle, the layers are.
+    if threads > 1 && 8 * batch < 7 * rounds * threads {
         let between = matmul(&Windows::rows(x, inputs), qkv, Epilogue::plain(None))?;
         let attended = attention(job, sides(&between, width))?;
         return matmul(
@@ -114,22 +117,22 @@ pub(crate) fn self_attention(
         } = memory;
         let x = Windows::rows(&x[sample * tokens * inputs..][..tokens * inputs], inputs);
         let project = |out: &mut [_]| matmul_into(&x, qkv, Epilogue::plain(None), out);
-        // SAFETY: `matmul_into` writes all that it is handed.
+        // SAFETY: `matmul_into` writes all of its slice.
         unsafe { rewrite(between, tokens * 3 * width, project)? };
         let (job, sides) = (job.of_sample(sample), sides(between, width));
         let attend = |out: &mut [_]| attention_into(job, sides, scratch, out);
-        // SAFETY: `attention_into` writes all that it is handed.
+        // SAFETY: `attention_into` writes all of its slice.
         unsafe { rewrite(attended, tokens * width, attend)? };
         let residual = residual.map(|residual| &residual[sample * length..][..length]);
         let attended = Windows::rows(attended, width);
         matmul_into(&attended, out, Epilogue::plain(residual), result);
         Ok(())
     };
-    // SAFETY: `matmul_into` writes all that it is handed.
+    // SAFETY: `matmul_into` writes all of its slice.
     unsafe { written_by_parts(batch * length, length, compute) }
 }
 
-/// What it takes to compute the attention of a sample.
+/// Memory that the samples of a thread reuse.
 #[derive(Default)]
 struct Memory {
     /// Queries, keys and values.
@@ -138,7 +141,7 @@ struct Memory {
     scratch: Scratch,
 }
 
-/// Queries, keys and values in rows that have them one after another.
+/// Queries, keys and values of rows that have them one after another.
 fn sides(rows: &[f32], width: usize) -> [Heads<'_>; 3] {
     [0, 1, 2].map(|side| Heads {
         values: rows,

@@ -1,15 +1,14 @@
-//! What is computed together equals what is computed layer by layer, to the last bit, with any
-//! number of threads.
+//! Fused layers equal the same layers one by one, to the last bit, with any number of threads.
 
 use super::tests::Random;
 use super::*;
-use crate::layers::Activation;
+use crate::activation::Activation;
 
-/// Tokens, none to many: those for which the layers themselves are divided among the threads, and
-/// those that are divided.
+/// Numbers of tokens, none to many: with few, each layer is divided among the threads; with many,
+/// the tokens are.
 const TOKENS: [usize; 6] = [0, 7, 52, 130, 700, 3000];
 
-/// The most of most sizes: under Miri everything is slow.
+/// The largest of most sizes: Miri is slow.
 const MOST: usize = if cfg!(miri) { 6 } else { 40 };
 
 /// Runs `test` where there are one, two and three threads.
@@ -32,11 +31,11 @@ fn assert_equal(got: &[f32], want: &[f32], what: &dyn std::fmt::Debug) {
 }
 
 #[test]
-fn two_layers_are_one_after_the_other() {
-    with_threads(two_layers_equal_their_parts);
+fn fused_mlp_equals_its_layers() {
+    with_threads(check_mlp);
 }
 
-fn two_layers_equal_their_parts(threads: usize) {
+fn check_mlp(threads: usize) {
     let mut random = Random(1);
     for isa in Isa::available() {
         for &rows in TOKENS
@@ -53,7 +52,7 @@ fn two_layers_equal_their_parts(threads: usize) {
             let added = random.values(rows * outputs);
             for residual in [None, Some(&added[..])] {
                 let activation = Activation::Gelu;
-                let layers = TwoLayers {
+                let layers = Mlp {
                     up: &up,
                     activation,
                     down: &down,
@@ -65,7 +64,7 @@ fn two_layers_equal_their_parts(threads: usize) {
                 let between = matmul(&Windows::rows(&x, inputs), &up, first).unwrap();
                 let windows = Windows::rows(&between, inner);
                 assert_equal(
-                    &two_layers(&x, inputs, layers, residual).unwrap(),
+                    &mlp(&x, inputs, layers, residual).unwrap(),
                     &matmul(&windows, &down, Epilogue::plain(residual)).unwrap(),
                     &(threads, isa, rows, inputs, inner, outputs),
                 );
@@ -75,11 +74,11 @@ fn two_layers_equal_their_parts(threads: usize) {
 }
 
 #[test]
-fn attention_is_its_three_parts() {
-    with_threads(attention_equals_its_parts);
+fn fused_self_attention_equals_its_layers() {
+    with_threads(check_self_attention);
 }
 
-fn attention_equals_its_parts(threads: usize) {
+fn check_self_attention(threads: usize) {
     let mut random = Random(2);
     for isa in Isa::available() {
         for batch in if cfg!(miri) { 1..3 } else { 1..9 } {
@@ -92,8 +91,8 @@ fn attention_equals_its_parts(threads: usize) {
             );
             let x = random.values(batch * tokens * inputs);
             let added = random.values(batch * tokens * outputs);
-            let turns = if batch % 2 == 0 { 2 } else { 1 };
-            let bias = random.values(turns * heads * tokens * tokens);
+            let entries = if batch % 2 == 0 { 2 } else { 1 };
+            let bias = random.values(entries * heads * tokens * tokens);
             let scales = random.values(heads);
             let lengths: Vec<usize> = (0..batch).map(|_| random.size(1, tokens)).collect();
             for (special, residual) in [(false, None), (true, Some(&added[..]))] {

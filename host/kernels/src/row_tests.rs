@@ -9,10 +9,10 @@
 use super::tests::{Random, assert_close};
 use super::*;
 
-/// Under Miri everything is slow, and a few cases reach all of the unsafe code.
+/// Miri is slow, and a few cases reach all of the unsafe code.
 const CASES: usize = if cfg!(miri) { 2 } else { 40 };
 
-/// Attention by its definition, one likeness after another.
+/// Attention by its definition, one attention score after another.
 fn attend(job: &AttentionJob<'_>, [q, k, v]: [Heads<'_>; 3]) -> Vec<f64> {
     let (heads, head) = (job.scales.len(), job.head);
     let mut result = Vec::new();
@@ -29,15 +29,15 @@ fn attend(job: &AttentionJob<'_>, [q, k, v]: [Heads<'_>; 3]) -> Vec<f64> {
                     continue;
                 }
                 let of_key = sample * job.keys + key;
-                let like: f64 = (at * head..(at + 1) * head)
+                let score: f64 = (at * head..(at + 1) * head)
                     .map(|i| value(&q, row, i) * value(&k, of_key, i))
                     .sum();
                 let bias = job.bias.map_or(0.0, |bias| {
-                    let turns = bias.len() / (heads * job.queries * job.keys);
-                    let row = (sample % turns * heads + at) * job.queries + query;
+                    let entries = bias.len() / (heads * job.queries * job.keys);
+                    let row = (sample % entries * heads + at) * job.queries + query;
                     f64::from(bias[row * job.keys + key])
                 });
-                let weight = (like * f64::from(job.scales[at]) + bias).exp();
+                let weight = (score * f64::from(job.scales[at]) + bias).exp();
                 all += weight;
                 sum += weight * value(&v, of_key, column);
             }
@@ -48,7 +48,7 @@ fn attend(job: &AttentionJob<'_>, [q, k, v]: [Heads<'_>; 3]) -> Vec<f64> {
 }
 
 #[test]
-fn attention_is_right() {
+fn attention_matches_f64() {
     let mut random = Random(6);
     for _ in 0..CASES {
         let (batch, heads) = (random.size(1, 3), random.size(1, 3));
@@ -89,7 +89,7 @@ fn attention_is_right() {
 }
 
 #[test]
-fn attention_to_what_is_no_number_is_none() {
+fn attention_to_nan_is_nan() {
     // One head of one value, and 17 keys: a vector and one more.
     let tokens = 17;
     let attend = |isa, values: &[f32], bias: &[f32]| {
@@ -126,7 +126,7 @@ fn attention_to_what_is_no_number_is_none() {
                 assert!(right, "{isa:?} {other} at {at}: {result:?}");
             }
         }
-        // A key that is ruled out has no weight, and where all are there is no answer.
+        // A masked key has no weight; where all keys are masked, the result is NaN.
         let mut values = ones.clone();
         values[3 * 2 + 2] = 1000.0;
         let mut bias = vec![0.0; tokens * tokens];
@@ -145,7 +145,7 @@ fn attention_to_what_is_no_number_is_none() {
 }
 
 #[test]
-fn norms_of_rows_are_right() {
+fn layer_norms_match_f64() {
     let mut random = Random(7);
     for _ in 0..CASES {
         let (rows, length) = (random.size(1, 5), random.size(1, 70));

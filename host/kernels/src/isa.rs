@@ -1,14 +1,14 @@
-//! Which instructions the CPU has.
+//! The instruction sets that the CPU has.
 
 use std::sync::OnceLock;
 
-/// A set of instructions that this CPU is known to have: a value of this type is the proof.
+/// An instruction set that this CPU has: a value of this type is the proof.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Isa(Level);
+pub struct Isa(Level);
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Level {
-    /// What the target has anyway (SSE2, NEON), as the compiler uses it.
+pub(crate) enum Level {
+    /// The target's baseline (SSE2, NEON), as the compiler uses it.
     Portable,
     #[cfg(target_arch = "x86_64")]
     Avx2,
@@ -17,8 +17,8 @@ pub(super) enum Level {
 }
 
 impl Isa {
-    /// The best that this CPU has.
-    pub(crate) fn detect() -> Self {
+    /// The best set that this CPU has.
+    pub fn detect() -> Self {
         static BEST: OnceLock<Isa> = OnceLock::new();
         *BEST.get_or_init(|| {
             Self::available()
@@ -28,8 +28,8 @@ impl Isa {
         })
     }
 
-    /// All that this CPU has, the best last.
-    pub(crate) fn available() -> Vec<Self> {
+    /// All sets that this CPU has, the best last.
+    pub fn available() -> Vec<Self> {
         #[allow(unused_mut, reason = "on some targets there is only one")]
         let mut found = vec![Self(Level::Portable)];
         #[cfg(target_arch = "x86_64")]
@@ -44,8 +44,8 @@ impl Isa {
         found
     }
 
-    /// What it is called.
-    pub(crate) const fn name(self) -> &'static str {
+    /// `avx512`, `avx2` or `portable`.
+    pub const fn name(self) -> &'static str {
         match self.0 {
             Level::Portable => "portable",
             #[cfg(target_arch = "x86_64")]
@@ -55,22 +55,22 @@ impl Isa {
         }
     }
 
-    pub(super) const fn level(self) -> Level {
+    pub(crate) const fn level(self) -> Level {
         self.0
     }
 
     /// Runs `work` compiled for these instructions, as far as it is inlined.
     #[inline]
-    pub(crate) fn run<R>(self, work: impl FnOnce() -> R) -> R {
+    pub fn run<R>(self, work: impl FnOnce() -> R) -> R {
         self.run_with(
             #[inline(always)]
             |_| work(),
         )
     }
 
-    /// As [`run`](Self::run), with the way to multiply and add.
+    /// As [`run`](Self::run), with the multiply-add of these instructions.
     #[inline]
-    pub(super) fn run_with<R>(self, work: impl FnOnce(MultiplyAdd) -> R) -> R {
+    pub(crate) fn run_with<R>(self, work: impl FnOnce(MultiplyAdd) -> R) -> R {
         match self.0 {
             Level::Portable => work(MultiplyAdd::Apart),
             // SAFETY: `available` makes a value of this level only where the CPU has the features.
@@ -83,13 +83,12 @@ impl Isa {
     }
 }
 
-/// How products are added. It is a constant wherever it is inlined.
+/// How `a * b + c` is computed; a constant wherever it is inlined.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum MultiplyAdd {
-    /// As a product and a sum: where no instruction for both is sure to be there, a call for each
-    /// value would take its place.
+pub(crate) enum MultiplyAdd {
+    /// As a product and a sum: without an instruction for both, `mul_add` would be a function call.
     Apart,
-    /// With one instruction.
+    /// With one instruction, rounded once.
     #[cfg(target_arch = "x86_64")]
     Fused,
 }
@@ -97,7 +96,7 @@ pub(super) enum MultiplyAdd {
 impl MultiplyAdd {
     /// `a * b + c`.
     #[inline(always)]
-    pub(super) fn of(self, a: f32, b: f32, c: f32) -> f32 {
+    pub(crate) fn of(self, a: f32, b: f32, c: f32) -> f32 {
         match self {
             Self::Apart => a * b + c,
             #[cfg(target_arch = "x86_64")]
@@ -105,9 +104,9 @@ impl MultiplyAdd {
         }
     }
 
-    /// The polynomial of `x` with these coefficients, the highest power's first.
+    /// The polynomial with these coefficients, that of the highest power first, at `x`.
     #[inline(always)]
-    pub(super) fn polynomial<const N: usize>(self, x: f32, coefficients: [f32; N]) -> f32 {
+    pub(crate) fn polynomial<const N: usize>(self, x: f32, coefficients: [f32; N]) -> f32 {
         let mut sum = 0.0;
         for (at, coefficient) in coefficients.into_iter().enumerate() {
             sum = if at == 0 {

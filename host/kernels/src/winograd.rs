@@ -1,22 +1,23 @@
-//! Convolutions of 3x3 with steps of one, by a quarter of the multiplications (Lavin and Gray,
-//! "Fast Algorithms for Convolutional Neural Networks", 2015: F(4x4, 3x3), at other points).
+//! 3x3 convolutions of stride 1 by Winograd's algorithm, with a quarter of the multiplications
+//! (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015: F(4x4, 3x3), at
+//! other points).
 //!
 //! Blocks of 4x4 results come from tiles of 6x6 pixels. A tile is transformed, each of its 36
 //! places is a product of matrices with the transformed weights of that place, and the products
-//! are transformed back. Rounding is some ten times that of the plain sums, 1e-6 to 1e-5 of the
-//! largest value; what is not a number or infinite makes its whole block of results not a number.
+//! are transformed back. Rounding errors are about ten times those of direct sums, 1e-6 to
+//! 1e-5 of the largest value; a NaN or an infinity makes its whole block of results NaN.
 
 use std::collections::TryReserveError;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::block::{Panels, Rows, product};
-use super::chunks;
-use super::isa::Isa;
-use super::math;
-use super::matmul::Epilogue;
-use super::window::{Shape, Window};
+use crate::block::{Panels, Rows, product};
+use crate::chunks;
+use crate::isa::Isa;
+use crate::math;
+use crate::matmul::Epilogue;
+use crate::window::{Shape, Window};
 
 /// Results along a side of a block.
 const OUT: usize = 4;
@@ -26,30 +27,29 @@ const TILE: usize = 6;
 const PLACES: usize = TILE * TILE;
 /// Channels that are transformed at once.
 const LANES: usize = 16;
-/// What keeps the rows of a matrix from being in each other's way in the cache.
+/// Elements between the rows of a matrix, so that they do not evict each other from the cache.
 const APART: usize = 16;
-/// Tiles that are worked on together: a few steps of the kernel for each time that the weights
-/// pass by.
+/// Tiles that are computed together: a few steps of the kernel for each time that the weights are
+/// read.
 const BLOCK: usize = 39;
-/// The most weights of a place: with more, reading them takes as long as the multiplications that
-/// are saved.
+/// The most weights per place: reading more takes as long as the multiplications that are saved.
 const MOST_WEIGHTS: usize = 256 * 256;
-/// Multiply-adds below which waking the other threads costs more than it brings.
+/// Multiply-adds below which waking the other threads costs more than it saves.
 const SMALL: usize = 1 << 18;
-/// The most tiles across an image: a row of them is worked on at once, by each thread, and takes
-/// up to 75 KB a tile.
+/// The most tiles across an image: each thread computes a row of them at once, with up to 75 KB
+/// per tile.
 const MOST_ACROSS: usize = 1 << 11;
 
-/// The points at which the polynomials are taken are 0, both of these, both with a minus, and
-/// infinity: with them the factors are of one size, and rounding is a third of what it is with
-/// 1 and 2.
+/// The polynomials are evaluated at 0, ±this, ±[`FAR`] and infinity: the factors are then of one
+/// size, and rounding errors a third of those with 1 and 2.
 const NEAR: f32 = std::f32::consts::FRAC_1_SQRT_2;
+/// See [`NEAR`].
 const FAR: f32 = std::f32::consts::SQRT_2;
 
 type Lanes = [f32; LANES];
 
 /// Weights, transformed and packed.
-pub(crate) struct Winograd {
+pub struct Winograd {
     isa: Isa,
     /// On each side: above and below, left and right.
     padding: [usize; 2],
@@ -60,8 +60,8 @@ pub(crate) struct Winograd {
 }
 
 impl Winograd {
-    /// From `weight`, `[outputs, 3, 3, inputs]`; none where the convolution is of another kind.
-    pub(crate) fn new(
+    /// From `weight`, `[outputs, 3, 3, inputs]`; none where the algorithm does not apply.
+    pub fn new(
         isa: Isa,
         window: &Window,
         groups: usize,
@@ -117,13 +117,13 @@ impl Winograd {
         [shape.height + 2 * down, shape.width + 2 * across].map(|side| side.saturating_sub(2))
     }
 
-    /// Whether it is faster than the plain sums for feature maps of this size: at their edges
-    /// there are blocks of which little is used.
-    pub(crate) fn suits(&self, shape: Shape) -> bool {
+    /// Whether it is faster than direct sums for feature maps of this size: blocks at their edges
+    /// are only partly used.
+    pub fn suits(&self, shape: Shape) -> bool {
         let [height, width] = self.out(shape);
         let across = width.div_ceil(OUT);
         let tiles = height.div_ceil(OUT) * across;
-        // In the plain sums a result costs 9 multiplications, here a tile costs 36.
+        // Direct sums need 9 multiplications per result, this 36 per tile.
         across <= MOST_ACROSS && 2 * tiles * PLACES <= height * width * 9
     }
 }
@@ -131,14 +131,14 @@ impl Winograd {
 /// Convolves; the result has the shape `[batch, height, width, outputs]`.
 ///
 /// # Errors
-/// There is no memory for the result, or for what is worked on.
-pub(crate) fn winograd(
+/// There is no memory for the result, or for the transformed tiles.
+pub fn winograd(
     input: &[f32],
     shape: Shape,
     weights: &Winograd,
     epilogue: Epilogue<'_>,
 ) -> Result<Vec<f32>, TryReserveError> {
-    assert_eq!(input.len(), shape.len());
+    assert_eq!(input.len(), shape.elements());
     assert_eq!(shape.channels, weights.inputs);
     let outputs = weights.bias.len();
     let [height, width] = weights.out(shape);
@@ -168,7 +168,7 @@ pub(crate) fn winograd(
             .map_init(Scratch::default, run)
             .collect::<Result<(), _>>()?;
     } else {
-        // Too few for all threads: they share each of them.
+        // Too few for all threads: they share each piece.
         let mut scratch = Scratch::default();
         for piece in pieces.drain(..) {
             job.run(&mut scratch, piece, work > SMALL)?;
@@ -214,7 +214,7 @@ impl Job<'_> {
     fn pieces<'a>(&self, mut result: &'a mut [f32]) -> Vec<Piece<'a>> {
         let rows = self.shape.batch * self.tiles[0];
         let whole = BLOCK.div_ceil(self.tiles[1]).min(rows);
-        // As many as there are, or as give each thread as much as the others.
+        // A multiple of the threads, where there are enough.
         let count = rows.div_ceil(whole);
         let threads = rayon::current_num_threads();
         let count = if count > threads {

@@ -1,29 +1,29 @@
-//! Results that are written piece by piece.
+//! Results that are written chunk by chunk.
 
 use std::collections::TryReserveError;
 
 use rayon::prelude::*;
 
-/// Steps of work below which waking the other threads costs more than it brings.
+/// Steps of work below which waking the other threads costs more than it saves.
 const SMALL: usize = 1 << 17;
 
 /// A vector of zeros, or an error where there is no memory.
-pub(super) fn zeros(length: usize) -> Result<Vec<f32>, TryReserveError> {
+pub(crate) fn zeros(length: usize) -> Result<Vec<f32>, TryReserveError> {
     let mut values = Vec::new();
     resize(&mut values, length)?;
     Ok(values)
 }
 
-/// Makes a vector longer with zeros, or shorter, or is an error where there is no memory.
-pub(super) fn resize(values: &mut Vec<f32>, length: usize) -> Result<(), TryReserveError> {
+/// Extends a vector with zeros, or truncates it; an error where there is no memory.
+pub(crate) fn resize(values: &mut Vec<f32>, length: usize) -> Result<(), TryReserveError> {
     values.try_reserve_exact(length.saturating_sub(values.len()))?;
     values.resize(length, 0.0);
     Ok(())
 }
 
 /// Calls `write` with the number and the elements of each chunk of `length` elements, on all
-/// threads where `steps`, an estimate for all chunks together, makes it worth while.
-pub(super) fn for_each(
+/// threads where `steps`, an estimate of the work for all chunks, is large enough.
+pub(crate) fn for_each(
     result: &mut [f32],
     length: usize,
     steps: usize,

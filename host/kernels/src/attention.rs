@@ -1,33 +1,35 @@
-//! Attention: for each head, the rows of the values weighted by how much each query is like each
-//! key.
+//! Attention: `softmax(q kᵀ * scale + mask) v` for each head.
 //!
-//! A head of one sample is one piece of work: its keys and values are packed once, and then a
-//! block of queries at a time passes by, whose likenesses never leave the cache. The heads are
-//! read where the projection has written them, and written where the next layer reads them.
+//! One head of one sample is a piece of work: its keys and values are packed once, and then blocks
+//! of queries follow, whose attention scores never leave the cache. The heads are read where the
+//! projection has written them, and written where the next layer reads them.
 
 use std::collections::TryReserveError;
 use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
-use super::block::{Panels, Rows, product};
-use super::isa::{Isa, MultiplyAdd};
-use super::math::{exp_below, fold};
-use super::out::{Out, written};
+use crate::block::{Panels, Rows, product};
+use crate::isa::{Isa, MultiplyAdd};
+use crate::math::{exp_below, fold};
+use crate::out::{Out, written};
 
-/// Likenesses that are worked on at a time, so that they stay in the cache.
+/// Attention scores of a block, few enough to stay in the cache.
 const BLOCK: usize = 1 << 15;
-/// The fewest queries of a block, a few tiles' worth.
+/// The fewest queries of a block: a few tiles.
 const LEAST_ROWS: usize = 39;
-/// Multiply-adds below which waking the other threads costs more than it brings.
+/// Multiply-adds below which waking the other threads costs more than it saves.
 const SMALL: usize = 1 << 17;
 
-/// Queries, keys or values: rows of `row` values, of which the heads begin at `first`.
+/// Queries, keys or values: rows of `row` elements, in which the heads begin at element `first`.
 #[derive(Clone, Copy)]
-pub(crate) struct Heads<'a> {
-    pub(crate) values: &'a [f32],
-    pub(crate) row: usize,
-    pub(crate) first: usize,
+pub struct Heads<'a> {
+    /// All rows, `[batch * tokens, row]`.
+    pub values: &'a [f32],
+    /// Elements per row.
+    pub row: usize,
+    /// The first element of the first head.
+    pub first: usize,
 }
 
 impl<'a> Heads<'a> {
@@ -42,47 +44,51 @@ impl<'a> Heads<'a> {
     }
 
     fn holds(&self, rows: usize, width: usize) -> bool {
-        self.first + width <= self.row && self.values.len() == rows * self.row
+        self.first.saturating_add(width) <= self.row
+            && self.values.len() == rows.saturating_mul(self.row)
     }
 }
 
-/// What is computed.
+/// An attention: its sizes, scales and mask.
 #[derive(Clone, Copy)]
-pub(crate) struct AttentionJob<'a> {
-    pub(crate) isa: Isa,
-    pub(crate) batch: usize,
-    /// Of a sample.
-    pub(crate) queries: usize,
-    /// Of a sample.
-    pub(crate) keys: usize,
-    /// Values of a head.
-    pub(crate) head: usize,
-    /// What likenesses are multiplied by, for each head.
-    pub(crate) scales: &'a [f32],
+pub struct AttentionJob<'a> {
+    /// The instructions to use.
+    pub isa: Isa,
+    /// Samples.
+    pub batch: usize,
+    /// Queries per sample.
+    pub queries: usize,
+    /// Keys per sample.
+    pub keys: usize,
+    /// Elements per head.
+    pub head: usize,
+    /// The factor of the attention scores, one per head.
+    pub scales: &'a [f32],
     /// Whether a query sees only keys that are no later than itself.
-    pub(crate) causal: bool,
-    /// How many keys there really are, for each sample.
-    pub(crate) lengths: Option<&'a [usize]>,
-    /// What is added to the likenesses, `[some, heads, queries, keys]`, for the samples in turn.
-    pub(crate) bias: Option<&'a [f32]>,
+    pub causal: bool,
+    /// The number of keys that are not padding, one per sample, each at least 1.
+    pub lengths: Option<&'a [usize]>,
+    /// Added to the scaled attention scores: `[n, heads, queries, keys]`, where sample `i` uses
+    /// entry `i % n`.
+    pub bias: Option<&'a [f32]>,
 }
 
-/// Memory that is used again for each head.
+/// Memory that each head reuses.
 #[derive(Default)]
-pub(super) struct Scratch {
+pub(crate) struct Scratch {
     keys: Panels,
     values: Panels,
-    likenesses: Vec<f32>,
-    /// One a query: what the sum of its powers is to be multiplied by.
-    shares: Vec<f32>,
+    scores: Vec<f32>,
+    /// One over the sum of the exponentials, per query.
+    inverses: Vec<f32>,
     result: Vec<f32>,
 }
 
-/// The result has the shape `[batch, queries, heads * head]`.
+/// Computes an attention; the result has the shape `[batch, queries, heads * head]`.
 ///
 /// # Errors
 /// There is no memory for the result.
-pub(crate) fn attention(
+pub fn attention(
     job: AttentionJob<'_>,
     [queries, keys, values]: [Heads<'_>; 3],
 ) -> Result<Vec<f32>, TryReserveError> {
@@ -102,11 +108,11 @@ pub(crate) fn attention(
     };
     // SAFETY: the pieces cover all samples and heads, so all elements, each of which is written by
     // `AttentionJob::run`.
-    unsafe { written(job.batch * job.queries * job.width(), write) }
+    unsafe { written(job.elements(), write) }
 }
 
 /// As [`attention`], into `out`, all of which is written, and on the calling thread.
-pub(super) fn attention_into(
+pub(crate) fn attention_into(
     job: AttentionJob<'_>,
     sides: [Heads<'_>; 3],
     scratch: &mut Scratch,
@@ -120,15 +126,22 @@ pub(super) fn attention_into(
 }
 
 impl AttentionJob<'_> {
-    /// Features of a token.
+    /// Features per token.
     fn width(&self) -> usize {
-        self.scales.len() * self.head
+        self.scales.len().saturating_mul(self.head)
+    }
+
+    /// Elements of the result; the largest `usize` where that is more.
+    fn elements(&self) -> usize {
+        self.batch
+            .saturating_mul(self.queries)
+            .saturating_mul(self.width())
     }
 
     /// Checks what [`run`](Self::run) relies on; `length` is the result's.
     fn check(&self, [queries, keys, values]: [Heads<'_>; 3], length: usize) {
         let width = self.width();
-        assert_eq!(length, self.batch * self.queries * width);
+        assert_eq!(length, self.elements());
         assert!(queries.holds(self.batch * self.queries, width));
         for side in [keys, values] {
             assert!(side.holds(self.batch * self.keys, width));
@@ -136,8 +149,8 @@ impl AttentionJob<'_> {
         self.check_mask();
     }
 
-    /// Checks what each sample's part of the mask is cut out of.
-    pub(super) fn check_mask(&self) {
+    /// Checks the mask that [`of_sample`](Self::of_sample) slices.
+    pub(crate) fn check_mask(&self) {
         if let Some(lengths) = self.lengths {
             assert_eq!(lengths.len(), self.batch);
             assert!(
@@ -152,15 +165,15 @@ impl AttentionJob<'_> {
         assert!(self.bias.is_none_or(fits));
     }
 
-    /// What is left to do for one sample, whose queries, keys and values are by themselves.
-    pub(super) fn of_sample(self, sample: usize) -> Self {
+    /// The job of one sample, whose queries, keys and values are slices of their own.
+    pub(crate) fn of_sample(self, sample: usize) -> Self {
         let biases = self.scales.len() * self.queries * self.keys;
         Self {
             batch: 1,
             lengths: self.lengths.map(|lengths| &lengths[sample..=sample]),
             bias: self.bias.map(|bias| {
-                let turn = sample % (bias.len() / biases);
-                &bias[turn * biases..][..biases]
+                let entry = sample % (bias.len() / biases);
+                &bias[entry * biases..][..biases]
             }),
             ..self
         }
@@ -180,8 +193,8 @@ impl AttentionJob<'_> {
         let Scratch {
             keys: right,
             values: weighted,
-            likenesses,
-            shares,
+            scores,
+            inverses,
             result,
         } = scratch;
         right.pack_transposed(
@@ -195,8 +208,8 @@ impl AttentionJob<'_> {
             count,
         );
         let block = (BLOCK / count.max(1)).max(LEAST_ROWS).min(self.queries);
-        likenesses.resize(block * count, 0.0);
-        shares.resize(block, 0.0);
+        scores.resize(block * count, 0.0);
+        inverses.resize(block, 0.0);
         result.resize(block * self.head, 0.0);
         let queries = queries.rows(sample, self.queries, head, self.head);
         let mut first = 0;
@@ -206,49 +219,50 @@ impl AttentionJob<'_> {
                 values: &queries.values[first * queries.stride..],
                 ..queries
             };
-            product(self.isa, part, rows, right, likenesses, count);
-            let (powers, shares) = (&mut likenesses[..rows * count], &mut shares[..rows]);
+            product(self.isa, part, rows, right, scores, count);
+            let (weights, inverses) = (&mut scores[..rows * count], &mut inverses[..rows]);
             self.isa.run_with(
                 #[inline(always)]
-                |fma| self.raise(fma, [sample, head, first], powers, shares),
+                |fma| self.exponentiate(fma, [sample, head, first], weights, inverses),
             );
-            let powers = Rows {
-                values: powers,
+            let weights = Rows {
+                values: weights,
                 stride: count,
                 length: count,
             };
-            product(self.isa, powers, rows, weighted, result, self.head);
-            for (row, (values, share)) in result.chunks_exact(self.head).zip(shares).enumerate() {
+            product(self.isa, weights, rows, weighted, result, self.head);
+            for (row, (values, inverse)) in result.chunks_exact(self.head).zip(inverses).enumerate()
+            {
                 let row = sample * self.queries + first + row;
                 let at = (row * heads + head) * self.head;
                 for (value, at) in values.iter().zip(at..) {
-                    // SAFETY: the element is in the result, and of this sample and head, which no
-                    // other piece has.
-                    unsafe { out.at(at).write(value * *share) };
+                    // SAFETY: the element is inside the result, and belongs to this sample and head,
+                    // which no other piece writes.
+                    unsafe { out.at(at).write(value * *inverse) };
                 }
             }
             first += rows;
         }
     }
 
-    /// Makes the likenesses of some queries, from `first` on, to powers, and gives for each query
-    /// what makes them weights, which are 1 together.
+    /// Replaces the attention scores of some queries, from `first` on, by their exponentials, and
+    /// gives for each query the inverse of their sum.
     #[inline(always)]
-    fn raise(
+    fn exponentiate(
         &self,
         fma: MultiplyAdd,
         [sample, head, first]: [usize; 3],
-        likenesses: &mut [f32],
-        shares: &mut [f32],
+        scores: &mut [f32],
+        inverses: &mut [f32],
     ) {
         let heads = self.scales.len();
-        let count = likenesses.len() / shares.len();
-        let rows = likenesses.chunks_exact_mut(count.max(1));
-        for (row, (values, share)) in rows.zip(shares).enumerate() {
+        let count = scores.len() / inverses.len();
+        let rows = scores.chunks_exact_mut(count.max(1));
+        for (row, (values, inverse)) in rows.zip(inverses).enumerate() {
             let query = first + row;
             let bias = self.bias.map(|bias| {
-                let turns = bias.len() / (heads * self.queries * self.keys);
-                let at = ((sample % turns) * heads + head) * self.queries + query;
+                let entries = bias.len() / (heads * self.queries * self.keys);
+                let at = ((sample % entries) * heads + head) * self.queries + query;
                 &bias[at * self.keys..][..count]
             });
             let seen = if self.causal {
@@ -257,16 +271,16 @@ impl AttentionJob<'_> {
                 count
             };
             let (seen, unseen) = values.split_at_mut(seen);
-            *share = powers(fma, seen, self.scales[head], bias);
+            *inverse = exponentials(fma, seen, self.scales[head], bias);
             unseen.fill(0.0);
         }
     }
 }
 
-/// Makes values to `e^(value * scale + bias)`, each divided by the largest of them. Returns one
-/// over their sum.
+/// Replaces values by `e^(value * scale + bias)`, divided by the largest of them. Returns one over
+/// their sum.
 #[inline(always)]
-fn powers(fma: MultiplyAdd, values: &mut [f32], scale: f32, bias: Option<&[f32]>) -> f32 {
+fn exponentials(fma: MultiplyAdd, values: &mut [f32], scale: f32, bias: Option<&[f32]>) -> f32 {
     match bias {
         Some(bias) => {
             for (value, bias) in values.iter_mut().zip(bias) {
@@ -275,7 +289,7 @@ fn powers(fma: MultiplyAdd, values: &mut [f32], scale: f32, bias: Option<&[f32]>
         }
         None => values.iter_mut().for_each(|value| *value *= scale),
     }
-    // A value that is not a number is not the largest, but makes the sum one of its kind.
+    // NaN is never the largest, but makes the sum NaN.
     let largest = |a, b| if b > a { b } else { a };
     let largest = fold(values, f32::NEG_INFINITY, largest, largest);
     for value in &mut *values {

@@ -1,18 +1,18 @@
-//! Depthwise convolution: each channel with a window of its own.
+//! Depthwise convolution: each channel has a window of its own.
 
 use std::collections::TryReserveError;
 
-use super::chunks;
-use super::isa::Isa;
-use super::math;
-use super::window::{Shape, Window};
-use crate::layers::Activation;
+use crate::activation::Activation;
+use crate::chunks;
+use crate::isa::Isa;
+use crate::math;
+use crate::window::{Shape, Window};
 
 /// Channels that are summed in registers.
 const LANES: usize = 32;
 
 /// Weights of a depthwise convolution, channels last.
-pub(crate) struct Depthwise {
+pub struct Depthwise {
     isa: Isa,
     window: Window,
     /// `[taps, channels]`.
@@ -21,8 +21,8 @@ pub(crate) struct Depthwise {
 }
 
 impl Depthwise {
-    /// `weight` has the shape `[channels, taps]`, `bias` one value a channel.
-    pub(crate) fn new(isa: Isa, window: Window, weight: &[f32], bias: Vec<f32>) -> Self {
+    /// `weight` has the shape `[channels, taps]`, `bias` one value per channel.
+    pub fn new(isa: Isa, window: Window, weight: &[f32], bias: Vec<f32>) -> Self {
         let taps = window.kernel[0] * window.kernel[1];
         assert_eq!(weight.len(), taps * bias.len());
         let mut transposed = Vec::with_capacity(weight.len());
@@ -38,19 +38,19 @@ impl Depthwise {
     }
 }
 
-/// Convolves; the result has the shape `[batch, places, places, channels]`. `residual`, of the
-/// result's shape, is added before the activation.
+/// Convolves; the result has the shape `[batch, rows, columns, channels]` of the window's places.
+/// `residual`, of the same shape, is added before the activation.
 ///
 /// # Errors
 /// There is no memory for the result.
-pub(crate) fn depthwise(
+pub fn depthwise(
     input: &[f32],
     shape: Shape,
     weights: &Depthwise,
     residual: Option<&[f32]>,
     activation: Activation,
 ) -> Result<Vec<f32>, TryReserveError> {
-    assert_eq!(input.len(), shape.len());
+    assert_eq!(input.len(), shape.elements());
     assert_eq!(shape.channels, weights.bias.len());
     let [rows, columns] = [
         weights.window.places(0, shape.height),

@@ -1,15 +1,16 @@
-//! Small products of matrices, both of which are results: the two of attention.
+//! Small matrix products whose right side is packed on the fly: the two of attention, and the
+//! places of a Winograd convolution.
 
-use super::isa::Isa;
-use super::matmul::Line;
-use super::tile::{Kernels, Tile, transpose};
+use crate::isa::Isa;
+use crate::microkernels::{Microkernels, transpose};
+use crate::tile::{Line, Tile};
 
-/// A matrix whose rows have `length` values and begin `stride` apart.
+/// A matrix whose rows have `length` elements and begin `stride` elements apart.
 #[derive(Clone, Copy)]
-pub(super) struct Rows<'a> {
-    pub(super) values: &'a [f32],
-    pub(super) stride: usize,
-    pub(super) length: usize,
+pub(crate) struct Rows<'a> {
+    pub(crate) values: &'a [f32],
+    pub(crate) stride: usize,
+    pub(crate) length: usize,
 }
 
 impl<'a> Rows<'a> {
@@ -19,10 +20,10 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// The right side of a product, in panels as wide as one step of the kernel; its memory is used
-/// again and again.
+/// The right side of a product, in panels as wide as one step of the kernel. Packing reuses the
+/// memory.
 #[derive(Default)]
-pub(super) struct Panels {
+pub(crate) struct Panels {
     data: Vec<Line>,
     /// One panel's worth of zeros.
     bias: Vec<Line>,
@@ -32,7 +33,7 @@ pub(super) struct Panels {
 
 impl Panels {
     /// Packs the first `count` rows as they are: the product's depth is their number.
-    pub(super) fn pack(&mut self, isa: Isa, rows: Rows<'_>, count: usize) {
+    pub(crate) fn pack(&mut self, isa: Isa, rows: Rows<'_>, count: usize) {
         let lines = self.resize(isa, count, rows.length);
         let depth = count.max(1);
         for (panel, target) in self.data.chunks_exact_mut(depth * lines).enumerate() {
@@ -50,7 +51,7 @@ impl Panels {
     }
 
     /// Packs the first `count` rows as columns: the product's depth is their length.
-    pub(super) fn pack_transposed(&mut self, isa: Isa, rows: Rows<'_>, count: usize) {
+    pub(crate) fn pack_transposed(&mut self, isa: Isa, rows: Rows<'_>, count: usize) {
         let lines = self.resize(isa, rows.length, count);
         let depth = rows.length.max(1);
         for (panel, target) in self.data.chunks_exact_mut(depth * lines).enumerate() {
@@ -76,9 +77,9 @@ impl Panels {
         }
     }
 
-    /// Returns the lines of a panel's row.
+    /// Returns the lines per row of a panel.
     fn resize(&mut self, isa: Isa, depth: usize, columns: usize) -> usize {
-        let width = Kernels::of(isa).columns;
+        let width = Microkernels::of(isa).columns;
         let lines = width / 16;
         (self.depth, self.columns) = (depth, columns);
         self.bias.clear();
@@ -92,7 +93,7 @@ impl Panels {
 
 /// The product of the first `rows` rows of `left` with `right`; the result's rows begin `stride`
 /// apart in `out`.
-pub(super) fn product(
+pub(crate) fn product(
     isa: Isa,
     left: Rows<'_>,
     rows: usize,
@@ -100,7 +101,7 @@ pub(super) fn product(
     out: &mut [f32],
     stride: usize,
 ) {
-    let kernels = Kernels::of(isa);
+    let kernels = Microkernels::of(isa);
     let lines = kernels.columns / 16;
     assert!(left.length == right.depth && right.columns <= stride);
     assert!(right.bias.len() == lines);

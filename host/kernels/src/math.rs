@@ -1,11 +1,11 @@
 //! Activation functions over slices, written so that the compiler vectorises them: no branches,
-//! no calls, and f32 throughout. Their errors are measured by the tests.
+//! no calls, and f32 throughout. The tests measure their errors against f64.
 
-use super::isa::{Isa, MultiplyAdd};
-use crate::layers::Activation;
+use crate::activation::Activation;
+use crate::isa::{Isa, MultiplyAdd};
 
 /// Applies `activation` to each value.
-pub(crate) fn activate(isa: Isa, activation: Activation, values: &mut [f32]) {
+pub fn activate(isa: Isa, activation: Activation, values: &mut [f32]) {
     match activation {
         Activation::Identity => {}
         // NaN stays NaN in both: a comparison with it is false.
@@ -57,13 +57,13 @@ fn each(isa: Isa, values: &mut [f32], function: impl Fn(MultiplyAdd, f32) -> f32
     );
 }
 
-/// Folds of values that are computed side by side.
+/// Partial results of a fold, computed side by side.
 const LANES: usize = 16;
 
-/// Folds values with `step` from `neutral` on, side by side, and then the folds with `combine`:
-/// in one order, whatever the instructions, and one that vectorises.
+/// Folds values with `step` from `neutral` on, in [`LANES`] partial results, and then these with
+/// `combine`: in one order that vectorises, the same on every instruction set.
 #[inline(always)]
-pub(super) fn fold(
+pub(crate) fn fold(
     values: &[f32],
     neutral: f32,
     step: impl Fn(f32, f32) -> f32,
@@ -101,7 +101,7 @@ fn sigmoid(fma: MultiplyAdd, x: f32) -> f32 {
     1.0 / (1.0 + exp(fma, -x))
 }
 
-/// Below this, e^x is none of the normal numbers.
+/// Below this, e^x is not a normal number.
 const LOWEST: f32 = -87.336_54;
 
 /// e^x. Zero far below, infinite far above.
@@ -114,9 +114,9 @@ fn exp(fma: MultiplyAdd, x: f32) -> f32 {
 }
 
 /// e^x for x at most 88, from a polynomial on [-ln 2 / 2, ln 2 / 2] (the coefficients are Cephes')
-/// and a shift of the exponent. The least normal number far below.
+/// and a shift of the exponent. Far below, the smallest normal number.
 #[inline(always)]
-pub(super) fn exp_below(fma: MultiplyAdd, x: f32) -> f32 {
+pub(crate) fn exp_below(fma: MultiplyAdd, x: f32) -> f32 {
     let (power, rest) = reduce(fma, if x < LOWEST { LOWEST } else { x });
     scale(1.0 + tail(fma, rest), power)
 }
@@ -132,7 +132,7 @@ fn exp_minus_one(fma: MultiplyAdd, x: f32) -> f32 {
 /// Writes x as power * ln 2 + rest.
 #[inline(always)]
 fn reduce(fma: MultiplyAdd, x: f32) -> (f32, f32) {
-    // Adding and taking away 1.5 * 2^23 rounds to the nearest integer.
+    // Adding and subtracting 1.5 * 2^23 rounds to the nearest integer.
     const ROUND: f32 = 12_582_912.0;
     let power = fma.of(x, std::f32::consts::LOG2_E, ROUND) - ROUND;
     // ln 2 in two parts, the first with few enough bits for the product to be exact.
@@ -162,8 +162,7 @@ fn tail(fma: MultiplyAdd, rest: f32) -> f32 {
     reason = "an integer by construction"
 )]
 fn scale(value: f32, power: f32) -> f32 {
-    // The integer is read out of the low bits of the sum, which vectorises where a checked
-    // conversion does not.
+    // The low bits of the sum are the integer; unlike a checked conversion, this vectorises.
     let bits = (power + (12_582_912.0 + 127.0)).to_bits();
     value * f32::from_bits(bits << 23)
 }
@@ -178,7 +177,7 @@ fn tanh(fma: MultiplyAdd, x: f32) -> f32 {
 /// The error function, from a rational function (the coefficients are Eigen's).
 #[inline(always)]
 fn erf(fma: MultiplyAdd, x: f32) -> f32 {
-    // From here on the nearest f32 is 1.
+    // From here on, the nearest f32 is 1.
     let bound = 4.0;
     let (below_all, above_all) = (x < -bound, x > bound);
     let x = if below_all { -bound } else { x };
@@ -264,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn activations_are_exact_on_every_instruction_set() {
+    fn activations_match_f64_on_every_instruction_set() {
         let xs: Vec<f32> = (-24_000..=24_000).map(|i| i as f32 * 1e-3).collect();
         for isa in Isa::available() {
             for &activation in Activation::EXAMPLES {
@@ -283,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_are_right() {
+    fn activations_handle_nan_and_infinity() {
         for isa in Isa::available() {
             for &activation in Activation::EXAMPLES {
                 let mut values = [f32::NAN, 1e30, -1e30, f32::INFINITY, 0.0];
@@ -307,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn exp_has_the_right_ends() {
+    fn exp_saturates_at_both_ends() {
         for isa in Isa::available() {
             let of = |x: f32| isa.run_with(|fma| exp(fma, x));
             assert_eq!(of(-200.0), 0.0);

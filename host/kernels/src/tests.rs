@@ -1,10 +1,10 @@
-//! Every kernel, on every instruction set that this CPU has, against the plain sums in f64.
+//! Every kernel, on every instruction set that this CPU has, against direct sums in f64.
 
 use super::*;
-use crate::layers::Activation;
+use crate::activation::Activation;
 
 /// A reproducible stream of numbers.
-pub(super) struct Random(pub(super) u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
@@ -14,8 +14,8 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// From `least` to `most`.
-    pub(super) fn size(&mut self, least: usize, most: usize) -> usize {
+    /// A number from `least` to `most`.
+    pub(crate) fn size(&mut self, least: usize, most: usize) -> usize {
         least + (self.next() % (most - least + 1) as u64) as usize
     }
 
@@ -23,7 +23,7 @@ impl Random {
         [self.size(least, most), self.size(least, most)]
     }
 
-    pub(super) fn values(&mut self, count: usize) -> Vec<f32> {
+    pub(crate) fn values(&mut self, count: usize) -> Vec<f32> {
         (0..count)
             .map(|_| (self.next() >> 40) as f32 / (1 << 24) as f32 - 0.5)
             .collect()
@@ -43,7 +43,7 @@ impl Case {
     fn random(random: &mut Random) -> Self {
         loop {
             let groups = [1, 1, 1, 2, 3][random.size(0, 4)];
-            // Small and odd sizes, so that all the edges are met; some large enough for many tiles.
+            // Small and odd sizes meet all the edges; some are large enough for many tiles.
             let most = if random.size(0, 3) == 0 { 40 } else { 9 };
             let shape = Shape {
                 batch: random.size(1, 3),
@@ -87,7 +87,7 @@ impl Case {
     }
 
     /// The sums in f64; `weight` is `[outputs, height, width, channels / groups]`.
-    fn plainly(&self, x: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f64> {
+    fn direct(&self, x: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f64> {
         let Shape {
             batch,
             height,
@@ -132,7 +132,7 @@ impl Case {
 }
 
 #[track_caller]
-pub(super) fn assert_close(got: &[f32], want: &[f64], what: &dyn std::fmt::Debug) {
+pub(crate) fn assert_close(got: &[f32], want: &[f64], what: &dyn std::fmt::Debug) {
     assert_eq!(got.len(), want.len(), "{what:?}");
     for (at, (got, want)) in got.iter().zip(want).enumerate() {
         let error = (f64::from(*got) - want).abs();
@@ -143,19 +143,19 @@ pub(super) fn assert_close(got: &[f32], want: &[f64], what: &dyn std::fmt::Debug
     }
 }
 
-/// Under Miri everything is slow, and a few cases reach all of the unsafe code.
+/// Miri is slow, and a few cases reach all of the unsafe code.
 const CASES: usize = if cfg!(miri) { 3 } else { 150 };
 
 #[test]
-fn convolutions_are_right() {
+fn convolutions_match_f64() {
     let mut random = Random(1);
     for _ in 0..CASES {
         let case = Case::random(&mut random);
-        let x = random.values(case.shape.len());
+        let x = random.values(case.shape.elements());
         let weight = random.values(case.outputs * case.depth());
         let bias = random.values(case.outputs);
         let residual = random.values(case.result_len());
-        let sums = case.plainly(&x, &weight, &bias);
+        let sums = case.direct(&x, &weight, &bias);
         for isa in Isa::available() {
             let packed = Packed::new(isa, &weight, &bias, case.groups).unwrap();
             let run = |residual, activation| {
@@ -189,17 +189,17 @@ fn convolutions_are_right() {
 }
 
 #[test]
-fn depthwise_convolutions_are_right() {
+fn depthwise_convolutions_match_f64() {
     let mut random = Random(2);
     for _ in 0..CASES {
         let mut case = Case::random(&mut random);
         case.shape.channels = random.size(1, 80);
         (case.groups, case.outputs) = (case.shape.channels, case.shape.channels);
-        let x = random.values(case.shape.len());
+        let x = random.values(case.shape.elements());
         let weight = random.values(case.outputs * case.depth());
         let bias = random.values(case.outputs);
         let residual = random.values(case.result_len());
-        let sums = case.plainly(&x, &weight, &bias);
+        let sums = case.direct(&x, &weight, &bias);
         let added: Vec<f64> = sums
             .iter()
             .zip(&residual)
@@ -223,7 +223,7 @@ fn depthwise_convolutions_are_right() {
 }
 
 #[test]
-fn faster_convolutions_are_right() {
+fn winograd_convolutions_match_f64() {
     let mut random = Random(5);
     for _ in 0..if cfg!(miri) { 1 } else { CASES / 3 } {
         let shape = Shape {
@@ -244,11 +244,11 @@ fn faster_convolutions_are_right() {
             groups: 1,
             outputs: 16 * random.size(1, 5),
         };
-        let x = random.values(shape.len());
+        let x = random.values(shape.elements());
         let weight = random.values(case.outputs * case.depth());
         let bias = random.values(case.outputs);
         let residual = random.values(case.result_len());
-        let sums = case.plainly(&x, &weight, &bias);
+        let sums = case.direct(&x, &weight, &bias);
         let added = sums
             .iter()
             .zip(&residual)
@@ -276,7 +276,7 @@ fn faster_convolutions_are_right() {
 }
 
 #[test]
-fn runs_that_collide_in_the_cache_are_right() {
+fn runs_that_collide_in_the_cache_match_f64() {
     let mut random = Random(3);
     let shape = Shape {
         batch: 1,
@@ -291,7 +291,7 @@ fn runs_that_collide_in_the_cache_are_right() {
         outputs: 33,
     };
     let (x, weight, bias) = (
-        random.values(shape.len()),
+        random.values(shape.elements()),
         random.values(33 * 1024),
         random.values(33),
     );
@@ -304,7 +304,7 @@ fn runs_that_collide_in_the_cache_are_right() {
         };
         assert_close(
             &matmul(&windows, &packed, epilogue).unwrap(),
-            &case.plainly(&x, &weight, &bias),
+            &case.direct(&x, &weight, &bias),
             &isa,
         );
     }
@@ -327,7 +327,7 @@ fn a_batch_equals_its_singles_to_the_last_bit() {
         dilation: [1; 2],
     };
     let (x, weight, bias) = (
-        random.values(shape.len()),
+        random.values(shape.elements()),
         random.values(40 * 9 * 24),
         random.values(40),
     );
@@ -339,7 +339,7 @@ fn a_batch_equals_its_singles_to_the_last_bit() {
         };
         let batch = matmul(&Windows::new(&x, shape, window, 1), &packed, epilogue).unwrap();
         let singles: Vec<f32> = x
-            .chunks(one.len())
+            .chunks(one.elements())
             .flat_map(|x| matmul(&Windows::new(x, one, window, 1), &packed, epilogue).unwrap())
             .collect();
         assert!(
@@ -353,7 +353,7 @@ fn a_batch_equals_its_singles_to_the_last_bit() {
 }
 
 #[test]
-fn not_a_number_stays_one_through_relu() {
+fn relu_keeps_nan() {
     let shape = Shape {
         batch: 1,
         height: 1,

@@ -1,15 +1,15 @@
 //! The inner kernels with AVX2 and with AVX-512.
 //!
-//! Both hold a block of sums in registers (AVX2: 6 rows of 2 vectors, AVX-512: 13 rows of 2
-//! vectors; with 14 the compiler runs out of registers), and take one step a time along the shared dimension: load one row of the panel, and
-//! for each row of the left side broadcast one element and multiply-add it to the row's sums.
+//! Both hold a block of sums in registers: 6 rows of 2 vectors for AVX2, 13 rows of 2 vectors for
+//! AVX-512 (with 14 the compiler runs out of registers). Each step along the shared dimension
+//! loads one row of the panel, and for each row of the left side broadcasts one element and
+//! multiply-adds it to the row's sums.
 
 use std::arch::x86_64::*;
 
-use super::matmul::Line;
-use super::tile::{Kernel, Tile};
+use crate::tile::{Kernel, Line, Tile};
 
-/// One instruction set's kernel for a number of rows and of vectors.
+/// The kernel of one instruction set, for a number of rows and of vectors.
 macro_rules! kernel {
     (
         features: $features:literal, lanes: $lanes:literal, vectors: $vectors:literal,
@@ -28,8 +28,8 @@ macro_rules! kernel {
                     sums[row][vector] = bias;
                 }
             }
-            // The result may not be in the cache, nor what is added to it; both come while the sums
-            // are computed.
+            // The result and the residual may not be in the cache: load them while the sums are
+            // computed.
             for row in 0..ROWS {
                 for vector in 0..VECTORS {
                     let at = row * tile.stride + vector * $lanes;
@@ -79,8 +79,8 @@ macro_rules! kernel {
             }
         }
 
-        /// The kernel for so many rows, and as many vectors as hold so many columns.
-        pub(in super::super) fn select(rows: usize, columns: usize) -> Kernel {
+        /// The kernel for `rows` rows, and the vectors that `columns` columns need.
+        pub(crate) fn select(rows: usize, columns: usize) -> Kernel {
             if columns > $lanes {
                 KERNELS[rows - 1][1]
             } else {
@@ -90,11 +90,11 @@ macro_rules! kernel {
     };
 }
 
-pub(super) mod avx512 {
+pub(crate) mod avx512 {
     use super::*;
 
-    pub(in super::super) const ROWS: usize = 13;
-    pub(in super::super) const COLUMNS: usize = 32;
+    pub(crate) const ROWS: usize = 13;
+    pub(crate) const COLUMNS: usize = 32;
 
     const KERNELS: [[Kernel; 2]; ROWS] = [
         [kernel::<1, 1>, kernel::<1, 2>],
@@ -128,17 +128,13 @@ pub(super) mod avx512 {
         }
     }
 
-    /// Columns as rows: four rounds that interleave each row with the one eight after it. Column
-    /// `n` goes to `columns + n * stride`.
+    /// Transposes in four rounds, each of which interleaves each row with the one eight after it.
+    /// Column `n` goes to `columns + n * stride`.
     ///
     /// # Safety
     /// `columns` is writable for 15 strides and a line.
     #[target_feature(enable = "avx512f")]
-    pub(in super::super) unsafe fn transpose(
-        rows: [&[f32; 16]; 16],
-        columns: *mut Line,
-        stride: usize,
-    ) {
+    pub(crate) unsafe fn transpose(rows: [&[f32; 16]; 16], columns: *mut Line, stride: usize) {
         let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
         let high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
         let mut values = [_mm512_setzero_ps(); 16];
@@ -177,11 +173,11 @@ pub(super) mod avx512 {
     }
 }
 
-pub(super) mod avx2 {
+pub(crate) mod avx2 {
     use super::*;
 
-    pub(in super::super) const ROWS: usize = 6;
-    pub(in super::super) const COLUMNS: usize = 16;
+    pub(crate) const ROWS: usize = 6;
+    pub(crate) const COLUMNS: usize = 16;
 
     const KERNELS: [[Kernel; 2]; ROWS] = [
         [kernel::<1, 1>, kernel::<1, 2>],

@@ -1,31 +1,31 @@
-//! Pooling.
+//! Max, average and global average pooling.
 
 use std::collections::TryReserveError;
 
-use super::chunks;
-use super::isa::Isa;
-use super::window::{Shape, Window};
+use crate::chunks;
+use crate::isa::Isa;
+use crate::window::{Shape, Window};
 
-/// What becomes of the values under a window.
+/// The reduction of the values under a window.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum PoolKind {
-    /// The largest.
+pub enum PoolKind {
+    /// The largest value.
     Max,
     /// The mean.
     Average {
-        /// Whether the padding counts, as zeros.
+        /// Whether padding counts, as zeros.
         count_padding: bool,
     },
 }
 
 /// Pools windows; the result has the shape `[batch, out[0], out[1], channels]`.
 ///
-/// `out` may be one more a side than [`Window::places`] says: the last window then reaches beyond
-/// the padding, where nothing is and nothing counts.
+/// `out` may be one more per side than [`Window::places`] says: the last window then reaches
+/// beyond the padding, where nothing counts.
 ///
 /// # Errors
 /// There is no memory for the result.
-pub(crate) fn pool(
+pub fn pool(
     isa: Isa,
     input: &[f32],
     shape: Shape,
@@ -33,7 +33,7 @@ pub(crate) fn pool(
     out: [usize; 2],
     kind: PoolKind,
 ) -> Result<Vec<f32>, TryReserveError> {
-    assert_eq!(input.len(), shape.len());
+    assert_eq!(input.len(), shape.elements());
     let [rows, columns] = out;
     let row = columns * shape.channels;
     let mut result = chunks::zeros(shape.batch * rows * row)?;
@@ -127,12 +127,8 @@ fn taps_with_padding(window: &Window, axis: usize, length: usize, place: usize) 
 ///
 /// # Errors
 /// There is no memory for the result.
-pub(crate) fn global_average(
-    isa: Isa,
-    input: &[f32],
-    shape: Shape,
-) -> Result<Vec<f32>, TryReserveError> {
-    assert_eq!(input.len(), shape.len());
+pub fn global_average(isa: Isa, input: &[f32], shape: Shape) -> Result<Vec<f32>, TryReserveError> {
+    assert_eq!(input.len(), shape.elements());
     let Shape {
         height,
         width,
@@ -143,8 +139,8 @@ pub(crate) fn global_average(
     if input.is_empty() {
         return Ok(result);
     }
-    // The sums of the rows first: on all threads even for one image, and with less rounding than
-    // in one long sum.
+    // Sums of rows first: they use all threads even for one image, and round less than one long
+    // sum.
     let mut sums = chunks::zeros(batch * height * channels)?;
     let row = width * channels;
     chunks::for_each(&mut sums, channels, input.len(), |at, out| {
@@ -159,7 +155,7 @@ pub(crate) fn global_average(
     Ok(result)
 }
 
-/// Adds all of `parts`, each as long as `sum`.
+/// Adds consecutive parts of `parts`, each as long as `sum`, to `sum`.
 fn add_all(isa: Isa, parts: &[f32], sum: &mut [f32]) {
     isa.run(
         #[inline(always)]

@@ -1,4 +1,4 @@
-//! Windows times packed weights, with bias, residual and activation: the one kernel behind
+//! Windows times packed weights, with bias, residual and activation: the kernel behind
 //! convolutions and linear layers.
 
 use std::collections::TryReserveError;
@@ -7,32 +7,24 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::isa::Isa;
-use super::math;
-use super::out::{Out, written};
-use super::tile::{Kernels, Tile};
-use super::window::Windows;
-use crate::layers::Activation;
+use crate::activation::Activation;
+use crate::isa::Isa;
+use crate::math;
+use crate::microkernels::Microkernels;
+use crate::out::{Out, written};
+use crate::tile::{Line, Tile};
+use crate::window::Windows;
 
-/// Bytes of the left side that are worked on at a time, so that they stay in the second-level
-/// cache together with a panel.
+/// Bytes of a block of the left side, few enough to stay in the second-level cache together with
+/// a panel.
 const BLOCK_BYTES: usize = 256 << 10;
-/// Multiply-adds below which waking the other threads costs more than it brings.
+/// Multiply-adds below which waking the other threads costs more than it saves.
 const SMALL: usize = 1 << 18;
-/// Pieces of work a thread, so that an uneven machine is evened out.
+/// Pieces of work per thread, so that a slow thread does not delay the others.
 const PIECES: usize = 4;
 
-/// Sixteen floats on a cache line of their own, so that no vector load touches two lines.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-pub(super) struct Line(pub(super) [f32; 16]);
-
-impl Line {
-    pub(super) const ZERO: Self = Self([0.0; 16]);
-}
-
 /// Weights and bias, laid out for the kernels of one instruction set.
-pub(crate) struct Packed {
+pub struct Packed {
     isa: Isa,
     groups: usize,
     depth: usize,
@@ -43,7 +35,7 @@ pub(crate) struct Packed {
     bias: Vec<Line>,
 }
 
-/// A panel: some output columns of one group.
+/// A panel: consecutive output columns of one group.
 #[derive(Clone, Copy)]
 struct Panel {
     index: usize,
@@ -53,16 +45,16 @@ struct Panel {
 }
 
 impl Packed {
-    pub(super) fn outputs(&self) -> usize {
+    pub(crate) fn outputs(&self) -> usize {
         self.outputs
     }
 
-    /// Packs `weight`, of the shape `[outputs, depth]`, whose rows belong to `groups` groups in
-    /// turn. `bias` has one value an output.
+    /// Packs `weight`, of the shape `[outputs, depth]`, whose rows are divided into `groups` groups
+    /// of equal size. `bias` has one value per output.
     ///
     /// # Errors
     /// There is no memory for it.
-    pub(crate) fn new(
+    pub fn new(
         isa: Isa,
         weight: &[f32],
         bias: &[f32],
@@ -76,7 +68,7 @@ impl Packed {
                 && weight.len().is_multiple_of(outputs)
         );
         let depth = weight.len() / outputs;
-        let width = Kernels::of(isa).columns;
+        let width = Microkernels::of(isa).columns;
         let lines = width / 16;
         let mut packed = Self {
             isa,
@@ -104,16 +96,16 @@ impl Packed {
         Ok(packed)
     }
 
-    /// `[panels, panel width, depth]` of what weights of so many outputs are packed into: panels
-    /// are padded, so that many groups of few outputs become much more.
-    pub(crate) fn dims(isa: Isa, outputs: usize, depth: usize, groups: usize) -> [usize; 3] {
-        let width = Kernels::of(isa).columns;
+    /// The shape `[panels, panel width, depth]` that such weights are packed into. Panels are
+    /// padded: many groups of few outputs need much more memory than their weights.
+    pub fn dims(isa: Isa, outputs: usize, depth: usize, groups: usize) -> [usize; 3] {
+        let width = Microkernels::of(isa).columns;
         let panels = (outputs / groups.max(1)).div_ceil(width);
         [panels.saturating_mul(groups), width, depth]
     }
 
     fn panels_in_group(&self) -> usize {
-        (self.outputs / self.groups).div_ceil(Kernels::of(self.isa).columns)
+        (self.outputs / self.groups).div_ceil(Microkernels::of(self.isa).columns)
     }
 
     fn panels(&self) -> usize {
@@ -121,7 +113,7 @@ impl Packed {
     }
 
     fn panel(&self, index: usize) -> Panel {
-        let width = Kernels::of(self.isa).columns;
+        let width = Microkernels::of(self.isa).columns;
         let group_outputs = self.outputs / self.groups;
         let (group, at) = (
             index / self.panels_in_group(),
@@ -145,17 +137,18 @@ fn zeros(count: usize) -> Result<Vec<Line>, TryReserveError> {
     Ok(lines)
 }
 
-/// What follows the product.
+/// What is applied to the product.
 #[derive(Clone, Copy)]
-pub(crate) struct Epilogue<'a> {
+pub struct Epilogue<'a> {
     /// Added before the activation; of the result's shape.
-    pub(crate) residual: Option<&'a [f32]>,
-    pub(crate) activation: Activation,
+    pub residual: Option<&'a [f32]>,
+    /// Applied last.
+    pub activation: Activation,
 }
 
 impl<'a> Epilogue<'a> {
     /// No activation.
-    pub(super) fn plain(residual: Option<&'a [f32]>) -> Self {
+    pub(crate) fn plain(residual: Option<&'a [f32]>) -> Self {
         Self {
             residual,
             activation: Activation::Identity,
@@ -163,16 +156,16 @@ impl<'a> Epilogue<'a> {
     }
 }
 
-/// The product: one row a place of the windows, one column an output.
+/// The product, with one row per place of the windows and one column per output.
 ///
 /// # Errors
 /// There is no memory for the result.
-pub(crate) fn matmul(
+pub fn matmul(
     windows: &Windows<'_>,
     weights: &Packed,
     epilogue: Epilogue<'_>,
 ) -> Result<Vec<f32>, TryReserveError> {
-    let length = windows.count() * weights.outputs;
+    let length = windows.count().saturating_mul(weights.outputs);
     let write = |out: &mut [MaybeUninit<f32>]| {
         let job = Job::new(windows, weights, epilogue, out);
         match job.pieces() {
@@ -184,8 +177,8 @@ pub(crate) fn matmul(
     unsafe { written(length, write) }
 }
 
-/// As [`matmul`], into `out`, all of which is written, and on the calling thread.
-pub(super) fn matmul_into(
+/// As [`matmul`], into `out`, all of which it writes, on the calling thread.
+pub(crate) fn matmul_into(
     windows: &Windows<'_>,
     weights: &Packed,
     epilogue: Epilogue<'_>,
@@ -201,7 +194,7 @@ struct Job<'a> {
     windows: &'a Windows<'a>,
     weights: &'a Packed,
     epilogue: Epilogue<'a>,
-    kernels: Kernels,
+    kernels: Microkernels,
     out: Out<'a>,
 }
 
@@ -219,7 +212,7 @@ impl<'a> Job<'a> {
         out: &'a mut [MaybeUninit<f32>],
     ) -> Self {
         let length = out.len();
-        assert_eq!(length, windows.count() * weights.outputs);
+        assert_eq!(length, windows.count().saturating_mul(weights.outputs));
         assert_eq!(weights.depth, windows.runs() * windows.run_length());
         let fits = |residual: &[f32]| residual.len() == length;
         assert!(epilogue.residual.is_none_or(fits));
@@ -227,13 +220,13 @@ impl<'a> Job<'a> {
             windows,
             weights,
             epilogue,
-            kernels: Kernels::of(weights.isa),
+            kernels: Microkernels::of(weights.isa),
             out: Out::new(out),
         }
     }
 
-    /// Divides the result among the threads: along the larger of the two operands, so that
-    /// each thread streams its own part of it, and along the other where that is not enough.
+    /// Divides the result among the threads: along the larger of the two operands, so that each
+    /// thread streams its own part of it, and along the other one where that is not enough.
     fn pieces(&self) -> Vec<Piece> {
         let (rows, panels) = (self.windows.count(), self.weights.panels());
         if rows == 0 {
@@ -269,8 +262,8 @@ impl<'a> Job<'a> {
         pieces
     }
 
-    /// Computes a piece, a block of rows at a time: the block stays in the cache while all panels
-    /// pass by.
+    /// Computes a piece in blocks of rows: a block stays in the cache while it is multiplied by
+    /// all panels.
     fn run(&self, piece: Piece) {
         let bytes_a_row = (self.windows.fresh_elements() * size_of::<f32>()).max(1);
         let block = (BLOCK_BYTES / bytes_a_row).max(4 * self.kernels.rows);
@@ -331,7 +324,7 @@ impl<'a> Job<'a> {
         unsafe { kernel(&tile) };
     }
 
-    /// Applies an activation that is more than bounds to a block of rows, in long stretches.
+    /// Applies an activation that does more than clamp to a block of rows.
     fn activate(&self, rows: Range<usize>, panels: &Range<usize>) {
         if self.epilogue.activation.bounds().is_some() || panels.is_empty() {
             return;
@@ -360,7 +353,7 @@ struct Sources {
     /// For each tile `[runs, rows of the tile]`.
     starts: Vec<*const f32>,
     tiles: Vec<Rows>,
-    /// Copies of the runs, where they would be in each other's way.
+    /// Copies of runs that would evict each other from the cache.
     copies: Vec<f32>,
 }
 
@@ -374,13 +367,13 @@ struct Rows {
 
 impl Sources {
     /// Divides `rows` into tiles of nearly equal height: a last tile of one row would leave most
-    /// of the registers empty.
+    /// registers empty.
     fn fill(&mut self, windows: &Windows<'_>, tile_rows: usize, rows: Range<usize>, group: usize) {
         let runs = windows.runs();
         self.tiles.clear();
         self.starts.clear();
         self.starts.resize(rows.len() * runs, std::ptr::null());
-        // A line more, so that the copies are not in each other's way again.
+        // A line more, so that the copies do not evict each other again.
         let apart = windows.run_length() + 16;
         let copying = windows.collide();
         if copying {
@@ -413,6 +406,6 @@ impl Sources {
 }
 
 /// Divides `0..length` into `parts` ranges whose lengths differ by at most one.
-pub(super) fn split(length: usize, parts: usize) -> impl Iterator<Item = Range<usize>> {
+pub(crate) fn split(length: usize, parts: usize) -> impl Iterator<Item = Range<usize>> {
     (0..parts).map(move |part| part * length / parts..(part + 1) * length / parts)
 }

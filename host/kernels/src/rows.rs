@@ -1,18 +1,18 @@
-//! Operations on rows of features, each row by itself: norms, gated activations, rotations.
+//! Operations on rows of features: norms, gated activations, gathers, rotations.
 
 use std::collections::TryReserveError;
 
-use super::chunks;
-use super::isa::Isa;
-use super::math;
-use crate::layers::Activation;
+use crate::activation::Activation;
+use crate::chunks;
+use crate::isa::Isa;
+use crate::math;
 
-/// Normalises each row of `input` by its mean and its standard deviation (rows as long as both
-/// parts of `affine`: the scale and the shift of each place), and adds the same row of `residual`.
+/// Layer norm: normalises each row of `input` by its mean and standard deviation, multiplies by
+/// `scale` and adds `shift`, both as long as a row, and adds the same row of `residual`.
 ///
 /// # Errors
 /// There is no memory for the result.
-pub(crate) fn normalize_rows(
+pub fn normalize_rows(
     isa: Isa,
     input: &[f32],
     [scale, shift]: [&[f32]; 2],
@@ -23,7 +23,7 @@ pub(crate) fn normalize_rows(
     assert!(length > 0 && shift.len() == length && input.len().is_multiple_of(length));
     assert!(residual.is_none_or(|residual| residual.len() == input.len()));
     let mut result = chunks::zeros(input.len())?;
-    #[allow(clippy::cast_possible_truncation, reason = "f32 is what it is for")]
+    #[allow(clippy::cast_possible_truncation, reason = "it is added to f32 values")]
     let eps = eps as f32;
     chunks::for_each(&mut result, length, 4 * input.len(), |at, out| {
         let row = &input[at * length..][..length];
@@ -49,18 +49,19 @@ pub(crate) fn normalize_rows(
     Ok(result)
 }
 
-/// The sum of a function of each value.
+/// The sum of a function over the values.
 #[inline(always)]
-pub(super) fn sum(values: &[f32], function: impl Fn(f32) -> f32) -> f32 {
+pub(crate) fn sum(values: &[f32], function: impl Fn(f32) -> f32) -> f32 {
     let step = |sum, value| sum + function(value);
     math::fold(values, 0.0, step, |a, b| a + b)
 }
 
-/// `activation(a) * b` for rows that hold `a` and then `b`, each of `size` values.
+/// Gated activation: `activation(a) * b` for rows that hold `a` and then `b`, each of `size`
+/// elements.
 ///
 /// # Errors
 /// There is no memory for the result.
-pub(crate) fn gate_rows(
+pub fn gate_rows(
     isa: Isa,
     input: &[f32],
     size: usize,
@@ -84,12 +85,12 @@ pub(crate) fn gate_rows(
     Ok(result)
 }
 
-/// Rows of `length` values, repeated for each of the batch, of which those in `index` are taken
-/// in its order: `[batch, rows, length]` to `[batch, index, length]`.
+/// Takes the rows `index` of each sample, in that order: `[batch, rows, length]` to
+/// `[batch, index, length]`.
 ///
 /// # Errors
 /// There is no memory for the result.
-pub(crate) fn gather_rows(
+pub fn gather_rows(
     input: &[f32],
     [batch, rows, length]: [usize; 3],
     index: &[u32],
@@ -107,15 +108,11 @@ pub(crate) fn gather_rows(
     Ok(result)
 }
 
-/// Adds `rows`, which are repeated for each of the batch.
+/// Adds `rows` to each sample of the batch.
 ///
 /// # Errors
 /// There is no memory for the result.
-pub(crate) fn add_repeated(
-    isa: Isa,
-    input: &[f32],
-    rows: &[f32],
-) -> Result<Vec<f32>, TryReserveError> {
+pub fn add_repeated(isa: Isa, input: &[f32], rows: &[f32]) -> Result<Vec<f32>, TryReserveError> {
     assert!(!rows.is_empty() && input.len().is_multiple_of(rows.len()));
     let mut result = chunks::zeros(input.len())?;
     chunks::for_each(&mut result, rows.len(), input.len(), |at, out| {
@@ -137,7 +134,7 @@ pub(crate) fn add_repeated(
 ///
 /// # Errors
 /// There is no memory for the result.
-pub(crate) fn scale_channels(
+pub fn scale_channels(
     isa: Isa,
     input: &[f32],
     factors: &[f32],
@@ -162,15 +159,14 @@ pub(crate) fn scale_channels(
     Ok(result)
 }
 
-/// Places of a feature map's rows and columns to which zeros are added.
-pub(crate) type Margins = [[usize; 2]; 2];
+/// Zeros around a feature map: `[[top, bottom], [left, right]]`.
+pub type Margins = [[usize; 2]; 2];
 
-/// `[batch, height, width, channels]` with zeros around it: `margins` are those before and after
-/// the rows, and before and after the columns.
+/// Pads `[batch, height, width, channels]` with zeros.
 ///
 /// # Errors
 /// There is no memory for the result.
-pub(crate) fn pad(
+pub fn pad(
     input: &[f32],
     [height, width, channels]: [usize; 3],
     [[top, bottom], [left, right]]: Margins,
@@ -194,24 +190,29 @@ pub(crate) fn pad(
     Ok(result)
 }
 
-/// What is done to the heads of a row.
+/// An operation on the heads of a row.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum HeadOperation<'a> {
-    /// Rotates pairs of values, the first half of a head with the second, by an angle each: the
-    /// cosines and the sines, `[tokens, head]`. Tokens before the last so many stay.
+pub enum HeadOperation<'a> {
+    /// Rotary position embedding: `x * cos + rotate_half(x) * sin`. With fewer angles than tokens,
+    /// the first tokens stay as they are.
     Rotate {
+        /// `[tokens, head]`.
         cosines: &'a [f32],
+        /// `[tokens, head]`.
         sines: &'a [f32],
     },
-    /// Divides each head by its length, or by `floor` where that is more.
-    Normalize { floor: f32 },
+    /// Divides each head by its L2 norm, or by `floor` where that is more.
+    Normalize {
+        /// The least divisor.
+        floor: f32,
+    },
 }
 
-/// Changes the first `heads` heads of `head` values of each row of `[batch, tokens, row]`.
+/// Changes the first `heads` heads, of `head` elements each, of each row of `[batch, tokens, row]`.
 ///
 /// # Errors
 /// There is no memory for the result.
-pub(crate) fn change_heads(
+pub fn change_heads(
     isa: Isa,
     input: &[f32],
     [tokens, row]: [usize; 2],

@@ -1,15 +1,15 @@
-//! Averages over as many windows as are wanted, whatever the size of the feature map.
+//! Adaptive average pooling: a given number of windows, whatever the size of the feature map.
 
 use std::collections::TryReserveError;
 use std::ops::Range;
 
-use super::chunks;
-use super::isa::Isa;
-use super::window::Shape;
+use crate::chunks;
+use crate::isa::Isa;
+use crate::window::Shape;
 
-/// What of a side of `length` is averaged for place `place` of `places`: the windows overlap
-/// where the length is no multiple of their number.
-pub(crate) fn adaptive_range(length: usize, places: usize, place: usize) -> Range<usize> {
+/// The elements of a side of `length` that place `place` of `places` averages: windows overlap
+/// where the length is not a multiple of their number.
+pub fn adaptive_range(length: usize, places: usize, place: usize) -> Range<usize> {
     place * length / places..((place + 1) * length).div_ceil(places)
 }
 
@@ -18,13 +18,13 @@ pub(crate) fn adaptive_range(length: usize, places: usize, place: usize) -> Rang
 ///
 /// # Errors
 /// There is no memory for the result.
-pub(crate) fn adaptive_average(
+pub fn adaptive_average(
     isa: Isa,
     input: &[f32],
     shape: Shape,
     out: [usize; 2],
 ) -> Result<Vec<f32>, TryReserveError> {
-    assert_eq!(input.len(), shape.len());
+    assert_eq!(input.len(), shape.elements());
     let [rows, columns] = out;
     let row = columns * shape.channels;
     let mut result = chunks::zeros(shape.batch * rows * row)?;
