@@ -280,7 +280,9 @@ impl Dataset {
             None | Some(b"null") => Ok(None),
             Some(value) => {
                 let value: Value = text::parse(value).map_err(|error| failed(error.to_string()))?;
-                Label::from_json(&value).map(Some).map_err(failed)
+                Label::from_json(&value)
+                    .map(Some)
+                    .map_err(|error| failed(error.to_string()))
             }
         }
     }

@@ -60,11 +60,9 @@ mod documents;
 mod error;
 mod field;
 mod images;
-mod label;
 mod media;
 mod metadata;
 mod npy;
-mod object_id;
 mod parquet;
 mod replace;
 mod results;
@@ -73,11 +71,11 @@ mod sink;
 mod splice;
 mod table;
 mod text;
-mod vector;
+
+use modelzoo_model::label;
 
 pub use dataset::{Dataset, OpenOptions, Sample};
 pub use error::{Error, MediaError};
 pub use field::FieldName;
-pub use label::{Classification, Classifications, Label, LabelType};
-pub use object_id::ObjectId;
+pub use label::{Classification, Classifications, Label, LabelType, ObjectId};
 pub use sink::{Output, ResultSink, SinkOptions, Written};

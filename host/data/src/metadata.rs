@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::documents::{Stamp, malformed, read_bounded};
 use crate::label::{LabelType, field, id_field};
-use crate::object_id::ObjectId;
+use crate::label::ObjectId;
 use crate::splice::{Object, SetError, push, set};
 use crate::{Error, FieldName, text};
 
@@ -293,7 +293,7 @@ fn default_fields() -> Vec<Value> {
 /// The document of a new sample of an image.
 pub(crate) fn new_sample(filepath: &str) -> Vec<u8> {
     // FiftyOne orders shuffled views by a stored random number.
-    let random = (crate::object_id::random() >> 11) as f64 / (1_u64 << 53) as f64;
+    let random = (crate::label::random() >> 11) as f64 / (1_u64 << 53) as f64;
     text::to_json(&json!({
         "_id": { "$oid": ObjectId::new().to_string() },
         "filepath": filepath,

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use crate::replace::stage;
 use crate::results::Reader;
 use crate::sink::ResultSink;
-use crate::{Error, text, vector};
+use crate::label::vector;
+use crate::{Error, text};
 
 /// Writes the vectors of `sink` to `path`, one row a sample; rows of NaN for those that have none.
 pub(crate) fn write(sink: &ResultSink<'_>, path: &Path) -> Result<Vec<PathBuf>, Error> {
@@ -66,5 +67,7 @@ pub(crate) fn vector_of(
         reason,
     };
     let value = text::parse(record.label().as_bytes()).map_err(|e| malformed(e.to_string()))?;
-    vector::from_value(&value).map(Some).map_err(malformed)
+    vector::from_value(&value)
+        .map(Some)
+        .map_err(|e| malformed(e.to_string()))
 }

@@ -100,7 +100,7 @@ impl Row {
         };
         let value: Value =
             text::parse(record.label().as_bytes()).map_err(|e| malformed(e.to_string()))?;
-        match Label::from_json(&value).map_err(malformed)? {
+        match Label::from_json(&value).map_err(|e| malformed(e.to_string()))? {
             Label::Vector(vector) => row.vector = Some(vector),
             Label::Classification(label) => {
                 row.label = label.label;

@@ -6,9 +6,9 @@ use sha2::{Digest, Sha256};
 
 use crate::commit;
 use crate::dataset::{Dataset, Form};
-use crate::label::{Label, LabelType};
+use crate::label::{Label, LabelType, vector};
 use crate::results::{Results, Run};
-use crate::{Error, FieldName, metadata, replace, text, vector};
+use crate::{Error, FieldName, metadata, replace, text};
 
 /// Where results go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use serde_json::ser::Formatter;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 /// The JSON of `value` on one line, safe to show on a terminal: control and
 /// direction characters are escaped wherever a string holds them.
@@ -161,40 +161,6 @@ fn beyond(number: &[u8]) -> Option<&'static [u8]> {
     }
 }
 
-/// A number as extended JSON writes it: plain, unless JSON has no word for it.
-pub(crate) fn double(value: f64) -> Value {
-    if value.is_finite() {
-        return json!(value);
-    }
-    let name = if value.is_nan() {
-        "NaN"
-    } else if value > 0.0 {
-        "Infinity"
-    } else {
-        "-Infinity"
-    };
-    json!({ "$numberDouble": name })
-}
-
-/// A number in any of extended JSON's spellings.
-pub(crate) fn as_double(value: &Value) -> Option<f64> {
-    match value {
-        Value::Number(number) => number.as_f64(),
-        Value::Object(wrapped) if wrapped.len() == 1 => [
-            "$numberDouble",
-            "$numberInt",
-            "$numberLong",
-            "$numberDecimal",
-        ]
-        .iter()
-        .find_map(|key| wrapped.get(*key))?
-        .as_str()?
-        .parse()
-        .ok(),
-        _ => None,
-    }
-}
-
 /// `value` as FiftyOne's database can hold it: no key with a leading `$` or a
 /// dot (their full-width forms stand in, as MongoDB recommends), no integer
 /// beyond 64 bits with sign (its digits stand in).
@@ -223,6 +189,9 @@ pub(crate) fn storable(value: &Value) -> Value {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 mod tests {
+    use modelzoo_model::label::number::as_double;
+    use serde_json::json;
+
     use super::*;
 
     #[test]

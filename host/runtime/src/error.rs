@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use modelzoo_model::plan::PlanError;
+
 use crate::precision::Precision;
 
 /// Why a model could not be built or run.
@@ -345,6 +347,12 @@ impl Error {
             layer: layer.into(),
             reason: reason.into(),
         }
+    }
+}
+
+impl From<PlanError> for Error {
+    fn from(PlanError { field, reason }: PlanError) -> Self {
+        Self::BadPlan { field, reason }
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
+use modelzoo_model::task::{Head, Scoring};
+
 use crate::error::Error;
-use crate::plan::{Head, Scoring};
 use crate::precision::Precision;
 
 /// How predictions are to be made.
@@ -51,23 +52,13 @@ pub enum PredictionKind {
     Classifications,
 }
 
-impl Head {
-    /// What the head gives for a sample.
+impl PredictionKind {
+    /// What a head gives for a sample.
     #[must_use]
-    pub fn kind(&self) -> PredictionKind {
-        match self {
-            Self::Classification(_) | Self::ZeroShot(_) => PredictionKind::Classification,
-            Self::MultiLabel(_) => PredictionKind::Classifications,
-        }
-    }
-
-    /// The classes, in the order of the outputs.
-    #[must_use]
-    pub fn classes(&self) -> &[String] {
-        match self {
-            Self::Classification(head) => &head.classes,
-            Self::MultiLabel(head) => &head.classes,
-            Self::ZeroShot(head) => &head.classes,
+    pub fn of(head: &Head) -> Self {
+        match head {
+            Head::Classification(_) | Head::ZeroShot(_) => Self::Classification,
+            Head::MultiLabel(_) => Self::Classifications,
         }
     }
 }
@@ -257,7 +248,7 @@ fn sigmoid(output: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Classification, MultiLabel, ZeroShot};
+    use modelzoo_model::task::{Classification, MultiLabel, ZeroShot};
 
     fn full(head: &Head) -> Reader {
         Reader::new(head, Precision::Full)

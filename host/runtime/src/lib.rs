@@ -36,7 +36,6 @@ mod image;
 mod layers;
 mod model;
 mod nearest;
-mod plan;
 mod precision;
 mod preprocess;
 mod resample;
@@ -44,20 +43,20 @@ mod text;
 mod trace;
 mod weights;
 
+use modelzoo_model::plan;
+
 pub use architectures::architectures;
 pub use device::{Device, DeviceSpec};
 pub use error::{Error, ImageReason, NoDeviceReason};
 pub use head::{PredictOptions, Prediction, PredictionKind};
 pub use image::{DecodeLimits, Image, decode_image, decode_image_bytes};
 pub use model::Model;
-pub use plan::{
-    Architecture, Classification, Color, Embeddings, Head, MultiLabel, Normalization, Plan,
-    Pooling, Preprocessing, Resampling, Scoring, Size, Step, Tokenizer, TokenizerFormat, ZeroShot,
+pub use modelzoo_model::plan::{
+    Architecture, Color, Embeddings, MAX_SIDE, Normalization, Plan, Pooling, Preprocessing,
+    Resampling, Size, Step, Tokenizer, TokenizerFormat,
 };
+pub use modelzoo_model::task::{Classification, Head, MultiLabel, Scoring, ZeroShot};
 pub use precision::{Precision, PrecisionSpec};
 pub use preprocess::Input;
 pub use text::Tokens;
 pub use weights::Weights;
-
-/// The longest side that preprocessing may give an image, in pixels.
-pub const MAX_SIDE: u32 = plan::MAX_SIDE;

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use candle_core::Tensor;
 
+use modelzoo_model::task::Head;
+
 use crate::architectures::{self, Network, TextTower, TokenBatch};
 use crate::batches::{buckets, halving};
 use crate::device::Device;
@@ -12,7 +14,7 @@ use crate::error::Error;
 use crate::head::{PredictOptions, Prediction, Reader};
 use crate::image::Image;
 use crate::layers::{Activation, Dense, FeatureMap, Linear};
-use crate::plan::{Embeddings, Head, Plan, Pooling};
+use crate::plan::{Embeddings, Plan, Pooling};
 use crate::precision::full;
 use crate::preprocess::{Input, preprocess};
 use crate::text::{Tokenizer, Tokens};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use modelzoo_archive::RelPath;
 use modelzoo_net as net;
-use modelzoo_runtime as runtime;
+use modelzoo_model::plan::Plan;
 use serde::{Deserialize, Serialize};
 use wasmtime::{Store, UpdateDeadline};
 
@@ -100,10 +100,9 @@ pub struct LoadCall<'a> {
 
 /// What `load-model` answers.
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub enum Loaded {
     /// The host builds the model from a plan.
-    Plan(runtime::Plan),
+    Plan(Plan),
 }
 
 /// A call of a guest's function, and what it answers.
@@ -242,7 +241,10 @@ impl Engine {
         let LoadedModel::Deployment(plan) = self.answer(at.clone(), ran, None)?;
         match deployment::plan(plan, call.model_dir) {
             Ok(plan) => Ok(Loaded::Plan(plan)),
-            Err(reason) => Err(HookError::BadAnswer { at, reason }),
+            Err(error) => Err(HookError::BadAnswer {
+                at,
+                reason: error.to_string(),
+            }),
         }
     }
 

@@ -50,27 +50,11 @@ fn refused(change: impl FnOnce(&mut wit::Plan)) -> String {
     let dir = artifacts();
     let mut given = good();
     change(&mut given);
-    plan(given, dir.path()).unwrap_err()
-}
-
-fn head(plan: &mut wit::Plan) -> &mut wit::Classification {
-    match &mut plan.head {
-        Some(wit::Head::Classification(head)) => head,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn steps(plan: &mut wit::Plan) -> &mut Vec<wit::Step> {
-    &mut plan.preprocessing.as_mut().unwrap().steps
-}
-
-fn normalize(plan: &mut wit::Plan) -> &mut wit::Normalization {
-    let preprocessing = plan.preprocessing.as_mut().unwrap();
-    preprocessing.normalize.as_mut().unwrap()
+    plan(given, dir.path()).unwrap_err().to_string()
 }
 
 #[test]
-fn a_good_plan_arrives_whole() {
+fn good_plan_is_converted_whole() {
     let dir = artifacts();
     let json = serde_json::to_value(plan(good(), dir.path()).unwrap()).unwrap();
     let want = serde_json::json!({
@@ -95,15 +79,12 @@ fn a_good_plan_arrives_whole() {
 }
 
 #[test]
-fn configurations_are_bounded_objects() {
-    let config = |config: String| refused(|p| p.architecture.config = config);
-    assert!(config("{".to_owned()).contains("not JSON"));
-    assert!(config("[]".to_owned()).contains("not a JSON object"));
-    assert!(config(format!("{{\"a\":\"{}\"}}", "x".repeat(CONFIG_BYTES))).contains("bytes"));
-    let deep = format!("{{\"a\":{}{}}}", "[".repeat(64), "]".repeat(64));
-    assert!(config(deep).contains("nests"));
-    assert!(refused(|p| p.architecture.name = "a\u{1b}[0m".to_owned()).contains("control"));
-    assert!(refused(|p| p.architecture.name = "x".repeat(1000)).contains("1 to 128"));
+fn invalid_plan_is_refused() {
+    let config = |config: &str| refused(|p| p.architecture.config = config.to_owned());
+    assert!(config("{").contains("not JSON"));
+    assert!(config("[]").contains("not a JSON object"));
+    let no_images = |p: &mut wit::Plan| p.preprocessing = None;
+    assert!(refused(no_images).starts_with("`head`"));
 }
 
 #[test]
@@ -112,69 +93,23 @@ fn weights_are_artifacts() {
         let names = names.iter().map(|&n| n.to_owned()).collect();
         refused(|p| p.weights = names)
     };
-    assert!(weights(&["../x"]).contains("weights `../x`"));
-    assert!(weights(&["/etc/passwd"]).contains("absolute"));
-    assert!(weights(&["other"]).contains("no such artifact"));
-    assert!(weights(&["w.safetensors", "w.safetensors"]).contains("twice"));
-    assert!(weights(&["w\0"]).contains("weights `w\\u{0}`"));
+    assert!(weights(&["../x"]).contains("`weights[0]`: `../x`"));
+    assert!(weights(&["/etc/passwd"]).contains("not a name inside"));
+    assert!(weights(&["w.safetensors", "other"]).contains("`weights[1]`: there is no such"));
+    assert!(weights(&["w.safetensors", "w.safetensors"]).contains("again"));
+    assert!(weights(&["w\0"]).contains("`weights[0]`: `w\\0`"));
+    assert!(weights(&["CON"]).contains("`CON` is not a name"));
 }
 
 #[test]
-fn tokenizers_are_artifacts_and_layers_are_names() {
+fn tokenizers_are_artifacts() {
     let tokenizer = |format| {
         let change = |p: &mut wit::Plan| p.tokenizer.as_mut().unwrap().format = format;
         refused(change)
     };
     let json = |name: &str| wit::TokenizerFormat::Json(name.to_owned());
-    assert!(tokenizer(json("../t.json")).contains("tokenizer `../t.json`"));
+    assert!(tokenizer(json("../t.json")).contains("`tokenizer.format`: `../t.json`"));
     assert!(tokenizer(wit::TokenizerFormat::ClipBpe("x".to_owned())).contains("no such"));
-    let many = |p: &mut wit::Plan| p.tokenizer.as_mut().unwrap().max_tokens = Some(u32::MAX);
-    assert!(refused(many).contains("max-tokens"));
-    let layer = |name: String| refused(|p| p.embeddings.as_mut().unwrap().layer = Some(name));
-    assert!(layer("\u{1b}[2J".to_owned()).contains("control"));
-    assert!(layer("x".repeat(1000)).contains("1 to 128"));
-}
-
-#[test]
-fn every_head_is_bounded() {
-    let multi_label = wit::MultiLabel {
-        classes: vec!["a".to_owned()],
-        confidence_thresh: 2.0,
-        filter_classes: Vec::new(),
-    };
-    let reason = refused(|p| p.head = Some(wit::Head::MultiLabel(multi_label)));
-    assert!(reason.contains("0 to 1"), "{reason}");
-    let many = vec![String::new(); CLASSES + 1];
-    assert!(refused(|p| head(p).filter_classes = many).contains("filter"));
-}
-
-/// What is said of a zero-shot head with so many classes and prompts.
-fn zero_shot(classes: usize, prompts: usize) -> Result<runtime::Plan> {
-    let dir = artifacts();
-    let mut given = good();
-    given.head = Some(wit::Head::ZeroShot(wit::ZeroShot {
-        classes: vec!["a".to_owned(); classes],
-        prompts: vec!["a".to_owned(); prompts],
-        scoring: wit::Scoring::Sigmoid,
-        confidence_thresh: None,
-        filter_classes: Vec::new(),
-    }));
-    plan(given, dir.path())
-}
-
-#[test]
-fn a_text_network_does_not_run_without_end() {
-    zero_shot(32_768, 32_768).unwrap();
-    let reason = zero_shot(32_769, 1).unwrap_err();
-    assert_eq!(
-        reason,
-        "the plan has 32769 classes; at most 32768 are allowed"
-    );
-    let reason = zero_shot(1, 32_769).unwrap_err();
-    assert_eq!(
-        reason,
-        "the plan has 32769 prompts; at most 32768 are allowed"
-    );
 }
 
 #[cfg(unix)]
@@ -183,38 +118,6 @@ fn weights_are_not_links() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("t.json"), "").unwrap();
     std::os::unix::fs::symlink("/etc/passwd", dir.path().join("w.safetensors")).unwrap();
-    let reason = plan(good(), dir.path()).unwrap_err();
-    assert!(reason.contains("no such artifact"), "{reason}");
-}
-
-#[test]
-fn numbers_are_numbers() {
-    assert!(refused(|p| normalize(p).mean = vec![0.5]).contains("3 channels"));
-    assert!(refused(|p| normalize(p).mean = vec![f32::NAN; 3]).contains("finite"));
-    assert!(refused(|p| normalize(p).std = vec![f32::INFINITY; 3]).contains("finite"));
-    assert!(refused(|p| normalize(p).std = vec![0.0; 3]).contains("zero"));
-    assert!(refused(|p| head(p).confidence_thresh = Some(f32::NAN)).contains("0 to 1"));
-    assert!(refused(|p| head(p).confidence_thresh = Some(1.5)).contains("0 to 1"));
-    let crop = |height, width| {
-        let step = wit::Step::CenterCrop(wit::Size { height, width });
-        refused(|p| *steps(p) = vec![step])
-    };
-    assert!(crop(0, 1).contains("0 pixels"));
-    assert!(crop(1, 16_385).contains("1 to 16384"));
-}
-
-#[test]
-fn lists_are_bounded() {
-    let many = vec![String::new(); CLASSES + 1];
-    assert!(refused(|p| head(p).classes = many).contains("classes"));
-    let long = vec!["x".repeat(CLASSES_BYTES + 1)];
-    assert!(refused(|p| head(p).classes = long).contains("bytes"));
-    let step = wit::Step::CenterCrop(wit::Size {
-        height: 1,
-        width: 1,
-    });
-    let many = vec![step; STEPS + 1];
-    assert!(refused(|p| *steps(p) = many).contains("steps"));
-    let names = (0..=WEIGHTS).map(|n| n.to_string()).collect();
-    assert!(refused(|p| p.weights = names).contains("weight files"));
+    let error = plan(good(), dir.path()).unwrap_err().to_string();
+    assert!(error.contains("no such artifact"), "{error}");
 }

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use modelzoo_runtime::{Device, Model, Plan, PrecisionSpec};
+use modelzoo_model::plan::Plan;
+use modelzoo_runtime::{Device, Model, PrecisionSpec};
 use modelzoo_sandbox::LoadCall;
 use serde_json::{Map, Value};
 
@@ -184,11 +185,6 @@ impl Zoo {
                 plan,
                 component: Some(component.info().sha256.clone()),
                 half,
-            }),
-            Ok(_) => Err(Error::NoHook {
-                model: record.name(),
-                download: false,
-                reason: "its hook answers with what this version cannot run".into(),
             }),
             Err(error) => {
                 let audit = self.audit_of(&record.source.id, Some(record.name()));

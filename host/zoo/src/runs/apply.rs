@@ -56,7 +56,7 @@ impl LoadedModel {
         }
         let work = Labels {
             model: self,
-            kind: match head.kind() {
+            kind: match PredictionKind::of(head) {
                 PredictionKind::Classifications => LabelType::Classifications,
                 _ => LabelType::Classification,
             },

@@ -1,6 +1,6 @@
 //! Class names, and the heads that have them.
 
-use modelzoo_runtime::{Classification, Head, Scoring, ZeroShot};
+use modelzoo_model::task::{Classification, Head, Scoring, ZeroShot};
 
 use super::error::TranslateError as Error;
 use super::settings::Settings;

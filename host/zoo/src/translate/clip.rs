@@ -1,6 +1,7 @@
 //! `TorchCLIPModel` and `TorchOpenClipModel`: CLIP in OpenAI's own layout.
 
-use modelzoo_runtime::{Architecture, Plan, Scoring, Tokenizer, TokenizerFormat};
+use modelzoo_model::plan::{Architecture, Plan, Tokenizer, TokenizerFormat};
+use modelzoo_model::task::Scoring;
 use serde_json::json;
 
 use super::classes::{classes, zero_shot};

@@ -1,6 +1,6 @@
 //! `TorchImageModel`: networks of torch.hub, of which DINOv2 is known.
 
-use modelzoo_runtime::{Architecture, Embeddings, Plan};
+use modelzoo_model::plan::{Architecture, Embeddings, Plan};
 use serde_json::{Value, json};
 
 use super::classes::{classes, classification};

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use modelzoo_runtime::{
-    Architecture, Embeddings, Plan, Pooling, Scoring, Tokenizer, TokenizerFormat, architectures,
-};
+use modelzoo_model::plan::{Architecture, Embeddings, Plan, Pooling, Tokenizer, TokenizerFormat};
+use modelzoo_model::task::Scoring;
+use modelzoo_runtime::architectures;
 use serde_json::{Map, Value};
 
 use super::classes::{classes, classification, zero_shot};

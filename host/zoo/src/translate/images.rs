@@ -1,6 +1,6 @@
 //! The reference system's `image_*` fields.
 
-use modelzoo_runtime::{Color, Normalization, Preprocessing, Resampling, Size, Step};
+use modelzoo_model::plan::{Color, Normalization, Preprocessing, Resampling, Size, Step};
 use serde_json::Value;
 
 use super::error::TranslateError as Error;

@@ -20,7 +20,7 @@ mod torchvision;
 use std::path::Path;
 
 use modelzoo_archive::RelPath;
-use modelzoo_runtime::Plan;
+use modelzoo_model::plan::Plan;
 use serde_json::{Map, Value};
 
 pub use error::TranslateError;

@@ -1,6 +1,6 @@
 //! A repository's `preprocessor_config.json`.
 
-use modelzoo_runtime::{Color, Normalization, Preprocessing, Resampling, Size, Step};
+use modelzoo_model::plan::{Color, Normalization, Preprocessing, Resampling, Size, Step};
 use serde_json::{Map, Value};
 
 use super::error::TranslateError as Error;

@@ -5,7 +5,8 @@
     reason = "a test may panic"
 )]
 
-use modelzoo_runtime::{Head, Step};
+use modelzoo_model::plan::Step;
+use modelzoo_model::task::Head;
 use serde_json::{Value, json};
 
 use super::*;

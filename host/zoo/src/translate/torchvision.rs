@@ -1,6 +1,6 @@
 //! `TorchvisionImageModel`: the networks of torchvision, by the functions that build them.
 
-use modelzoo_runtime::{Architecture, Embeddings, Plan};
+use modelzoo_model::plan::{Architecture, Embeddings, Plan};
 use serde_json::{Value, json};
 
 use super::classes::{classes, classification};

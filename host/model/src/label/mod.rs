@@ -1,11 +1,33 @@
+//! FiftyOne's label types, read from and written to its JSON.
+
+pub mod number;
+mod object_id;
+pub mod vector;
+
 use serde_json::{Map, Value, json};
 
-use crate::object_id::ObjectId;
-use crate::{text, vector};
+pub use object_id::{ObjectId, random};
+
+/// Why a label cannot be read: a part of a sentence, with nothing in it that a terminal would act
+/// on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct LabelError(pub String);
+
+impl From<&str> for LabelError {
+    fn from(reason: &str) -> Self {
+        Self(reason.to_owned())
+    }
+}
+
+impl From<String> for LabelError {
+    fn from(reason: String) -> Self {
+        Self(reason)
+    }
+}
 
 /// What a field of one sample holds, in FiftyOne's types.
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub enum Label {
     /// One class for the whole image.
     Classification(Classification),
@@ -17,7 +39,6 @@ pub enum Label {
 
 /// The type of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum LabelType {
     /// One class for the whole image.
     Classification,
@@ -66,6 +87,7 @@ impl Default for Classification {
 
 impl LabelType {
     /// The name of FiftyOne's class, as `_cls` has it.
+    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Classification => "Classification",
@@ -76,7 +98,8 @@ impl LabelType {
 
     /// The full name of FiftyOne's class, as `embedded_doc_type` has it for labels and `ftype`
     /// for others.
-    pub(crate) fn class(self) -> String {
+    #[must_use]
+    pub fn class(self) -> String {
         let module = if self == Self::Vector {
             "fields"
         } else {
@@ -86,15 +109,19 @@ impl LabelType {
     }
 
     /// Whether `value`, which a sample has in a field, is of this type.
-    pub(crate) fn is_of(self, value: &Value) -> bool {
+    #[must_use]
+    pub fn is_of(self, value: &Value) -> bool {
         match self {
             Self::Vector => value.get("$binary").is_some() || value.is_array(),
-            _ => value.get("_cls").and_then(Value::as_str) == Some(self.name()),
+            Self::Classification | Self::Classifications => {
+                value.get("_cls").and_then(Value::as_str) == Some(self.name())
+            }
         }
     }
 
     /// FiftyOne's description of a field `name` of this type, for `sample_fields`.
-    pub(crate) fn field(self, name: &str) -> Value {
+    #[must_use]
+    pub fn field(self, name: &str) -> Value {
         if self == Self::Vector {
             return field(name, "VectorField", None);
         }
@@ -130,7 +157,8 @@ impl LabelType {
 }
 
 /// The field `id`, which documents hold as `_id`.
-pub(crate) fn id_field() -> Value {
+#[must_use]
+pub fn id_field() -> Value {
     let mut id = field("id", "ObjectIdField", None);
     set(&mut id, "db_field", "_id".into());
     id
@@ -138,7 +166,8 @@ pub(crate) fn id_field() -> Value {
 
 /// FiftyOne's description of a plain field: `kind` and `element` are class
 /// names in its module of fields.
-pub(crate) fn field(name: &str, kind: &str, element: Option<&str>) -> Value {
+#[must_use]
+pub fn field(name: &str, kind: &str, element: Option<&str>) -> Value {
     let class = |class: &str| format!("fiftyone.core.fields.{class}");
     json!({
         "name": name,
@@ -154,7 +183,8 @@ pub(crate) fn field(name: &str, kind: &str, element: Option<&str>) -> Value {
     })
 }
 
-pub(crate) fn set(object: &mut Value, key: &str, value: Value) {
+/// Sets a member of a JSON object; other values stay as they are.
+pub fn set(object: &mut Value, key: &str, value: Value) {
     if let Some(object) = object.as_object_mut() {
         object.insert(key.to_owned(), value);
     }
@@ -162,6 +192,7 @@ pub(crate) fn set(object: &mut Value, key: &str, value: Value) {
 
 impl Label {
     /// The type of this label.
+    #[must_use]
     pub fn kind(&self) -> LabelType {
         match self {
             Self::Classification(_) => LabelType::Classification,
@@ -172,6 +203,7 @@ impl Label {
 
     /// FiftyOne's JSON of this label: `_id`, `_cls`, `tags`, then the label's own
     /// members. Numbers that JSON has no word for are `{"$numberDouble": "NaN"}`.
+    #[must_use]
     pub fn to_json(&self) -> Value {
         match self {
             Self::Classification(label) => label.to_json(),
@@ -190,20 +222,23 @@ impl Label {
         }
     }
 
-    /// Reads a label from FiftyOne's JSON; the reason is a part of a sentence.
-    pub(crate) fn from_json(value: &Value) -> Result<Self, String> {
+    /// Reads a label from FiftyOne's JSON.
+    ///
+    /// # Errors
+    /// [`LabelError`] when the value is not a label of a type that is read.
+    pub fn from_json(value: &Value) -> Result<Self, LabelError> {
         if LabelType::Vector.is_of(value) {
-            return vector::from_value(value).map(Self::Vector);
+            return Ok(Self::Vector(vector::from_value(value)?));
         }
         let object = value.as_object().ok_or("it is not a label")?;
         match object.get("_cls").and_then(Value::as_str) {
             Some("Classification") => Ok(Self::Classification(classification(object)?)),
             Some("Classifications") => classifications(object).map(Self::Classifications),
-            Some(other) => Err(format!(
+            Some(other) => Err(LabelError(format!(
                 "it is a {}, and only Classification and Classifications are read",
-                text::escape(other)
-            )),
-            None => Err("it has no `_cls`".to_owned()),
+                other.escape_debug()
+            ))),
+            None => Err("it has no `_cls`".into()),
         }
     }
 }
@@ -215,7 +250,7 @@ impl Classification {
             "_cls": LabelType::Classification.name(),
             "tags": self.tags,
             "label": self.label,
-            "confidence": self.confidence.map(text::double),
+            "confidence": self.confidence.map(number::double),
         });
         if let Some(logits) = &self.logits {
             set(&mut json, "logits", vector::to_value(logits));
@@ -224,7 +259,7 @@ impl Classification {
     }
 }
 
-fn classifications(object: &Map<String, Value>) -> Result<Classifications, String> {
+fn classifications(object: &Map<String, Value>) -> Result<Classifications, LabelError> {
     let list = match member(object, "classifications") {
         None => Vec::new(),
         Some(list) => list
@@ -232,7 +267,7 @@ fn classifications(object: &Map<String, Value>) -> Result<Classifications, Strin
             .ok_or("its `classifications` are not a list")?
             .iter()
             .map(|label| classification(label.as_object().ok_or("one of them is not a label")?))
-            .collect::<Result<_, String>>()?,
+            .collect::<Result<_, LabelError>>()?,
     };
     Ok(Classifications {
         classifications: list,
@@ -240,15 +275,15 @@ fn classifications(object: &Map<String, Value>) -> Result<Classifications, Strin
     })
 }
 
-fn logits(object: &Map<String, Value>) -> Result<Option<Vec<f32>>, String> {
+fn logits(object: &Map<String, Value>) -> Result<Option<Vec<f32>>, LabelError> {
     member(object, "logits")
         .map(|logits| {
-            vector::from_value(logits).map_err(|reason| format!("its `logits`: {reason}"))
+            vector::from_value(logits).map_err(|error| format!("its `logits`: {error}").into())
         })
         .transpose()
 }
 
-fn classification(object: &Map<String, Value>) -> Result<Classification, String> {
+fn classification(object: &Map<String, Value>) -> Result<Classification, LabelError> {
     let id = match member(object, "_id") {
         // Some older exports have labels without an identity.
         None => ObjectId::new(),
@@ -275,7 +310,7 @@ fn classification(object: &Map<String, Value>) -> Result<Classification, String>
     };
     let confidence = match member(object, "confidence") {
         None => None,
-        Some(number) => Some(text::as_double(number).ok_or("its `confidence` is not a number")?),
+        Some(number) => Some(number::as_double(number).ok_or("its `confidence` is not a number")?),
     };
     let logits = logits(object)?;
     Ok(Classification {
@@ -296,6 +331,14 @@ fn member<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
 mod tests {
     use super::*;
 
+    fn to_text(value: &Value) -> Vec<u8> {
+        serde_json::to_vec(value).unwrap()
+    }
+
+    fn from_text(text: &[u8]) -> serde_json::Result<Value> {
+        serde_json::from_slice(text)
+    }
+
     #[test]
     fn writes_fiftyones_json() {
         let label = Label::Classification(Classification {
@@ -306,8 +349,8 @@ mod tests {
             logits: None,
         });
         assert_eq!(
-            String::from_utf8(text::to_json(&label.to_json())).unwrap(),
-            r#"{"_id": {"$oid": "0123456789abcdef01234567"}, "_cls": "Classification", "tags": ["a"], "label": "cat", "confidence": 0.5}"#,
+            String::from_utf8(to_text(&label.to_json())).unwrap(),
+            r#"{"_id":{"$oid":"0123456789abcdef01234567"},"_cls":"Classification","tags":["a"],"label":"cat","confidence":0.5}"#,
         );
     }
 
@@ -324,11 +367,8 @@ mod tests {
                 logits,
                 ..Classification::default()
             });
-            let text = text::to_json(&label.to_json());
-            assert_eq!(
-                Label::from_json(&text::parse(&text).unwrap()).unwrap(),
-                label
-            );
+            let text = to_text(&label.to_json());
+            assert_eq!(Label::from_json(&from_text(&text).unwrap()).unwrap(), label);
         }
     }
 
@@ -346,8 +386,8 @@ mod tests {
             Label::Classifications(Classifications::default()),
             Label::Vector(vec![1.5, -2.0, 0.0]),
         ] {
-            let text = text::to_json(&label.to_json());
-            let read = Label::from_json(&text::parse(&text).unwrap());
+            let text = to_text(&label.to_json());
+            let read = Label::from_json(&from_text(&text).unwrap());
             assert_eq!(read.unwrap(), label);
         }
     }
@@ -364,11 +404,11 @@ mod tests {
             Some(&json!({"$numberDouble": "NaN"}))
         );
         for text in [
-            text::to_json(&json),
-            br#"{"_cls": "Classification", "confidence": NaN}"#.to_vec(),
+            to_text(&json),
+            br#"{"_cls": "Classification", "confidence": {"$numberDouble": "NaN"}}"#.to_vec(),
         ] {
             let Label::Classification(label) =
-                Label::from_json(&text::parse(&text).unwrap()).unwrap()
+                Label::from_json(&from_text(&text).unwrap()).unwrap()
             else {
                 panic!("not a Classification");
             };
@@ -400,7 +440,7 @@ mod tests {
                 "bad base64",
             ),
         ] {
-            let error = Label::from_json(&value).unwrap_err();
+            let error = Label::from_json(&value).unwrap_err().to_string();
             assert!(error.contains(reason), "{error} / {reason}");
         }
     }

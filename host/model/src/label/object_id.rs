@@ -35,7 +35,8 @@ impl ObjectId {
 }
 
 /// 64 random bits; the standard library seeds its hash maps from the system.
-pub(crate) fn random() -> u64 {
+#[must_use]
+pub fn random() -> u64 {
     RandomState::new().hash_one(0_u8)
 }
 

@@ -12,28 +12,32 @@ use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 use serde_json::{Value, json};
 
-use crate::text;
+use super::{LabelError, number};
 
 /// What a stored vector may inflate to; 4 million `f32`, far beyond any class list.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 /// The most numbers of a vector that is stored, so that it can be read back.
-pub(crate) const MAX_NUMBERS: usize = MAX_BYTES as usize / 4 - 1024;
+pub const MAX_NUMBERS: usize = MAX_BYTES as usize / 4 - 1024;
 const MAGIC: &[u8] = b"\x93NUMPY";
 
 /// The extended JSON of a vector of `f32`.
-pub(crate) fn to_value(vector: &[f32]) -> Value {
+#[must_use]
+pub fn to_value(vector: &[f32]) -> Value {
     json!({ "$binary": { "base64": STANDARD.encode(deflate(&npy(vector))), "subType": "00" } })
 }
 
 /// Reads a vector in any form that FiftyOne has used: a binary in the current
 /// or the former extended JSON, its base64 alone, or a plain list.
-pub(crate) fn from_value(value: &Value) -> Result<Vec<f32>, String> {
+///
+/// # Errors
+/// [`LabelError`] for objects, text, records and damaged data.
+pub fn from_value(value: &Value) -> Result<Vec<f32>, LabelError> {
     if let Value::Array(numbers) = value {
         return numbers
             .iter()
-            .map(|number| text::as_double(number).map(|number| number as f32))
+            .map(|number| number::as_double(number).map(|number| number as f32))
             .collect::<Option<_>>()
-            .ok_or_else(|| "a list with something else than numbers".to_owned());
+            .ok_or_else(|| "a list with something else than numbers".into());
     }
     let base64 = value
         .pointer("/$binary/base64")
@@ -50,7 +54,7 @@ pub(crate) fn from_value(value: &Value) -> Result<Vec<f32>, String> {
         .read_to_end(&mut plain)
         .map_err(|error| format!("bad zlib data: {error}"))?;
     if plain.len() as u64 > MAX_BYTES {
-        return Err(format!("inflates beyond {MAX_BYTES} bytes"));
+        return Err(format!("inflates beyond {MAX_BYTES} bytes").into());
     }
     read_npy(&plain)
 }
@@ -71,7 +75,8 @@ fn npy(vector: &[f32]) -> Vec<u8> {
 
 /// What stands before the data of an `<f4` array of this shape, as numpy lays it out: padded so
 /// that the data begin at a multiple of 64.
-pub(crate) fn npy_header(shape: &str) -> Vec<u8> {
+#[must_use]
+pub fn npy_header(shape: &str) -> Vec<u8> {
     let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}");
     let prefix = MAGIC.len() + 4;
     while !(prefix + header.len() + 1).is_multiple_of(64) {
@@ -86,7 +91,7 @@ pub(crate) fn npy_header(shape: &str) -> Vec<u8> {
     bytes
 }
 
-fn read_npy(bytes: &[u8]) -> Result<Vec<f32>, String> {
+fn read_npy(bytes: &[u8]) -> Result<Vec<f32>, LabelError> {
     let rest = bytes.strip_prefix(MAGIC).ok_or("not a numpy array")?;
     let (header, data) = match rest {
         [1, _, a, b, rest @ ..] => split(rest, u32::from(u16::from_le_bytes([*a, *b]))),
@@ -98,12 +103,13 @@ fn read_npy(bytes: &[u8]) -> Result<Vec<f32>, String> {
     let kind = quoted(header, "descr").ok_or("a numpy header without a plain data type")?;
     let length = length(header)?;
     let read =
-        reader(kind).ok_or_else(|| format!("numpy data of type '{}'", text::escape(kind)))?;
+        reader(kind).ok_or_else(|| format!("numpy data of type '{}'", kind.escape_debug()))?;
     if data.len() != length.saturating_mul(read.width) {
         return Err(format!(
             "{} bytes of data for {length} numbers of type '{kind}'",
             data.len()
-        ));
+        )
+        .into());
     }
     Ok(data.chunks_exact(read.width).map(read.value).collect())
 }
@@ -124,7 +130,7 @@ fn quoted<'a>(header: &'a str, key: &str) -> Option<&'a str> {
 }
 
 /// The number of elements: the shape is `()`, `(n,)` or has ones besides.
-fn length(header: &str) -> Result<usize, String> {
+fn length(header: &str) -> Result<usize, LabelError> {
     let shape = after(header, "shape")
         .and_then(|rest| rest.strip_prefix('(')?.split_once(')'))
         .ok_or("a numpy header without a shape")?
@@ -144,9 +150,7 @@ fn length(header: &str) -> Result<usize, String> {
     {
         [] => Ok(1),
         [length] => Ok(**length),
-        _ => Err(format!(
-            "an array of shape ({shape}) where a vector belongs"
-        )),
+        _ => Err(format!("an array of shape ({shape}) where a vector belongs").into()),
     }
 }
 
@@ -352,7 +356,7 @@ mod tests {
             (json!(7), "neither"),
             (json!(["a"]), "something else"),
         ] {
-            let error = from_value(&value).unwrap_err();
+            let error = from_value(&value).unwrap_err().to_string();
             assert!(error.contains(reason), "{error} / {reason}");
         }
     }

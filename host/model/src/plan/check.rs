@@ -1,0 +1,60 @@
+//! Checks that several parts of a plan share.
+
+use super::error::PlanError;
+
+/// The most bytes of an architecture's or a layer's name.
+pub(super) const NAME_BYTES: usize = 128;
+/// The most characters of the plan that a message repeats.
+const SHOWN: usize = 100;
+
+/// Text of a plan as a message shows it: cut, and nothing in it that a terminal would act on.
+pub(crate) fn shown(text: &str) -> String {
+    let cut: String = text.chars().take(SHOWN).collect();
+    let more = if cut.len() < text.len() { "…" } else { "" };
+    format!("`{}{more}`", cut.escape_debug())
+}
+
+/// Checks the name of an architecture or a layer.
+pub(super) fn name(field: &str, name: &str) -> Result<(), PlanError> {
+    let bytes = name.len();
+    if !(1..=NAME_BYTES).contains(&bytes) {
+        let reason = format!("has {bytes} bytes, not 1 to {NAME_BYTES}");
+        return Err(PlanError::new(field, reason));
+    }
+    // Quotes and backslashes have an escape too.
+    let is_hidden = |c: char| !matches!(c, '"' | '\'' | '\\') && c.escape_debug().len() > 1;
+    if name.contains(is_hidden) {
+        let reason = "has control characters or others that do not print";
+        return Err(PlanError::new(field, reason));
+    }
+    Ok(())
+}
+
+/// Checks the name of a file, which is relative to the model's directory.
+pub(super) fn file(field: &str, name: &str) -> Result<(), PlanError> {
+    let is_inside = |part: &str| !matches!(part, "" | "." | "..");
+    if name.contains(['\\', '\0']) || !name.split('/').all(is_inside) {
+        let reason = format!("{} is not a name inside the model's directory", shown(name));
+        return Err(PlanError::new(field, reason));
+    }
+    Ok(())
+}
+
+/// Checks how many elements a list has.
+pub(crate) fn count(field: &str, len: usize, most: usize, what: &str) -> Result<(), PlanError> {
+    if len > most {
+        let reason = format!("has {len} {what}; at most {most} are allowed");
+        return Err(PlanError::new(field, reason));
+    }
+    Ok(())
+}
+
+/// Checks a threshold for confidences.
+pub(crate) fn confidence(field: &str, threshold: f32) -> Result<(), PlanError> {
+    if (0.0..=1.0).contains(&threshold) {
+        Ok(())
+    } else {
+        let reason = format!("must be 0 to 1, and is {threshold}");
+        Err(PlanError::new(field, reason))
+    }
+}

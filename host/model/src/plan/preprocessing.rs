@@ -1,0 +1,194 @@
+use serde::{Deserialize, Serialize};
+
+use super::check;
+use super::error::PlanError;
+
+/// The longest side that preprocessing may give an image, in pixels.
+pub const MAX_SIDE: u32 = 16_384;
+/// The most steps.
+const STEPS: usize = 64;
+
+/// The colours of the images that a model was trained on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Color {
+    /// Three channels: red, green, blue.
+    Rgb,
+    /// One channel: luma (ITU-R 601), as Pillow's mode `L`.
+    Gray,
+}
+
+impl Color {
+    /// How many channels an image of this kind has: 3 or 1.
+    #[must_use]
+    pub const fn channels(self) -> usize {
+        match self {
+            Self::Rgb => 3,
+            Self::Gray => 1,
+        }
+    }
+}
+
+/// How pixels are resampled; antialiased when the image gets smaller, as in Pillow, except
+/// `Nearest`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resampling {
+    /// The pixel nearest to the centre.
+    Nearest,
+    /// A triangle.
+    Bilinear,
+    /// Keys' cubic with a = -0.5.
+    Bicubic,
+    /// A windowed sinc of three lobes.
+    Lanczos,
+}
+
+/// A size in pixels.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Size {
+    /// Rows.
+    pub height: u32,
+    /// Columns.
+    pub width: u32,
+}
+
+impl Size {
+    /// The number of pixels.
+    #[must_use]
+    pub fn area(self) -> u64 {
+        u64::from(self.height) * u64::from(self.width)
+    }
+}
+
+/// One step on the way from a decoded image to the network's input.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Step {
+    /// Resizing to exactly a size; the aspect ratio may change.
+    Resize {
+        /// The size afterwards.
+        to: Size,
+        /// How pixels are resampled.
+        resampling: Resampling,
+    },
+    /// Resizing so that the shorter side has a length; the longer one is
+    /// `to * longer / shorter`, rounded down, as in torchvision.
+    ResizeShortest {
+        /// The shorter side afterwards, in pixels.
+        to: u32,
+        /// How pixels are resampled.
+        resampling: Resampling,
+    },
+    /// Cuts the middle out; where the image is smaller, it is padded with black.
+    CenterCrop(Size),
+    /// Enlarges an image that is smaller than `to` on one side or both, keeping the aspect ratio,
+    /// until it is not; others stay as they are.
+    ResizeMin {
+        /// The least size.
+        to: Size,
+        /// How pixels are resampled.
+        resampling: Resampling,
+    },
+    /// Shrinks an image that is larger than `to` on one side or both, keeping the aspect ratio,
+    /// until it is not; others stay as they are.
+    ResizeMax {
+        /// The largest size.
+        to: Size,
+        /// How pixels are resampled.
+        resampling: Resampling,
+    },
+    /// Cuts the middle out whose sides are multiples of so many pixels; an image that is smaller
+    /// than that is padded to it with black.
+    CropToMultiple(u32),
+}
+
+impl Step {
+    /// The sides that it asks for, height first.
+    fn sides(self) -> [u32; 2] {
+        match self {
+            Self::Resize { to, .. }
+            | Self::ResizeMin { to, .. }
+            | Self::ResizeMax { to, .. }
+            | Self::CenterCrop(to) => [to.height, to.width],
+            Self::ResizeShortest { to, .. } | Self::CropToMultiple(to) => [to, to],
+        }
+    }
+}
+
+/// What is subtracted from, and then divides, each channel's values, which are 0 to 1.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Normalization {
+    /// One value per channel.
+    pub mean: Vec<f32>,
+    /// One value per channel, none of them zero.
+    pub std: Vec<f32>,
+}
+
+/// From an image to a tensor with values 0 to 1, or normalised.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preprocessing {
+    /// The colours that the network takes.
+    pub color: Color,
+    /// The steps, in this order.
+    pub steps: Vec<Step>,
+    /// Applied last; without it the values stay 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normalize: Option<Normalization>,
+}
+
+impl Preprocessing {
+    /// Checks the sides of the steps and the numbers of the normalization.
+    pub(super) fn validate(&self) -> Result<(), PlanError> {
+        check::count("steps", self.steps.len(), STEPS, "steps")?;
+        for (index, step) in self.steps.iter().enumerate() {
+            if let Some(side) = step
+                .sides()
+                .into_iter()
+                .find(|side| !(1..=MAX_SIDE).contains(side))
+            {
+                let reason = format!("has a side of {side} pixels; 1 to {MAX_SIDE} are allowed");
+                return Err(PlanError::new(format!("steps[{index}]"), reason));
+            }
+        }
+        let Some(normalization) = &self.normalize else {
+            return Ok(());
+        };
+        let checked = normalization.validate(self.color.channels());
+        checked.map_err(|e| e.within("normalize"))
+    }
+
+    /// The size of every input, where the steps fix it.
+    #[must_use]
+    pub fn fixed_size(&self) -> Option<Size> {
+        match *self.steps.last()? {
+            Step::Resize { to, .. } | Step::CenterCrop(to) => Some(to),
+            Step::ResizeShortest { .. }
+            | Step::ResizeMin { .. }
+            | Step::ResizeMax { .. }
+            | Step::CropToMultiple(_) => None,
+        }
+    }
+}
+
+impl Normalization {
+    fn validate(&self, channels: usize) -> Result<(), PlanError> {
+        for (field, values) in [("mean", &self.mean), ("std", &self.std)] {
+            if values.len() != channels {
+                let reason = format!("has {} values for {channels} channels", values.len());
+                return Err(PlanError::new(field, reason));
+            }
+            if values.iter().any(|value| !value.is_finite()) {
+                let reason = "has a value that is not a finite number";
+                return Err(PlanError::new(field, reason));
+            }
+        }
+        if self.std.contains(&0.0) {
+            return Err(PlanError::new("std", "must not contain zero"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,30 @@
+use serde::{Deserialize, Serialize};
+
+use super::classes;
+use crate::plan::PlanError;
+use crate::plan::check;
+
+/// One label per sample: the class with the largest softmax probability.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Classification {
+    /// The name of each output, in order; as many as the network has outputs.
+    pub classes: Vec<String>,
+    /// Below this confidence (0 to 1) no label is given. The user's own threshold wins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence_thresh: Option<f32>,
+    /// The classes that are given as labels; empty for all of them. A sample whose best class is
+    /// another has no label.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filter_classes: Vec<String>,
+}
+
+impl Classification {
+    pub(super) fn validate(&self) -> Result<(), PlanError> {
+        classes::check(&self.classes, classes::MAX_CLASSES)?;
+        if let Some(threshold) = self.confidence_thresh {
+            check::confidence("confidence_thresh", threshold)?;
+        }
+        classes::check_filter(&self.classes, &self.filter_classes)
+    }
+}
