@@ -6,7 +6,6 @@ use crate::text::{escape, shown};
 /// What can go wrong with a dataset as a whole. What can go wrong with the file
 /// of one sample is a [`MediaError`].
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum Error {
     /// The dataset is not a directory.
     #[error("{}: not a directory", shown(path))]
@@ -205,6 +204,14 @@ pub enum Error {
         /// The part.
         path: PathBuf,
     },
+    /// A result that was stored during a run is not what was written.
+    #[error("{}: the stored result of sample {index} is damaged", shown(path))]
+    DamagedResult {
+        /// The file of unfinished results.
+        path: PathBuf,
+        /// The sample.
+        index: usize,
+    },
     /// Somebody changed the dataset's list of samples during the run.
     #[error("{}: the samples changed during the run", shown(path))]
     Changed {
@@ -239,7 +246,7 @@ impl Error {
             }
             Self::NoImages { .. } => format!(
                 "images end in one of {}",
-                crate::images::EXTENSIONS
+                crate::readers::IMAGE_EXTENSIONS
                     .map(|end| format!(".{end}"))
                     .join(", ")
             ),
@@ -257,6 +264,9 @@ impl Error {
             }
             Self::Linked { .. } | Self::NotShared { .. } => {
                 "write the results as JSON lines with --output results.jsonl".into()
+            }
+            Self::DamagedResult { .. } => {
+                "run the same command again: that sample is computed again".into()
             }
             Self::Changed { .. } => {
                 "run the same command again: samples that were done and are unchanged are kept"
@@ -282,7 +292,6 @@ impl Error {
 
 /// Why the file of one sample is not used.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum MediaError {
     /// The document has no usable `filepath`.
     #[error("no filepath: {reason}")]

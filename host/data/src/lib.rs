@@ -1,10 +1,12 @@
-//! Datasets in and out, in FiftyOne's forms and without its database.
+//! Datasets in and out, in FiftyOne's formats and without its database.
 //!
 //! A [`Dataset`] is a FiftyOneDataset directory, a directory of images or a file of
-//! texts. It is read as a list of [`Sample`]s, each with a vetted path: what a dataset from
-//! somebody else names outside itself, on the network, or as a device is refused.
+//! texts. It is read as a list of [`Sample`]s, each with a vetted path: what an untrusted
+//! dataset names outside itself, on the network, or as a device is refused.
 //! Results of a run go into a [`ResultSink`], which keeps them on disk as they
 //! come, so that an interrupted run resumes, and writes them all at once.
+//!
+//! Each format is one file: a reader in `readers`, a writer in `writers`.
 //!
 //! What this crate does not know in a dataset it keeps byte for byte: new values
 //! are put into the text of `samples.json` and `metadata.json`, which are never
@@ -30,19 +32,19 @@
 //!     let mut sink = ResultSink::open(&dataset, &field, LabelType::Classification, options)?;
 //!     for sample in dataset.samples() {
 //!         let sample = sample?;
-//!         let index = sample.index;
-//!         if sink.is_done(index) {
+//!         if sink.is_done(sample.index) {
 //!             continue;
 //!         }
+//!         let key = sample.key();
 //!         match sample.read(64 << 20) {
 //!             Ok(image) => {
 //!                 let label = Label::Classification(Classification {
 //!                     label: Some(classify(&image)),
 //!                     ..Classification::default()
 //!                 });
-//!                 sink.put(index, Some(&label))?;
+//!                 sink.put(&key, Some(&label))?;
 //!             }
-//!             Err(error) => sink.fail(index, &error.to_string())?,
+//!             Err(error) => sink.fail(&key, &error.to_string())?,
 //!         }
 //!     }
 //!     let written = sink.commit()?;
@@ -54,28 +56,31 @@
 //! # apply(directory.path()).unwrap();
 //! ```
 
-mod commit;
 mod dataset;
-mod documents;
+mod document;
 mod error;
 mod field;
-mod images;
+mod files;
 mod media;
-mod metadata;
-mod npy;
-mod parquet;
+mod options;
+mod readers;
 mod replace;
 mod results;
+mod sample;
 mod scan;
 mod sink;
 mod splice;
-mod table;
 mod text;
+mod writers;
 
 use modelzoo_model::label;
 
-pub use dataset::{Dataset, OpenOptions, Sample};
+pub use dataset::Dataset;
+pub use document::Document;
 pub use error::{Error, MediaError};
 pub use field::FieldName;
 pub use label::{Classification, Classifications, Label, LabelType, ObjectId};
-pub use sink::{Output, ResultSink, SinkOptions, Written};
+pub use options::OpenOptions;
+pub use sample::{Sample, SampleKey};
+pub use sink::{ResultSink, SinkOptions, Written};
+pub use writers::Output;

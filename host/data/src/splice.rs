@@ -11,6 +11,7 @@ use crate::scan::{Scan, ScanError, Scanner};
 use crate::text;
 
 /// The members of an object, with where their values lie in its text.
+#[derive(Debug)]
 pub(crate) struct Object {
     members: Vec<(String, Range<usize>)>,
     /// Where a further member goes.
@@ -48,16 +49,26 @@ impl Object {
         document.get(self.value(key)?)
     }
 
-    /// `document`, which this object was read from, with `key` set to `value`.
-    pub(crate) fn with(&self, document: &[u8], key: &str, value: &[u8]) -> Vec<u8> {
-        match self.value(key) {
-            Some(range) => replace(document, range, &[value]),
-            None => {
-                let comma: &[u8] = if self.members.is_empty() { b"" } else { b", " };
-                let key = text::to_json(key);
-                replace(document, self.end..self.end, &[comma, &key, b": ", value])
+    /// `document`, which this object was read from, with each key of `edits` set to its value.
+    pub(crate) fn edited(&self, document: &[u8], edits: &[(&str, Vec<u8>)]) -> Vec<u8> {
+        let mut added = Vec::new();
+        let mut changes: Vec<(Range<usize>, &[u8])> = Vec::new();
+        for (key, value) in edits {
+            match self.value(key) {
+                Some(range) => changes.push((range, value)),
+                None => {
+                    if !(self.members.is_empty() && added.is_empty()) {
+                        added.extend_from_slice(b", ");
+                    }
+                    added.extend_from_slice(&text::to_json(key));
+                    added.extend_from_slice(b": ");
+                    added.extend_from_slice(value);
+                }
             }
         }
+        changes.sort_by_key(|(range, _)| range.start);
+        changes.push((self.end..self.end, &added));
+        replace(document, &changes)
     }
 }
 
@@ -93,7 +104,7 @@ pub(crate) fn set(document: &[u8], path: &[&str], value: &[u8]) -> Result<Vec<u8
         }
         Some(_) => return Err(SetError::NotAnObject((*key).to_owned())),
     };
-    Ok(object.with(document, key, &inner))
+    Ok(object.edited(document, &[(key, inner)]))
 }
 
 /// `array`, the text of an array, with one more element.
@@ -106,7 +117,7 @@ pub(crate) fn push(array: &[u8], element: &[u8]) -> Scan<Vec<u8>> {
     })?);
     scanner.finish()?;
     let comma: &[u8] = if count == 0 { b"" } else { b", " };
-    Ok(replace(array, end..end, &[comma, element]))
+    Ok(replace(array, &[(end..end, comma), (end..end, element)]))
 }
 
 fn value(scanner: &mut Scanner<&[u8]>) -> Scan<Range<usize>> {
@@ -120,10 +131,18 @@ fn position(offset: u64) -> usize {
     usize::try_from(offset).unwrap_or(usize::MAX)
 }
 
-fn replace(document: &[u8], range: Range<usize>, by: &[&[u8]]) -> Vec<u8> {
-    let before = document.get(..range.start).unwrap_or(document);
-    let after = document.get(range.end..).unwrap_or_default();
-    [&[before], by, &[after]].concat().concat()
+/// `document` with ranges replaced; they are in order and do not overlap.
+fn replace(document: &[u8], changes: &[(Range<usize>, &[u8])]) -> Vec<u8> {
+    let more: usize = changes.iter().map(|(_, by)| by.len()).sum();
+    let mut edited = Vec::with_capacity(document.len() + more);
+    let mut copied = 0;
+    for (range, by) in changes {
+        edited.extend_from_slice(document.get(copied..range.start).unwrap_or_default());
+        edited.extend_from_slice(by);
+        copied = range.end;
+    }
+    edited.extend_from_slice(document.get(copied..).unwrap_or_default());
+    edited
 }
 
 #[cfg(test)]

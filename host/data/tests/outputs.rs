@@ -11,7 +11,7 @@ mod common;
 use std::fs;
 
 use common::{Fixture, class, json_of, label, label_text, options, output, sink};
-use modelzoo_data::{Dataset, Error, OpenOptions, Output, Sample, SinkOptions};
+use modelzoo_data::{Dataset, Error, OpenOptions, Sample, SinkOptions};
 use serde_json::json;
 
 fn stored(dataset: &Dataset) -> Vec<String> {
@@ -23,13 +23,22 @@ fn stored(dataset: &Dataset) -> Vec<String> {
 
 #[test]
 fn the_path_says_which_output() {
-    for (path, want) in [
-        ("a.jsonl", Output::Jsonl("a.jsonl".into())),
-        ("a.NDJSON", Output::Jsonl("a.NDJSON".into())),
-        ("a.json", Output::Dataset("a.json".into())),
-        ("out", Output::Dataset("out".into())),
+    let fixture = Fixture::images(1);
+    let dataset = fixture.open();
+    for (name, is_file) in [
+        ("a.jsonl", true),
+        ("a.NDJSON", true),
+        ("a.Parquet", true),
+        ("a.json", false),
+        ("out", false),
     ] {
-        assert_eq!(Output::from_path(path), want);
+        let path = fixture.directory.path().join(name);
+        let mut sink = sink(&dataset, "p", output(path.clone())).unwrap();
+        sink.put(&dataset.key(0).unwrap(), Some(&label("a")))
+            .unwrap();
+        sink.commit().unwrap();
+        assert_eq!(path.is_file(), is_file, "{name}");
+        assert_eq!(path.join("samples.json").is_file(), !is_file, "{name}");
     }
 }
 
@@ -50,9 +59,11 @@ fn lines_have_the_path_and_the_label_or_the_error() {
     let path = fixture.directory.path().join("out.jsonl");
     let dataset = fixture.open();
     let mut sink = sink(&dataset, "boxes", output(path.clone())).unwrap();
-    sink.put(3, None).unwrap();
-    sink.put(0, Some(&label("cat"))).unwrap();
-    sink.fail(1, "no such file\u{1b}\nx").unwrap();
+    sink.put(&dataset.key(3).unwrap(), None).unwrap();
+    sink.put(&dataset.key(0).unwrap(), Some(&label("cat")))
+        .unwrap();
+    sink.fail(&dataset.key(1).unwrap(), "no such file\u{1b}\nx")
+        .unwrap();
     let written = sink.commit().unwrap();
     assert_eq!((written.written, written.failed), (2, 1));
     assert_eq!(written.paths, std::slice::from_ref(&path));
@@ -83,7 +94,8 @@ fn outputs_are_replaced_only_on_request() {
                 ..output(path.clone())
             };
             let mut sink = sink(&dataset, "p", options).unwrap();
-            sink.put(0, Some(&label(class))).unwrap();
+            sink.put(&dataset.key(0).unwrap(), Some(&label(class)))
+                .unwrap();
             sink.commit().unwrap();
             let refused = common::sink(&dataset, "p", output(path.clone()));
             assert!(matches!(refused, Err(Error::OutputExists { .. })));
@@ -112,7 +124,8 @@ fn an_output_that_appears_meanwhile_is_not_replaced() {
     let path = fixture.directory.path().join("out.jsonl");
     let dataset = fixture.open();
     let mut sink = sink(&dataset, "p", output(path.clone())).unwrap();
-    sink.put(0, Some(&label("a"))).unwrap();
+    sink.put(&dataset.key(0).unwrap(), Some(&label("a")))
+        .unwrap();
     fs::write(&path, "mine").unwrap();
     assert!(matches!(sink.commit(), Err(Error::OutputExists { .. })));
     assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
@@ -129,9 +142,11 @@ fn a_directory_of_images_becomes_a_dataset() {
         ..options()
     };
     let mut sink = sink(&dataset, "p", options).unwrap();
-    sink.put(0, Some(&label("a"))).unwrap();
-    sink.fail(1, "broken").unwrap();
-    sink.put(2, Some(&label("b"))).unwrap();
+    sink.put(&dataset.key(0).unwrap(), Some(&label("a")))
+        .unwrap();
+    sink.fail(&dataset.key(1).unwrap(), "broken").unwrap();
+    sink.put(&dataset.key(2).unwrap(), Some(&label("b")))
+        .unwrap();
     sink.commit().unwrap();
 
     let metadata = fixture.json("metadata.json");
@@ -177,7 +192,8 @@ fn images_that_come_later_become_samples() {
         let dataset = fixture.open();
         let mut sink = sink(&dataset, field, options()).unwrap();
         for index in 0..dataset.len() {
-            sink.put(index, Some(&label(class))).unwrap();
+            sink.put(&dataset.key(index).unwrap(), Some(&label(class)))
+                .unwrap();
         }
         sink.commit().unwrap();
         fixture.write("later.png", "");
@@ -207,8 +223,10 @@ fn two_first_runs_on_a_directory_of_images_both_count() {
     let dataset = fixture.open();
     let mut one = sink(&dataset, "one", options()).unwrap();
     let mut two = sink(&dataset, "two", options()).unwrap();
-    one.put(1, Some(&label("a"))).unwrap();
-    two.put(1, Some(&label("b"))).unwrap();
+    one.put(&dataset.key(1).unwrap(), Some(&label("a")))
+        .unwrap();
+    two.put(&dataset.key(1).unwrap(), Some(&label("b")))
+        .unwrap();
     one.commit().unwrap();
     two.commit().unwrap();
     let dataset = fixture.open();
@@ -240,7 +258,8 @@ fn metadata_of_something_else_is_not_replaced() {
     // But what a first run of ours left when it was cut short between two files.
     fixture.write("metadata.json", "{\"_modelzoo_directory\": true}");
     let mut sink = sink(&dataset, "p", options()).unwrap();
-    sink.put(0, Some(&label("a"))).unwrap();
+    sink.put(&dataset.key(0).unwrap(), Some(&label("a")))
+        .unwrap();
     sink.commit().unwrap();
     assert_eq!(class(&fixture.open(), 0, "p").as_deref(), Some("a"));
 }
@@ -251,7 +270,8 @@ fn a_new_dataset_names_the_images_where_they_are() {
     let dataset = fixture.open();
     let outside = fixture.directory.path().join("a/b/out");
     let mut one = sink(&dataset, "p", output(outside.clone())).unwrap();
-    one.put(1, Some(&label("a"))).unwrap();
+    one.put(&dataset.key(1).unwrap(), Some(&label("a")))
+        .unwrap();
     one.commit().unwrap();
     assert_eq!(fixture.names(), ["0.png", "1.png"]);
     let root = fs::canonicalize(&fixture.root).unwrap();
@@ -276,7 +296,8 @@ fn a_new_dataset_names_the_images_where_they_are() {
     // In a directory above the images, paths are relative.
     let above = fixture.directory.path().to_owned();
     let mut two = sink(&dataset, "p", output(above.clone())).unwrap();
-    two.put(1, Some(&label("a"))).unwrap();
+    two.put(&dataset.key(1).unwrap(), Some(&label("a")))
+        .unwrap();
     two.commit().unwrap();
     let written = Dataset::open(&above).unwrap();
     assert_eq!(stored(&written), ["set/0.png", "set/1.png"]);
@@ -284,7 +305,9 @@ fn a_new_dataset_names_the_images_where_they_are() {
 
     // The directory itself is the dataset itself.
     let mut three = sink(&dataset, "p", output(fixture.root.join("."))).unwrap();
-    three.put(1, Some(&label("a"))).unwrap();
+    three
+        .put(&dataset.key(1).unwrap(), Some(&label("a")))
+        .unwrap();
     three.commit().unwrap();
     let grown = fixture.open();
     assert_eq!(stored(&grown), ["0.png", "1.png"]);
@@ -292,7 +315,7 @@ fn a_new_dataset_names_the_images_where_they_are() {
     // A copy elsewhere is a list of its own, that later images do not join.
     let copy = fixture.directory.path().join("copy");
     let mut four = sink(&grown, "q", output(copy.clone())).unwrap();
-    four.put(0, Some(&label("b"))).unwrap();
+    four.put(&grown.key(0).unwrap(), Some(&label("b"))).unwrap();
     four.commit().unwrap();
     let marker = |path: &std::path::Path| json_of(path)["_modelzoo_directory"].clone();
     assert_eq!(marker(&fixture.path("metadata.json")), true);
@@ -312,7 +335,9 @@ fn a_new_dataset_keeps_what_the_old_one_has() {
     let out = fixture.directory.path().join("out");
     let dataset = fixture.open();
     let mut first = sink(&dataset, "p", output(out.clone())).unwrap();
-    first.put(0, Some(&label("a"))).unwrap();
+    first
+        .put(&dataset.key(0).unwrap(), Some(&label("a")))
+        .unwrap();
     first.commit().unwrap();
     assert_eq!(
         (fixture.read("samples.json"), fixture.read("metadata.json")),
@@ -354,7 +379,8 @@ fn a_new_dataset_is_one_file_even_if_the_old_one_was_many() {
     fixture.write("samples/2.json", "{\"filepath\": \"data/1.png\"}\n");
     let dataset = fixture.open();
     let mut sink = sink(&dataset, "p", output(fixture.directory.path().to_owned())).unwrap();
-    sink.put(1, Some(&label("a"))).unwrap();
+    sink.put(&dataset.key(1).unwrap(), Some(&label("a")))
+        .unwrap();
     sink.commit().unwrap();
     assert_eq!(
         fs::read_to_string(fixture.directory.path().join("samples.json")).unwrap(),

@@ -49,8 +49,8 @@ fn a_fiftyone_dataset_is_a_list_of_samples() {
     assert_eq!(dataset.kind(), "FiftyOneDataset");
     assert_eq!(dataset.len(), 2);
     let samples = samples(&dataset);
-    assert_eq!(samples[0].id.as_deref(), Some("0123456789abcdef01234567"));
-    assert_eq!(samples[1].id, None);
+    assert_eq!(samples[0].id().as_deref(), Some("0123456789abcdef01234567"));
+    assert_eq!(samples[1].id(), None);
     assert_eq!(samples[1].stored, "data/1.png");
     let root = fs::canonicalize(&fixture.root).unwrap();
     assert_eq!(samples[1].path.as_ref().unwrap(), &root.join("data/1.png"));

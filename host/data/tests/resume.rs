@@ -38,9 +38,10 @@ fn interrupted() -> Fixture {
     let fixture = numbered(4);
     let dataset = fixture.open();
     let mut sink = sink(&dataset, "p", options()).unwrap();
-    sink.put(2, Some(&label("a"))).unwrap();
-    sink.fail(1, "unreadable").unwrap();
-    sink.put(0, None).unwrap();
+    sink.put(&dataset.key(2).unwrap(), Some(&label("a")))
+        .unwrap();
+    sink.fail(&dataset.key(1).unwrap(), "unreadable").unwrap();
+    sink.put(&dataset.key(0).unwrap(), None).unwrap();
     fixture
 }
 
@@ -60,9 +61,11 @@ fn an_interrupted_run_goes_on_where_it_stopped() {
     assert!(sink.is_done(0) && sink.is_done(2));
     // What failed is tried again.
     assert!(!sink.is_done(1) && !sink.is_done(3));
-    sink.put(1, Some(&label("b"))).unwrap();
-    sink.fail(3, "unreadable").unwrap();
-    sink.put(2, Some(&label("c"))).unwrap();
+    sink.put(&dataset.key(1).unwrap(), Some(&label("b")))
+        .unwrap();
+    sink.fail(&dataset.key(3).unwrap(), "unreadable").unwrap();
+    sink.put(&dataset.key(2).unwrap(), Some(&label("c")))
+        .unwrap();
     let written = sink.commit().unwrap();
     assert_eq!((written.written, written.failed), (3, 1));
     let dataset = fixture.open();
@@ -100,7 +103,9 @@ fn results_lie_in_the_staging_directory_if_there_is_one() {
         ..options()
     };
     let mut first = sink(&dataset, "p", staged()).unwrap();
-    first.put(0, Some(&label("a"))).unwrap();
+    first
+        .put(&dataset.key(0).unwrap(), Some(&label("a")))
+        .unwrap();
     drop(first);
     assert_eq!(fixture.names(), ["data", "metadata.json", "samples.json"]);
     assert_eq!(fs::read_dir(&staging).unwrap().count(), 1);
@@ -119,39 +124,78 @@ fn results_lie_in_the_staging_directory_if_there_is_one() {
     assert_eq!(fs::read_dir(&staging).unwrap().count(), 2);
 }
 
+/// Where the frames of an unfinished results file end, that of the run itself first.
+fn frame_ends(file: &[u8]) -> Vec<usize> {
+    let mut end = file.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    let mut ends = Vec::new();
+    while let Some(length) = file.get(end..end + 4) {
+        end += 12 + u32::from_le_bytes(length.try_into().unwrap()) as usize;
+        ends.push(end);
+    }
+    ends
+}
+
+/// The frame of a result for sample `index` of a dataset with these documents.
+fn frame(documents: &[String], index: usize) -> Vec<u8> {
+    let fixture = Fixture::new(&documents.iter().map(String::as_str).collect::<Vec<_>>(), 0);
+    let dataset = fixture.open();
+    let mut sink = sink(&dataset, "p", options()).unwrap();
+    sink.put(&dataset.key(index).unwrap(), None).unwrap();
+    drop(sink);
+    let file = fs::read(results(&fixture)).unwrap();
+    file[frame_ends(&file)[0]..].to_vec()
+}
+
+fn documents(names: impl Iterator<Item = String>) -> Vec<String> {
+    names
+        .map(|name| format!("{{\"filepath\": \"data/{name}.png\"}}"))
+        .collect()
+}
+
 #[test]
-fn a_torn_or_damaged_end_is_cut_off() {
+fn results_of_other_samples_and_damaged_ends_are_ignored() {
+    let whole = frame(&documents((0..4).map(|index| index.to_string())), 3);
+    let beyond = frame(&documents((0..100).map(|index| index.to_string())), 99);
+    let other = frame(&documents((0..4).map(|index| format!("other{index}"))), 3);
+    let torn = whole[..whole.len() - 1].to_vec();
+    let mut damaged = whole.clone();
+    *damaged.last_mut().unwrap() ^= 1;
     for tail in [
-        "{\"index\": 3, \"filepath\": \"data/3.png\", \"label\": {\"_cl",
-        "\0\0\0\0\0\0\0\0\n",
-        "{\"index\": 3, \"filepath\": \"data/3.png\", \"label\": {]}}\n{\"index\": 3, \"filepath\": \"data/3.png\", \"label\": null}\n",
-        "{\"index\": 99, \"filepath\": \"data/3.png\", \"label\": null}\n",
-        "{\"index\": 3, \"filepath\": \"data/other.png\", \"label\": null}\n",
+        torn,
+        b"\0\0\0\0\0\0\0\0\n".to_vec(),
+        [damaged, vec![0; 40], whole].concat(),
+        beyond,
+        other,
     ] {
         let fixture = interrupted();
         let mut file = OpenOptions::new()
             .append(true)
             .open(results(&fixture))
             .unwrap();
-        file.write_all(tail.as_bytes()).unwrap();
+        file.write_all(&tail).unwrap();
         drop(file);
-        assert_eq!(done(&fixture, options()), [0, 2], "{tail}");
+        assert_eq!(done(&fixture, options()), [0, 2], "{tail:?}");
         let dataset = fixture.open();
         let mut sink = sink(&dataset, "p", options()).unwrap();
-        sink.put(3, Some(&label("z"))).unwrap();
+        sink.put(&dataset.key(3).unwrap(), Some(&label("z")))
+            .unwrap();
         sink.commit().unwrap();
         let dataset = fixture.open();
         assert_eq!(class(&dataset, 2, "p").as_deref(), Some("a"));
         assert_eq!(class(&dataset, 3, "p").as_deref(), Some("z"));
     }
-    // At each byte the file could have been cut.
+}
+
+#[test]
+fn results_before_a_cut_are_kept() {
     let fixture = interrupted();
     let path = results(&fixture);
     let whole = fs::read(&path).unwrap();
+    let ends = frame_ends(&whole);
+    assert_eq!(ends.len(), 4);
     for cut in 0..whole.len() {
         fs::write(&path, &whole[..cut]).unwrap();
-        let lines = whole[..cut].iter().filter(|byte| **byte == b'\n').count();
-        let want: &[usize] = match lines {
+        let want: &[usize] = match ends.iter().filter(|end| **end <= cut).count() {
             0 | 1 => &[],
             2 | 3 => &[2],
             _ => &[0, 2],
@@ -161,16 +205,62 @@ fn a_torn_or_damaged_end_is_cut_off() {
 }
 
 #[test]
+fn a_flipped_bit_costs_one_sample() {
+    let fixture = interrupted();
+    let path = results(&fixture);
+    let whole = fs::read(&path).unwrap();
+    let ends = frame_ends(&whole);
+    for bit in 0..whole.len() * 8 {
+        let mut damaged = whole.clone();
+        let at = bit / 8;
+        damaged[at] ^= 1 << (bit % 8);
+        fs::write(&path, &damaged).unwrap();
+        // The results are those of samples 2, 1 (which failed) and 0. What follows a damaged
+        // length cannot be read either.
+        let in_head = |start: usize| (start..start + 12).contains(&at);
+        let want: &[usize] = match ends.iter().position(|end| at < *end).unwrap() {
+            0 => &[],
+            1 if in_head(ends[0]) => &[],
+            1 => &[0],
+            2 if in_head(ends[1]) => &[2],
+            2 => &[0, 2],
+            _ => &[2],
+        };
+        assert_eq!(done(&fixture, options()), want, "bit {bit}");
+    }
+}
+
+#[test]
+fn results_of_an_older_version_are_discarded() {
+    let fixture = interrupted();
+    let path = results(&fixture);
+    fs::write(
+        &path,
+        "{\"modelzoo_results\":1,\"field\":\"p\",\"label_type\":\"Classification\",\"fingerprint\":\"model 1\"}\n{\"index\": 3, \"filepath\": \"data/3.png\", \"label\": null}\n",
+    )
+    .unwrap();
+    assert_eq!(done(&fixture, options()), [0; 0]);
+}
+
+#[test]
 fn two_runs_at_once_do_not_share_results() {
     let fixture = numbered(2);
     let dataset = fixture.open();
     let mut first = sink(&dataset, "p", options()).unwrap();
-    first.put(0, Some(&label("a"))).unwrap();
+    first
+        .put(&dataset.key(0).unwrap(), Some(&label("a")))
+        .unwrap();
     let mut second = sink(&dataset, "p", options()).unwrap();
     assert!(!second.is_done(0));
-    second.put(0, Some(&label("b"))).unwrap();
-    second.put(1, Some(&label("b"))).unwrap();
-    first.put(1, Some(&label("a"))).unwrap();
+    second
+        .put(&dataset.key(0).unwrap(), Some(&label("b")))
+        .unwrap();
+    second
+        .put(&dataset.key(1).unwrap(), Some(&label("b")))
+        .unwrap();
+    first
+        .put(&dataset.key(1).unwrap(), Some(&label("a")))
+        .unwrap();
     first.commit().unwrap();
     assert_eq!(class(&fixture.open(), 1, "p").as_deref(), Some("a"));
     second.commit().unwrap();
@@ -198,9 +288,14 @@ fn twenty_thousand_samples_are_each_right() {
     // Out of order, as a pipeline gives them, with a hundredth failing.
     for index in (0..LARGE).map(|step| step * 7919 % LARGE) {
         if index % 100 == 7 {
-            sink.fail(index, "unreadable").unwrap();
+            sink.fail(&dataset.key(index).unwrap(), "unreadable")
+                .unwrap();
         } else {
-            sink.put(index, Some(&label(&index.to_string()))).unwrap();
+            sink.put(
+                &dataset.key(index).unwrap(),
+                Some(&label(&index.to_string())),
+            )
+            .unwrap();
         }
     }
     let written = sink.commit().unwrap();
@@ -237,7 +332,9 @@ fn a_dataset_survives_a_kill_at_any_moment() {
     let dataset = fixture.open();
     let mut first = sink(&dataset, "p", options()).unwrap();
     for index in 0..LARGE {
-        first.put(index, Some(&label("a"))).unwrap();
+        first
+            .put(&dataset.key(index).unwrap(), Some(&label("a")))
+            .unwrap();
     }
     drop(first);
     let mut killed = 0;
@@ -292,7 +389,8 @@ fn a_dataset_survives_a_kill_at_any_moment() {
     let dataset = fixture.open();
     let mut last = sink(&dataset, "p", options()).unwrap();
     if last.done() == 0 {
-        last.put(0, Some(&label("a"))).unwrap();
+        last.put(&dataset.key(0).unwrap(), Some(&label("a")))
+            .unwrap();
     }
     last.commit().unwrap();
     assert_eq!(fixture.names(), ["data", "metadata.json", "samples.json"]);

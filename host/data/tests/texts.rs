@@ -53,8 +53,11 @@ fn embed(dataset: &Dataset, output: Output, vectors: &[Option<Vec<f32>>]) -> Res
     let mut sink = ResultSink::open(dataset, &field(), LabelType::Vector, options(output))?;
     for (index, vector) in vectors.iter().enumerate() {
         match vector {
-            Some(vector) => sink.put(index, Some(&Label::Vector(vector.clone())))?,
-            None => sink.fail(index, "no reason")?,
+            Some(vector) => sink.put(
+                &dataset.key(index).unwrap(),
+                Some(&Label::Vector(vector.clone())),
+            )?,
+            None => sink.fail(&dataset.key(index).unwrap(), "no reason")?,
         }
     }
     sink.commit().map(|_| ())
@@ -144,7 +147,7 @@ fn results_of_texts_are_lines_that_keep_what_the_rows_had() {
     let output = dir.path().join("out.jsonl");
     let dataset = Dataset::open(&path).unwrap();
     let vectors = [Some(vec![1.0, 2.0]), None];
-    embed(&dataset, Output::from_path(&output), &vectors).unwrap();
+    embed(&dataset, Output::Path(output.clone()), &vectors).unwrap();
     let lines = fs::read_to_string(&output).unwrap();
     let lines: Vec<Value> = lines
         .lines()
@@ -159,7 +162,7 @@ fn results_of_texts_are_lines_that_keep_what_the_rows_had() {
     );
 
     // The file itself, or a dataset of files, cannot take them.
-    for output in [Output::InPlace, Output::Dataset(dir.path().join("new"))] {
+    for output in [Output::InPlace, Output::Path(dir.path().join("new"))] {
         let error = embed(&dataset, output, &vectors).unwrap_err();
         assert!(matches!(error, Error::TableInPlace { .. }), "{error}");
     }
@@ -169,12 +172,16 @@ fn results_of_texts_are_lines_that_keep_what_the_rows_had() {
 fn an_interrupted_run_takes_over_the_rows_that_are_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let path = write(dir.path(), "a.txt", "one\ntwo\n");
-    let output = || options(Output::Jsonl(dir.path().join("out.jsonl")));
+    let output = || options(Output::Path(dir.path().join("out.jsonl")));
     let open = |path: &Path| Dataset::open(path).unwrap();
     let dataset = open(&path);
     let mut sink = ResultSink::open(&dataset, &field(), LabelType::Vector, output()).unwrap();
     for index in 0..2 {
-        sink.put(index, Some(&Label::Vector(vec![0.5]))).unwrap();
+        sink.put(
+            &dataset.key(index).unwrap(),
+            Some(&Label::Vector(vec![0.5])),
+        )
+        .unwrap();
     }
     drop(sink);
     fs::write(&path, "one\nTWO\n").unwrap();
@@ -190,7 +197,7 @@ fn a_matrix_has_a_row_for_each_sample() {
     let dataset = Dataset::open(&path).unwrap();
     let output = dir.path().join("out.npy");
     let vectors = [None, Some(vec![1.0, -2.5]), Some(vec![0.0, 4.0])];
-    embed(&dataset, Output::from_path(&output), &vectors).unwrap();
+    embed(&dataset, Output::Path(output.clone()), &vectors).unwrap();
     let bytes = fs::read(&output).unwrap();
     let header = String::from_utf8_lossy(&bytes[10..128]).into_owned();
     assert!(
@@ -207,7 +214,7 @@ fn a_matrix_has_a_row_for_each_sample() {
 
     let uneven = [Some(vec![1.0]), Some(vec![1.0, 2.0])];
     let output = dir.path().join("uneven.npy");
-    let error = embed(&dataset, Output::from_path(&output), &uneven).unwrap_err();
+    let error = embed(&dataset, Output::Path(output.clone()), &uneven).unwrap_err();
     assert!(
         matches!(error, Error::VectorLength { index: 1, .. }),
         "{error}"
@@ -217,7 +224,7 @@ fn a_matrix_has_a_row_for_each_sample() {
         &dataset,
         &field(),
         LabelType::Classification,
-        options(Output::Npy(dir.path().join("labels.npy"))),
+        options(Output::Path(dir.path().join("labels.npy"))),
     );
     assert!(matches!(sink, Err(Error::OutputType { .. })));
 }
@@ -229,7 +236,7 @@ fn a_table_of_parquet_can_be_read() {
     let dataset = Dataset::open(&path).unwrap();
     let output = dir.path().join("out.parquet");
     let vectors = [Some(vec![1.0, -2.5]), None, Some(vec![3.0])];
-    embed(&dataset, Output::from_path(&output), &vectors).unwrap();
+    embed(&dataset, Output::Path(output.clone()), &vectors).unwrap();
     assert_eq!(
         rows(&output),
         [
@@ -240,15 +247,16 @@ fn a_table_of_parquet_can_be_read() {
     );
 
     let output = dir.path().join("labels.parquet");
-    let target = options(Output::from_path(&output));
+    let target = options(Output::Path(output.clone()));
     let mut sink = ResultSink::open(&dataset, &field(), LabelType::Classification, target).unwrap();
     let cat = Classification {
         label: Some("cat".to_owned()),
         confidence: Some(0.5),
         ..Classification::default()
     };
-    sink.put(0, Some(&Label::Classification(cat))).unwrap();
-    sink.put(1, None).unwrap();
+    sink.put(&dataset.key(0).unwrap(), Some(&Label::Classification(cat)))
+        .unwrap();
+    sink.put(&dataset.key(1).unwrap(), None).unwrap();
     sink.commit().unwrap();
     let rows = rows(&output);
     assert_eq!(rows[0]["embedding_label"], "cat");
@@ -319,10 +327,11 @@ fn another_column_of_the_same_rows_is_another_run() {
         )
         .unwrap()
     };
-    let output = || options(Output::Jsonl(dir.path().join("out.jsonl")));
+    let output = || options(Output::Path(dir.path().join("out.jsonl")));
     let dataset = open("title");
     let mut sink = ResultSink::open(&dataset, &field(), LabelType::Vector, output()).unwrap();
-    sink.put(0, Some(&Label::Vector(vec![0.5]))).unwrap();
+    sink.put(&dataset.key(0).unwrap(), Some(&Label::Vector(vec![0.5])))
+        .unwrap();
     drop(sink);
     let dataset = open("text");
     let sink = ResultSink::open(&dataset, &field(), LabelType::Vector, output()).unwrap();
@@ -337,7 +346,7 @@ fn a_file_of_texts_is_not_its_own_output() {
     let dataset = Dataset::open(&path).unwrap();
     let target = SinkOptions {
         overwrite: true,
-        ..options(Output::Jsonl(dir.path().join("./a.jsonl")))
+        ..options(Output::Path(dir.path().join("./a.jsonl")))
     };
     let sink = ResultSink::open(&dataset, &field(), LabelType::Vector, target);
     assert!(matches!(sink, Err(Error::TableInPlace { .. })));
@@ -346,7 +355,7 @@ fn a_file_of_texts_is_not_its_own_output() {
     let output = dir.path().join("out.jsonl");
     embed(
         &dataset,
-        Output::from_path(&output),
+        Output::Path(output.clone()),
         &[Some(vec![1.0]), None],
     )
     .unwrap();
@@ -381,14 +390,16 @@ fn what_an_output_cannot_hold_is_said_before_anything_is_computed() {
         if name == field() {
             continue;
         }
-        let target = options(Output::Parquet(dir.path().join("o.parquet")));
+        let target = options(Output::Path(dir.path().join("o.parquet")));
         let sink = ResultSink::open(&dataset, &name, LabelType::Vector, target);
         assert!(matches!(sink, Err(Error::FieldName { .. })));
     }
-    let target = options(Output::Jsonl(dir.path().join("o.jsonl")));
+    let target = options(Output::Path(dir.path().join("o.jsonl")));
     let mut sink = ResultSink::open(&dataset, &field(), LabelType::Vector, target).unwrap();
     let vector = Label::Vector(vec![0.0; 5 << 20]);
-    let error = sink.put(0, Some(&vector)).unwrap_err();
+    let error = sink
+        .put(&dataset.key(0).unwrap(), Some(&vector))
+        .unwrap_err();
     assert!(
         matches!(error, Error::VectorSize { index: 0, .. }),
         "{error}"

@@ -36,9 +36,10 @@ fn only_the_field_changes() {
     let dataset = fixture.open();
     let mut sink = sink(&dataset, "predictions", provenance()).unwrap();
     for index in 0..3 {
-        sink.put(index, Some(&label("new"))).unwrap();
+        sink.put(&dataset.key(index).unwrap(), Some(&label("new")))
+            .unwrap();
     }
-    sink.fail(3, "unreadable").unwrap();
+    sink.fail(&dataset.key(3).unwrap(), "unreadable").unwrap();
     let written = sink.commit().unwrap();
     assert_eq!((written.written, written.failed), (3, 1));
     let root = fs::canonicalize(&fixture.root).unwrap();
@@ -77,7 +78,8 @@ fn the_field_is_described_as_fiftyone_does() {
     fixture.write("metadata.json", "{}");
     let dataset = fixture.open();
     let mut sink = sink(&dataset, "p", options()).unwrap();
-    sink.put(0, Some(&label("a"))).unwrap();
+    sink.put(&dataset.key(0).unwrap(), Some(&label("a")))
+        .unwrap();
     sink.commit().unwrap();
     let plain = |name: &str, db_field: &str, kind: &str, subfield: Option<&str>| {
         json!({
@@ -120,13 +122,22 @@ fn labels_read_back_as_written() {
         ..Classification::default()
     });
     let mut sink = sink(&dataset, "predictions", options()).unwrap();
-    sink.put(0, Some(&written)).unwrap();
-    sink.put(1, None).unwrap();
+    sink.put(&dataset.key(0).unwrap(), Some(&written)).unwrap();
+    sink.put(&dataset.key(1).unwrap(), None).unwrap();
     assert!(matches!(
-        sink.put(2, None),
+        dataset.key(2),
         Err(Error::NoSuchSample { index: 2, len: 2 })
     ));
-    assert!(matches!(sink.fail(2, ""), Err(Error::NoSuchSample { .. })));
+    let longer = Fixture::new(&DOCUMENTS[..3], 3).open();
+    let key = longer.key(2).unwrap();
+    assert!(matches!(
+        sink.put(&key, None),
+        Err(Error::NoSuchSample { index: 2, len: 2 })
+    ));
+    assert!(matches!(
+        sink.fail(&key, ""),
+        Err(Error::NoSuchSample { .. })
+    ));
     sink.commit().unwrap();
     let dataset = fixture.open();
     assert_eq!(dataset.label(0, "predictions").unwrap(), Some(written));
@@ -144,7 +155,8 @@ fn a_second_run_replaces_the_field_and_its_provenance() {
             ..options()
         };
         let mut sink = sink(&dataset, "p", options).unwrap();
-        sink.put(0, Some(&label(class))).unwrap();
+        sink.put(&dataset.key(0).unwrap(), Some(&label(class)))
+            .unwrap();
         sink.commit().unwrap();
     }
     assert_eq!(class(&fixture.open(), 0, "p").as_deref(), Some("b"));
@@ -158,7 +170,8 @@ fn a_second_run_replaces_the_field_and_its_provenance() {
     // Without provenance of its own, a run leaves none of an earlier one.
     let dataset = fixture.open();
     let mut sink = sink(&dataset, "p", options()).unwrap();
-    sink.put(0, Some(&label("c"))).unwrap();
+    sink.put(&dataset.key(0).unwrap(), Some(&label("c")))
+        .unwrap();
     sink.commit().unwrap();
     assert!(
         fixture
@@ -238,7 +251,7 @@ fn a_run_without_results_changes_nothing() {
     let before = (fixture.read("samples.json"), fixture.read("metadata.json"));
     let dataset = fixture.open();
     let mut sink = sink(&dataset, "p", options()).unwrap();
-    sink.fail(0, "unreadable").unwrap();
+    sink.fail(&dataset.key(0).unwrap(), "unreadable").unwrap();
     let written = sink.commit().unwrap();
     assert_eq!(
         (written.written, written.failed, written.paths.len()),
@@ -267,8 +280,10 @@ fn documents_in_a_directory_change_one_by_one() {
     fixture.write("samples/broken.json", "{");
     let dataset = fixture.open();
     let mut sink = sink(&dataset, "predictions", provenance()).unwrap();
-    sink.put(0, Some(&label("a"))).unwrap();
-    sink.put(2, Some(&label("b"))).unwrap();
+    sink.put(&dataset.key(0).unwrap(), Some(&label("a")))
+        .unwrap();
+    sink.put(&dataset.key(2).unwrap(), Some(&label("b")))
+        .unwrap();
     let written = sink.commit().unwrap();
     assert!(written.paths[1].ends_with("samples"));
     let first = DOCUMENTS[0].replace(
@@ -297,8 +312,10 @@ fn fields_written_meanwhile_are_kept() {
     let mut one = sink(&dataset, "one", options()).unwrap();
     let mut two = sink(&dataset, "two", options()).unwrap();
     for index in 0..2 {
-        one.put(index, Some(&label("a"))).unwrap();
-        two.put(index, Some(&label("b"))).unwrap();
+        one.put(&dataset.key(index).unwrap(), Some(&label("a")))
+            .unwrap();
+        two.put(&dataset.key(index).unwrap(), Some(&label("b")))
+            .unwrap();
     }
     one.commit().unwrap();
     two.commit().unwrap();
@@ -316,7 +333,9 @@ fn samples_that_changed_meanwhile_are_not_mixed_up() {
     let fixture = Fixture::new(&DOCUMENTS[..2], 2);
     let dataset = fixture.open();
     let mut first = sink(&dataset, "p", options()).unwrap();
-    first.put(0, Some(&label("a"))).unwrap();
+    first
+        .put(&dataset.key(0).unwrap(), Some(&label("a")))
+        .unwrap();
     let swapped = format!("{{\"samples\": [{}, {}]}}", DOCUMENTS[1], DOCUMENTS[0]);
     fixture.write("samples.json", &swapped);
     let metadata = fixture.read("metadata.json");
@@ -349,7 +368,9 @@ fn links_are_not_replaced_and_permissions_are_kept() {
     .unwrap();
     let dataset = fixture.open();
     let mut first = sink(&dataset, "p", options()).unwrap();
-    first.put(0, Some(&label("a"))).unwrap();
+    first
+        .put(&dataset.key(0).unwrap(), Some(&label("a")))
+        .unwrap();
     first.commit().unwrap();
     assert_eq!(mode("samples.json"), 0o640);
 
@@ -369,7 +390,9 @@ fn results_are_not_written_through_a_link_in_the_dataset() {
     let fixture = Fixture::new(&DOCUMENTS[..1], 1);
     let dataset = fixture.open();
     let mut first = sink(&dataset, "p", options()).unwrap();
-    first.put(0, Some(&label("a"))).unwrap();
+    first
+        .put(&dataset.key(0).unwrap(), Some(&label("a")))
+        .unwrap();
     drop(first);
     let results = fixture
         .names()
@@ -392,8 +415,12 @@ fn a_sample_without_a_path_does_not_stop_the_others() {
     let fixture = Fixture::new(&["{}", DOCUMENTS[0]], 1);
     let dataset = fixture.open();
     let mut first = sink(&dataset, "p", options()).unwrap();
-    first.put(0, Some(&label("a"))).unwrap();
-    first.put(1, Some(&label("b"))).unwrap();
+    first
+        .put(&dataset.key(0).unwrap(), Some(&label("a")))
+        .unwrap();
+    first
+        .put(&dataset.key(1).unwrap(), Some(&label("b")))
+        .unwrap();
     drop(first);
     let first = sink(&dataset, "p", options()).unwrap();
     assert_eq!(first.done(), 2);

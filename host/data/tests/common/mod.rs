@@ -119,7 +119,7 @@ pub(crate) fn options() -> SinkOptions {
 
 pub(crate) fn output(path: PathBuf) -> SinkOptions {
     SinkOptions {
-        output: Output::from_path(path),
+        output: Output::Path(path),
         ..options()
     }
 }

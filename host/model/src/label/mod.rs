@@ -4,6 +4,7 @@ pub mod number;
 mod object_id;
 pub mod vector;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 pub use object_id::{ObjectId, random};
@@ -27,7 +28,7 @@ impl From<String> for LabelError {
 }
 
 /// What a field of one sample holds, in FiftyOne's types.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Label {
     /// One class for the whole image.
     Classification(Classification),
@@ -49,7 +50,7 @@ pub enum LabelType {
 }
 
 /// Any number of classes for the whole image: FiftyOne's `Classifications`.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Classifications {
     /// The classes.
     pub classifications: Vec<Classification>,
@@ -58,7 +59,7 @@ pub struct Classifications {
 }
 
 /// One class for the whole image: FiftyOne's `Classification`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Classification {
     /// The identity of this label.
     pub id: ObjectId,

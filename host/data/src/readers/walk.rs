@@ -1,4 +1,4 @@
-//! The images in a directory.
+//! The search for images in a directory and below it.
 
 use std::collections::HashSet;
 use std::fmt::Display;

@@ -1,59 +1,33 @@
-//! The results of a run, on disk as they come: a line for the run, then one for
+//! The results of a run, on disk as they come: a frame for the run, then one for
 //! each sample. An interrupted run leaves the file, and the next one of the same
 //! fingerprint goes on from it.
 
-use std::borrow::Cow;
+mod frame;
+mod record;
+
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde::Serialize;
 
-use crate::{Error, text};
+use crate::Error;
+use crate::label::Label;
+use crate::sample::SampleKey;
+use frame::Frame;
+pub(crate) use record::{Outcome, Record};
 
-/// The form of the lines; another number is another form, which is not read.
-const FORM: u32 = 1;
+/// What the file begins with. Another number is another format, which is not read.
+const MAGIC: &[u8] = b"modelzoo results 2\n";
 /// Longest reason kept for a failed sample, in characters.
 const MAX_REASON: usize = 2000;
 
-/// What a run is; results are taken over only from a run with the same.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Run {
-    pub(crate) modelzoo_results: u32,
-    pub(crate) field: String,
-    pub(crate) label_type: String,
-    pub(crate) fingerprint: String,
-}
-
-impl Run {
-    pub(crate) fn new(field: &str, label_type: &str, fingerprint: &str) -> Self {
-        Self {
-            modelzoo_results: FORM,
-            field: field.to_owned(),
-            label_type: label_type.to_owned(),
-            fingerprint: fingerprint.to_owned(),
-        }
-    }
-}
-
-/// One sample's result: a reason for a failure, else a label or null.
-#[derive(Deserialize)]
-pub(crate) struct Record<'a> {
-    index: usize,
-    #[serde(borrow)]
-    pub(crate) filepath: Cow<'a, str>,
-    #[serde(borrow, default)]
-    label: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    pub(crate) error: Option<Cow<'a, str>>,
-}
-
-impl Record<'_> {
-    /// The text of the label's JSON, `null` where the model found none.
-    pub(crate) fn label(&self) -> &str {
-        self.label.map_or("null", RawValue::get)
-    }
+/// What a run is; results are reused only from a run with the same.
+#[derive(Debug, Serialize)]
+pub(crate) struct Run<'a> {
+    pub(crate) field: &'a str,
+    pub(crate) label_type: &'a str,
+    pub(crate) fingerprint: &'a str,
 }
 
 /// The file, and where in it the last result of each sample is.
@@ -64,9 +38,10 @@ pub(crate) struct Results {
     file: File,
     slots: Vec<Slot>,
     end: u64,
+    frame: Vec<u8>,
 }
 
-/// The place of a line and whether it is a failure; none yet as 0, for no
+/// The place of a frame and whether it is a failure; none yet as 0, for no
 /// result is at the very beginning.
 #[derive(Clone, Copy, Default)]
 struct Slot(u64);
@@ -91,14 +66,14 @@ impl Slot {
 
 impl Results {
     /// Opens the results in `directory` under `name`, for `len` samples. Those of
-    /// the same run are taken over where `stored` still says the same path. Where
+    /// the same run are reused where `key` still says the same. Where
     /// another process is writing them, this one keeps its own and leaves nothing.
     pub(crate) fn open(
         directory: &Path,
         name: &str,
-        run: &Run,
+        run: &Run<'_>,
         len: usize,
-        stored: impl Fn(usize) -> Result<Option<String>, Error>,
+        key: impl Fn(usize) -> Result<SampleKey, Error>,
     ) -> Result<Self, Error> {
         let path = directory.join(name);
         fs::create_dir_all(directory).map_err(Error::io("create", directory))?;
@@ -115,55 +90,65 @@ impl Results {
             file,
             slots: vec![Slot::default(); len],
             end: 0,
+            frame: Vec::new(),
         };
-        if !results.take_over(run, stored)? {
-            results.begin(run)?;
+        let run = serde_json::to_vec(run)
+            .map_err(|error| Error::io("write", &results.path)(error.into()))?;
+        if !results.resume(&run, key)? {
+            results.begin(&run)?;
         }
         Ok(results)
     }
 
-    fn begin(&mut self, run: &Run) -> Result<(), Error> {
+    fn begin(&mut self, run: &[u8]) -> Result<(), Error> {
         self.truncate(0).map_err(Error::io("write", &self.path))?;
-        self.append(&text::to_json(run))?;
+        let mut frame = Vec::new();
+        frame::write(&mut frame, |payload| payload.extend_from_slice(run));
+        self.frame = [MAGIC, &frame].concat();
+        self.append()?;
         Ok(())
     }
 
     /// Reads what an earlier run left; false if that was another run.
-    fn take_over(
+    fn resume(
         &mut self,
-        run: &Run,
-        stored: impl Fn(usize) -> Result<Option<String>, Error>,
+        run: &[u8],
+        key: impl Fn(usize) -> Result<SampleKey, Error>,
     ) -> Result<bool, Error> {
-        let mut reader = BufReader::new(&self.file);
-        let mut line = Vec::new();
-        let mut end = 0;
+        let failed = || Error::io("read", &self.path);
+        let mut reader = BufReader::with_capacity(1 << 18, &self.file);
+        let mut payload = Vec::new();
+        (&mut reader)
+            .take(MAGIC.len() as u64)
+            .read_to_end(&mut payload)
+            .map_err(failed())?;
+        if payload != MAGIC
+            || frame::read(&mut reader, &mut payload).map_err(failed())? != Frame::Whole
+            || payload != run
+        {
+            return Ok(false);
+        }
+        let mut end = (MAGIC.len() + frame::HEAD + payload.len()) as u64;
         loop {
-            line.clear();
-            let length = reader
-                .read_until(b'\n', &mut line)
-                .map_err(Error::io("read", &self.path))?;
-            // What was cut off, or never reached the disk, ends what is taken over.
-            let Some(text) = line.strip_suffix(b"\n") else {
-                break;
-            };
-            if end == 0 {
-                if !serde_json::from_slice::<Run>(text).is_ok_and(|found| found == *run) {
-                    return Ok(false);
-                }
-            } else {
-                let Ok(record) = serde_json::from_slice::<Record<'_>>(text) else {
-                    break;
-                };
-                if stored(record.index)?.unwrap_or_default() == record.filepath
-                    && let Some(slot) = self.slots.get_mut(record.index)
-                {
-                    *slot = Slot::new(end, record.error.is_some());
+            match frame::read(&mut reader, &mut payload).map_err(failed())? {
+                // What was cut off, or never reached the disk, is computed again.
+                Frame::Torn => break,
+                // So is the sample of a result that is not what was written.
+                Frame::Damaged => {}
+                Frame::Whole => {
+                    if let Some(record) = record::read(&payload)
+                        && let Some(slot) = self.slots.get_mut(record.index)
+                        && key(record.index)?.key == record.key
+                    {
+                        let failed = !record.outcome.is_result();
+                        *slot = Slot::new(end, failed);
+                    }
                 }
             }
-            end += length as u64;
+            end += (frame::HEAD + payload.len()) as u64;
         }
         self.truncate(end).map_err(Error::io("write", &self.path))?;
-        Ok(end > 0)
+        Ok(true)
     }
 
     fn truncate(&mut self, end: u64) -> io::Result<()> {
@@ -173,48 +158,52 @@ impl Results {
         Ok(())
     }
 
-    /// Adds a line and returns where it begins. A line that could not be written
+    /// Adds the frame and returns where it begins. One that could not be written
     /// whole is taken back.
-    fn append(&mut self, line: &[u8]) -> Result<u64, Error> {
-        let line = [line, b"\n"].concat();
+    fn append(&mut self) -> Result<u64, Error> {
         let start = self.end;
-        if let Err(source) = self.file.write_all(&line) {
+        if let Err(source) = self.file.write_all(&self.frame) {
             let _ = self.truncate(start);
             return Err(Error::io("write", &self.path)(source));
         }
-        self.end += line.len() as u64;
+        self.end += self.frame.len() as u64;
         Ok(start)
     }
 
-    /// Records the label of a sample, as JSON on one line.
-    pub(crate) fn put(&mut self, index: usize, filepath: &str, label: &[u8]) -> Result<(), Error> {
-        self.record(index, filepath, "label", label, false)
+    /// Records the label of a sample; none where the model found nothing to say.
+    pub(crate) fn put(&mut self, sample: &SampleKey, label: Option<&Label>) -> Result<(), Error> {
+        self.check(sample)?;
+        let mut written = Ok(());
+        frame::write(&mut self.frame, |payload| {
+            written = record::write_label(payload, sample, label);
+        });
+        written.map_err(|error| Error::io("write", &self.path)(io::Error::other(error)))?;
+        self.record(sample.index, false)
     }
 
     /// Records that a sample failed.
-    pub(crate) fn fail(&mut self, index: usize, filepath: &str, why: &str) -> Result<(), Error> {
-        let why: String = why.chars().take(MAX_REASON).collect();
-        self.record(index, filepath, "error", &text::to_json(&why), true)
+    pub(crate) fn fail(&mut self, sample: &SampleKey, why: &str) -> Result<(), Error> {
+        self.check(sample)?;
+        let why = match why.char_indices().nth(MAX_REASON) {
+            Some((end, _)) => why.get(..end).unwrap_or(why),
+            None => why,
+        };
+        frame::write(&mut self.frame, |payload| {
+            record::write_failure(payload, sample, why);
+        });
+        self.record(sample.index, true)
     }
 
-    fn record(
-        &mut self,
-        index: usize,
-        filepath: &str,
-        outcome: &str,
-        value: &[u8],
-        failed: bool,
-    ) -> Result<(), Error> {
-        let len = self.slots.len();
+    fn check(&self, sample: &SampleKey) -> Result<(), Error> {
+        let (index, len) = (sample.index, self.slots.len());
         if index >= len {
             return Err(Error::NoSuchSample { index, len });
         }
-        let mut line = format!("{{\"index\": {index}, \"filepath\": ").into_bytes();
-        line.extend(text::to_json(filepath));
-        line.extend(format!(", \"{outcome}\": ").into_bytes());
-        line.extend(value);
-        line.push(b'}');
-        let start = self.append(&line)?;
+        Ok(())
+    }
+
+    fn record(&mut self, index: usize, failed: bool) -> Result<(), Error> {
+        let start = self.append()?;
         if let Some(slot) = self.slots.get_mut(index) {
             *slot = Slot::new(start, failed);
         }
@@ -235,35 +224,35 @@ impl Results {
     }
 
     /// For reading the results back, best in order.
-    pub(crate) fn reader(&self) -> Result<Reader<'_>, Error> {
+    pub(crate) fn reader(&self) -> Result<ResultReader<'_>, Error> {
         let mut file = BufReader::with_capacity(1 << 18, &self.file);
         file.rewind().map_err(Error::io("read", &self.path))?;
-        Ok(Reader {
+        Ok(ResultReader {
             results: self,
             file,
             at: 0,
-            line: Vec::new(),
+            payload: Vec::new(),
         })
     }
 
     /// Removes the file: the results are where they belong.
     pub(crate) fn finish(self) {
         if self.named {
-            // Left behind, it would only be taken over and written again.
+            // Left behind, it would only be reused and written again.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
 /// Reads results back.
-pub(crate) struct Reader<'a> {
+pub(crate) struct ResultReader<'a> {
     results: &'a Results,
     file: BufReader<&'a File>,
     at: u64,
-    line: Vec<u8>,
+    payload: Vec<u8>,
 }
 
-impl Reader<'_> {
+impl ResultReader<'_> {
     /// The last result of a sample.
     pub(crate) fn get(&mut self, index: usize) -> Result<Option<Record<'_>>, Error> {
         let Some(offset) = self.results.slots.get(index).and_then(|slot| slot.offset()) else {
@@ -274,20 +263,21 @@ impl Reader<'_> {
         // Relative, so that what is in the buffer is used.
         let way = offset as i64 - self.at as i64;
         self.file.seek_relative(way).map_err(failed())?;
-        self.line.clear();
-        let length = self
-            .file
-            .read_until(b'\n', &mut self.line)
-            .map_err(failed())?;
-        self.at = offset + length as u64;
-        serde_json::from_slice(&self.line)
-            .map(Some)
-            .map_err(|error| failed()(error.into()))
+        let frame = frame::read(&mut self.file, &mut self.payload).map_err(failed())?;
+        self.at = offset + (frame::HEAD + self.payload.len()) as u64;
+        let damaged = || Error::DamagedResult {
+            path: path.clone(),
+            index,
+        };
+        if frame != Frame::Whole {
+            return Err(damaged());
+        }
+        record::read(&self.payload).map(Some).ok_or_else(damaged)
     }
 }
 
 /// Opens or creates a file that holds results; never through a link, for the
-/// directory may be somebody else's dataset.
+/// directory may be an untrusted dataset.
 fn open_private(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);

@@ -4,58 +4,84 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::Error;
+use crate::label::{Label, LabelType};
+use crate::readers::Entry;
+use crate::replace::stage;
+use crate::results::{Outcome, Record, ResultReader, Results};
+use crate::writers::{FileFormat, Job, Writer, prepare_file};
 use parquet::basic::{Compression, ConvertedType, Repetition, Type as Physical};
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, FloatType};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
-use parquet::schema::types::Type;
-use serde_json::Value;
-
-use crate::dataset::Form;
-use crate::label::{Label, LabelType};
-use crate::replace::stage;
-use crate::results::Reader;
-use crate::sink::ResultSink;
-use crate::{Error, text};
+use parquet::schema::types::{ColumnPath, Type};
 
 /// The most rows that are held in memory at a time.
 const GROUP: usize = 4096;
 /// And the most bytes of them, but for one row.
 const GROUP_BYTES: usize = 64 << 20;
 
-/// Writes the results of `sink` to `path`, one row a sample.
-pub(crate) fn write(sink: &ResultSink<'_>, path: &Path) -> Result<Vec<PathBuf>, Error> {
-    let failed = |error: ParquetError| Error::io("write", path)(std::io::Error::other(error));
-    let mut reader = sink.results.reader()?;
-    let staged = stage(path, sink.overwrite, |out| {
-        let schema = Arc::new(schema(sink).map_err(failed)?);
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::UNCOMPRESSED)
-            .set_created_by(concat!("modelzoo ", env!("CARGO_PKG_VERSION")).to_owned())
-            .build();
-        let mut file =
-            SerializedFileWriter::new(out, schema, Arc::new(properties)).map_err(failed)?;
-        let (mut rows, mut bytes) = (Vec::new(), 0);
-        for index in 0..sink.dataset.len() {
-            let row = Row::read(sink, &mut reader, index, path)?;
-            bytes += row.bytes();
-            rows.push(row);
-            if rows.len() == GROUP || bytes > GROUP_BYTES {
-                write_group(&mut file, sink.kind, &rows).map_err(failed)?;
-                (rows, bytes) = (Vec::new(), 0);
+pub(crate) const FORMAT: FileFormat = FileFormat {
+    extensions: &["parquet"],
+    writer: |path| Box::new(Table { path }),
+};
+
+struct Table {
+    path: PathBuf,
+}
+
+impl Writer for Table {
+    fn name(&self) -> &Path {
+        &self.path
+    }
+
+    fn prepare(&self, job: &Job<'_>) -> Result<PathBuf, Error> {
+        match job.kind {
+            LabelType::Vector | LabelType::Classification => prepare_file(job, &self.path),
+            LabelType::Classifications => Err(Error::OutputType {
+                path: self.path.clone(),
+                found: job.kind.name(),
+            }),
+        }
+    }
+
+    fn commit(&self, job: &Job<'_>, results: &Results) -> Result<Vec<PathBuf>, Error> {
+        let failed =
+            |error: ParquetError| Error::io("write", &self.path)(std::io::Error::other(error));
+        let mut reader = results.reader()?;
+        let staged = stage(&self.path, job.overwrite, |out| {
+            let schema = Arc::new(schema(job).map_err(failed)?);
+            let properties = WriterProperties::builder()
+                .set_compression(Compression::UNCOMPRESSED)
+                // Numbers of vectors hardly ever repeat.
+                .set_column_dictionary_enabled(vector_column(job), false)
+                .set_created_by(concat!("modelzoo ", env!("CARGO_PKG_VERSION")).to_owned())
+                .build();
+            let mut file =
+                SerializedFileWriter::new(out, schema, Arc::new(properties)).map_err(failed)?;
+            let (mut rows, mut bytes) = (Vec::new(), 0);
+            for index in 0..job.dataset.len() {
+                let row = Row::read(job, &mut reader, index)?;
+                bytes += row.bytes();
+                rows.push(row);
+                if rows.len() == GROUP || bytes > GROUP_BYTES {
+                    write_group(&mut file, job.kind, &rows).map_err(failed)?;
+                    (rows, bytes) = (Vec::new(), 0);
+                }
             }
-        }
-        if !rows.is_empty() {
-            write_group(&mut file, sink.kind, &rows).map_err(failed)?;
-        }
-        file.close().map_err(failed)?;
-        Ok(())
-    })?;
-    Ok(vec![staged.finish()?])
+            if !rows.is_empty() {
+                write_group(&mut file, job.kind, &rows).map_err(failed)?;
+            }
+            file.close().map_err(failed)?;
+            Ok(())
+        })?;
+        Ok(vec![staged.finish()?])
+    }
 }
 
 /// What is written of one sample.
+#[derive(Default)]
 struct Row {
     sample: String,
     vector: Option<Vec<f32>>,
@@ -69,50 +95,47 @@ impl Row {
         self.sample.len() + self.vector.as_ref().map_or(0, |vector| vector.len() * 4)
     }
 
-    fn read(
-        sink: &ResultSink<'_>,
-        reader: &mut Reader<'_>,
-        index: usize,
-        path: &Path,
-    ) -> Result<Self, Error> {
-        let sample = match &sink.dataset.form {
-            Form::Texts(table) => table.text(index)?.unwrap_or_default(),
-            _ => sink.dataset.stored(index)?.unwrap_or_default(),
-        };
+    fn read(job: &Job<'_>, results: &mut ResultReader<'_>, index: usize) -> Result<Self, Error> {
+        let record = results.get(index)?;
         let mut row = Self {
-            sample,
-            vector: None,
-            label: None,
-            confidence: None,
-            error: None,
+            sample: sample(job, record.as_ref(), index)?,
+            ..Self::default()
         };
-        let Some(record) = reader.get(index)? else {
-            return Ok(row);
-        };
-        row.error = record.error.as_deref().map(str::to_owned);
-        if record.label() == "null" {
-            return Ok(row);
-        }
-        let malformed = |reason: String| Error::Malformed {
-            path: path.to_owned(),
-            offset: 0,
-            reason,
-        };
-        let value: Value =
-            text::parse(record.label().as_bytes()).map_err(|e| malformed(e.to_string()))?;
-        match Label::from_json(&value).map_err(|e| malformed(e.to_string()))? {
-            Label::Vector(vector) => row.vector = Some(vector),
-            Label::Classification(label) => {
-                row.label = label.label;
-                row.confidence = label.confidence;
-            }
-            Label::Classifications(_) => {}
+        match record.map(|record| record.outcome) {
+            None | Some(Outcome::Empty) => {}
+            Some(Outcome::Failed(why)) => row.error = Some(why.to_owned()),
+            Some(outcome) => match outcome.into_label() {
+                Some(Label::Vector(vector)) => row.vector = Some(vector),
+                Some(Label::Classification(label)) => {
+                    row.label = label.label;
+                    row.confidence = label.confidence;
+                }
+                Some(Label::Classifications(_)) | None => {}
+            },
         }
         Ok(row)
     }
 }
 
-fn schema(sink: &ResultSink<'_>) -> Result<Type, ParquetError> {
+/// The text of a row of texts, or the path of a file as stored.
+fn sample(job: &Job<'_>, record: Option<&Record<'_>>, index: usize) -> Result<String, Error> {
+    if let (false, Some(record)) = (job.dataset.is_of_texts(), record) {
+        return Ok(record.key.to_owned());
+    }
+    Ok(match job.dataset.reader.entry(index)? {
+        Some(Entry::Row { text, .. }) => text.unwrap_or_default(),
+        Some(Entry::File { stored, .. }) => stored.unwrap_or_default(),
+        None => String::new(),
+    })
+}
+
+/// The column of the numbers of vectors.
+fn vector_column(job: &Job<'_>) -> ColumnPath {
+    let parts = [job.field.as_str(), "list", "element"];
+    ColumnPath::new(parts.map(str::to_owned).to_vec())
+}
+
+fn schema(job: &Job<'_>) -> Result<Type, ParquetError> {
     let text = |name: &str, repetition| {
         Type::primitive_type_builder(name, Physical::BYTE_ARRAY)
             .with_converted_type(ConvertedType::UTF8)
@@ -126,13 +149,14 @@ fn schema(sink: &ResultSink<'_>) -> Result<Type, ParquetError> {
             .build()
             .map(Arc::new)
     };
-    let sample = match sink.dataset.form {
-        Form::Texts(_) => "text",
-        _ => "filepath",
+    let sample = if job.dataset.is_of_texts() {
+        "text"
+    } else {
+        "filepath"
     };
-    let field = sink.field.as_str();
+    let field = job.field.as_str();
     let mut columns = vec![text(sample, Repetition::REQUIRED)?];
-    if sink.kind == LabelType::Vector {
+    if job.kind == LabelType::Vector {
         let element = number("element", Physical::FLOAT, Repetition::REQUIRED)?;
         let list = Type::group_type_builder("list")
             .with_repetition(Repetition::REPEATED)

@@ -1,24 +1,18 @@
 //! `metadata.json`: which fields samples have, and where they came from.
 
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::documents::{Stamp, malformed, read_bounded};
-use crate::label::{LabelType, field, id_field};
-use crate::label::ObjectId;
+use crate::files::{Stamp, malformed, read_bounded};
+use crate::label::LabelType;
 use crate::splice::{Object, SetError, push, set};
 use crate::{Error, FieldName, text};
 
-/// The version that new datasets declare: the first whose samples have
-/// `created_at` and `last_modified_at`. FiftyOne brings it up to its own.
-const VERSION: &str = "1.0.0";
 /// A member of our own, which FiftyOne ignores and does not export: the samples
 /// are the images of the directory that the dataset is in.
-const OF_DIRECTORY: &str = "_modelzoo_directory";
+pub(crate) const OF_DIRECTORY: &str = "_modelzoo_directory";
 /// Where provenance lies: `info.modelzoo.<field>`.
 const INFO: [&str; 2] = ["info", "modelzoo"];
 
@@ -56,14 +50,14 @@ struct Field {
 
 impl Metadata {
     pub(crate) fn open(path: PathBuf) -> Result<Self, Error> {
-        let stamp = fs::metadata(&path).map(|metadata| Stamp::of(&metadata));
+        let stamp = Stamp::at(&path);
         let text = read_bounded(&path)?;
         let mut metadata = Self::parse(path, text)?;
-        metadata.stamp = stamp.ok();
+        metadata.stamp = stamp;
         Ok(metadata)
     }
 
-    fn parse(path: PathBuf, text: Vec<u8>) -> Result<Self, Error> {
+    pub(crate) fn parse(path: PathBuf, text: Vec<u8>) -> Result<Self, Error> {
         Object::parse(&text).map_err(|error| malformed(&path, error))?;
         let declared: Declared = text::parse(&text).map_err(|error| Error::Metadata {
             path: path.clone(),
@@ -80,7 +74,7 @@ impl Metadata {
 
     /// Whether what is at the path now is not what was opened.
     pub(crate) fn is_stale(&self) -> bool {
-        fs::metadata(&self.path).map_or(true, |now| Some(Stamp::of(&now)) != self.stamp)
+        Stamp::at(&self.path) != self.stamp
     }
 
     /// The member of sample documents that holds the field `name`.
@@ -141,7 +135,7 @@ impl Metadata {
             };
             let element = text::to_json(&kind.field(name.as_str()));
             let list = push(list, &element).map_err(|error| malformed(&self.path, error))?;
-            next.text = object.with(&self.text, "sample_fields", &list);
+            next.text = object.edited(&self.text, &[("sample_fields", list)]);
         }
         if self.has_provenance(name)? {
             let path: Vec<&str> = INFO.into_iter().chain([name.as_str()]).collect();
@@ -204,40 +198,6 @@ impl Metadata {
             },
         }
     }
-
-    /// The metadata of a new dataset of images at `path`, without label fields.
-    pub(crate) fn new(path: PathBuf, name: &str, of_directory: bool) -> Result<Self, Error> {
-        let mut document = json!({
-            "name": name,
-            "version": VERSION,
-            "created_at": now(),
-            "last_modified_at": now(),
-            "sample_collection_name": format!("samples.{}", ObjectId::new()),
-            "persistent": false,
-            "media_type": "image",
-            "group_media_types": {},
-            "tags": [],
-            "info": {},
-            "app_config": {},
-            "classes": {},
-            "default_classes": [],
-            "mask_targets": {},
-            "default_mask_targets": {},
-            "skeletons": {},
-            "sample_fields": default_fields(),
-            "frame_fields": [],
-            "saved_views": [],
-            "workspaces": [],
-            "annotation_runs": {},
-            "brain_methods": {},
-            "evaluations": {},
-            "runs": {},
-        });
-        if of_directory {
-            crate::label::set(&mut document, OF_DIRECTORY, Value::Bool(true));
-        }
-        Self::parse(path, text::to_json(&document))
-    }
 }
 
 impl Field {
@@ -252,68 +212,7 @@ impl Field {
     }
 }
 
-/// What every sample of images has.
-fn default_fields() -> Vec<Value> {
-    let mut metadata = field("metadata", "EmbeddedDocumentField", None);
-    crate::label::set(
-        &mut metadata,
-        "embedded_doc_type",
-        "fiftyone.core.metadata.ImageMetadata".into(),
-    );
-    let members = [
-        ("size_bytes", "IntField"),
-        ("mime_type", "StringField"),
-        ("width", "IntField"),
-        ("height", "IntField"),
-        ("num_channels", "IntField"),
-    ];
-    crate::label::set(
-        &mut metadata,
-        "fields",
-        members
-            .map(|(name, kind)| field(name, kind, None))
-            .to_vec()
-            .into(),
-    );
-    let read_only = |name| {
-        let mut field = field(name, "DateTimeField", None);
-        crate::label::set(&mut field, "read_only", Value::Bool(true));
-        field
-    };
-    vec![
-        id_field(),
-        field("filepath", "StringField", None),
-        field("tags", "ListField", Some("StringField")),
-        metadata,
-        read_only("created_at"),
-        read_only("last_modified_at"),
-    ]
-}
-
-/// The document of a new sample of an image.
-pub(crate) fn new_sample(filepath: &str) -> Vec<u8> {
-    // FiftyOne orders shuffled views by a stored random number.
-    let random = (crate::label::random() >> 11) as f64 / (1_u64 << 53) as f64;
-    text::to_json(&json!({
-        "_id": { "$oid": ObjectId::new().to_string() },
-        "filepath": filepath,
-        "tags": [],
-        "metadata": null,
-        "created_at": now(),
-        "last_modified_at": now(),
-        "_media_type": "image",
-        "_rand": random,
-    }))
-}
-
-/// The present, as extended JSON.
-fn now() -> Value {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH);
-    let milliseconds = elapsed.map_or(0, |elapsed| elapsed.as_millis());
-    json!({ "$date": { "$numberLong": milliseconds.to_string() } })
-}
-
-/// Where a dataset's metadata lies.
+/// Where a dataset's metadata is.
 pub(crate) fn path(root: &Path) -> PathBuf {
     root.join("metadata.json")
 }

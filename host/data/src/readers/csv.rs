@@ -1,0 +1,132 @@
+//! CSV: one text per row, in a column that the first row names.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+use std::rc::Rc;
+
+use serde_json::{Map, Value};
+
+use crate::Error;
+use crate::files::At;
+use crate::readers::Format;
+use crate::readers::text_file::{MAX_ROW, Row, Rows, TEXT, TextFile, check_length, has_extension};
+
+pub(crate) const FORMAT: Format = Format {
+    matches: |path| has_extension(path, "csv"),
+    open: |path, options| Ok(Box::new(TextFile::<Csv>::open(path, options)?)),
+};
+
+struct Csv {
+    columns: Vec<String>,
+    /// The column that holds the texts.
+    column: usize,
+}
+
+impl Rows for Csv {
+    fn open(path: &Path, file: &File, column: Option<&str>) -> Result<(Self, Vec<Row>), Error> {
+        let column = column.unwrap_or(TEXT);
+        let malformed = |error: &csv::Error| Error::Malformed {
+            path: path.to_owned(),
+            offset: error.position().map_or(0, csv::Position::byte),
+            reason: error.to_string(),
+        };
+        let allowance = Rc::new(Cell::new(0));
+        let bounded = Bounded {
+            inner: At { file, offset: 0 },
+            allowance: allowance.clone(),
+        };
+        // Set again for each row; what is read ahead counts to the one before.
+        let begin_row = || allowance.set(MAX_ROW + (1 << 20));
+        begin_row();
+        let mut reader = csv::ReaderBuilder::new()
+            .flexible(true)
+            .from_reader(BufReader::new(bounded));
+        let headers = reader.headers().map_err(|error| malformed(&error))?;
+        let columns: Vec<String> = headers.iter().map(str::to_owned).collect();
+        let Some(place) = columns.iter().position(|name| name == column) else {
+            return Err(Error::NoColumn {
+                path: path.to_owned(),
+                column: column.to_owned(),
+                columns,
+            });
+        };
+        let mut rows = Vec::new();
+        let mut record = csv::ByteRecord::new();
+        loop {
+            begin_row();
+            if !reader
+                .read_byte_record(&mut record)
+                .map_err(|error| malformed(&error))?
+            {
+                break;
+            }
+            let Some(position) = record.position() else {
+                continue;
+            };
+            let length = reader.position().byte() - position.byte();
+            check_length(path, length)?;
+            rows.push(Row {
+                start: position.byte(),
+                length,
+                line: position.line(),
+            });
+        }
+        let format = Self {
+            columns,
+            column: place,
+        };
+        Ok((format, rows))
+    }
+
+    fn column(&self) -> &str {
+        self.columns.get(self.column).map_or("", String::as_str)
+    }
+
+    fn text(&self, row: &[u8]) -> Result<String, String> {
+        let mut cells = cells(row)?;
+        if self.column >= cells.len() {
+            return Err(format!("it has {} columns only", cells.len()));
+        }
+        Ok(cells.swap_remove(self.column))
+    }
+
+    fn object(&self, row: &[u8]) -> Option<Map<String, Value>> {
+        let cells = cells(row).unwrap_or_default();
+        let names = self.columns.iter().cloned();
+        Some(names.zip(cells.into_iter().map(Value::from)).collect())
+    }
+}
+
+/// Gives so many bytes and no more, so that a quote that is never closed does not take in the
+/// whole file.
+struct Bounded<R> {
+    inner: R,
+    allowance: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let left = self.allowance.get();
+        if left == 0 {
+            let reason = format!("a row of more than {MAX_ROW} bytes, or a quote without its end");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+        }
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(into.len());
+        let count = self.inner.read(into.get_mut(..most).unwrap_or_default())?;
+        self.allowance.set(left - count as u64);
+        Ok(count)
+    }
+}
+
+fn cells(row: &[u8]) -> Result<Vec<String>, String> {
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .from_reader(row);
+    match reader.records().next() {
+        Some(Ok(record)) => Ok(record.iter().map(str::to_owned).collect()),
+        Some(Err(error)) => Err(error.to_string()),
+        None => Err("an empty row".to_owned()),
+    }
+}

@@ -1,0 +1,169 @@
+//! `samples.json`: all documents in one file.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+
+use crate::Error;
+use crate::files::{At, BYTE_ORDER_MARK, MAX_DOCUMENT, Stamp, malformed};
+use crate::media::open_regular;
+use crate::readers::fiftyone::documents::Edit;
+use crate::scan::{Scan, ScanError, Scanner};
+
+/// `samples.json`, kept open: what is read stays the file that was indexed, even
+/// when another is renamed over it.
+pub(crate) struct DocumentFile {
+    pub(crate) path: PathBuf,
+    pub(crate) stamp: Stamp,
+    file: File,
+    spans: Vec<Span>,
+    /// Where the first document is or would be.
+    first: u64,
+}
+
+/// Where a document lies in the file.
+#[derive(Clone, Copy)]
+struct Span {
+    offset: u64,
+    length: u32,
+}
+
+impl DocumentFile {
+    /// Opens the file, checks all of it, and finds its documents.
+    pub(crate) fn open(path: PathBuf) -> Result<Self, Error> {
+        let file = open_regular(&path).map_err(Error::io("open", &path))?;
+        let metadata = file.metadata().map_err(Error::io("look at", &path))?;
+        let stamp = Stamp::of(&metadata);
+        let (first, spans) = index(&path, &file)?;
+        Ok(Self {
+            path,
+            stamp,
+            file,
+            spans,
+            first,
+        })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    pub(crate) fn read(&self, index: usize) -> Result<Option<Vec<u8>>, Error> {
+        let Some(span) = self.spans.get(index) else {
+            return Ok(None);
+        };
+        let mut text = vec![0; span.length as usize];
+        self.from(span.offset)
+            .read_exact(&mut text)
+            .map_err(Error::io("read", &self.path))?;
+        Ok(Some(text))
+    }
+
+    fn from(&self, offset: u64) -> At<'_> {
+        At {
+            file: &self.file,
+            offset,
+        }
+    }
+
+    /// Writes the file with documents as `edit` gives them, and `added` more at the end.
+    pub(crate) fn rewrite(
+        &self,
+        out: &mut impl Write,
+        added: usize,
+        edit: &mut Edit<'_>,
+    ) -> Result<(), Error> {
+        let failed = || Error::io("copy", &self.path);
+        let mut source = BufReader::with_capacity(1 << 20, self.from(0));
+        let mut at = 0;
+        for (index, span) in self.spans.iter().enumerate() {
+            io::copy(&mut (&mut source).take(span.offset - at), out).map_err(failed())?;
+            let mut text = vec![0; span.length as usize];
+            source.read_exact(&mut text).map_err(failed())?;
+            out.write_all(&edit(index, Some(text))?).map_err(failed())?;
+            at = span.offset + u64::from(span.length);
+        }
+        if self.spans.is_empty() && added > 0 {
+            io::copy(&mut (&mut source).take(self.first), out).map_err(failed())?;
+        }
+        for index in self.spans.len()..self.spans.len() + added {
+            if index > 0 {
+                out.write_all(b", ").map_err(failed())?;
+            }
+            out.write_all(&edit(index, None)?).map_err(failed())?;
+        }
+        io::copy(&mut source, out).map_err(failed())?;
+        Ok(())
+    }
+}
+
+/// Checks the whole file and finds its documents: where the first is or would
+/// be, and where each lies.
+fn index(path: &Path, file: &File) -> Result<(u64, Vec<Span>), Error> {
+    let skipped = byte_order_mark(file).map_err(Error::io("read", path))?;
+    let mut scanner = Scanner::new(At {
+        file,
+        offset: skipped,
+    });
+    let mut found = None;
+    let mut too_large = None;
+    scanner
+        .object(|scanner, key| {
+            if key != "samples" {
+                return scanner.skip_value();
+            }
+            if found.is_some() {
+                return scanner.fail("a second list of samples");
+            }
+            let mut spans = Vec::new();
+            let first = skipped + scanner.offset() + 1;
+            scanner.array(|scanner| {
+                let start = scanner.offset();
+                if scanner.peek_token()? != Some(b'{') {
+                    return scanner.fail("a sample that is not an object");
+                }
+                scanner.skip_value()?;
+                let bytes = scanner.offset() - start;
+                if bytes > MAX_DOCUMENT {
+                    too_large = Some(bytes);
+                    return scanner.fail("too large");
+                }
+                spans.push(Span {
+                    offset: skipped + start,
+                    length: bytes as u32,
+                });
+                Scan::Ok(())
+            })?;
+            found = Some((first, spans));
+            Scan::Ok(())
+        })
+        .and_then(|_| scanner.finish())
+        .map_err(|error| match (too_large, error) {
+            (Some(bytes), _) => Error::TooLarge {
+                path: path.to_owned(),
+                bytes,
+                limit: MAX_DOCUMENT,
+            },
+            (None, ScanError::Syntax { offset, reason }) => Error::Malformed {
+                path: path.to_owned(),
+                offset: skipped + offset,
+                reason,
+            },
+            (None, error @ ScanError::Io(_)) => malformed(path, error),
+        })?;
+    found.ok_or_else(|| Error::Malformed {
+        path: path.to_owned(),
+        offset: 0,
+        reason: "no list of samples under \"samples\"".to_owned(),
+    })
+}
+
+/// How many bytes of a byte order mark the file begins with.
+fn byte_order_mark(file: &File) -> io::Result<u64> {
+    let mut start = Vec::new();
+    let length = BYTE_ORDER_MARK.len() as u64;
+    At { file, offset: 0 }
+        .take(length)
+        .read_to_end(&mut start)?;
+    Ok(if start == BYTE_ORDER_MARK { length } else { 0 })
+}

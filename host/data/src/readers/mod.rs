@@ -1,0 +1,137 @@
+//! Dataset formats, read: one file per format, one line of [`FORMATS`] each.
+
+pub(crate) mod fiftyone;
+
+mod csv;
+mod image_directory;
+mod json_lines;
+mod plain_lines;
+mod text_file;
+mod walk;
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use crate::document::Document;
+use crate::media::Root;
+use crate::options::OpenOptions;
+use crate::{Error, MediaError};
+use fiftyone::FiftyOneDataset;
+pub(crate) use walk::EXTENSIONS as IMAGE_EXTENSIONS;
+
+/// The formats, in the order in which they are tried.
+const FORMATS: &[Format] = &[
+    plain_lines::FORMAT,
+    json_lines::FORMAT,
+    csv::FORMAT,
+    fiftyone::FORMAT,
+    image_directory::FORMAT,
+];
+
+/// A format that can be read.
+pub(crate) struct Format {
+    /// Whether a path looks like a dataset of this format.
+    matches: fn(&Path) -> bool,
+    /// Opens the dataset at the path.
+    open: fn(&Path, &OpenOptions) -> Result<Box<dyn Reader>, Error>,
+}
+
+/// A dataset of one format, opened.
+///
+/// What was opened stays what is read, even if another process replaces the list of samples
+/// meanwhile.
+pub(crate) trait Reader: Send + Sync {
+    /// The format in words.
+    fn kind(&self) -> &'static str;
+
+    /// The directory that paths are relative to.
+    fn root(&self) -> &Root;
+
+    /// The file or directory that lists the samples.
+    fn list(&self) -> &Path;
+
+    /// The number of samples.
+    fn len(&self) -> usize;
+
+    /// One sample; none beyond the last.
+    ///
+    /// # Errors
+    /// The list of samples can no longer be read.
+    fn entry(&self, index: usize) -> Result<Option<Entry>, Error>;
+
+    /// What the samples are, for writers that put results beside them.
+    fn samples(&self) -> Samples<'_>;
+
+    /// A row of a table by the names of its columns; none where samples are files.
+    ///
+    /// # Errors
+    /// The table can no longer be read.
+    fn row(&self, _index: usize) -> Result<Option<Map<String, Value>>, Error> {
+        Ok(None)
+    }
+
+    /// The member of sample documents that holds the field `name`.
+    fn member<'a>(&'a self, name: &'a str) -> &'a str {
+        name
+    }
+
+    /// Whether the list of samples on disk is not what was opened.
+    fn is_stale(&self) -> bool;
+
+    /// What was left out, one line each.
+    fn warnings(&self) -> &[String] {
+        &[]
+    }
+}
+
+/// What the samples of a dataset are.
+pub(crate) enum Samples<'a> {
+    /// Files with documents, which can take a field.
+    Documents(&'a FiftyOneDataset),
+    /// Files alone; documents can be written beside them.
+    Files,
+    /// Rows of a file, which is never changed.
+    Rows,
+}
+
+/// One sample as its list has it.
+pub(crate) enum Entry {
+    /// A file.
+    File {
+        /// The path as stored, or why there is none.
+        stored: Result<String, String>,
+        /// The sample's document.
+        document: Option<Document>,
+    },
+    /// A row of a file of texts.
+    Row {
+        /// The file's name and the line.
+        name: String,
+        /// What tells the row's contents from others.
+        digest: String,
+        /// The text, or why there is none.
+        text: Result<String, MediaError>,
+    },
+}
+
+impl Entry {
+    /// What tells the sample from others.
+    pub(crate) fn key(&self) -> String {
+        match self {
+            Self::File { stored, .. } => stored.as_ref().cloned().unwrap_or_default(),
+            Self::Row { name, digest, .. } => format!("{name} {digest}"),
+        }
+    }
+}
+
+/// Opens the dataset at `path` in the format that it looks like.
+pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Box<dyn Reader>, Error> {
+    let format = FORMATS.iter().find(|format| (format.matches)(path));
+    let Some(format) = format else {
+        return Err(Error::NotADirectory {
+            path: path.to_owned(),
+        });
+    };
+    (format.open)(path, options)
+}
