@@ -203,7 +203,7 @@ fn write(place: &Place) {
     let written = ResultSink::open(&dataset, &field, LabelType::Classification, options).and_then(
         |mut sink| {
             for index in 0..count.min(LOOKED_AT) {
-                sink.put(index, Some(&new_label()))?;
+                sink.put(&dataset.key(index)?, Some(&new_label()))?;
             }
             sink.commit()
         },
@@ -241,7 +241,7 @@ fn kept(dataset: &Dataset) -> Vec<String> {
             let sample = sample.expect("the list can be read");
             let label = dataset.label(sample.index, "ground_truth");
             let label = label.map_err(|error| error.to_string());
-            format!("{:?} {:?} {label:?}", sample.id, sample.stored)
+            format!("{:?} {:?} {label:?}", sample.id(), sample.stored)
         })
         .collect()
 }

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use modelzoo_data::{
-    Dataset, FieldName, Label, LabelType, Output, ResultSink, Sample, SinkOptions,
+    Dataset, FieldName, Label, LabelType, Output, ResultSink, Sample, SampleKey, SinkOptions,
 };
 use modelzoo_runtime::{DecodeLimits, Input, decode_image_bytes};
 use rayon::prelude::*;
@@ -91,7 +91,9 @@ pub(crate) fn run<W: Work>(
     // The plan says all that the hook, the manifest and the arguments decided.
     let fingerprint = serde_json::json!([provenance, model.plan(), work.fingerprint()]);
     let options = SinkOptions {
-        output: place.output.map_or(Output::InPlace, Output::from_path),
+        output: place
+            .output
+            .map_or(Output::InPlace, |path| Output::Path(path.to_owned())),
         overwrite: place.overwrite,
         // Not beside the dataset: one from somebody else could bring results along.
         staging: Some(model.results_dir.clone()),
@@ -116,9 +118,9 @@ pub(crate) fn run<W: Work>(
     run.finish()
 }
 
-/// A sample, by its place in the dataset and by its name.
+/// A sample, by the key of its result and by its name.
 struct Named {
-    index: usize,
+    key: SampleKey,
     name: String,
 }
 
@@ -176,11 +178,11 @@ impl<W: Work> Run<'_, W> {
             };
             match result {
                 Ok(label) => {
-                    self.sink.put(sample.index, label.as_ref())?;
+                    self.sink.put(&sample.key, label.as_ref())?;
                     self.applied.labelled += 1;
                 }
                 Err(reason) => {
-                    self.sink.fail(sample.index, &reason)?;
+                    self.sink.fail(&sample.key, &reason)?;
                     self.watch.failed(&sample.name, &reason);
                     self.applied.failed += 1;
                 }
@@ -214,7 +216,7 @@ fn prepare<W: Work>(
         .map(|sample| {
             let sample = sample?;
             let named = Named {
-                index: sample.index,
+                key: sample.key(),
                 name: sample.display().into_owned(),
             };
             Ok((named, work.prepare(sample)))
