@@ -3,11 +3,11 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use crate::Error;
 use crate::label::{Label, LabelType, vector};
 use crate::replace::stage;
 use crate::results::{Outcome, Results};
 use crate::writers::{FileFormat, Job, Writer, prepare_file};
-use crate::Error;
 
 pub(crate) const FORMAT: FileFormat = FileFormat {
     extensions: &["npy"],

@@ -28,6 +28,9 @@ impl From<String> for LabelError {
 }
 
 /// What a field of one sample holds, in FiftyOne's types.
+///
+/// FiftyOne's JSON is [`to_json`](Label::to_json); serde's traits serve compact encodings that
+/// do not describe themselves, in which unfinished results are kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Label {
     /// One class for the whole image.
