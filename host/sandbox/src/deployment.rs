@@ -15,10 +15,10 @@ use modelzoo_model::plan::{
 };
 use modelzoo_model::task::{Classification, Head, MultiLabel, Scoring, ZeroShot};
 
-use crate::bindings::deployment as wit;
-use crate::bindings::source::types;
+use crate::interfaces::bindings::deployment as wit;
+use crate::interfaces::bindings::source::types;
 use crate::files;
-use crate::state::State;
+use crate::interfaces::state::State;
 
 /// The interface has types only.
 impl wit::Host for State {}

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::compiler::CompileLimit;
-use crate::inspect::SUPPORTED;
+use crate::compile::CompileLimit;
+use crate::engine::inspect::SUPPORTED;
 
 /// Why a component is refused, or could not be made ready.
 #[derive(Debug, thiserror::Error)]

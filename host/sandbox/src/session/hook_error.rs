@@ -8,13 +8,13 @@ use wasmtime::Trap;
 use wasmtime::component::ResourceTableError;
 use wasmtime_wasi::I32Exit;
 
-use crate::bindings::source::types;
-use crate::budget::Activity;
 use crate::error::Error;
-use crate::hook::Identity;
+use crate::interfaces::bindings::source::types;
+use crate::interfaces::state::Refused;
 use crate::limits::Limits;
-use crate::state::Refused;
-use crate::stop::{Limit, Stop};
+use crate::limits::budget::Activity;
+use crate::limits::stop::{Limit, Stop};
+use crate::session::Identity;
 use crate::text::{ERROR_BYTES, clean};
 
 /// The most bytes of the reason of a crash.

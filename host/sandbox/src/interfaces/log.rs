@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::bindings::source::log as wit;
-use crate::state::State;
+use crate::interfaces::bindings::source::log as wit;
+use crate::interfaces::state::State;
 use crate::text::clean;
 
 /// The most bytes of one message or line.

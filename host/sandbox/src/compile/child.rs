@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::answer;
+use crate::confinement::Wall;
 use crate::engine::{config, unusable};
-use crate::wall::Wall;
 
 /// Standard input, output and error, and some to spare for the program's own needs.
 const OPEN_FILES: u64 = 16;

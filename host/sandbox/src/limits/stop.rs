@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::budget::Activity;
+use crate::limits::budget::Activity;
 
 /// A limit that a hook can reach; each is a field of [`Limits`](crate::Limits) but
 /// `DownloadBytes`, which is the manifest's.

@@ -14,10 +14,10 @@ use modelzoo_archive::RelPath;
 use sha2::{Digest, Sha256};
 
 use crate::files;
-use crate::hook::Artifact;
+use crate::interfaces::refusal::Refusal;
 use crate::limits::Limits;
-use crate::refusal::Refusal;
-use crate::stop::Limit;
+use crate::limits::stop::Limit;
+use crate::session::Artifact;
 
 /// What the names of the host's own temporary files start with. No artifact may.
 const TEMPORARY: &str = ".modelzoo-";

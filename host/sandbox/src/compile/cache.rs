@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn the_directory_names_the_wasmtime_in_the_lock_file() {
-        let lock = include_str!("../../../Cargo.lock");
+        let lock = include_str!("../../../../Cargo.lock");
         assert!(
             lock.replace("\r\n", "\n")
                 .contains(&format!("name = \"wasmtime\"\nversion = \"{WASMTIME}\"\n")),

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use types::{HostDescriptor as _, HostDirectoryEntryStream as _};
 
 use super::*;
+use crate::interfaces::log::{Messages, NoLog};
+use crate::interfaces::state::State;
+use crate::interfaces::wasi;
 use crate::limits::Limits;
-use crate::log::{Messages, NoLog};
-use crate::state::State;
-use crate::wasi;
 
 /// A guest's file system with three files in `/model`, and the handle of that directory.
 fn world() -> (tempfile::TempDir, State, u32) {

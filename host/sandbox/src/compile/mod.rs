@@ -17,6 +17,7 @@ use crate::engine::unusable;
 use crate::error::Error;
 use crate::limits::Limits;
 
+pub(crate) mod cache;
 #[cfg(unix)]
 mod child;
 #[cfg(unix)]

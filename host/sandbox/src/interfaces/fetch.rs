@@ -10,16 +10,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use modelzoo_archive::RelPath;
 use modelzoo_net as net;
 
-use crate::artifacts::{answer, parse};
-use crate::bindings::source::fetch as wit;
-use crate::bindings::source::types;
-use crate::budget::Activity;
-use crate::hook::DownloadCall;
+use crate::events::Teller;
+use crate::interfaces::artifacts::{answer, parse};
+use crate::interfaces::bindings::source::fetch as wit;
+use crate::interfaces::bindings::source::types;
+use crate::interfaces::refusal::Refusal;
+use crate::interfaces::state::{Download, State};
+use crate::limits::budget::Activity;
+use crate::limits::stop::Limit;
 use crate::limits::{GET_BYTES, Limits};
-use crate::refusal::Refusal;
-use crate::relay::Teller;
-use crate::state::{Download, State};
-use crate::stop::Limit;
+use crate::session::DownloadCall;
 use crate::text::{ERROR_BYTES, clean};
 
 /// What the WIT functions answer with.

@@ -1,5 +1,8 @@
 //! The engine that hooks run in, and components that are ready to run.
 
+pub(crate) mod inspect;
+mod ticker;
+
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
@@ -10,16 +13,16 @@ use std::sync::{Arc, OnceLock};
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, WasmBacktraceDetails, WasmFeatures};
 
-use crate::bindings::{DownloadSource, DownloadSourcePre, LoadSource, LoadSourcePre};
-use crate::cache::Cache;
-use crate::compiler::Compiler;
+use crate::compile::Compiler;
+use crate::compile::cache::Cache;
+use crate::engine::inspect::{ComponentInfo, scan};
+use crate::engine::ticker::{Running, Ticker};
 use crate::error::Error;
-use crate::inspect::{ComponentInfo, scan};
+use crate::interfaces::bindings::{DownloadSource, DownloadSourcePre, LoadSource, LoadSourcePre};
+use crate::interfaces::state::State;
+use crate::interfaces::wasi;
 use crate::limits::Limits;
-use crate::state::State;
 use crate::text::{ERROR_BYTES, clean};
-use crate::ticker::{Running, Ticker};
-use crate::wasi;
 
 /// The stack of a guest, in bytes.
 const STACK_BYTES: usize = 1 << 20;

@@ -3,8 +3,8 @@
 use std::fmt::Display;
 use std::io;
 
-use crate::bindings::source::types;
-use crate::stop::Limit;
+use crate::interfaces::bindings::source::types;
+use crate::limits::stop::Limit;
 use crate::text::{ERROR_BYTES, clean};
 
 /// An error for the guest, with what the host wants to remember of it.

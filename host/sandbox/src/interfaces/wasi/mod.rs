@@ -2,10 +2,14 @@
 //! reaches out.
 //!
 //! There are `wasi:io`, a read-only `wasi:filesystem` with `/model` and `/source`
-//! ([`crate::filesystem`]), `wasi:clocks` that tell nothing ([`crate::clocks`]), `wasi:random`
+//! ([`crate::interfaces::wasi::filesystem`]), `wasi:clocks` that tell nothing ([`crate::interfaces::wasi::clocks`]), `wasi:random`
 //! that is the same in every run, and `wasi:cli` with no arguments, no environment and an empty
 //! standard input; output goes to the log. Every other import of a component is a function that
 //! stops it and says its name.
+
+pub(crate) mod clocks;
+pub(crate) mod filesystem;
+mod stdio;
 
 use std::path::Path;
 
@@ -15,18 +19,20 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, HasData, Linker, ResourceTable, ResourceType};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemCtxView};
-use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random};
+use wasmtime_wasi::p2::bindings::{
+    cli, clocks as wasi_clocks, filesystem as wasi_filesystem, random,
+};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable};
 use wasmtime_wasi::random::WasiRandom;
 use wasmtime_wasi::{FsPerms, WasiCtx};
 use wasmtime_wasi_io::bindings::wasi::io;
 
-use crate::clocks::{Clocks, HasClocks};
-use crate::filesystem::{HasReadOnly, ReadOnly};
-use crate::log::{Messages, Stream};
-use crate::state::State;
-use crate::stdio::Output;
-use crate::stop::Stop;
+use crate::interfaces::log::{Messages, Stream};
+use crate::interfaces::state::State;
+use crate::interfaces::wasi::clocks::{Clocks, HasClocks};
+use crate::interfaces::wasi::filesystem::{HasReadOnly, ReadOnly};
+use crate::interfaces::wasi::stdio::Output;
+use crate::limits::stop::Stop;
 
 /// The interfaces of WASI 0.2 that are linked; everything else stops the guest.
 const LINKED: &[&str] = &[
@@ -113,10 +119,10 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     io::error::add_to_linker::<_, HasTable>(linker, |s| &mut s.table)?;
     io::poll::add_to_linker::<_, HasTable>(linker, |s| &mut s.table)?;
     io::streams::add_to_linker::<_, HasTable>(linker, |s| &mut s.table)?;
-    clocks::wall_clock::add_to_linker::<_, HasClocks>(linker, clocks)?;
-    clocks::monotonic_clock::add_to_linker::<_, HasClocks>(linker, clocks)?;
-    filesystem::types::add_to_linker::<_, HasReadOnly>(linker, read_only)?;
-    filesystem::preopens::add_to_linker::<_, HasReadOnly>(linker, read_only)?;
+    wasi_clocks::wall_clock::add_to_linker::<_, HasClocks>(linker, clocks)?;
+    wasi_clocks::monotonic_clock::add_to_linker::<_, HasClocks>(linker, clocks)?;
+    wasi_filesystem::types::add_to_linker::<_, HasReadOnly>(linker, read_only)?;
+    wasi_filesystem::preopens::add_to_linker::<_, HasReadOnly>(linker, read_only)?;
     random::random::add_to_linker::<_, WasiRandom>(linker, |s| s.wasi.random())?;
     random::insecure::add_to_linker::<_, WasiRandom>(linker, |s| s.wasi.random())?;
     random::insecure_seed::add_to_linker::<_, WasiRandom>(linker, |s| s.wasi.random())?;

@@ -1,5 +1,7 @@
 //! The two hooks: what they are called with, what they answer, and how one call runs.
 
+pub(crate) mod hook_error;
+
 use std::io;
 use std::path::Path;
 use std::pin::Pin;
@@ -11,21 +13,21 @@ use modelzoo_model::plan::Plan;
 use serde::{Deserialize, Serialize};
 use wasmtime::{Store, UpdateDeadline};
 
-use crate::artifacts::Staging;
-use crate::bindings::LoadedModel;
-use crate::bindings::source::types;
-use crate::budget::{Activity, Budget};
-use crate::confined;
+use crate::confinement::Wall;
+use crate::confinement::thread;
 use crate::deployment;
 use crate::engine::{Component, Engine};
-use crate::fetch::Network;
-use crate::hook_error::{Hook, HookError, Site};
-use crate::log::{Log, Messages};
-use crate::relay::{Ears, Teller, relay};
-use crate::state::{Download, Refused, State};
-use crate::stop::Stop;
-use crate::wall::Wall;
-use crate::wasi;
+use crate::events::{Ears, Teller, relay};
+use crate::interfaces::artifacts::Staging;
+use crate::interfaces::bindings::LoadedModel;
+use crate::interfaces::bindings::source::types;
+use crate::interfaces::fetch::Network;
+use crate::interfaces::log::{Log, Messages};
+use crate::interfaces::state::{Download, Refused, State};
+use crate::interfaces::wasi;
+use crate::limits::budget::{Activity, Budget};
+use crate::limits::stop::Stop;
+use crate::session::hook_error::{Hook, HookError, Site};
 
 /// Whose hook it is, for errors.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -303,7 +305,7 @@ impl Engine {
         let (mut store, budget) = self.store(state);
         // Not on the thread of the hook: the clock's own thread outlives it.
         let ticking = self.tick()?;
-        confined::run(wall, async move {
+        thread::run(wall, async move {
             let result = within(&budget, run(&mut store)).await;
             drop(ticking);
             Ran {

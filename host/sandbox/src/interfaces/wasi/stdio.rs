@@ -9,7 +9,7 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-use crate::log::{Messages, Stream};
+use crate::interfaces::log::{Messages, Stream};
 
 /// The most bytes that a guest may write at once; it then asks again.
 const CHUNK_BYTES: usize = 64 << 10;

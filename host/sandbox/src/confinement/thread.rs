@@ -1,4 +1,4 @@
-//! A thread of its own for each call of a hook, behind the [wall](crate::wall).
+//! A thread of its own for each call of a hook, behind the [wall](crate::confinement).
 //!
 //! The guest runs there, and so does everything that the host does for it: reading its files,
 //! writing its artifacts, looking names up. The thread has a Tokio runtime of its own, so that
@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use tokio::sync::oneshot;
 
-use crate::wall::Wall;
+use crate::confinement::Wall;
 
 /// What a thread of a hook is called.
 const THREAD: &str = "modelzoo-hook";

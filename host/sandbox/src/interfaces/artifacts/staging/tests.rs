@@ -1,7 +1,7 @@
 use std::fs;
 
 use super::*;
-use crate::bindings::source::types::Error;
+use crate::interfaces::bindings::source::types::Error;
 
 struct World {
     dir: tempfile::TempDir,

@@ -3,18 +3,20 @@
 //! See `wit/v0.1/artifacts.wit`. The files themselves are [`Staging`]'s matter; here are the
 //! names' checks, the clock, and the way from a guest's call to the disk and back.
 
+mod staging;
+
 use std::io;
 
 use modelzoo_archive::{self as archive, RelPath};
 
-use crate::bindings::source::artifacts as wit;
-use crate::bindings::source::types;
-use crate::budget::Activity;
-use crate::hook::Artifact;
-use crate::refusal::Refusal;
-pub(crate) use crate::staging::Staging;
-use crate::state::{Download, State};
-use crate::stop::{Limit, Stop};
+pub(crate) use crate::interfaces::artifacts::staging::Staging;
+use crate::interfaces::bindings::source::artifacts as wit;
+use crate::interfaces::bindings::source::types;
+use crate::interfaces::refusal::Refusal;
+use crate::interfaces::state::{Download, State};
+use crate::limits::budget::Activity;
+use crate::limits::stop::{Limit, Stop};
+use crate::session::Artifact;
 use crate::text::clean;
 
 /// What the WIT functions answer with.

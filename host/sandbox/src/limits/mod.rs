@@ -1,5 +1,9 @@
 //! What one hook call may use.
 
+pub(crate) mod budget;
+pub(crate) mod limiter;
+pub(crate) mod stop;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,6 @@
 //! Carries what a hook has to tell from its thread to the caller's.
 //!
-//! A hook's thread can open no file but the hook's own ([`crate::confined`]). What the caller
+//! A hook's thread can open no file but the hook's own ([`crate::confinement::thread`]). What the caller
 //! does when it is told of a request or a message, such as adding a line to the audit log, would
 //! fail there. So it is told where it waits for the hook, in the order in which things happened.
 
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use modelzoo_net as net;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::log::{Level, Log};
+use crate::interfaces::log::{Level, Log};
 
 /// Something that happened.
 enum Told {

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use crate::artifacts::Staging;
-use crate::budget::{Activity, Budget, Spending};
-use crate::clocks::Clock;
-use crate::fetch::Network;
-use crate::filesystem::Seen;
-use crate::limiter::Limiter;
+use crate::interfaces::artifacts::Staging;
+use crate::interfaces::fetch::Network;
+use crate::interfaces::log::Messages;
+use crate::interfaces::wasi::clocks::Clock;
+use crate::interfaces::wasi::filesystem::Seen;
 use crate::limits::Limits;
-use crate::log::Messages;
-use crate::stop::{Limit, Stop};
+use crate::limits::budget::{Activity, Budget, Spending};
+use crate::limits::limiter::Limiter;
+use crate::limits::stop::{Limit, Stop};
 
 /// The data of a store.
 pub(crate) struct State {

@@ -3,7 +3,7 @@
 use wasmtime::ResourceLimiter;
 
 use crate::limits::Limits;
-use crate::stop::{Limit, Stop};
+use crate::limits::stop::{Limit, Stop};
 
 /// Counts memories and tables of one store together, and stops the guest at the limit.
 #[derive(Debug)]

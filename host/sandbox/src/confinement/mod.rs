@@ -10,6 +10,8 @@
 //! Threads of a process share its memory. A wall around one of them holds against code that asks
 //! for the wrong file, not against machine code of an attacker's.
 
+pub(crate) mod thread;
+
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
