@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use modelzoo_base::Remedy;
+
 use crate::path::PathError;
 
 /// An archive that could not be read or unpacked.
@@ -152,8 +154,8 @@ impl Error {
     }
 
     /// What the person who made the archive can do about it.
-    pub fn hint(&self) -> Option<String> {
-        let hint = match &self.kind {
+    pub fn remedy(&self) -> Option<Remedy> {
+        let advice = match &self.kind {
             ErrorKind::NotAnArchive => {
                 "zip, tar, tar.gz, tar.bz2, tar.xz and tar.zst archives are read; the format is told from the \
                  bytes, so a web page saved under an archive's name is not one"
@@ -170,7 +172,7 @@ impl Error {
             ErrorKind::Unsupported { .. } => "pack it again as a plain zip or as a tar.gz",
             _ => return None,
         };
-        Some(hint.to_owned())
+        Some(Remedy::advice(advice))
     }
 }
 

@@ -419,7 +419,7 @@ fn errors_name_the_archive_and_hints_say_the_fix() {
         "{text}"
     );
     assert!(text.contains("neither a zip nor a tar"), "{text}");
-    assert!(error.hint().unwrap().contains("web page"));
+    assert!(error.remedy().unwrap().to_string().contains("web page"));
     let missing = list(&place.beside("missing"), &Limits::default()).unwrap_err();
     assert_kind!(missing.kind, ErrorKind::Read(_));
 }

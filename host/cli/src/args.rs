@@ -6,6 +6,7 @@ use crate::commands::{
     apply, audit, bundle, completions, delete, delete_source, download, embed, find, gc, info,
     inspect, list, register_source, requirements, update_source, verify,
 };
+use crate::names::{flag, verb};
 
 const ABOUT: &str =
     "A model zoo whose sources are remote and untrusted, and whose models run natively";
@@ -36,13 +37,13 @@ pub(crate) struct Global {
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// Open no socket
-    #[arg(long, global = true)]
+    #[arg(long = flag::OFFLINE, global = true)]
     pub(crate) offline: bool,
     /// Use only sources that modelzoo.lock names, exactly as it pins them
-    #[arg(long, global = true)]
+    #[arg(long = flag::LOCKED, global = true)]
     pub(crate) locked: bool,
     /// Download only what was downloaded before, with the same digests
-    #[arg(long, global = true)]
+    #[arg(long = flag::FROZEN, global = true)]
     pub(crate) frozen: bool,
     /// Show no progress and no messages of sources
     #[arg(short, long, global = true, conflicts_with = "verbose")]
@@ -55,42 +56,53 @@ pub(crate) struct Global {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// List the models of all registered sources
+    #[command(name = verb::LIST)]
     List(list::ListArgs),
     /// Print where a downloaded model is
     Find(find::FindArgs),
     /// Show what is known about a model
     Info(info::InfoArgs),
     /// Download a model through its source's hook
+    #[command(name = verb::DOWNLOAD)]
     Download(download::DownloadArgs),
     /// Apply a model to a dataset and write the labels
     Apply(apply::ApplyArgs),
     /// Compute embeddings of a dataset's images or texts and write them
+    #[command(name = verb::EMBED)]
     Embed(embed::EmbedArgs),
     /// Delete what was downloaded of a model
     Delete(delete::DeleteArgs),
     /// List the registered sources
+    #[command(name = verb::LIST_SOURCES)]
     ListSources,
     /// Register a source: a directory, an archive or a GitHub repository
+    #[command(name = verb::REGISTER_SOURCE)]
     RegisterSource(register_source::RegisterArgs),
     /// Remove a source and its models
     DeleteSource(delete_source::DeleteSourceArgs),
     /// Fetch registered sources anew
+    #[command(name = verb::UPDATE_SOURCE)]
     UpdateSource(update_source::UpdateArgs),
     /// Show what a model requires
     Requirements(requirements::RequirementsArgs),
     /// Show what a source is and asks for, without running or keeping anything of it
     Inspect(inspect::InspectArgs),
     /// Show what sources did and were denied, and the least permissions that they needed
+    #[command(name = verb::AUDIT)]
     Audit(audit::AuditArgs),
     /// Hold every stored byte against what was recorded
+    #[command(name = verb::VERIFY)]
     Verify(verify::VerifyArgs),
     /// Show what the store takes up
     Du,
     /// Remove from the store what nothing needs
+    #[command(name = verb::GC)]
     Gc(gc::GcArgs),
     /// Carry a source and its models to a machine without a network
+    #[command(name = verb::BUNDLE)]
     Bundle(bundle::BundleArgs),
     /// Show what this machine offers, and whether anything is broken
+    #[command(name = verb::DOCTOR)]
     Doctor,
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
@@ -101,6 +113,6 @@ pub(crate) enum Command {
 pub(crate) struct GrantArgs {
     /// Let the source reach this host, for example https://huggingface.co; `all` for every host
     /// that its manifest declares. Without it a terminal is asked
-    #[arg(long, value_name = "PERMISSION")]
+    #[arg(long = flag::GRANT, value_name = "PERMISSION")]
     pub(crate) grant: Vec<String>,
 }

@@ -11,6 +11,8 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::args::{Global, GrantArgs};
 use crate::failure::Failure;
+use crate::hints::Hint;
+use crate::names::flag;
 use crate::progress::Bars;
 
 /// The terminal, or what stands in its place.
@@ -173,8 +175,8 @@ fn permissions(texts: &[String]) -> Result<Permissions, Failure> {
         .map(|text| {
             text.parse().map_err(|e| {
                 Failure::usage(
-                    format!("--grant {text}: {e}"),
-                    "a permission is https://host[:port], https://*.host, or `all`",
+                    format!("--{} {text}: {e}", flag::GRANT),
+                    Hint::FormsOfPermissions,
                 )
             })
         })

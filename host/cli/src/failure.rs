@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use modelzoo::text::escape;
 
 use crate::console::Console;
+use crate::hints::Hint;
 
 /// Some samples failed.
 pub(crate) const SOME_FAILED: u8 = 3;
@@ -16,12 +17,12 @@ pub(crate) enum Failure {
     Zoo(Box<modelzoo::Error>),
     Usage {
         message: String,
-        hint: Option<String>,
+        hint: Option<Hint>,
     },
-    /// A failure that is no error of the library.
+    /// A failure that is not an error of the library.
     Plain {
         message: String,
-        hint: Option<String>,
+        hint: Option<Hint>,
     },
     /// Standard output went away: nobody is left to tell.
     Closed,
@@ -35,14 +36,14 @@ impl Failure {
         }
     }
 
-    pub(crate) fn hinted(message: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub(crate) fn hinted(message: impl Into<String>, hint: impl Into<Hint>) -> Self {
         Self::Plain {
             message: message.into(),
             hint: Some(hint.into()),
         }
     }
 
-    pub(crate) fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub(crate) fn usage(message: impl Into<String>, hint: impl Into<Hint>) -> Self {
         Self::Usage {
             message: message.into(),
             hint: Some(hint.into()),
@@ -53,10 +54,14 @@ impl Failure {
         let (message, hint, code) = match self {
             Self::Zoo(error) => {
                 let code = if error.needs_permission() { 4 } else { 1 };
-                (error.to_string(), error.hint(), code)
+                (
+                    error.to_string(),
+                    error.remedy().map(|remedy| Hint::from(remedy).text()),
+                    code,
+                )
             }
-            Self::Usage { message, hint } => (message.clone(), hint.clone(), 2),
-            Self::Plain { message, hint } => (message.clone(), hint.clone(), 1),
+            Self::Usage { message, hint } => (message.clone(), hint.as_ref().map(Hint::text), 2),
+            Self::Plain { message, hint } => (message.clone(), hint.as_ref().map(Hint::text), 1),
             Self::Closed => return ExitCode::SUCCESS,
         };
         let [red, cyan, off] = console.colours();

@@ -4,6 +4,8 @@ mod args;
 mod commands;
 mod console;
 mod failure;
+mod hints;
+mod names;
 mod progress;
 mod table;
 

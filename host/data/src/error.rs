@@ -1,6 +1,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use modelzoo_base::Remedy;
+
 use crate::text::{escape, shown};
 
 /// What can go wrong with a dataset as a whole. What can go wrong with the file
@@ -222,56 +224,53 @@ pub enum Error {
 
 impl Error {
     /// What the user can do about it.
-    pub fn hint(&self) -> Option<String> {
+    pub fn remedy(&self) -> Option<Remedy> {
         Some(match self {
-            Self::NotADirectory { .. } => {
-                "a dataset is a directory of images, one with metadata.json and samples.json, or a file of texts (.txt, .jsonl, .csv)".into()
-            }
+            Self::NotADirectory { .. } => Remedy::advice(
+                "a dataset is a directory of images, one with metadata.json and samples.json, or a file of texts (.txt, .jsonl, .csv)",
+            ),
             Self::NoColumn { columns, .. } if columns.is_empty() => {
-                "a plain text file has one text a line, and no columns".into()
+                Remedy::advice("a plain text file has one text a line, and no columns")
             }
-            Self::NoColumn { columns, .. } => {
-                let columns: Vec<_> = columns.iter().map(|column| escape(column)).collect();
-                format!("name one with --text-field: {}", columns.join(", "))
+            Self::NoColumn { columns, .. } => Remedy::TextColumn(
+                columns
+                    .iter()
+                    .map(|column| escape(column).into_owned())
+                    .collect(),
+            ),
+            Self::TableInPlace { .. } => Remedy::WriteElsewhere {
+                endings: &[".jsonl", ".npy", ".parquet"],
+            },
+            Self::VectorSize { .. } => Remedy::OtherLayer,
+            Self::OutputType { .. } => {
+                Remedy::advice("choose an output that ends in .jsonl or .parquet")
             }
-            Self::TableInPlace { .. } => {
-                "write the results elsewhere with --output results.jsonl, .npy or .parquet".into()
-            }
-            Self::VectorSize { .. } => {
-                "take another layer with --layer, or let the model pool its features".into()
-            }
-            Self::OutputType { .. } => "choose an output that ends in .jsonl or .parquet".into(),
-            Self::VectorLength { .. } => {
-                "choose an output that ends in .jsonl or .parquet, or let the model pool its features".into()
-            }
-            Self::NoImages { .. } => format!(
+            Self::VectorLength { .. } => Remedy::advice(
+                "choose an output that ends in .jsonl or .parquet, or let the model pool its features",
+            ),
+            Self::NoImages { .. } => Remedy::advice(format!(
                 "images end in one of {}",
                 crate::readers::IMAGE_EXTENSIONS
                     .map(|end| format!(".{end}"))
                     .join(", ")
-            ),
+            )),
             Self::FieldName { .. } => {
-                "a field is a letter, then letters, digits and underscores".into()
+                Remedy::advice("a field is a letter, then letters, digits and underscores")
             }
-            Self::FieldType { .. } | Self::FieldReadOnly { .. } => {
-                "choose another field name, or another place with --output".into()
-            }
-            Self::NoMetadata { .. } | Self::NotOurs { .. } => {
-                "write the results elsewhere with --output results.jsonl".into()
-            }
-            Self::OutputExists { .. } => {
-                "choose another path, or replace it with --overwrite".into()
-            }
-            Self::Linked { .. } | Self::NotShared { .. } => {
-                "write the results as JSON lines with --output results.jsonl".into()
-            }
+            Self::FieldType { .. } | Self::FieldReadOnly { .. } => Remedy::OtherField,
+            Self::NoMetadata { .. } | Self::NotOurs { .. } => Remedy::WriteElsewhere {
+                endings: &[".jsonl"],
+            },
+            Self::OutputExists { .. } => Remedy::ReplaceOutput,
+            Self::Linked { .. } | Self::NotShared { .. } => Remedy::WriteElsewhere {
+                endings: &[".jsonl"],
+            },
             Self::DamagedResult { .. } => {
-                "run the same command again: that sample is computed again".into()
+                Remedy::advice("run the same command again: that sample is computed again")
             }
-            Self::Changed { .. } => {
-                "run the same command again: samples that were done and are unchanged are kept"
-                    .into()
-            }
+            Self::Changed { .. } => Remedy::advice(
+                "run the same command again: samples that were done and are unchanged are kept",
+            ),
             _ => return None,
         })
     }
@@ -355,11 +354,9 @@ pub enum MediaError {
 
 impl MediaError {
     /// What the user can do about it.
-    pub fn hint(&self) -> Option<String> {
+    pub fn remedy(&self) -> Option<Remedy> {
         match self {
-            Self::Outside { .. } => {
-                Some("--allow-outside reads files that the dataset names outside itself".into())
-            }
+            Self::Outside { .. } => Some(Remedy::AllowOutside),
             _ => None,
         }
     }

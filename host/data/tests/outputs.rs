@@ -243,7 +243,7 @@ fn metadata_of_something_else_is_not_replaced() {
     let refused = sink(&dataset, "p", options()).err().unwrap();
     assert!(matches!(refused, Error::NotOurs { .. }), "{refused}");
     // Nothing replaces it, so the way out is another place.
-    let hint = refused.hint().unwrap();
+    let hint = refused.remedy().unwrap().to_string();
     assert!(hint.contains("--output") && !hint.contains("--overwrite"));
     let anyway = SinkOptions {
         overwrite: true,

@@ -125,7 +125,10 @@ fn lines_of_json_and_rows_of_csv_name_their_text() {
         panic!("there is no such column");
     };
     assert!(error.to_string().contains("no column 'body'"), "{error}");
-    assert!(error.hint().unwrap().contains("id, text"), "{error}");
+    assert!(
+        error.remedy().unwrap().to_string().contains("id, text"),
+        "{error}"
+    );
 }
 
 #[test]

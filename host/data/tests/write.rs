@@ -380,7 +380,7 @@ fn links_are_not_replaced_and_permissions_are_kept() {
     let dataset = fixture.open();
     let refused = sink(&dataset, "p", options()).err().unwrap();
     assert!(matches!(refused, Error::Linked { .. }), "{refused}");
-    assert!(refused.hint().is_some());
+    assert!(refused.remedy().is_some());
 }
 
 #[cfg(unix)]
@@ -435,6 +435,6 @@ fn errors_name_the_field() {
         error.to_string(),
         "'a/b\\u{1b}' cannot be the name of a field: it has something else than letters, digits and underscores"
     );
-    assert!(error.hint().is_some());
+    assert!(error.remedy().is_some());
     assert_eq!(field("a_1").to_string(), "a_1");
 }

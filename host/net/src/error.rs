@@ -4,13 +4,15 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use modelzoo_base::Remedy;
+
 use crate::policy::Refusal;
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a request has no answer. The text is one line with the thing and the reason, and holds no
 /// secret: URLs are shown without their query. The way out, where there is one, is
-/// [`Error::hint`].
+/// [`Error::remedy`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -193,30 +195,34 @@ impl Error {
     }
 
     /// What can be done about it, where something can.
-    pub fn hint(&self) -> Option<String> {
+    pub fn remedy(&self) -> Option<Remedy> {
         match self {
-            Self::Refused(refusal) => refusal.hint(),
-            Self::Offline { .. } => {
-                Some("leave out --offline, and unset MODELZOO_OFFLINE, to fetch it".to_owned())
-            }
-            Self::Resolve { .. } | Self::Connect { .. } => Some(
-                "check the name and the network; behind a proxy, set HTTPS_PROXY".to_owned(),
-            ),
-            Self::Setting { setting: "ca_bundle", .. } => Some(
-                "install the system's certificates, or name a file of them: MODELZOO_CA_BUNDLE, or `ca_bundle` in config.toml".to_owned(),
-            ),
-            Self::Tls { .. } => Some(
-                "if a certificate authority of your own signed it, name it: MODELZOO_CA_BUNDLE, or `ca_bundle` in config.toml".to_owned(),
-            ),
-            Self::Status { status, retry_after, rate_limit_reset, .. } => {
-                status_hint(*status, *retry_after, *rate_limit_reset)
-            }
-            Self::WebPage { .. } => {
-                Some("the address may need a login, or may have moved: open it in a browser".to_owned())
-            }
-            Self::Timeout { .. } | Self::Interrupted { .. } => {
-                Some("run the command again: a download goes on where it stopped".to_owned())
-            }
+            Self::Refused(refusal) => refusal.remedy(),
+            Self::Offline { .. } => Some(Remedy::GoOnline),
+            Self::Resolve { .. } | Self::Connect { .. } => Some(Remedy::advice(
+                "check the name and the network; behind a proxy, set HTTPS_PROXY",
+            )),
+            Self::Setting {
+                setting: "ca_bundle",
+                ..
+            } => Some(Remedy::advice(
+                "install the system's certificates, or name a file of them: MODELZOO_CA_BUNDLE, or `ca_bundle` in config.toml",
+            )),
+            Self::Tls { .. } => Some(Remedy::advice(
+                "if a certificate authority of your own signed it, name it: MODELZOO_CA_BUNDLE, or `ca_bundle` in config.toml",
+            )),
+            Self::Status {
+                status,
+                retry_after,
+                rate_limit_reset,
+                ..
+            } => status_remedy(*status, *retry_after, *rate_limit_reset),
+            Self::WebPage { .. } => Some(Remedy::advice(
+                "the address may need a login, or may have moved: open it in a browser",
+            )),
+            Self::Timeout { .. } | Self::Interrupted { .. } => Some(Remedy::advice(
+                "run the command again: a download goes on where it stopped",
+            )),
             _ => None,
         }
     }
@@ -257,25 +263,29 @@ fn status_text(status: u16) -> &'static str {
     }
 }
 
-fn status_hint(status: u16, after: Option<Duration>, reset: Option<u64>) -> Option<String> {
+fn status_remedy(status: u16, after: Option<Duration>, reset: Option<u64>) -> Option<Remedy> {
     if let Some(reset) = reset {
         let when = i64::try_from(reset)
             .ok()
             .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())
             .map_or_else(|| "later".to_owned(), |time| format!("after {time}"));
-        return Some(format!(
+        return Some(Remedy::advice(format!(
             "the quota is used up: try again {when}, or with an access token"
-        ));
+        )));
     }
     if let Some(after) = after {
-        return Some(format!(
+        return Some(Remedy::advice(format!(
             "the server asks to try again after {} s",
             after.as_secs()
-        ));
+        )));
     }
     match status {
-        401 | 403 => Some("it may need an access token, or terms to be accepted".to_owned()),
-        404 | 410 => Some("check the address; a private one needs an access token".to_owned()),
+        401 | 403 => Some(Remedy::advice(
+            "it may need an access token, or terms to be accepted",
+        )),
+        404 | 410 => Some(Remedy::advice(
+            "check the address; a private one needs an access token",
+        )),
         _ => None,
     }
 }

@@ -141,9 +141,13 @@ async fn what_will_not_pass_is_not_tried_again() {
         }
     ));
     assert!(
-        errors[2].hint().unwrap().contains("after 2100-01-01"),
+        errors[2]
+            .remedy()
+            .unwrap()
+            .to_string()
+            .contains("after 2100-01-01"),
         "{:?}",
-        errors[2].hint()
+        errors[2].remedy()
     );
 }
 

@@ -196,7 +196,7 @@ async fn a_web_page_is_no_file() {
         );
     };
     let error = refused(labelled, refuse, 1).await;
-    assert!(matches!(error, Error::WebPage { .. }) && error.hint().is_some());
+    assert!(matches!(error, Error::WebPage { .. }) && error.remedy().is_some());
     let disguised = |_: &Seen, wire: &mut dyn Wire| {
         let headers = [("content-type", "application/octet-stream")];
         reply(

@@ -147,7 +147,7 @@ async fn plain_http_needs_the_users_exception() {
     })
     .unwrap();
     let error = get(&client, &server.url("/")).await.unwrap_err();
-    let hint = error.hint().unwrap();
+    let hint = error.remedy().unwrap().to_string();
     assert!(hint.contains("MODELZOO_ALLOW_PRIVATE=127.0.0.1"), "{hint}");
     assert!(matches!(refusal(error), Refusal::PlainHttp { .. }));
     assert_eq!(server.connections(), 0);
@@ -380,7 +380,7 @@ async fn offline_opens_no_socket() {
     .unwrap();
     for url in [server.url("/"), "https://here.test/".to_owned()] {
         let error = get(&client, &url).await.unwrap_err();
-        assert!(matches!(error, Error::Offline { .. }) && error.hint().is_some());
+        assert!(matches!(error, Error::Offline { .. }) && error.remedy().is_some());
     }
     assert_eq!((names.asked().len(), server.connections()), (0, 0));
 }

@@ -419,8 +419,9 @@ fn hints_name_the_setting() {
     for url in ["http://nas.lan/", "https://127.0.0.1/"] {
         let hint = check(&parse_url(url).unwrap(), &rules)
             .unwrap_err()
-            .hint()
-            .unwrap();
+            .remedy()
+            .unwrap()
+            .to_string();
         assert!(
             hint.contains("MODELZOO_ALLOW_PRIVATE=") && hint.contains("allow_private"),
             "{hint}"
@@ -432,7 +433,13 @@ fn hints_name_the_setting() {
         ..rules
     };
     let refusal = check(&parse_url("https://a.org:444/x").unwrap(), &rules).unwrap_err();
-    assert!(refusal.hint().unwrap().contains("`https://a.org:444`"));
+    assert!(
+        refusal
+            .remedy()
+            .unwrap()
+            .to_string()
+            .contains("`https://a.org:444`")
+    );
 }
 
 #[test]

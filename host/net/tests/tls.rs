@@ -147,7 +147,7 @@ async fn bad_certificates_are_refused() {
             matches!(&error, Error::Tls { origin, .. } if origin.contains("good.test")),
             "{what}: {error:?}"
         );
-        assert!(error.hint().unwrap().contains("ca_bundle"));
+        assert!(error.remedy().unwrap().to_string().contains("ca_bundle"));
         // It was not tried again, and no request was sent.
         assert_eq!(
             (server.seen().len(), server.connections()),

@@ -278,7 +278,14 @@ mod tests {
         assert_eq!("cuda".parse::<DeviceSpec>().unwrap(), DeviceSpec::Cuda(0));
         for name in ["", "CPU", "cuda:", "cuda:-1", "cuda:x", "cuda:1:2", "gpu"] {
             let error = name.parse::<DeviceSpec>().unwrap_err();
-            assert!(error.hint().unwrap().contains("cuda:<number>"), "{error}");
+            assert!(
+                error
+                    .remedy()
+                    .unwrap()
+                    .to_string()
+                    .contains("cuda:<number>"),
+                "{error}"
+            );
         }
     }
 
@@ -287,7 +294,7 @@ mod tests {
         let error = Device::cpu().in_half().unwrap_err();
         assert!(error.to_string().contains("`cpu`"), "{error}");
         assert!(error.to_string().contains("slower"), "{error}");
-        assert!(error.hint().unwrap().contains("--precision full"));
+        assert!(error.remedy().unwrap().to_string().contains("`full`"));
         let half = Device::cpu_reference().in_half().unwrap();
         assert_eq!(half.precision(), Precision::Half);
         assert_eq!(half.in_full().precision(), Precision::Full);
@@ -301,7 +308,7 @@ mod tests {
         assert_eq!(placed.dtype(), DType::F16);
         let error = half.place_weights("fc", &weights(-70000.0)).unwrap_err();
         assert!(error.to_string().starts_with("fc: "), "{error}");
-        assert!(error.hint().unwrap().contains("--precision full"));
+        assert!(error.remedy().unwrap().to_string().contains("`full`"));
         for device in [Device::cpu(), Device::cpu_reference()] {
             assert!(device.place_weights("fc", &weights(-70000.0)).is_ok());
         }
@@ -323,7 +330,10 @@ mod tests {
         for name in ["cuda:1", "metal"] {
             let error = name.parse::<DeviceSpec>().unwrap().open().unwrap_err();
             assert!(error.to_string().contains(name), "{error}");
-            assert!(error.hint().unwrap().contains("--features"), "{error}");
+            assert!(
+                error.remedy().unwrap().to_string().contains("feature"),
+                "{error}"
+            );
         }
     }
 }

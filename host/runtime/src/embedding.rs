@@ -1,6 +1,9 @@
 //! From a layer's output to one vector a sample.
 
+use std::borrow::Cow;
+
 use candle_core::Tensor;
+use modelzoo_base::Remedy;
 
 use crate::error::Error;
 use crate::plan::{Embeddings, Pooling};
@@ -38,7 +41,9 @@ pub(crate) fn pool(
 
 const TOKENS: Error = Error::CannotDo {
     what: "has one vector a token here, not one a text",
-    hint: "let the plan say how they become one: `embeddings.pooling` is `mean`, `first` or `max`",
+    remedy: Remedy::Advice(Cow::Borrowed(
+        "let the plan say how they become one: `embeddings.pooling` is `mean`, `first` or `max`",
+    )),
 };
 
 /// Divides each row by its length; a row of zeros stays.
@@ -108,7 +113,7 @@ mod tests {
     fn tokens_of_texts_are_not_strung_together() {
         let values = tokens([[1.0, 5.0], [0.0, 3.0], [2.0, 4.0]]);
         let error = pool(&values, Some(&[3]), &plan(Pooling::None)).unwrap_err();
-        assert!(error.hint().unwrap().contains("pooling"), "{error}");
+        assert!(error.remedy().unwrap().contains("pooling"), "{error}");
         let patches = pool(&values, None, &plan(Pooling::None)).unwrap();
         assert_eq!(patches.dims(), [1, 6]);
     }

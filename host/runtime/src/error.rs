@@ -3,13 +3,14 @@
 use std::io;
 use std::path::PathBuf;
 
+use modelzoo_base::Remedy;
 use modelzoo_model::plan::PlanError;
 
 use crate::precision::Precision;
 
 /// Why a model could not be built or run.
 ///
-/// The message names the thing and the reason in one line; [`Error::hint`] says what to do,
+/// The message names the thing and the reason in one line; [`Error::remedy`] says what to do,
 /// where there is something to do. Text that comes from files is escaped.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -54,7 +55,7 @@ pub enum Error {
         /// What it does not do, for example `takes no texts`.
         what: &'static str,
         /// What the reader can do, where there is something.
-        hint: &'static str,
+        remedy: Remedy,
     },
     /// An embedding is asked of a layer that the architecture does not have.
     #[error("the network has no layer `{}`", .name.escape_debug())]
@@ -297,40 +298,50 @@ pub enum NoDeviceReason {
 impl Error {
     /// What the reader can do about it, where there is something.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
+    pub fn remedy(&self) -> Option<Remedy> {
         match self {
             Self::UnknownArchitecture { nearest, .. } if nearest.is_empty() => {
                 let known = crate::architectures().join("`, `");
-                Some(format!("the known architectures are `{known}`"))
+                Some(Remedy::advice(format!(
+                    "the known architectures are `{known}`"
+                )))
             }
             Self::UnknownArchitecture { nearest, .. }
             | Self::UnknownLayer { nearest, .. }
             | Self::MissingTensor { nearest, .. }
             | Self::UnexpectedTensor { nearest, .. } => did_you_mean(nearest),
-            Self::WrongShape { .. } => {
-                Some("the weights belong to another variant of the architecture: compare its config with the weights".to_owned())
-            }
-            Self::WrongType { .. } => Some("the types F16, BF16, F32 and F64 are read; quantised weights are not".to_owned()),
-            Self::UnsafePickle { .. } => {
-                Some("save the model's `state_dict()` alone, or use a safetensors file".to_owned())
-            }
-            Self::UnknownDevice { .. } => {
-                Some("the devices are `auto`, `cpu`, `cuda`, `cuda:<number>` and `metal`".to_owned())
-            }
-            Self::NoDevice { reason: NoDeviceReason::NotBuilt { feature }, .. } => {
-                Some(format!("build with `--features {feature}`, or use `--device cpu`"))
-            }
-            Self::NoDevice { .. } => Some("use `--device cpu`, or `--device auto` to take what is there".to_owned()),
-            Self::UnknownPrecision { .. } => {
-                Some("the precisions are `auto`, `full` and `half`".to_owned())
-            }
-            Self::NoHalf { .. } => Some("use `--precision full`, or a device that gains from it: `--device cuda` or `--device metal`".to_owned()),
-            Self::TooLargeForHalf { .. } => Some("use `--precision full`".to_owned()),
-            Self::NotFinite { precision: Precision::Half, .. } => {
-                Some("numbers beyond 65504 are infinite in half precision: use `--precision full`".to_owned())
-            }
-            Self::CannotDo { hint, .. } => (!hint.is_empty()).then(|| (*hint).to_owned()),
-            Self::TextTooLong { .. } => Some("shorten the text, or let the plan's `max_tokens` cut it".to_owned()),
+            Self::WrongShape { .. } => Some(Remedy::advice(
+                "the weights belong to another variant of the architecture: compare its config with the weights",
+            )),
+            Self::WrongType { .. } => Some(Remedy::advice(
+                "the types F16, BF16, F32 and F64 are read; quantised weights are not",
+            )),
+            Self::UnsafePickle { .. } => Some(Remedy::advice(
+                "save the model's `state_dict()` alone, or use a safetensors file",
+            )),
+            Self::UnknownDevice { .. } => Some(Remedy::advice(
+                "the devices are `auto`, `cpu`, `cuda`, `cuda:<number>` and `metal`",
+            )),
+            Self::NoDevice {
+                reason: NoDeviceReason::NotBuilt { feature },
+                ..
+            } => Some(Remedy::OtherDevice {
+                feature: Some(feature),
+            }),
+            Self::NoDevice { .. } => Some(Remedy::OtherDevice { feature: None }),
+            Self::UnknownPrecision { .. } => Some(Remedy::advice(
+                "the precisions are `auto`, `full` and `half`",
+            )),
+            Self::NoHalf { .. } => Some(Remedy::FullPrecisionOrGpu),
+            Self::TooLargeForHalf { .. } => Some(Remedy::FullPrecision),
+            Self::NotFinite {
+                precision: Precision::Half,
+                ..
+            } => Some(Remedy::FullPrecision),
+            Self::CannotDo { remedy, .. } => Some(remedy.clone()),
+            Self::TextTooLong { .. } => Some(Remedy::advice(
+                "shorten the text, or let the plan's `max_tokens` cut it",
+            )),
             _ => None,
         }
     }
@@ -372,10 +383,10 @@ fn and_more(others: usize) -> String {
     }
 }
 
-fn did_you_mean(nearest: &[String]) -> Option<String> {
+fn did_you_mean(nearest: &[String]) -> Option<Remedy> {
     let names: Vec<_> = nearest
         .iter()
-        .map(|name| format!("`{}`", name.escape_debug()))
+        .map(|name| name.escape_debug().to_string())
         .collect();
-    (!names.is_empty()).then(|| format!("nearest: {}", names.join(", ")))
+    (!names.is_empty()).then_some(Remedy::DidYouMean(names))
 }

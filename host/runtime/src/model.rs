@@ -1,8 +1,10 @@
 //! A model: a plan, built.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use candle_core::Tensor;
+use modelzoo_base::Remedy;
 
 use modelzoo_model::task::Head;
 
@@ -457,15 +459,15 @@ enum Tower {
 
 const NO_IMAGES: Error = Error::CannotDo {
     what: "takes no images",
-    hint: "it takes texts",
+    remedy: Remedy::Advice(Cow::Borrowed("it takes texts")),
 };
 const NO_TEXTS: Error = Error::CannotDo {
     what: "takes no texts",
-    hint: "it takes images",
+    remedy: Remedy::Advice(Cow::Borrowed("it takes images")),
 };
 const NO_LABELS: Error = Error::CannotDo {
     what: "gives no labels",
-    hint: "it gives embeddings: use `modelzoo embed`",
+    remedy: Remedy::Embed { model: None },
 };
 
 /// Checks that the plan prepares what the network takes.

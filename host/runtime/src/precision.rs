@@ -119,7 +119,10 @@ mod tests {
         }
         for name in ["", "Half", "f16"] {
             let error = name.parse::<PrecisionSpec>().unwrap_err();
-            assert!(error.hint().unwrap().contains("`half`"), "{error}");
+            assert!(
+                error.remedy().unwrap().to_string().contains("`half`"),
+                "{error}"
+            );
         }
     }
 

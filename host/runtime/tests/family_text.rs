@@ -167,7 +167,13 @@ fn vectors_of_tokens_are_no_vector_of_a_text() {
     for texts in [&texts[..], &texts[..1]] {
         let error = model.embed_texts(texts).unwrap_err();
         assert!(matches!(error, Error::CannotDo { .. }), "{error}");
-        assert!(error.hint().unwrap().contains("embeddings.pooling"));
+        assert!(
+            error
+                .remedy()
+                .unwrap()
+                .to_string()
+                .contains("embeddings.pooling")
+        );
     }
 }
 

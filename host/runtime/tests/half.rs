@@ -255,5 +255,5 @@ fn numbers_that_half_precision_does_not_hold_are_errors() {
         ),
         "{error}"
     );
-    assert!(error.hint().unwrap().contains("--precision full"));
+    assert!(error.remedy().unwrap().to_string().contains("`full`"));
 }

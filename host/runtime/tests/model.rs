@@ -11,6 +11,7 @@ mod common;
 
 use std::path::Path;
 
+use modelzoo_base::Remedy;
 use modelzoo_runtime::{
     Color, Device, Error, Image, Model, Plan, PredictOptions, Prediction, architectures,
 };
@@ -169,7 +170,7 @@ fn outputs_that_are_not_finite_are_an_error_and_not_a_label() {
         "{error}"
     );
     // It was computed in full precision, to which the way out of half precision would lead.
-    assert_eq!(error.hint(), None);
+    assert_eq!(error.remedy(), None);
 }
 
 #[test]
@@ -296,10 +297,13 @@ fn long_lists_of_classes_are_checked_at_once() {
 fn an_unknown_architecture_is_answered_with_the_nearest() {
     let error = refused(|plan, _| plan["architecture"]["name"] = json!("resnett"));
     assert_eq!(error.to_string(), "unknown architecture `resnett`");
-    assert_eq!(error.hint().unwrap(), "nearest: `resnet`");
+    assert_eq!(
+        error.remedy(),
+        Some(Remedy::DidYouMean(vec!["resnet".to_owned()]))
+    );
     let error = refused(|plan, _| plan["architecture"]["name"] = json!("\u{1b}[2J"));
     assert!(!error.to_string().contains('\u{1b}'), "{error:?}");
-    let hint = error.hint().unwrap();
+    let hint = error.remedy().unwrap().to_string();
     assert!(
         architectures().iter().all(|name| hint.contains(name)),
         "{hint}"
@@ -353,7 +357,10 @@ fn weights_that_do_not_fit_are_named() {
         )
     });
     assert_eq!(error.to_string(), "weights: no tensor `mix.weight`");
-    assert_eq!(error.hint().unwrap(), "nearest: `module.mix.weight`");
+    assert_eq!(
+        error.remedy(),
+        Some(Remedy::DidYouMean(vec!["module.mix.weight".to_owned()]))
+    );
 
     let error = refused(|_, dir| save(dir, &[("mix.weight", zeros(&[3, 3, 3, 3], F32))]));
     assert_eq!(
@@ -382,7 +389,7 @@ fn weights_that_do_not_fit_are_named() {
         error.to_string(),
         "weights: tensor `mix.weights` is not used by the architecture (nor are 1 others)"
     );
-    assert!(error.hint().unwrap().contains("`mix.weight`"));
+    assert!(error.remedy().unwrap().to_string().contains("mix.weight"));
 
     let error = refused(|plan, dir| {
         std::fs::copy(dir.join("mix.safetensors"), dir.join("more.safetensors")).unwrap();

@@ -277,7 +277,7 @@ fn names_from_a_file_are_escaped() {
     assert!(!error.to_string().contains(char::is_control), "{error}");
     let error = weights.values("a").unwrap_err();
     assert!(
-        !format!("{error} {:?}", error.hint()).contains('\u{1b}'),
+        !format!("{error} {:?}", error.remedy()).contains('\u{1b}'),
         "{error}"
     );
 }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use modelzoo_base::Remedy;
+
 use crate::compile::CompileLimit;
 use crate::engine::inspect::SUPPORTED;
 
@@ -121,47 +123,40 @@ pub enum Error {
 
 impl Error {
     /// What to do about it, where there is something.
-    pub fn hint(&self) -> Option<String> {
+    pub fn remedy(&self) -> Option<Remedy> {
         match self {
-            Self::CoreModule | Self::NotWasm { .. } => Some(
-                "build the source for the target wasm32-wasip2, which makes a component"
-                    .to_owned(),
-            ),
-            Self::Truncated { .. } => Some("fetch or build the source again".to_owned()),
-            Self::UnknownVersion { .. } => Some(
-                "use the source's release for this version of modelzoo, or another release of modelzoo"
-                    .to_owned(),
-            ),
-            Self::PhaseImport { .. } => Some(
-                "`load-model` has no network and writes nothing; fetch everything in `download-model`"
-                    .to_owned(),
-            ),
-            Self::NoHook { .. } => Some(format!(
+            Self::CoreModule | Self::NotWasm { .. } => Some(Remedy::advice(
+                "build the source for the target wasm32-wasip2, which makes a component",
+            )),
+            Self::Truncated { .. } => Some(Remedy::advice("fetch or build the source again")),
+            Self::UnknownVersion { .. } => Some(Remedy::advice(
+                "use the source's release for this version of modelzoo, or another release of modelzoo",
+            )),
+            Self::PhaseImport { .. } => Some(Remedy::advice(
+                "`load-model` has no network and writes nothing; fetch everything in `download-model`",
+            )),
+            Self::NoHook { .. } => Some(Remedy::advice(format!(
                 "a source exports `modelzoo:source/downloader@{v}`, `modelzoo:source/loader@{v}` or both",
                 v = SUPPORTED.first().copied().unwrap_or_default()
-            )),
-            Self::ForeignImport { .. } => Some(format!(
+            ))),
+            Self::ForeignImport { .. } => Some(Remedy::advice(format!(
                 "a component may import `wasi:*` and `modelzoo:source` {}, and nothing else",
                 SUPPORTED.first().copied().unwrap_or_default()
+            ))),
+            Self::Malformed { .. } | Self::Unusable { .. } => Some(Remedy::advice(
+                "build the source again, and tell its author if that does not help",
             )),
-            Self::Malformed { .. } | Self::Unusable { .. } => {
-                Some("build the source again, and tell its author if that does not help".to_owned())
-            }
-            Self::TooLarge { .. } => {
-                Some("if you trust the source, raise `limits.component_bytes`".to_owned())
-            }
-            Self::CompileLimit { limit } => Some(format!(
+            Self::TooLarge { .. } => Some(Remedy::advice(
+                "if you trust the source, raise `limits.component_bytes`",
+            )),
+            Self::CompileLimit { limit } => Some(Remedy::advice(format!(
                 "if you trust the source, raise `limits.{}`",
                 limit.setting()
+            ))),
+            Self::CompilerCrashed { .. } => Some(Remedy::advice(
+                "nothing of it was run; try again with more free memory, and tell the source's author and modelzoo's if that does not help",
             )),
-            Self::CompilerCrashed { .. } => Some(
-                "nothing of it was run; try again with more free memory, and tell the source's author and modelzoo's if that does not help"
-                    .to_owned(),
-            ),
-            Self::NoCompiler { .. } => Some(
-                "modelzoo starts itself to compile components; `modelzoo doctor` shows whether it can"
-                    .to_owned(),
-            ),
+            Self::NoCompiler { .. } => Some(Remedy::Diagnose),
             Self::Io { .. } | Self::Engine { .. } => None,
         }
     }

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use modelzoo_base::Remedy;
 use modelzoo_net::policy::Permissions;
 
 use crate::models::catalog::ModelRecord;
@@ -11,7 +12,7 @@ use crate::translate::TranslateError;
 
 /// Why a verb of the [`Zoo`](crate::Zoo) failed.
 ///
-/// The text is one line that names the thing and the reason; [`Error::hint`] says what to do.
+/// The text is one line that names the thing and the reason; [`Error::remedy`] says what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "the fields are what the messages say they are")]
@@ -125,7 +126,7 @@ pub enum Error {
     },
     #[error("{file} of {model} is not what was downloaded before")]
     ArtifactChanged { model: String, file: String },
-    #[error("{model} was not downloaded before, and --frozen records nothing new")]
+    #[error("{model} was not downloaded before, and a frozen run records nothing new")]
     Frozen { model: String },
     #[error("{source_id} was changed by another command meanwhile")]
     ChangedMeanwhile { source_id: SourceId },
@@ -142,7 +143,7 @@ pub enum Error {
     NoRecords { source_id: String },
     #[error("{path} holds no modelzoo.lock, but directories of a store", path = .0.display())]
     NoStore(PathBuf),
-    #[error("{source_id}: --locked leaves modelzoo.lock as it is")]
+    #[error("{source_id}: a locked run leaves modelzoo.lock as it is")]
     NotLocked { source_id: SourceId },
     #[error(
         "{source_id} is not what modelzoo.lock pins: its tree is {actual} instead of {expected}"
@@ -212,100 +213,106 @@ impl Error {
 
     /// What the user can do about it, where that is known.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
+    pub fn remedy(&self) -> Option<Remedy> {
         match self {
-            Self::NoHome => Some("set MODELZOO_HOME to a directory".into()),
-            Self::Io { source, .. } => io_hint(source),
-            Self::Reference(error) => error.hint(),
-            Self::Name(error) => error.hint(),
-            Self::Manifest(error) => error.hint(),
+            Self::NoHome => Some(Remedy::advice("set MODELZOO_HOME to a directory")),
+            Self::Io { source, .. } => io_remedy(source),
+            Self::Reference(error) => error.remedy(),
+            Self::Name(error) => error.remedy(),
+            Self::Manifest(error) => error.remedy(),
             Self::NoSuchRepository {
                 namesake: Some(path),
                 ..
-            } => Some(format!("if the directory is meant, write {path}")),
-            Self::NoSuchRepository { with_token: false, .. } => {
-                Some("set GITHUB_TOKEN if the repository is private".into())
-            }
-            Self::NoSuchRepository { .. } => {
-                Some("check the spelling, and that GITHUB_TOKEN may read it".into())
-            }
-            Self::AmbiguousRef { .. } => {
-                Some("name the commit instead, as <user>/<repo>/<commit>".into())
-            }
-            Self::BadApiAnswer { .. } => Some("check GITHUB_API_URL".into()),
-            Self::NoManifest { .. } => Some("a source has a manifest.json with `name` and `models`".into()),
-            Self::ComponentDigest { .. } => {
-                Some("the publisher has to correct `component.sha256`, or the file was changed on its way".into())
-            }
-            Self::NoSuchPath(_) => Some(
-                "a path is relative to this directory; <user>/<repo> names a repository on GitHub".into(),
-            ),
-            Self::MissingFile { .. } => Some("the publisher has to add it, or to take it out of the manifest".into()),
-            Self::Component { source, .. } | Self::Sandbox(source) => source.hint(),
-            Self::UnknownSource { nearest, .. } => Some(did_you_mean(
-                nearest,
-                "`modelzoo list-sources` shows what is registered",
+            } => Some(Remedy::advice(format!(
+                "if the directory is meant, write {path}"
+            ))),
+            Self::NoSuchRepository {
+                with_token: false, ..
+            } => Some(Remedy::advice(
+                "set GITHUB_TOKEN if the repository is private",
             )),
-            Self::UnknownModel { any_source: false, .. } => {
-                Some("no source is registered yet: `modelzoo register-source URL`".into())
+            Self::NoSuchRepository { .. } => Some(Remedy::advice(
+                "check the spelling, and that GITHUB_TOKEN may read it",
+            )),
+            Self::AmbiguousRef { .. } => Some(Remedy::advice(
+                "name the commit instead, as <user>/<repo>/<commit>",
+            )),
+            Self::BadApiAnswer { .. } => Some(Remedy::advice("check GITHUB_API_URL")),
+            Self::NoManifest { .. } => Some(Remedy::advice(
+                "a source has a manifest.json with `name` and `models`",
+            )),
+            Self::ComponentDigest { .. } => Some(Remedy::advice(
+                "the publisher has to correct `component.sha256`, or the file was changed on its way",
+            )),
+            Self::NoSuchPath(_) => Some(Remedy::advice(
+                "a path is relative to this directory; <user>/<repo> names a repository on GitHub",
+            )),
+            Self::MissingFile { .. } => Some(Remedy::advice(
+                "the publisher has to add it, or to take it out of the manifest",
+            )),
+            Self::Component { source, .. } | Self::Sandbox(source) => source.remedy(),
+            Self::UnknownSource { nearest, .. } => {
+                Some(Remedy::did_you_mean(nearest, Remedy::ListSources))
             }
+            Self::UnknownModel {
+                any_source: false, ..
+            } => Some(Remedy::RegisterSource),
             Self::UnknownModel { nearest, .. } => {
-                Some(did_you_mean(nearest, "`modelzoo list` shows all models"))
+                Some(Remedy::did_you_mean(nearest, Remedy::ListModels))
             }
-            Self::AmbiguousModel { .. } => Some("name the source too, with --source".into()),
-            Self::ModelNotChosen { .. } => Some("choose one with --model-name".into()),
-            Self::NotDownloaded { model } => Some(format!("`modelzoo download {model}`")),
-            Self::PermissionNeeded { missing, .. } => Some(format!(
-                "grant them with {}, or all that the source declares with --grant all",
-                missing
-                    .iter()
-                    .map(|p| format!("--grant {p}"))
-                    .collect::<Vec<_>>()
-                    .join(" ")
+            Self::AmbiguousModel { .. } => Some(Remedy::NameSource),
+            Self::ModelNotChosen { .. } => Some(Remedy::NameModel),
+            Self::NotDownloaded { model } => Some(Remedy::Download {
+                model: model.clone(),
+            }),
+            Self::PermissionNeeded { missing, .. } => Some(Remedy::Grant(
+                missing.iter().map(ToString::to_string).collect(),
             )),
-            Self::GrantNotAsked { asked, .. } if asked.is_empty() => {
-                Some("it asks for no permission: leave --grant out".into())
-            }
-            Self::GrantNotAsked { asked, .. } => Some(format!(
+            Self::GrantNotAsked { asked, .. } if asked.is_empty() => Some(Remedy::GrantNothing),
+            Self::GrantNotAsked { asked, .. } => Some(Remedy::advice(format!(
                 "it asks for {}",
-                asked.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+                asked
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ))),
+            Self::ArtifactChanged { .. } => Some(Remedy::UpdateSource),
+            Self::Frozen { .. } => Some(Remedy::Unfreeze),
+            Self::NoRoom { .. } => Some(Remedy::MakeRoom),
+            Self::NotLocked { .. } => Some(Remedy::Unlock),
+            Self::ChangedMeanwhile { .. } => Some(Remedy::advice("run it again")),
+            Self::SnapshotChanged { source_id } => Some(Remedy::RegisterAgain {
+                source_id: Some(source_id.to_string()),
+            }),
+            Self::Rollback { source_id, .. } => Some(Remedy::AllowRollback {
+                source_id: source_id.to_string(),
+            }),
+            Self::InUse { .. } => Some(Remedy::advice(
+                "wait until that command has ended, or end it; then run this again",
             )),
-            Self::ArtifactChanged { .. } => Some(
-                "if its publisher changed it on purpose, `modelzoo update-source` accepts it with the new version of the source".into(),
-            ),
-            Self::Frozen { .. } => Some("download it once without --frozen".into()),
-            Self::NoRoom { .. } => {
-                Some("make room, for example with `modelzoo gc`, or set MODELZOO_HOME to a directory on another disk".into())
-            }
-            Self::NotLocked { .. } => Some("leave --locked out".into()),
-            Self::ChangedMeanwhile { .. } => Some("run it again".into()),
-            Self::SnapshotChanged { source_id } => Some(format!(
-                "`modelzoo register-source --overwrite` of what `modelzoo list-sources` shows for {source_id} fetches it anew"
+            Self::NoRecords { .. } => Some(Remedy::ListAudited),
+            Self::NoStore(_) => Some(Remedy::advice(
+                "check MODELZOO_HOME; remove what is not needed by hand",
             )),
-            Self::Rollback { source_id, .. } => Some(format!(
-                "an attacker could want an older version back; if its publisher withdrew the newer one on purpose, `modelzoo update-source --allow-rollback {source_id}` takes what is there now"
+            Self::PinMoved { .. } => Some(Remedy::RegisterAgain { source_id: None }),
+            Self::Bundle(error) => Some(error.remedy()),
+            Self::Hook(error) => error.remedy(),
+            Self::Net(error) => error.remedy(),
+            Self::Archive(error) => error.remedy(),
+            Self::Runtime(error) => error.remedy(),
+            Self::Build { source, .. } => source.remedy(),
+            Self::Data(error) => error.remedy(),
+            Self::Translate { source, .. } => source.remedy(),
+            Self::NoLabels { model } => Some(Remedy::Embed {
+                model: Some(model.clone()),
+            }),
+            Self::WrongSamples { takes: "texts", .. } => Some(Remedy::advice(
+                "texts are a file that ends in .txt, .jsonl or .csv",
             )),
-            Self::InUse { .. } => {
-                Some("wait until that command has ended, or end it; then run this again".into())
-            }
-            Self::NoRecords { .. } => Some("`modelzoo audit` shows all sources that there are records of".into()),
-            Self::NoStore(_) => Some("check MODELZOO_HOME; remove what is not needed by hand".into()),
-            Self::PinMoved { .. } => Some("`modelzoo register-source --overwrite` accepts what is there now".into()),
-            Self::Bundle(error) => Some(error.hint()),
-            Self::Hook(error) => error.hint(),
-            Self::Net(error) => error.hint(),
-            Self::Archive(error) => error.hint(),
-            Self::Runtime(error) => error.hint(),
-            Self::Build { source, .. } => source.hint(),
-            Self::Data(error) => error.hint(),
-            Self::Translate { source, .. } => source.hint(),
-            Self::NoLabels { model } => Some(format!("`modelzoo embed {model} DATASET FIELD`")),
-            Self::WrongSamples { takes: "texts", .. } => {
-                Some("texts are a file that ends in .txt, .jsonl or .csv".into())
-            }
-            Self::WrongSamples { .. } => {
-                Some("images are a directory of them, or a FiftyOneDataset".into())
-            }
+            Self::WrongSamples { .. } => Some(Remedy::advice(
+                "images are a directory of them, or a FiftyOneDataset",
+            )),
             _ => None,
         }
     }
@@ -323,21 +330,12 @@ fn is_or_are(names: &[String]) -> String {
     format!("{} {verb}", names.join(", "))
 }
 
-fn io_hint(error: &io::Error) -> Option<String> {
+fn io_remedy(error: &io::Error) -> Option<Remedy> {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            Some("make room, or set MODELZOO_HOME to a directory on another disk".into())
-        }
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            Some("set MODELZOO_HOME to a directory that you may write".into())
-        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(Remedy::MakeRoom),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Some(
+            Remedy::advice("set MODELZOO_HOME to a directory that you may write"),
+        ),
         _ => None,
-    }
-}
-
-fn did_you_mean(nearest: &[String], otherwise: &str) -> String {
-    match nearest {
-        [] => otherwise.to_owned(),
-        names => format!("did you mean {}?", names.join(" or ")),
     }
 }

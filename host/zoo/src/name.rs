@@ -7,6 +7,7 @@
 use std::fmt;
 
 use modelzoo_archive::RelPath;
+use modelzoo_base::Remedy;
 
 use crate::text::escape;
 
@@ -31,8 +32,10 @@ pub struct NameError {
 impl NameError {
     /// What a name looks like.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        Some("a name is like `acme/digits-cnn`, with `@version` after it if need be".into())
+    pub fn remedy(&self) -> Option<Remedy> {
+        Some(Remedy::advice(
+            "a name is like `acme/digits-cnn`, with `@version` after it if need be",
+        ))
     }
 }
 

@@ -98,8 +98,8 @@ fn run(data: &[u8]) -> bool {
         Ok(manifest) => manifest,
         Err(error) => {
             assert_one_line(&error.to_string());
-            if let Some(hint) = error.hint() {
-                assert_one_line(&hint);
+            if let Some(remedy) = error.remedy() {
+                assert_one_line(&remedy.to_string());
             }
             return false;
         }

@@ -108,7 +108,10 @@ fn run(data: &[u8]) -> bool {
     let parsed = match SourceRef::parse(text, &context) {
         Ok(parsed) => parsed,
         Err(error) => {
-            let hint = error.hint().unwrap_or_default();
+            let hint = error
+                .remedy()
+                .map(|remedy| remedy.to_string())
+                .unwrap_or_default();
             assert_one_line(&error.to_string());
             assert_one_line(&hint);
             let said = format!("{error} {error:?} {hint}");

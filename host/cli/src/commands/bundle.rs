@@ -11,6 +11,7 @@ use super::register_source;
 use crate::args::GrantArgs;
 use crate::console::Console;
 use crate::failure::Failure;
+use crate::names::flag;
 
 const EXAMPLES: &str = "\
 A bundle is a tar with a source, its entry of modelzoo.lock, and downloaded models. Permissions are
@@ -54,10 +55,10 @@ struct ExportArgs {
     /// The source
     source: String,
     /// Only these models; all that are downloaded without one
-    #[arg(short = 'n', long, value_name = "MODEL", num_args = 1..)]
+    #[arg(short = 'n', long = flag::MODEL_NAME, value_name = "MODEL", num_args = 1..)]
     model_name: Vec<String>,
     /// The file to write; it must not be there yet
-    #[arg(long, value_name = "FILE")]
+    #[arg(long = flag::OUTPUT, value_name = "FILE")]
     output: PathBuf,
 }
 
@@ -67,7 +68,7 @@ struct ImportArgs {
     /// What `bundle export` wrote
     file: PathBuf,
     /// Replace a source that is registered with another tree, and models that are there
-    #[arg(short, long)]
+    #[arg(short, long = flag::OVERWRITE)]
     overwrite: bool,
     #[command(flatten)]
     grant: GrantArgs,

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::console::Console;
 use crate::failure::Failure;
+use crate::names::flag;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  modelzoo delete acme/digits-cnn")]
@@ -12,7 +13,7 @@ pub(crate) struct DeleteArgs {
     /// The model
     name: String,
     /// The source that declares it
-    #[arg(short, long, value_name = "SOURCE")]
+    #[arg(short, long = flag::SOURCE, value_name = "SOURCE")]
     source: Option<String>,
     /// Do not ask
     #[arg(short, long)]

@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::args::GrantArgs;
 use crate::console::Console;
 use crate::failure::Failure;
+use crate::names::flag;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -20,13 +21,13 @@ pub(crate) struct DownloadArgs {
     /// The model; or a source, which is registered if it is not yet
     name_or_source: String,
     /// The model to download, when a source is named
-    #[arg(short = 'n', long, value_name = "MODEL")]
+    #[arg(short = 'n', long = flag::MODEL_NAME, value_name = "MODEL")]
     model_name: Option<String>,
     /// Download it again if it is there
-    #[arg(short, long)]
+    #[arg(short, long = flag::OVERWRITE)]
     overwrite: bool,
     /// The source that declares the model
-    #[arg(short, long, value_name = "SOURCE", conflicts_with = "model_name")]
+    #[arg(short, long = flag::SOURCE, value_name = "SOURCE", conflicts_with = "model_name")]
     source: Option<String>,
     #[command(flatten)]
     grant: GrantArgs,

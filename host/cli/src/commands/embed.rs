@@ -6,6 +6,7 @@ use modelzoo::EmbedOptions;
 use super::running::{RunArgs, report};
 use crate::console::Console;
 use crate::failure::Failure;
+use crate::names::flag;
 
 const EXAMPLES: &str = "\
 A dataset is a directory in FiftyOneDataset format (metadata.json, samples.json, data/), which gets
@@ -26,11 +27,11 @@ pub(crate) struct EmbedArgs {
     /// The field that the embeddings are written to
     field: String,
     /// Take the output of this layer of the network, or its input with a `<` before the name
-    #[arg(long, value_name = "LAYER")]
+    #[arg(long = flag::LAYER, value_name = "LAYER")]
     layer: Option<String>,
     /// The member of each line of JSON, or the column of the CSV file, that holds the text
     /// [default: text]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long = flag::TEXT_FIELD, value_name = "NAME")]
     text_field: Option<String>,
 }
 

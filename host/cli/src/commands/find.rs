@@ -4,6 +4,7 @@ use clap::Args;
 
 use crate::console::Console;
 use crate::failure::Failure;
+use crate::names::flag;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  modelzoo find acme/digits-cnn")]
@@ -11,7 +12,7 @@ pub(crate) struct FindArgs {
     /// The model
     name: String,
     /// The source that declares it
-    #[arg(short, long, value_name = "SOURCE")]
+    #[arg(short, long = flag::SOURCE, value_name = "SOURCE")]
     source: Option<String>,
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::console::Console;
 use crate::failure::Failure;
+use crate::names::flag;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  modelzoo info acme/digits-cnn --json")]
@@ -14,7 +15,7 @@ pub(crate) struct InfoArgs {
     /// The model
     name: String,
     /// The source that declares it
-    #[arg(short, long, value_name = "SOURCE")]
+    #[arg(short, long = flag::SOURCE, value_name = "SOURCE")]
     source: Option<String>,
 }
 

@@ -6,6 +6,7 @@ use indicatif::{BinaryBytes, DecimalBytes};
 use modelzoo::text::escape;
 use modelzoo::{
     ImportAnswer, InspectedComponent, InspectedManifest, InspectedModel, Inspection, LimitInForce,
+    Remedy,
 };
 use serde_json::Value;
 
@@ -52,7 +53,7 @@ pub(crate) async fn run(args: &InspectArgs, console: &Console) -> Result<ExitCod
     match inspection.problems.first() {
         Some(problem) => Err(Failure::hinted(
             problem,
-            "`modelzoo register-source --overwrite` fetches a registered source anew",
+            Remedy::RegisterAgain { source_id: None },
         )),
         None => Ok(ExitCode::SUCCESS),
     }

@@ -6,6 +6,7 @@ use modelzoo::Filter;
 
 use crate::console::Console;
 use crate::failure::Failure;
+use crate::names::flag;
 use crate::table;
 
 const EXAMPLES: &str = "\
@@ -28,7 +29,7 @@ pub(crate) struct ListArgs {
     #[arg(short, long, num_args = 1.., value_delimiter = ',', value_name = "TAG")]
     tags: Vec<String>,
     /// List models of this source only
-    #[arg(short, long, value_name = "SOURCE")]
+    #[arg(short, long = flag::SOURCE, value_name = "SOURCE")]
     source: Option<String>,
     /// List models that have one of these licences
     #[arg(short, long, num_args = 1.., value_delimiter = ',', value_name = "LICENSE")]

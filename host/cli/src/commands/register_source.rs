@@ -8,6 +8,7 @@ use modelzoo::{Changes, RegisterOptions, RegisterOutcome, Registered};
 use crate::args::GrantArgs;
 use crate::console::Console;
 use crate::failure::Failure;
+use crate::names::flag;
 
 const EXAMPLES: &str = "\
 A reference is one of
@@ -27,7 +28,7 @@ pub(crate) struct RegisterArgs {
     /// What to register
     reference: String,
     /// Fetch it again if it is registered
-    #[arg(short, long)]
+    #[arg(short, long = flag::OVERWRITE)]
     overwrite: bool,
     #[command(flatten)]
     grant: GrantArgs,

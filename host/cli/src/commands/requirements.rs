@@ -7,9 +7,11 @@ use modelzoo::{Device, DeviceSpec, ModelRecord};
 
 use crate::console::Console;
 use crate::failure::Failure;
+use crate::hints::Hint;
+use crate::names::flag;
 
 const EXAMPLES: &str = "\
-Packages are never installed: what computes in the reference system is part of modelzoo. A package
+Packages are never installed: what computes in FiftyOne is part of modelzoo. A package
 that it does not stand in for may be one that the model's labels depend on, or none that matters.
 
 Examples:
@@ -28,10 +30,10 @@ pub(crate) struct RequirementsArgs {
     #[arg(short, long)]
     ensure: bool,
     /// What is not met is 0: an error, 1: a warning, 2: ignored
-    #[arg(long, value_name = "LEVEL", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
+    #[arg(long = flag::ERROR_LEVEL, value_name = "LEVEL", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
     error_level: u8,
     /// The source that declares the model
-    #[arg(short, long, value_name = "SOURCE")]
+    #[arg(short, long = flag::SOURCE, value_name = "SOURCE")]
     source: Option<String>,
 }
 
@@ -84,10 +86,7 @@ pub(super) fn meets(
     console: &Console,
 ) -> Result<(), Failure> {
     match (record.unmet(device), error_level) {
-        (Some(unmet), 0) => {
-            let hint = "choose another --device, or try it nevertheless with --error-level 1";
-            Err(Failure::hinted(unmet, hint))
-        }
+        (Some(unmet), 0) => Err(Failure::hinted(unmet, Hint::OtherDeviceOrLevel)),
         (Some(unmet), 1) => {
             console.warn(&unmet);
             Ok(())

@@ -14,6 +14,8 @@ use super::requirements;
 use crate::args::GrantArgs;
 use crate::console::Console;
 use crate::failure::{Failure, SOME_FAILED};
+use crate::hints::Hint;
+use crate::names::flag;
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
@@ -22,37 +24,37 @@ pub(crate) struct RunArgs {
     /// The dataset: a directory, or a file of texts
     dataset: PathBuf,
     /// The model to run, when a source is named
-    #[arg(short = 'n', long, value_name = "MODEL")]
+    #[arg(short = 'n', long = flag::MODEL_NAME, value_name = "MODEL")]
     model_name: Option<String>,
     /// How many samples are computed at once
     #[arg(short, long, value_parser = clap::value_parser!(u32).range(1..=4096))]
     batch_size: Option<u32>,
     /// Write the results here instead of to the dataset: a file that ends in .jsonl, .npy
     /// (embeddings) or .parquet, or a directory for a new dataset
-    #[arg(long, value_name = "PATH")]
+    #[arg(long = flag::OUTPUT, value_name = "PATH")]
     pub(crate) output: Option<PathBuf>,
     /// Replace what is at --output
-    #[arg(short, long, requires = "output")]
+    #[arg(short, long = flag::OVERWRITE, requires = "output")]
     pub(crate) overwrite: bool,
     /// Let the dataset name files outside its own directory
-    #[arg(long)]
+    #[arg(long = flag::ALLOW_OUTSIDE)]
     allow_outside: bool,
     /// An argument for the source's `load_model` hook; the value is JSON, or else text
-    #[arg(long = "kwarg", value_name = "KEY=VALUE", value_parser = kwarg)]
+    #[arg(long = flag::KWARG, value_name = "KEY=VALUE", value_parser = kwarg)]
     kwargs: Vec<(String, Value)>,
     /// Where to compute: auto, cpu, cuda, cuda:N or metal
-    #[arg(long, default_value = "auto")]
+    #[arg(long = flag::DEVICE, default_value = "auto")]
     device: DeviceSpec,
     /// How exactly to compute: full (f32), half (f16, on CUDA and Metal alone) or auto: half
     /// there if the model's configuration asks for it (`use_half_precision`), or else full
-    #[arg(long, default_value = "auto")]
+    #[arg(long = flag::PRECISION, default_value = "auto")]
     precision: PrecisionSpec,
     /// What the manifest says that the model needs and is not there: 0: an error, 1: a warning,
     /// 2: ignored
-    #[arg(long, value_name = "LEVEL", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
+    #[arg(long = flag::ERROR_LEVEL, value_name = "LEVEL", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
     error_level: u8,
     /// The source that declares the model
-    #[arg(short, long, value_name = "SOURCE", conflicts_with = "model_name")]
+    #[arg(short, long = flag::SOURCE, value_name = "SOURCE", conflicts_with = "model_name")]
     source: Option<String>,
     #[command(flatten)]
     grant: GrantArgs,
@@ -158,8 +160,8 @@ fn kwargs(pairs: &[(String, Value)]) -> Result<Map<String, Value>, Failure> {
     for (key, value) in pairs {
         if map.insert(key.clone(), value.clone()).is_some() {
             return Err(Failure::usage(
-                format!("--kwarg {key} is given twice"),
-                "a list is one value, for example --kwarg 'classes=[\"a\",\"b\"]'",
+                format!("--{} {key} is given twice", flag::KWARG),
+                Hint::ListAsOneValue,
             ));
         }
     }

@@ -7,6 +7,7 @@ use super::register_source;
 use crate::args::GrantArgs;
 use crate::console::Console;
 use crate::failure::Failure;
+use crate::names::flag;
 
 const EXAMPLES: &str = "\
 A branch is followed to the commit that it is at now. What was downloaded stays. What lacks a model
@@ -27,7 +28,7 @@ pub(crate) struct UpdateArgs {
     #[arg(long)]
     check: bool,
     /// Take also what lacks a model that was there, or has only lower versions of it
-    #[arg(long)]
+    #[arg(long = flag::ALLOW_ROLLBACK)]
     allow_rollback: bool,
     #[command(flatten)]
     grant: GrantArgs,

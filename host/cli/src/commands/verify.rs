@@ -6,6 +6,8 @@ use modelzoo::text::escape;
 
 use crate::console::Console;
 use crate::failure::Failure;
+use crate::hints::Hint;
+use crate::names::flag;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -17,8 +19,8 @@ Examples:
 pub(crate) struct VerifyArgs {
     /// The models; everything that is stored without one
     names: Vec<String>,
-    /// Download the models anew that are not what was recorded
-    #[arg(long)]
+    /// Download the models again that are not what was recorded
+    #[arg(long = flag::REPAIR)]
     repair: bool,
 }
 
@@ -53,7 +55,7 @@ pub(crate) async fn run(args: &VerifyArgs, console: &Console) -> Result<ExitCode
         0 => Ok(ExitCode::SUCCESS),
         n => Err(Failure::hinted(
             format!("{n} of {} are not what was recorded", results.len()),
-            "`modelzoo verify --repair` downloads models anew; `modelzoo register-source --overwrite` fetches a source anew",
+            Hint::ReplaceDamaged,
         )),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use modelzoo_base::Remedy;
 use url::Url;
 
 use super::address::AddressKind;
@@ -121,27 +122,25 @@ impl Refusal {
     }
 
     /// What can be done about it, where something can.
-    pub fn hint(&self) -> Option<String> {
+    pub fn remedy(&self) -> Option<Remedy> {
         match self {
-            Self::Host { origin } => Some(format!(
-                "the source has to ask for `{origin}` in its manifest, and you have to grant it: --grant {origin}"
-            )),
-            Self::Address { host, .. } => Some(format!(
+            Self::Host { origin } => Some(Remedy::DeclareAndGrant(origin.clone())),
+            Self::Address { host, .. } => Some(Remedy::advice(format!(
                 "if this host is yours, allow it: MODELZOO_ALLOW_PRIVATE={host}, or `allow_private` in config.toml"
-            )),
+            ))),
             Self::PlainHttp { url } => {
                 let host = host_of(url);
-                Some(format!(
+                Some(Remedy::advice(format!(
                     "use https; or, if this host is yours, allow it: MODELZOO_ALLOW_PRIVATE={host}, or `allow_private` in config.toml"
-                ))
+                )))
             }
-            Self::HttpWithoutDigest { .. } => {
-                Some("use https, or give the sha256 of what is fetched".to_owned())
-            }
-            Self::Redirect { refusal, .. } => refusal.hint(),
-            Self::BadUrl { reason, .. } if reason.contains("user name") => Some(
-                "a token goes into the environment or the configuration, not into a URL".into(),
-            ),
+            Self::HttpWithoutDigest { .. } => Some(Remedy::advice(
+                "use https, or give the sha256 of what is fetched",
+            )),
+            Self::Redirect { refusal, .. } => refusal.remedy(),
+            Self::BadUrl { reason, .. } if reason.contains("user name") => Some(Remedy::advice(
+                "a token goes into the environment or the configuration, not into a URL",
+            )),
             _ => None,
         }
     }

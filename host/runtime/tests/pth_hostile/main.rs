@@ -38,7 +38,10 @@ pub(crate) fn refuse(case: &str, content: &[u8], want: &Want) {
         (Want::Unsafe(want), Error::UnsafePickle { path, global }) => {
             assert_eq!(global, want, "{case}");
             assert!(path.ends_with("w.pth"), "{case}: {path:?}");
-            assert!(error.hint().unwrap().contains("safetensors"), "{case}");
+            assert!(
+                error.remedy().unwrap().to_string().contains("safetensors"),
+                "{case}"
+            );
         }
         (Want::Malformed(want), Error::WeightsFile { reason, .. }) => {
             assert!(

@@ -274,7 +274,7 @@ fn refused(error: net::Error) -> Refusal {
         _ => types::Error::Network(text),
     };
     Refusal {
-        hint: error.hint(),
+        remedy: error.remedy(),
         ..Refusal::new(told)
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::io;
 
+use modelzoo_base::Remedy;
+
 use crate::interfaces::bindings::source::types;
 use crate::limits::stop::Limit;
 use crate::text::{ERROR_BYTES, clean};
@@ -15,7 +17,7 @@ pub(crate) struct Refusal {
     /// The limit that was reached, with its value.
     pub(crate) limit: Option<(Limit, u64)>,
     /// What the user can do about it.
-    pub(crate) hint: Option<String>,
+    pub(crate) remedy: Option<Remedy>,
 }
 
 impl Refusal {
@@ -23,7 +25,7 @@ impl Refusal {
         Self {
             error,
             limit: None,
-            hint: None,
+            remedy: None,
         }
     }
 

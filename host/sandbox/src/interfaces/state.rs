@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use modelzoo_base::Remedy;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
@@ -42,7 +43,7 @@ pub(crate) struct Refused {
     /// A limit, with its value.
     pub(crate) limit: Option<(Limit, u64)>,
     /// What to do about a refusal of the network policy.
-    pub(crate) hint: Option<String>,
+    pub(crate) remedy: Option<Remedy>,
 }
 
 impl State {

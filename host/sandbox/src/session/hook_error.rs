@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use modelzoo_base::Remedy;
 use serde::{Deserialize, Serialize};
 use wasmtime::Trap;
 use wasmtime::component::ResourceTableError;
@@ -111,7 +112,7 @@ pub enum HookError {
         /// What the guest says.
         message: String,
         /// What the user can do, where the host knows.
-        hint: Option<String>,
+        remedy: Option<Remedy>,
     },
 
     /// The hook crashed.
@@ -204,45 +205,43 @@ impl HookError {
     }
 
     /// What to do about it, where there is something.
-    pub fn hint(&self) -> Option<String> {
+    pub fn remedy(&self) -> Option<Remedy> {
         match self {
             Self::Guest {
-                hint: Some(hint), ..
-            } => Some(hint.clone()),
+                remedy: Some(remedy),
+                ..
+            } => Some(remedy.clone()),
             Self::Guest {
                 at,
                 kind: GuestErrorKind::InvalidInput,
                 ..
-            } if at.hook == Hook::LoadModel => {
-                Some("give what the source takes with --kwarg KEY=VALUE; its README says what that is".to_owned())
-            }
+            } if at.hook == Hook::LoadModel => Some(Remedy::GiveArguments),
             Self::Guest { .. } => None,
-            Self::Timeout { activity, .. } => Some(format!(
+            Self::Timeout { activity, .. } => Some(Remedy::advice(format!(
                 "a slow machine can be given more time: `limits.{}`",
                 match activity {
                     Activity::Guest => "wall",
                     Activity::Disk => "disk_wall",
                     Activity::Network => "network_wall",
                 }
-            )),
+            ))),
             Self::Limit {
                 which: Limit::DownloadBytes,
                 ..
-            } => Some(
-                "the source's manifest sets `permissions.max_download_bytes`; its author can raise it"
-                    .to_owned(),
+            } => Some(Remedy::advice(
+                "the source's manifest sets `permissions.max_download_bytes`; its author can raise it",
+            )),
+            Self::Limit { which, .. } => Some(Remedy::advice(format!(
+                "if you trust the source, raise `limits.{which}`"
+            ))),
+            Self::Trap { .. } | Self::Forbidden { .. } | Self::BadAnswer { .. } => Some(
+                Remedy::advice("this is a fault of the source: tell its author"),
             ),
-            Self::Limit { which, .. } => {
-                Some(format!("if you trust the source, raise `limits.{which}`"))
-            }
-            Self::Trap { .. } | Self::Forbidden { .. } | Self::BadAnswer { .. } => {
-                Some("this is a fault of the source: tell its author".to_owned())
-            }
-            Self::Component { source, .. } => source.hint(),
+            Self::Component { source, .. } => source.remedy(),
             Self::Host { source, .. } => source
                 .get_ref()
                 .and_then(|source| source.downcast_ref::<modelzoo_net::Error>())
-                .and_then(modelzoo_net::Error::hint),
+                .and_then(modelzoo_net::Error::remedy),
         }
     }
 
@@ -287,7 +286,7 @@ impl HookError {
             at,
             kind,
             message,
-            hint: refused.hint,
+            remedy: refused.remedy,
         }
     }
 

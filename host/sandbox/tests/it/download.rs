@@ -50,7 +50,13 @@ async fn what_a_call_may_fetch_is_limited() {
     };
     assert_eq!((*which, *limit), (Limit::DownloadBytes, 4500));
     assert_eq!(setup.server.unwrap().requests(), 5);
-    assert!(error.hint().unwrap().contains("max_download_bytes"));
+    assert!(
+        error
+            .remedy()
+            .unwrap()
+            .to_string()
+            .contains("max_download_bytes")
+    );
 }
 
 #[tokio::test]
@@ -82,11 +88,8 @@ async fn what_is_not_granted_is_denied_with_a_hint() {
     assert_eq!(*kind, GuestErrorKind::Denied);
     assert!(message.contains(&server.origin()), "{message}");
     assert!(!message.contains("canary"), "{message}");
-    let hint = error.hint().unwrap();
-    assert!(
-        hint.contains(&format!("--grant {}", server.origin())),
-        "{hint}"
-    );
+    let hint = error.remedy().unwrap().to_string();
+    assert!(hint.contains(&format!("`{}`", server.origin())), "{hint}");
     assert_eq!(server.requests(), 0);
 }
 

@@ -54,7 +54,13 @@ fn other_files_are_named() {
     let module = wat::parse_str("(module)").unwrap();
     let error = inspect(&module, &Limits::default()).unwrap_err();
     assert!(matches!(error, Error::CoreModule), "{error:?}");
-    assert!(error.hint().unwrap().contains("wasm32-wasip2"));
+    assert!(
+        error
+            .remedy()
+            .unwrap()
+            .to_string()
+            .contains("wasm32-wasip2")
+    );
 }
 
 #[test]
@@ -162,7 +168,7 @@ fn a_loader_may_not_import_the_network() {
         let error = refused(&text);
         assert!(matches!(error, Error::PhaseImport { .. }), "{error:?}");
         assert!(error.to_string().contains(interface), "{error}");
-        assert!(error.hint().is_some());
+        assert!(error.remedy().is_some());
     }
 }
 

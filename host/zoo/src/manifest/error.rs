@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use modelzoo_base::Remedy;
+
 use super::locate::{Place, field_at, place_of};
 use crate::name::NameError;
 use crate::text::escape;
@@ -99,22 +101,22 @@ pub enum ManifestError {
 impl ManifestError {
     /// What to do about it.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
+    pub fn remedy(&self) -> Option<Remedy> {
         match self {
-            Self::Syntax { .. } => {
-                Some("the publisher has to correct it; any JSON checker finds the place".into())
-            }
-            Self::Name { source, .. } => source.hint(),
+            Self::Syntax { .. } => Some(Remedy::advice(
+                "the publisher has to correct it; any JSON checker finds the place",
+            )),
+            Self::Name { source, .. } => source.remedy(),
             Self::Duplicate {
                 name, first_name, ..
-            } if name.contains('@') == first_name.contains('@') => {
-                Some("give them different versions or names; letter case does not count".into())
-            }
-            Self::Duplicate { .. } => Some("give both a version, or neither".into()),
-            Self::BadPath { .. } => {
-                Some("a path is relative, with `/` between its parts and no `..` among them".into())
-            }
-            Self::Field { .. } => Some("the publisher has to correct the manifest".into()),
+            } if name.contains('@') == first_name.contains('@') => Some(Remedy::advice(
+                "give them different versions or names; letter case does not count",
+            )),
+            Self::Duplicate { .. } => Some(Remedy::advice("give both a version, or neither")),
+            Self::BadPath { .. } => Some(Remedy::advice(
+                "a path is relative, with `/` between its parts and no `..` among them",
+            )),
+            Self::Field { .. } => Some(Remedy::advice("the publisher has to correct the manifest")),
             Self::TooLarge { .. } => None,
         }
     }

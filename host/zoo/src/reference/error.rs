@@ -1,5 +1,6 @@
 //! Why a reference is refused.
 
+use modelzoo_base::Remedy;
 use modelzoo_net::policy::Refusal;
 
 use crate::text::escape;
@@ -101,18 +102,17 @@ impl ReferenceError {
 
     /// What the user can do about it.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
+    pub fn remedy(&self) -> Option<Remedy> {
         match self {
-            Self::NotASource { instead, .. } => Some(instead.clone()),
-            Self::BadRepository { .. } => Some(
-                "a repository is <user>/<repo>; write ./<user>/<repo> for a directory of that name"
-                    .into(),
-            ),
-            Self::BadRef { .. } => {
-                Some("a source on GitHub is <user>/<repo> or <user>/<repo>/<ref>".into())
-            }
-            Self::WebPage { instead, .. } => Some(format!("use {instead}")),
-            Self::Url(refusal) => refusal.hint(),
+            Self::NotASource { instead, .. } => Some(Remedy::advice(instead.clone())),
+            Self::BadRepository { .. } => Some(Remedy::advice(
+                "a repository is <user>/<repo>; write ./<user>/<repo> for a directory of that name",
+            )),
+            Self::BadRef { .. } => Some(Remedy::advice(
+                "a source on GitHub is <user>/<repo> or <user>/<repo>/<ref>",
+            )),
+            Self::WebPage { instead, .. } => Some(Remedy::advice(format!("use {instead}"))),
+            Self::Url(refusal) => refusal.remedy(),
             Self::BadPath { .. } | Self::BadId { .. } => None,
         }
     }

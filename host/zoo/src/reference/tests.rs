@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use modelzoo_base::Remedy;
+
 use super::{RefKind, ReferenceContext, ReferenceError, SourceId, SourceRef, github_hosts};
 
 const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -292,7 +294,11 @@ fn pages_that_are_no_sources_name_what_to_use() {
             matches!(error, ReferenceError::WebPage { .. }),
             "{url}: {error}"
         );
-        assert_eq!(error.hint(), Some(format!("use {instead}")), "{url}");
+        assert_eq!(
+            error.remedy(),
+            Some(Remedy::advice(format!("use {instead}"))),
+            "{url}"
+        );
         parse(instead).expect(instead);
     }
 }
@@ -320,7 +326,7 @@ fn what_names_nothing_says_what_would() {
             "{text}: {error}"
         );
         assert!(
-            error.hint().is_some() && error.to_string().len() < 400,
+            error.remedy().is_some() && error.to_string().len() < 400,
             "{error}"
         );
     }
@@ -400,13 +406,17 @@ fn credentials_are_fetched_with_and_not_shown() {
         other => panic!("{other:?}"),
     }
     let error = parse("x.example/y.zip?token=s3cret\u{1b}").unwrap_err();
-    let hint = error.hint().unwrap();
+    let hint = error.remedy().unwrap().to_string();
     assert!(hint.contains("https://x.example/y.zip"), "{hint}");
     assert!(
         !format!("{error} {error:?} {hint}").contains("s3cret"),
         "{hint}"
     );
-    let hint = parse("x\u{1b}.example/y.zip").unwrap_err().hint().unwrap();
+    let hint = parse("x\u{1b}.example/y.zip")
+        .unwrap_err()
+        .remedy()
+        .unwrap()
+        .to_string();
     assert!(!hint.contains(char::is_control), "{hint:?}");
 }
 

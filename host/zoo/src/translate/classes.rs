@@ -55,10 +55,7 @@ pub(super) fn classes(settings: &Settings) -> Result<Option<Vec<String>>, Error>
                 .iter()
                 .map(|(list, _)| format!("{RESOURCES}{list}"))
                 .collect();
-            let reason = format!(
-                "is not one of {}; give the names with --kwarg 'classes=[…]'",
-                known.join(", ")
-            );
+            let reason = format!("is not one of {}", known.join(", "));
             Err(Error::bad("labels_path", reason))
         }
     }

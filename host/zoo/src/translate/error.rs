@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use modelzoo_base::Remedy;
+
 use crate::text;
 
 /// Why a `default_deployment_config_dict` describes no model that this version runs.
@@ -82,28 +84,22 @@ const HOOK: &str = "a source can bring a component whose `load_model` describes 
 impl TranslateError {
     /// What the reader can do about it, where there is something.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
+    pub fn remedy(&self) -> Option<Remedy> {
         match self {
             Self::UnknownType { nearest, .. }
             | Self::UnknownEntrypoint { nearest, .. }
             | Self::UnknownModelType { nearest, .. }
             | Self::UnknownField { nearest, .. } => {
-                let nearest: Vec<_> = nearest
-                    .iter()
-                    .map(|name| format!("`{}`", text::escape(name)))
-                    .collect();
-                let near = format!("nearest: {}", nearest.join(", "));
-                Some(if nearest.is_empty() {
-                    HOOK.to_owned()
-                } else {
-                    near
-                })
+                Some(Remedy::did_you_mean(nearest, Remedy::advice(HOOK)))
             }
-            Self::File { .. } => Some("download the model again, with --overwrite".to_owned()),
-            Self::BadField { .. } => {
-                Some("it stands in the manifest, or was given with --kwarg".to_owned())
-            }
-            Self::UnknownValue { .. } | Self::NotYet { .. } => Some(HOOK.to_owned()),
+            Self::File { .. } => Some(Remedy::DownloadAgain { model: None }),
+            // The names of the classes can be given instead.
+            Self::BadField { field, .. } if field == "labels_path" => Some(Remedy::GiveArgument {
+                name: "classes",
+                value: r#"["cat","dog"]"#,
+            }),
+            Self::BadField { .. } => Some(Remedy::CorrectArgument),
+            Self::UnknownValue { .. } | Self::NotYet { .. } => Some(Remedy::advice(HOOK)),
         }
     }
 

@@ -87,7 +87,13 @@ fn keyword_arguments_go_over_the_manifest() {
     );
     let error = translated(&resnet, json!({"confidence_tresh": 0.5})).unwrap_err();
     assert!(error.to_string().contains("`confidence_tresh`"), "{error}");
-    assert!(error.hint().unwrap().contains("confidence_thresh"));
+    assert!(
+        error
+            .remedy()
+            .unwrap()
+            .to_string()
+            .contains("confidence_thresh")
+    );
     for (kwargs, field) in [
         (json!({"confidence_thresh": 2}), "confidence_thresh"),
         (json!({"image_size": 3}), "image_size"),
@@ -157,7 +163,11 @@ fn names_that_are_not_known_are_answered_with_those_that_are() {
     );
     let error = error.unwrap_err();
     assert!(
-        error.hint().unwrap().contains("torchvision.models.resnet5"),
+        error
+            .remedy()
+            .unwrap()
+            .to_string()
+            .contains("torchvision.models.resnet5"),
         "{error}"
     );
     assert!(refused(&torchvision("os.system"), json!({})).contains("`os.system` is not known"));
@@ -165,7 +175,14 @@ fn names_that_are_not_known_are_answered_with_those_that_are() {
     assert!(refused(&detector, json!({})).contains("whole images"));
     let unknown = deployment("fiftyone.utils.clip.TorchCLIPMode", json!({}));
     let error = translated(&unknown, json!({})).unwrap_err();
-    assert!(error.hint().unwrap().contains("TorchCLIPModel"), "{error}");
+    assert!(
+        error
+            .remedy()
+            .unwrap()
+            .to_string()
+            .contains("TorchCLIPModel"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -290,7 +307,10 @@ fn a_repository_that_is_not_known_is_refused() {
     let dinov3 = deployment(name, json!({"name_or_path": "facebook/dinov3"}));
     let dir = repository(&json!({"model_type": "dinov3_vim"}), &json!({}));
     let error = translate(&dinov3, &Map::new(), None, dir.path()).unwrap_err();
-    assert!(error.hint().unwrap().contains("dinov3_vit"), "{error}");
+    assert!(
+        error.remedy().unwrap().to_string().contains("dinov3_vit"),
+        "{error}"
+    );
     let error = translate(&dinov3, &Map::new(), None, Path::new("nowhere")).unwrap_err();
     assert!(matches!(error, TranslateError::File { .. }), "{error}");
 }

@@ -63,7 +63,7 @@ pub(super) fn plan(settings: &Settings, weights: String) -> Result<Plan, Error> 
     let classes = classes(settings)?.ok_or_else(|| {
         Error::bad(
             "labels_path",
-            "is missing: give the names with --kwarg 'classes=[…]'",
+            "is missing, so the names of the classes are not known",
         )
     })?;
     let mut config = config;

@@ -17,9 +17,9 @@ pub(crate) fn bad_architecture() {
         "{error:?}"
     );
     assert!(
-        error.hint().unwrap().contains("resnet"),
+        error.remedy().unwrap().to_string().contains("resnet"),
         "{:?}",
-        error.hint()
+        error.remedy()
     );
 }
 

@@ -114,8 +114,8 @@ impl Download {
             if refusal.limit.is_some() {
                 self.refused.limit = refusal.limit;
             }
-            if refusal.hint.is_some() {
-                self.refused.hint = refusal.hint;
+            if refusal.remedy.is_some() {
+                self.refused.remedy = refusal.remedy;
             }
             refusal.error
         })
@@ -221,14 +221,14 @@ fn unpacking_refused(staging: &Staging, name: &RelPath, error: &archive::Error) 
             Refusal::new(types::Error::Limit(clean(&text, crate::text::ERROR_BYTES)))
         }
         Kind::Unsupported { .. } | Kind::NotAnArchive | Kind::Encrypted { .. } => Refusal {
-            hint: error.hint(),
+            remedy: error.remedy(),
             ..Refusal::new(types::Error::Unsupported(clean(
                 &text,
                 crate::text::ERROR_BYTES,
             )))
         },
         _ => Refusal {
-            hint: error.hint(),
+            remedy: error.remedy(),
             ..Refusal::invalid(text)
         },
     }

@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use modelzoo_base::Remedy;
+
 use crate::reference::SourceId;
 
 /// Why a bundle cannot be made or imported.
@@ -29,22 +31,20 @@ pub enum BundleError {
 impl BundleError {
     /// What the user can do about it.
     #[must_use]
-    pub fn hint(&self) -> String {
+    pub fn remedy(&self) -> Remedy {
         match self {
-            Self::FileExists(_) => "name another --output, or remove it first".into(),
-            Self::NotAsPinned { model, .. } => format!(
-                "`modelzoo download {model} --overwrite` downloads it as the source is now; -n leaves it out"
+            Self::FileExists(_) => Remedy::OtherBundlePath,
+            Self::NotAsPinned { model, .. } => Remedy::RefreshOrOmit {
+                model: model.clone(),
+            },
+            Self::ModelChanged { model, .. } => Remedy::Repair {
+                model: model.clone(),
+            },
+            Self::NotABundle { .. } => Remedy::ExportBundle,
+            Self::Damaged { .. } => Remedy::advice(
+                "it was cut off or changed on its way: copy it again, or export it again",
             ),
-            Self::ModelChanged { model, .. } => {
-                format!("`modelzoo verify {model} --repair` downloads it anew")
-            }
-            Self::NotABundle { .. } => {
-                "`modelzoo bundle export SOURCE --output FILE` makes one".into()
-            }
-            Self::Damaged { .. } => {
-                "it was cut off or changed on its way: copy it again, or export it anew".into()
-            }
-            Self::OtherTree { .. } => "--overwrite replaces it by the bundle's".into(),
+            Self::OtherTree { .. } => Remedy::ReplaceByBundle,
         }
     }
 }
