@@ -6,29 +6,32 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use clap::Args;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::Result;
 use crate::command::{cargo, output, say};
+use crate::page::Part;
 
-/// The command's help.
-pub(crate) const HELP: &str = "\
-Checks that every attack has a test, and writes the table of them
-
-Usage: cargo xtask attacks [--check]
-
-tests/attacks.toml lists the cases and their tests, named as cargo-nextest names
-them. Every case of the floor must be there, and every test must exist and not be
-ignored. The table goes between the markers of docs/security.md.
-
-Options:
-  --check  Fails when the table is not what would be written; writes nothing";
+/// Check that every attack has a test, and write the table of them
+///
+/// tests/attacks.toml lists the cases and their tests, named as cargo-nextest names them. Every case
+/// of the floor must be there, and every test must exist and not be ignored. The table goes between
+/// the markers of docs/security.md.
+#[derive(Debug, Args)]
+pub(crate) struct AttacksArgs {
+    /// Fail if the table is not what would be written, and write nothing
+    #[arg(long)]
+    pub(crate) check: bool,
+}
 
 const CASES: &str = "tests/attacks.toml";
-const PAGE: &str = "docs/security.md";
-const BEGIN: &str = "<!-- attacks: begin, written by `cargo xtask attacks` -->\n";
-const END: &str = "<!-- attacks: end -->\n";
+const TABLE: Part = Part {
+    page: "docs/security.md",
+    begin: "<!-- attacks: begin, written by `cargo xtask attacks` -->",
+    end: "<!-- attacks: end -->",
+};
 
 /// The cases that must be there: a group's letter and how many it has. More may follow under
 /// other letters.
@@ -66,12 +69,7 @@ struct Case {
 }
 
 /// Checks the suite and writes its table.
-pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    let check = match arguments {
-        [] => false,
-        [flag] if flag == "--check" => true,
-        [other, ..] => return Err(format!("`{other}` is not expected; see --help").into()),
-    };
+pub(crate) fn run(args: &AttacksArgs) -> Result<()> {
     let suite: Suite =
         toml::from_str(&fs::read_to_string(CASES)?).map_err(|error| format!("{CASES}: {error}"))?;
     let mut faults = gaps(&suite);
@@ -82,21 +80,13 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     if !faults.is_empty() {
         return Err(format!("{CASES}:\n  {}", faults.join("\n  ")).into());
     }
-    let page = fs::read_to_string(PAGE)?;
-    let fresh = replaced(&page, &table(&suite)?)?;
+    let changed = TABLE.write(&table(&suite)?, args.check)?;
     let named: BTreeSet<_> = suite.case.iter().flat_map(|case| &case.tests).collect();
-    let count = (suite.case.len(), named.len());
-    if page == fresh {
-        say(format_args!("{} cases have {} tests", count.0, count.1));
-        return Ok(());
-    }
-    if check {
-        return Err(format!("{PAGE} is not up to date: run `cargo xtask attacks`").into());
-    }
-    fs::write(PAGE, fresh)?;
+    let written = if changed { "; the table is new" } else { "" };
     say(format_args!(
-        "{} cases have {} tests; {PAGE} is written anew",
-        count.0, count.1
+        "{} cases have {} tests{written}",
+        suite.case.len(),
+        named.len()
     ));
     Ok(())
 }
@@ -220,16 +210,6 @@ fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
 }
 
-/// The page with another text between its markers.
-fn replaced(page: &str, table: &str) -> Result<String> {
-    let parts = page.split_once(BEGIN).and_then(|(before, rest)| {
-        let (_, after) = rest.split_once(END)?;
-        Some((before, after))
-    });
-    let (before, after) = parts.ok_or_else(|| format!("{PAGE} lacks the markers of the table"))?;
-    Ok(format!("{before}{BEGIN}{table}\n{END}{after}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_suite_has_no_gaps() {
+    fn whole_suite_has_no_gaps() {
         let suite = floor();
         assert_eq!(gaps(&suite), Vec::<String>::new());
         let there = BTreeMap::from([("x::y z".to_owned(), false)]);
@@ -263,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn every_gap_is_named_with_its_row() {
+    fn gaps_are_named_with_their_case() {
         let mut suite = floor();
         suite.case.remove(0);
         suite.case[0].tests.clear();
@@ -282,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn tests_that_are_not_there_or_never_run_are_named() {
+    fn missing_and_ignored_tests_are_named() {
         let mut suite = floor();
         suite.case.truncate(1);
         let fault = |tests| unknown(&suite, &tests).join("\n");
@@ -292,19 +272,14 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_put_between_its_markers() {
-        let page = format!("before\n{BEGIN}old\n{END}after\n");
+    fn table_has_a_row_for_every_case() {
         let table = table(&floor()).unwrap();
-        let fresh = replaced(&page, &table).unwrap();
-        assert!(fresh.starts_with("before\n") && fresh.ends_with("after\n"));
-        assert!(!fresh.contains("old") && fresh.contains("### A. Group A"));
-        assert!(fresh.contains("| A01 | a\\|b | refused | `x::y z` |"));
-        assert_eq!(replaced(&fresh, &table).unwrap(), fresh);
-        assert!(replaced("no markers", &table).is_err());
+        assert!(table.contains("### A. Group A"));
+        assert!(table.contains("| A01 | a\\|b | refused | `x::y z` |"));
     }
 
     #[test]
-    fn binaries_are_named_as_nextest_names_them() {
+    fn binary_ids_are_those_of_nextest() {
         let message = |package: &str, kind: &str, name: &str| {
             serde_json::json!({
                 "reason": "compiler-artifact", "package_id": package, "executable": "/x",

@@ -2,20 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use crate::attacks::{self, AttacksArgs};
 use crate::command::{self, cargo, complain, run_within, say};
-use crate::{Result, attacks, no_arguments, quickstart, test, tool, wasm};
-
-/// The command's help.
-pub(crate) const HELP: &str = "\
-Runs every check that a change must pass
-
-Usage: cargo xtask ci
-
-Format, clippy with all warnings denied, all tests, that every attack has one, the
-quickstart, and cargo-deny over licences, bans and sources, and over security
-advisories when their database can be fetched.
-Every check runs even after one has failed. cargo-deny is installed into
-target/tools unless it is there.";
+use crate::test::{self, TestArgs};
+use crate::{Result, quickstart, tool, wasm};
 
 /// The version that deny.toml is written for.
 const DENY_VERSION: &str = "0.20.2";
@@ -23,16 +13,15 @@ const DENY_VERSION: &str = "0.20.2";
 /// A check and its name.
 type Check = (&'static str, fn() -> Result<()>);
 
-/// Runs the checks.
-pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    no_arguments(arguments)?;
+/// Runs the checks, every one even after one has failed.
+pub(crate) fn run() -> Result<()> {
     wasm::ensure()?;
     let checks: [Check; 6] = [
         ("format", format),
         ("clippy", clippy),
-        ("tests", || test::run(&[])),
-        ("attacks", || attacks::run(&["--check".to_owned()])),
-        ("quickstart", || quickstart::run(&[])),
+        ("tests", || test::run(&TestArgs::default())),
+        ("attacks", || attacks::run(&AttacksArgs { check: true })),
+        ("quickstart", quickstart::run),
         ("dependencies", dependencies),
     ];
     let mut failed = Vec::new();
@@ -73,7 +62,7 @@ fn clippy() -> Result<()> {
 fn dependencies() -> Result<()> {
     tool::ensure("deny", DENY_VERSION)?;
     command::run(tool::command("deny").args(["check", "bans", "licenses", "sources"]))?;
-    // The database lies on a git host that not every machine reaches. Once it is here, what it
+    // The database is on a git host that not every machine reaches. Once it is here, what it
     // says counts.
     let mut fetch = tool::command("deny");
     fetch

@@ -6,24 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use clap::Args;
+
 use crate::Result;
 use crate::command::{self, output, say};
 use crate::tool;
-
-/// The command's help.
-pub(crate) const HELP: &str = "\
-Looks for inputs that break what must hold of every reader of strangers' bytes
-
-Usage: cargo xtask fuzz [--seconds N] [TARGET]...
-
-Targets: archives, datasets, permissions, weights, references, manifests; without
-any, all of them. The last two need the sandbox, which takes long to build, and
-`weights` the runtime. What is found is kept under target/fuzz: a later run goes on
-from there. Fails when an input broke something, and names it with the command to
-repeat it. cargo-fuzz is installed into target/tools unless it is there.
-
-Options:
-  --seconds N  Seconds for each target, 60 unless it is given";
 
 /// The targets, and the feature that has each; those that need little are built first.
 const TARGETS: [(&str, &str); 6] = [
@@ -41,11 +28,31 @@ const PLACE: &str = "target/fuzz";
 /// Makes a program write its seeds and its dictionary to the directory that it names.
 const OFFER: &str = "MODELZOO_FUZZ_OFFER";
 
-/// What the arguments ask for.
-#[derive(Debug, PartialEq, Eq)]
-struct Asked {
+/// Look for inputs that break what must be true of every reader of untrusted input
+///
+/// Without targets, all of them run. `references` and `manifests` need the sandbox, which takes long
+/// to build, and `weights` the runtime. What is found is kept under target/fuzz, and a later run
+/// goes on from there. The command fails if an input broke something, and names it with the command
+/// to repeat it. cargo-fuzz is installed into target/tools if it is missing.
+#[derive(Debug, Args)]
+pub(crate) struct FuzzArgs {
+    /// How long each target runs
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
-    targets: Vec<(&'static str, &'static str)>,
+    /// What to fuzz
+    #[arg(value_name = "TARGET", value_parser = TARGETS.map(|(name, _)| name))]
+    targets: Vec<String>,
+}
+
+impl FuzzArgs {
+    /// The targets that are named, or all; each with its feature.
+    fn targets(&self) -> Vec<(&'static str, &'static str)> {
+        if self.targets.is_empty() {
+            return TARGETS.into();
+        }
+        let find = |named: &String| TARGETS.into_iter().find(|(name, _)| name == named);
+        self.targets.iter().filter_map(find).collect()
+    }
 }
 
 /// What a run of a target came to.
@@ -56,19 +63,19 @@ struct Count {
 }
 
 /// Runs the command.
-pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    let asked = read(arguments)?;
+pub(crate) fn run(args: &FuzzArgs) -> Result<()> {
+    let targets = args.targets();
     tool::ensure("fuzz", FUZZ_VERSION)?;
-    build(&asked.targets)?;
+    build(&targets)?;
     let mut table = vec![format!(
         "{:<14}{:>12}{:>14}{:>10}  result",
         "target", "executions", "executions/s", "features"
     )];
     let mut broken = Vec::new();
-    for (name, _) in &asked.targets {
+    for (name, _) in &targets {
         let started = Instant::now();
         let findings_before = findings(name)?;
-        let log = fuzz(name, asked.seconds)?;
+        let log = fuzz(name, args.seconds)?;
         let seconds = started.elapsed().as_secs_f64();
         let count = count(&log);
         let new: Vec<_> = findings(name)?
@@ -98,30 +105,6 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     .into())
 }
 
-fn read(arguments: &[String]) -> Result<Asked> {
-    let mut asked = Asked {
-        seconds: 60,
-        targets: Vec::new(),
-    };
-    let mut rest = arguments.iter();
-    while let Some(argument) = rest.next() {
-        if argument == "--seconds" {
-            let seconds = rest.next().and_then(|text| text.parse().ok());
-            asked.seconds = seconds
-                .filter(|seconds| *seconds > 0)
-                .ok_or("--seconds needs a whole number above 0")?;
-            continue;
-        }
-        let known = TARGETS.iter().find(|(name, _)| name == argument);
-        let known = known.ok_or_else(|| format!("there is no target `{argument}`; see --help"))?;
-        asked.targets.push(*known);
-    }
-    if asked.targets.is_empty() {
-        asked.targets = TARGETS.into();
-    }
-    Ok(asked)
-}
-
 /// Builds the programs of the targets, those that need little first.
 fn build(targets: &[(&str, &str)]) -> Result<()> {
     for (name, feature) in targets {
@@ -134,7 +117,7 @@ fn build(targets: &[(&str, &str)]) -> Result<()> {
     Ok(())
 }
 
-/// Fuzzes a target and answers with what libFuzzer said. What broke is among the
+/// Fuzzes a target and returns what libFuzzer printed. What broke is among the
 /// [`findings`] afterwards.
 fn fuzz(name: &str, seconds: u64) -> Result<String> {
     let place = place(name);
@@ -156,13 +139,13 @@ fn fuzz(name: &str, seconds: u64) -> Result<String> {
         .stdout(Stdio::null())
         .stderr(File::create(&log)?)
         .status()?;
-    let said = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
+    let printed = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
     if !status.success() && findings(name)?.is_empty() {
-        let tail: Vec<_> = said.lines().rev().take(20).collect();
+        let tail: Vec<_> = printed.lines().rev().take(20).collect();
         let tail: Vec<_> = tail.into_iter().rev().collect();
         return Err(format!("{name} failed ({status}):\n{}", tail.join("\n")).into());
     }
-    Ok(said)
+    Ok(printed)
 }
 
 fn place(name: &str) -> PathBuf {
@@ -215,27 +198,35 @@ fn count(log: &str) -> Count {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
 
-    fn asked(arguments: &[&str]) -> Result<Asked> {
-        let arguments: Vec<_> = arguments.iter().map(|a| (*a).to_owned()).collect();
-        read(&arguments)
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: FuzzArgs,
+    }
+
+    fn parse(arguments: &[&str]) -> Option<FuzzArgs> {
+        let line = Line::try_parse_from(["fuzz"].iter().chain(arguments)).ok()?;
+        Some(line.args)
     }
 
     #[test]
-    fn arguments() {
-        assert_eq!(asked(&[]).unwrap().targets, TARGETS);
-        assert_eq!(asked(&[]).unwrap().seconds, 60);
-        let some = asked(&["weights", "--seconds", "5", "archives"]).unwrap();
+    fn targets_are_all_unless_some_are_named() {
+        assert_eq!(parse(&[]).unwrap().targets(), TARGETS);
+        assert_eq!(parse(&[]).unwrap().seconds, 60);
+        let some = parse(&["weights", "--seconds", "5", "archives"]).unwrap();
         assert_eq!(some.seconds, 5);
-        assert_eq!(some.targets, [TARGETS[3], TARGETS[0]]);
+        assert_eq!(some.targets(), [TARGETS[3], TARGETS[0]]);
         for wrong in [&["--seconds"][..], &["--seconds", "0"], &["nothing"]] {
-            assert!(asked(wrong).is_err(), "{wrong:?}");
+            assert!(parse(wrong).is_none(), "{wrong:?}");
         }
     }
 
     #[test]
-    fn what_libfuzzer_counted_is_read() {
+    fn counts_of_libfuzzer_are_read() {
         let log = "INFO: seed\n#2\tINITED cov: 5 ft: 6 corp: 1/1b\n#9\tNEW    cov: 7 ft: 81 corp: 2/2b\nDone 10 runs\nstat::number_of_executed_units: 10\nstat::peak_rss_mb: 40\n";
         let counted = Count {
             executions: 10,

