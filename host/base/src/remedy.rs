@@ -7,6 +7,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use serde::{Serialize, Serializer};
+
 /// What would fix an error.
 ///
 /// The text that it displays as names neither flags nor verbs.
@@ -142,6 +144,13 @@ impl Remedy {
             [] => otherwise,
             names => Self::DidYouMean(names.to_vec()),
         }
+    }
+}
+
+/// As its text.
+impl Serialize for Remedy {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

@@ -113,7 +113,7 @@ mod tests {
     fn tokens_of_texts_are_not_strung_together() {
         let values = tokens([[1.0, 5.0], [0.0, 3.0], [2.0, 4.0]]);
         let error = pool(&values, Some(&[3]), &plan(Pooling::None)).unwrap_err();
-        assert!(error.remedy().unwrap().contains("pooling"), "{error}");
+        assert!(error.remedy().unwrap().to_string().contains("pooling"), "{error}");
         let patches = pool(&values, None, &plan(Pooling::None)).unwrap();
         assert_eq!(patches.dims(), [1, 6]);
     }

@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::list_sources::ago;
 use crate::console::Console;
 use crate::failure::Failure;
+use crate::hints::Hint;
 use crate::table;
 
 const EXAMPLES: &str = "\
@@ -47,7 +48,7 @@ pub(crate) async fn run(args: &InspectArgs, console: &Console) -> Result<ExitCod
         };
         return Err(Failure::Plain {
             message,
-            hint: refused.hint.clone(),
+            hint: refused.remedy.clone().map(Hint::from),
         });
     }
     match inspection.problems.first() {

@@ -63,7 +63,7 @@ impl Zoo {
             Err(error) => {
                 component.refused = Some(RefusedComponent {
                     reason: error.to_string(),
-                    hint: error.remedy().map(|remedy| remedy.to_string()),
+                    remedy: error.remedy(),
                 });
             }
         }

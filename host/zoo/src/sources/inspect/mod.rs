@@ -3,6 +3,7 @@
 mod component;
 mod describe;
 
+use modelzoo_base::Remedy;
 use modelzoo_net::policy::{Permission, Permissions};
 use modelzoo_sandbox::Hooks;
 use serde::Serialize;
@@ -105,7 +106,8 @@ pub struct RefusedComponent {
     /// The reason.
     pub reason: String,
     /// What to do about it, where that is known.
-    pub hint: Option<String>,
+    #[serde(rename = "hint")]
+    pub remedy: Option<Remedy>,
 }
 
 /// An interface that a component imports.
