@@ -1,4 +1,4 @@
-//! The command line: FiftyOne's verbs and flags, and ours besides.
+//! The command line: FiftyOne's verbs and flags, and more.
 
 use clap::{Args, Parser, Subcommand};
 
@@ -11,7 +11,7 @@ use crate::names::{flag, verb};
 const ABOUT: &str =
     "A model zoo whose sources are remote and untrusted, and whose models run natively";
 
-/// What stands below the options of `modelzoo --help`.
+/// The text below the options of `modelzoo --help`.
 fn after_help() -> String {
     let mut text = "Environment:\n".to_owned();
     for (name, meaning) in modelzoo::ENVIRONMENT {
@@ -32,6 +32,7 @@ pub(crate) struct Cli {
 
 /// The options of every command.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
     /// Print JSON to standard output
     #[arg(long, global = true)]
@@ -70,7 +71,7 @@ pub(crate) enum Command {
     /// Compute embeddings of a dataset's images or texts and write them
     #[command(name = verb::EMBED)]
     Embed(embed::EmbedArgs),
-    /// Delete what was downloaded of a model
+    /// Delete the files of a downloaded model
     Delete(delete::DeleteArgs),
     /// List the registered sources
     #[command(name = verb::LIST_SOURCES)]
@@ -80,7 +81,7 @@ pub(crate) enum Command {
     RegisterSource(register_source::RegisterArgs),
     /// Remove a source and its models
     DeleteSource(delete_source::DeleteSourceArgs),
-    /// Fetch registered sources anew
+    /// Fetch registered sources again, and show what changes
     #[command(name = verb::UPDATE_SOURCE)]
     UpdateSource(update_source::UpdateArgs),
     /// Show what a model requires
@@ -90,15 +91,15 @@ pub(crate) enum Command {
     /// Show what sources did and were denied, and the least permissions that they needed
     #[command(name = verb::AUDIT)]
     Audit(audit::AuditArgs),
-    /// Hold every stored byte against what was recorded
+    /// Check every stored byte against what was recorded
     #[command(name = verb::VERIFY)]
     Verify(verify::VerifyArgs),
-    /// Show what the store takes up
+    /// Show what the store uses
     Du,
     /// Remove from the store what nothing needs
     #[command(name = verb::GC)]
     Gc(gc::GcArgs),
-    /// Carry a source and its models to a machine without a network
+    /// Carry a source and its models, in one checked file, to a machine without a network
     #[command(name = verb::BUNDLE)]
     Bundle(bundle::BundleArgs),
     /// Show what this machine offers, and whether anything is broken
@@ -108,7 +109,7 @@ pub(crate) enum Command {
     Completions(completions::CompletionsArgs),
 }
 
-/// Which permissions a source gets.
+/// The permissions that a source gets.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct GrantArgs {
     /// Let the source reach this host, for example https://huggingface.co; `all` for every host

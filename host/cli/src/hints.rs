@@ -236,17 +236,17 @@ fn remedy_text(remedy: &Remedy) -> String {
 }
 
 /// A command line.
-fn command(words: &[&str]) -> String {
+pub(crate) fn command(words: &[&str]) -> String {
     format!("`modelzoo {}`", words.join(" "))
 }
 
 /// A flag, with its dashes.
-fn long(name: &str) -> String {
+pub(crate) fn long(name: &str) -> String {
     format!("--{name}")
 }
 
 /// A flag alone.
-fn switch(name: &str) -> String {
+pub(crate) fn switch(name: &str) -> String {
     format!("`--{name}`")
 }
 
@@ -266,3 +266,6 @@ fn grants(permissions: &[String]) -> String {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+pub(crate) use tests::words;

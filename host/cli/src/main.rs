@@ -3,6 +3,8 @@
 mod args;
 mod commands;
 mod console;
+#[cfg(test)]
+mod docs;
 mod failure;
 mod hints;
 mod names;

@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::args::GrantArgs;
 use crate::console::Console;
 use crate::failure::Failure;
+use crate::hints;
 use crate::names::flag;
 
 const EXAMPLES: &str = "\
@@ -66,7 +67,8 @@ pub(crate) async fn run(args: &DownloadArgs, console: &Console) -> Result<ExitCo
         console.note(&format!("downloaded {name} ({files}, {size})"));
     } else {
         console.note(&format!(
-            "{name} is downloaded already; --overwrite downloads it again"
+            "{name} is downloaded already; {} downloads it again",
+            hints::switch(flag::OVERWRITE)
         ));
     }
     console.print_line(&path.display().to_string())?;

@@ -6,7 +6,8 @@ use modelzoo::Filter;
 
 use crate::console::Console;
 use crate::failure::Failure;
-use crate::names::flag;
+use crate::hints;
+use crate::names::{flag, verb};
 use crate::table;
 
 const EXAMPLES: &str = "\
@@ -89,10 +90,10 @@ pub(crate) fn run(args: &ListArgs, console: &Console) -> Result<ExitCode, Failur
             || args.source.is_some()
             || !args.tags.is_empty()
             || !args.license.is_empty();
-        console.note(if filtered {
-            "no such models"
-        } else {
-            "no models; `modelzoo register-source URL` registers a source"
+        let register = hints::command(&[verb::REGISTER_SOURCE, "SOURCE"]);
+        console.note(&match filtered {
+            true => "no such models".to_owned(),
+            false => format!("no models; {register} registers a source"),
         });
     }
     Ok(ExitCode::SUCCESS)

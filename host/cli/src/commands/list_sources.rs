@@ -3,6 +3,8 @@ use std::process::ExitCode;
 
 use crate::console::Console;
 use crate::failure::Failure;
+use crate::hints;
+use crate::names::verb;
 use crate::table;
 
 pub(crate) fn run(console: &Console) -> Result<ExitCode, Failure> {
@@ -47,7 +49,10 @@ pub(crate) fn run(console: &Console) -> Result<ExitCode, Failure> {
     )?;
     out.flush()?;
     if sources.is_empty() {
-        console.note("no sources; `modelzoo register-source URL` registers one");
+        console.note(&format!(
+            "no sources; {} registers one",
+            hints::command(&[verb::REGISTER_SOURCE, "SOURCE"])
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }

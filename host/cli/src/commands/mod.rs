@@ -1,4 +1,4 @@
-//! One file a command.
+//! One file per verb.
 
 pub(crate) mod apply;
 pub(crate) mod audit;

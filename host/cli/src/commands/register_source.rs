@@ -8,6 +8,7 @@ use modelzoo::{Changes, RegisterOptions, RegisterOutcome, Registered};
 use crate::args::GrantArgs;
 use crate::console::Console;
 use crate::failure::Failure;
+use crate::hints;
 use crate::names::flag;
 
 const EXAMPLES: &str = "\
@@ -60,7 +61,7 @@ pub(crate) async fn run(args: &RegisterArgs, console: &Console) -> Result<ExitCo
     Ok(out.flush().map(|()| ExitCode::SUCCESS)?)
 }
 
-/// Says what became of a source; `replaced` is what a changed one did.
+/// Prints what happened to a source; `replaced` says what happened to a changed one.
 pub(super) fn report(registered: &Registered, replaced: &str, console: &Console) {
     for warning in &registered.warnings {
         console.warn(warning);
@@ -71,7 +72,8 @@ pub(super) fn report(registered: &Registered, replaced: &str, console: &Console)
         RegisterOutcome::New => console.note(&format!("{id} is registered")),
         RegisterOutcome::AlreadyRegistered => {
             console.note(&format!(
-                "{id} is registered already; --overwrite fetches it again"
+                "{id} is registered already; {} fetches it again",
+                hints::switch(flag::OVERWRITE)
             ));
         }
         RegisterOutcome::Granted => console.note(&format!("{id} has other permissions now")),

@@ -145,7 +145,7 @@ fn spans(text: &str) -> Vec<&str> {
 }
 
 /// Splits a command line as a shell does, as far as quotes of one kind go.
-fn words(line: &str) -> Vec<String> {
+pub(crate) fn words(line: &str) -> Vec<String> {
     line.split('\'')
         .enumerate()
         .flat_map(|(n, part)| match n % 2 {
