@@ -31,7 +31,6 @@ mod error;
 mod extract;
 mod format;
 mod ledger;
-mod nofollow;
 mod path;
 mod pax;
 mod stream;

@@ -3,11 +3,12 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
+use modelzoo_base::digest::Hashing;
+use modelzoo_base::dir::Dir;
+use sha2::Digest as _;
 
 use crate::error::ErrorKind;
 use crate::extract::Extracted;
-use crate::nofollow::Dir;
 use crate::path::RelPath;
 use crate::stream::{BLOCK, Body};
 
@@ -48,18 +49,15 @@ impl Tree {
             path: path.to_string(),
             source,
         };
-        let mut file = self.create(path).map_err(failed)?;
-        let mut hasher = Sha256::new();
-        let mut size = 0;
+        let mut file = Hashing::new(self.create(path).map_err(failed)?);
         loop {
             let count = body.read(&mut self.buffer)?;
             let Some(part) = self.buffer.get(..count).filter(|part| !part.is_empty()) else {
                 break;
             };
-            hasher.update(part);
             file.write_all(part).map_err(failed)?;
-            size += part.len() as u64;
         }
+        let (_, size, hasher) = file.finish();
         Ok(Extracted {
             path: path.clone(),
             size,

@@ -1,9 +1,8 @@
 //! A sample's document: the text of a JSON object, and where its members lie.
 
+use modelzoo_base::json::{Object, ScanError};
 use serde_json::Value;
 
-use crate::scan::ScanError;
-use crate::splice::Object;
 use crate::text;
 
 /// The document of a sample of a FiftyOneDataset, parsed.

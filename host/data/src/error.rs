@@ -2,33 +2,32 @@ use std::io;
 use std::path::PathBuf;
 
 use modelzoo_base::Remedy;
-
-use crate::text::{escape, shown};
+use modelzoo_base::text::{escape, escape_path};
 
 /// What can go wrong with a dataset as a whole. What can go wrong with the file
 /// of one sample is a [`MediaError`].
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The dataset is not a directory.
-    #[error("{}: not a directory", shown(path))]
+    #[error("{}: not a directory", escape_path(path))]
     NotADirectory {
         /// The path as given.
         path: PathBuf,
     },
     /// The directory is no dataset and holds no images.
-    #[error("{}: no images in this directory", shown(path))]
+    #[error("{}: no images in this directory", escape_path(path))]
     NoImages {
         /// The directory.
         path: PathBuf,
     },
     /// A file of texts has none.
-    #[error("{}: no texts in this file", shown(path))]
+    #[error("{}: no texts in this file", escape_path(path))]
     NoTexts {
         /// The file.
         path: PathBuf,
     },
     /// A file of texts has no such column.
-    #[error("{}: no column '{}'", shown(path), escape(column))]
+    #[error("{}: no column '{}'", escape_path(path), escape(column))]
     NoColumn {
         /// The file.
         path: PathBuf,
@@ -38,7 +37,7 @@ pub enum Error {
         columns: Vec<String>,
     },
     /// A file of texts is never changed, so it cannot take results.
-    #[error("{}: a file of texts takes no results", shown(path))]
+    #[error("{}: a file of texts takes no results", escape_path(path))]
     TableInPlace {
         /// The file.
         path: PathBuf,
@@ -46,7 +45,7 @@ pub enum Error {
     /// The output's format has no place for such results.
     #[error(
         "{}: a file of this kind takes embeddings alone, not a {found}",
-        shown(path)
+        escape_path(path)
     )]
     OutputType {
         /// The output.
@@ -57,7 +56,7 @@ pub enum Error {
     /// The vectors of two samples have different lengths, and the output is a matrix.
     #[error(
         "{}: sample {index} has a vector of {found} numbers, the ones before it have {wanted}",
-        shown(path)
+        escape_path(path)
     )]
     VectorLength {
         /// The output.
@@ -80,7 +79,7 @@ pub enum Error {
         limit: usize,
     },
     /// A file could not be read or written.
-    #[error("{}: cannot {action}: {source}", shown(path))]
+    #[error("{}: cannot {action}: {source}", escape_path(path))]
     Io {
         /// What was tried, as a verb.
         action: &'static str,
@@ -90,7 +89,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A file of the dataset is not what its format says.
-    #[error("{}: byte {offset}: {reason}", shown(path))]
+    #[error("{}: byte {offset}: {reason}", escape_path(path))]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -100,7 +99,7 @@ pub enum Error {
         reason: String,
     },
     /// `metadata.json` does not describe a dataset.
-    #[error("{}: {reason}", shown(path))]
+    #[error("{}: {reason}", escape_path(path))]
     Metadata {
         /// The file.
         path: PathBuf,
@@ -110,7 +109,7 @@ pub enum Error {
     /// One document is too large to be held in memory.
     #[error(
         "{}: a document of {bytes} bytes, beyond the limit of {limit}",
-        shown(path)
+        escape_path(path)
     )]
     TooLarge {
         /// The file that the document is in.
@@ -176,38 +175,47 @@ pub enum Error {
         len: usize,
     },
     /// A FiftyOneDataset without `metadata.json` cannot take a field.
-    #[error("{}: missing, so a field cannot be declared", shown(path))]
+    #[error("{}: missing, so a field cannot be declared", escape_path(path))]
     NoMetadata {
         /// Where the file should be.
         path: PathBuf,
     },
     /// The output is there already.
-    #[error("{}: exists already", shown(path))]
+    #[error("{}: exists already", escape_path(path))]
     OutputExists {
         /// The file.
         path: PathBuf,
     },
     /// A directory of images has a `metadata.json` that is no dataset's of ours;
     /// labels beside the images would have to replace it.
-    #[error("{}: not written by modelzoo, so it is not replaced", shown(path))]
+    #[error(
+        "{}: not written by modelzoo, so it is not replaced",
+        escape_path(path)
+    )]
     NotOurs {
         /// The file.
         path: PathBuf,
     },
     /// A file that would be replaced is a link.
-    #[error("{}: a link, which writing would replace", shown(path))]
+    #[error("{}: a link, which writing would replace", escape_path(path))]
     Linked {
         /// The link.
         path: PathBuf,
     },
     /// The dataset has parts that a second dataset beside it cannot share.
-    #[error("{}: a new dataset cannot share this part of the old one", shown(path))]
+    #[error(
+        "{}: a new dataset cannot share this part of the old one",
+        escape_path(path)
+    )]
     NotShared {
         /// The part.
         path: PathBuf,
     },
     /// A result that was stored during a run is not what was written.
-    #[error("{}: the stored result of sample {index} is damaged", shown(path))]
+    #[error(
+        "{}: the stored result of sample {index} is damaged",
+        escape_path(path)
+    )]
     DamagedResult {
         /// The file of unfinished results.
         path: PathBuf,
@@ -215,7 +223,7 @@ pub enum Error {
         index: usize,
     },
     /// Somebody changed the dataset's list of samples during the run.
-    #[error("{}: the samples changed during the run", shown(path))]
+    #[error("{}: the samples changed during the run", escape_path(path))]
     Changed {
         /// The file or directory that lists the samples.
         path: PathBuf,

@@ -5,9 +5,10 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::SystemTime;
 
+use modelzoo_base::file::open_regular;
+use modelzoo_base::json::ScanError;
+
 use crate::Error;
-use crate::media::open_regular;
-use crate::scan::ScanError;
 
 /// The largest document that is read: masks make some of them large.
 pub(crate) const MAX_DOCUMENT: u64 = 256 * 1024 * 1024;

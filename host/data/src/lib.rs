@@ -67,9 +67,7 @@ mod readers;
 mod replace;
 mod results;
 mod sample;
-mod scan;
 mod sink;
-mod splice;
 mod text;
 mod writers;
 

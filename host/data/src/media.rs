@@ -5,9 +5,11 @@
 //! looked up, then by where it leads once links are followed. Only regular files
 //! are opened, and never in a way that could wait for a pipe.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
+
+use modelzoo_base::file::open_regular;
 
 use crate::MediaError;
 
@@ -133,26 +135,6 @@ fn kind_name(kind: fs::FileType) -> &'static str {
     } else {
         "something"
     }
-}
-
-/// Opens a regular file for reading; anything else is an error, never a wait.
-pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true);
-    #[cfg(unix)]
-    {
-        use rustix::fs::OFlags;
-        use std::os::unix::fs::OpenOptionsExt;
-        options.custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32);
-    }
-    let file = options.open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "not a regular file",
-        ));
-    }
-    Ok(file)
 }
 
 /// The contents of a vetted file.

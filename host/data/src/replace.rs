@@ -1,20 +1,16 @@
 //! Files that change all at once or not at all.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::{NamedTempFile, TempPath};
+use modelzoo_base::file::{self, Access, AtomicFile, UNFINISHED};
 
 use crate::Error;
 
-/// What unfinished files are called; the dot hides them from a search for images.
-const PREFIX: &str = ".modelzoo-unfinished-";
-
 /// A complete file beside the one whose place it will take.
 pub(crate) struct Staged {
-    target: PathBuf,
-    file: TempPath,
+    file: AtomicFile,
     overwrite: bool,
 }
 
@@ -24,24 +20,23 @@ pub(crate) struct Staged {
 pub(crate) fn stage(
     target: &Path,
     overwrite: bool,
-    fill: impl FnOnce(&mut BufWriter<&mut File>) -> Result<(), Error>,
+    fill: impl FnOnce(&mut BufWriter<&mut AtomicFile>) -> Result<(), Error>,
 ) -> Result<Staged, Error> {
     check(target, overwrite)?;
     let failed = |action| Error::io(action, target);
-    let mut file = unfinished(target.parent().unwrap_or(Path::new(".")))?;
+    let mut file = AtomicFile::create(target, Access::Shared)
+        .map_err(Error::io("write to", file::directory(target)))?;
     if let Ok(old) = fs::metadata(target) {
-        fs::set_permissions(file.path(), old.permissions()).map_err(failed("write"))?;
+        file.as_file()
+            .set_permissions(old.permissions())
+            .map_err(failed("write"))?;
     }
-    let mut out = BufWriter::with_capacity(1 << 16, file.as_file_mut());
+    let mut out = BufWriter::with_capacity(1 << 16, &mut file);
     fill(&mut out)?;
     out.flush().map_err(failed("write"))?;
     drop(out);
-    file.as_file().sync_all().map_err(failed("write"))?;
-    Ok(Staged {
-        target: target.to_owned(),
-        file: file.into_temp_path(),
-        overwrite,
-    })
+    file.sync().map_err(failed("write"))?;
+    Ok(Staged { file, overwrite })
 }
 
 impl Staged {
@@ -49,28 +44,25 @@ impl Staged {
     /// renamed in the same directory before.
     pub(crate) fn finish(self) -> Result<PathBuf, Error> {
         let target = self.rename()?;
-        sync_directory(&target);
+        // Where a directory cannot be flushed, the system does so in its own time.
+        let _ = file::sync_dir(file::directory(&target));
         Ok(target)
     }
 
     /// Puts the file in its place.
     pub(crate) fn rename(self) -> Result<PathBuf, Error> {
-        let Self {
-            target,
-            file,
-            overwrite,
-        } = self;
-        let moved = if overwrite {
-            file.persist(&target)
+        let target = self.file.target().to_owned();
+        let moved = if self.overwrite {
+            self.file.replace()
         } else {
-            file.persist_noclobber(&target)
+            self.file.publish()
         };
         match moved {
             Ok(()) => Ok(target),
-            Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 Err(Error::OutputExists { path: target })
             }
-            Err(error) => Err(Error::io("replace", target)(error.error)),
+            Err(error) => Err(Error::io("replace", target)(error)),
         }
     }
 }
@@ -91,29 +83,9 @@ pub(crate) fn check(target: &Path, overwrite: bool) -> Result<(), Error> {
 
 /// Whether files can be made in `directory`, before there is anything to write.
 pub(crate) fn check_directory(directory: &Path) -> Result<(), Error> {
-    unfinished(directory).map(drop)
-}
-
-fn unfinished(directory: &Path) -> Result<NamedTempFile, Error> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(PREFIX);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // What the user's mask leaves of it, as for any new file.
-        builder.permissions(fs::Permissions::from_mode(0o666));
-    }
-    builder
-        .tempfile_in(directory)
+    file::temporary(directory, UNFINISHED, Access::Shared)
+        .map(drop)
         .map_err(Error::io("write to", directory))
-}
-
-/// Makes a rename last. Where a directory cannot be opened for this, the system
-/// makes it last in its own time.
-fn sync_directory(file: &Path) {
-    if let Some(Ok(directory)) = file.parent().map(File::open) {
-        let _ = directory.sync_all();
-    }
 }
 
 /// Keeps other runs from writing the dataset in `directory` at the same time,
@@ -142,7 +114,7 @@ pub(crate) fn sweep(directory: &Path) {
         let ours = entry
             .file_name()
             .as_encoded_bytes()
-            .starts_with(PREFIX.as_bytes());
+            .starts_with(UNFINISHED.as_bytes());
         let plain = entry.file_type().is_ok_and(|kind| kind.is_file());
         if ours && plain {
             let _ = fs::remove_file(entry.path());

@@ -3,8 +3,10 @@
 use std::borrow::Cow;
 use std::path::PathBuf;
 
+use modelzoo_base::text::escape;
+
 use crate::document::Document;
-use crate::{MediaError, media, text};
+use crate::{MediaError, media};
 
 /// What a result is stored under: a sample's place in its dataset, and what tells it from the
 /// sample that may be in that place the next time.
@@ -52,7 +54,7 @@ impl Sample {
         if self.stored.is_empty() {
             return Cow::Owned(format!("sample {}", self.index));
         }
-        text::escape(&self.stored)
+        escape(&self.stored)
     }
 
     /// The contents of the file, if it is a regular file of at most `limit` bytes.

@@ -1,97 +1,10 @@
-//! JSON text in and out, with the liberties that FiftyOne's files take.
+//! JSON text, with the liberties that FiftyOne's files take.
 
 use std::borrow::Cow;
-use std::io;
-use std::path::Path;
 
-use serde::Serialize;
-use serde_json::ser::Formatter;
 use serde_json::{Map, Value};
 
-/// The JSON of `value` on one line, safe to show on a terminal: control and
-/// direction characters are escaped wherever a string holds them.
-pub(crate) fn to_json<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
-    let mut text = Vec::new();
-    let mut serializer = serde_json::Serializer::with_formatter(&mut text, Escaping);
-    // Only a map with keys that are no strings can fail, and nothing here has one.
-    if value.serialize(&mut serializer).is_err() {
-        return b"null".to_vec();
-    }
-    text
-}
-
-/// Python's separators, and escapes for what a terminal would act on.
-struct Escaping;
-
-impl Formatter for Escaping {
-    fn begin_array_value<W: ?Sized + io::Write>(
-        &mut self,
-        writer: &mut W,
-        first: bool,
-    ) -> io::Result<()> {
-        writer.write_all(if first { b"" } else { b", " })
-    }
-
-    fn begin_object_key<W: ?Sized + io::Write>(
-        &mut self,
-        writer: &mut W,
-        first: bool,
-    ) -> io::Result<()> {
-        writer.write_all(if first { b"" } else { b", " })
-    }
-
-    fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        writer.write_all(b": ")
-    }
-
-    fn write_string_fragment<W: ?Sized + io::Write>(
-        &mut self,
-        writer: &mut W,
-        fragment: &str,
-    ) -> io::Result<()> {
-        let mut rest = fragment;
-        while let Some(at) = rest.find(is_unsafe) {
-            let (plain, tail) = rest.split_at(at);
-            writer.write_all(plain.as_bytes())?;
-            let mut characters = tail.chars();
-            if let Some(character) = characters.next() {
-                write!(writer, "\\u{:04x}", u32::from(character))?;
-            }
-            rest = characters.as_str();
-        }
-        writer.write_all(rest.as_bytes())
-    }
-}
-
-/// Control characters, line separators, and what turns the direction of text.
-fn is_unsafe(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{061c}')
-}
-
-/// `text` as it may be shown in one line of a terminal.
-pub(crate) fn escape(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_unsafe) {
-        return Cow::Borrowed(text);
-    }
-    text.chars()
-        .fold(String::new(), |mut shown, character| {
-            if is_unsafe(character) {
-                shown.extend(character.escape_unicode());
-            } else {
-                shown.push(character);
-            }
-            shown
-        })
-        .into()
-}
-
-/// `path` as it may be shown in one line of a terminal.
-pub(crate) fn shown(path: &Path) -> String {
-    escape(&path.to_string_lossy()).into_owned()
-}
-
-/// Reads a value that [`Scanner`](crate::scan::Scanner) has accepted: `NaN`, the
+/// Reads a value that [`Scanner`](modelzoo_base::json::Scanner) has accepted: `NaN`, the
 /// infinities and numbers beyond a double become extended JSON's `$numberDouble`.
 pub(crate) fn parse<T: serde::de::DeserializeOwned>(text: &[u8]) -> serde_json::Result<T> {
     serde_json::from_slice(&strict(text))
@@ -193,20 +106,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn escapes_what_a_terminal_would_act_on() {
-        assert_eq!(
-            to_json("a\u{1b}[31m\u{9b}é\u{202e}\"\n\u{7f}"),
-            br#""a\u001b[31m\u009b"#
-                .iter()
-                .chain("é".as_bytes())
-                .chain(br#"\u202e\"\n\u007f""#)
-                .copied()
-                .collect::<Vec<u8>>(),
-        );
-        assert_eq!(escape("a\u{1b}b"), "a\\u{1b}b");
-    }
 
     #[test]
     fn reads_numbers_that_json_has_no_word_for() {

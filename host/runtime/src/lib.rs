@@ -35,7 +35,6 @@ mod head;
 mod image;
 mod layers;
 mod model;
-mod nearest;
 mod precision;
 mod preprocess;
 mod resample;

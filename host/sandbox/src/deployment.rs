@@ -9,15 +9,16 @@
 use std::path::Path;
 
 use modelzoo_archive::RelPath;
+use modelzoo_base::text::excerpt;
 use modelzoo_model::plan::{
     Architecture, Color, Embeddings, Normalization, Plan, PlanError, Pooling, Preprocessing,
     Resampling, Size, Step, Tokenizer, TokenizerFormat,
 };
 use modelzoo_model::task::{Classification, Head, MultiLabel, Scoring, ZeroShot};
 
+use crate::files;
 use crate::interfaces::bindings::deployment as wit;
 use crate::interfaces::bindings::source::types;
-use crate::files;
 use crate::interfaces::state::State;
 
 /// The interface has types only.
@@ -55,7 +56,7 @@ pub(crate) fn plan(given: wit::Plan, model_dir: &Path) -> Result<Plan, PlanError
 
 /// Checks that `name` is one of the model's artifacts.
 fn artifact(field: &str, name: &str, model_dir: &Path) -> Result<(), PlanError> {
-    let shown = name.escape_debug();
+    let shown = excerpt(name, 200);
     let path = RelPath::parse(name)
         .map_err(|e| PlanError::new(field, format!("`{shown}` is not a name: {e}")))?;
     match files::open_below(model_dir, &path) {

@@ -72,7 +72,6 @@ mod files;
 mod interfaces;
 mod limits;
 mod session;
-mod text;
 
 pub use compile::{CompileLimit, Compiler, compile_child};
 pub use confinement::WallStatus;

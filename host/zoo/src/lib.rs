@@ -40,7 +40,6 @@ pub mod manifest;
 pub mod name;
 pub mod reference;
 pub mod requirements;
-pub mod text;
 pub mod translate;
 pub mod version;
 
@@ -52,6 +51,7 @@ pub use models::catalog::{Filter, ModelRecord, ModelSummary};
 pub use models::download::{DownloadOptions, Downloaded};
 pub use models::load::LoadedModel;
 pub use modelzoo_base::Remedy;
+pub use modelzoo_base::text;
 pub use modelzoo_data::{Dataset, OpenOptions};
 pub use modelzoo_net::policy::{Permission, Permissions};
 pub use modelzoo_net::{Progress, Task};

@@ -16,8 +16,6 @@ const MAX_PART: usize = 64;
 const MAX_VERSION: usize = 64;
 /// The longest name with its version, in bytes: it becomes the name of one directory.
 const MAX_NAME: usize = 255;
-/// How many suggestions are made at most.
-const SUGGESTIONS: usize = 3;
 
 /// Why a text is no name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -241,53 +239,6 @@ fn split_version(name: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// The names that are most like what was asked for, nearest first; none that is unlike it.
-///
-/// Case does not count, and neither do a version or the first parts of a name where none was
-/// asked for. A name that holds what was asked for is like it.
-pub fn nearest<'a>(names: impl IntoIterator<Item = &'a str>, wanted: &str) -> Vec<String> {
-    let wanted: String = wanted
-        .chars()
-        .take(MAX_NAME)
-        .collect::<String>()
-        .to_lowercase();
-    let mut scored: Vec<(f64, &str)> = names
-        .into_iter()
-        .map(|name| (likeness(&name.to_lowercase(), &wanted), name))
-        .filter(|(score, _)| *score >= 0.6)
-        .collect();
-    scored.sort_by(|a, b| {
-        b.0.total_cmp(&a.0)
-            .then(a.1.len().cmp(&b.1.len()))
-            .then(a.1.cmp(b.1))
-    });
-    scored.dedup_by(|a, b| a.1 == b.1);
-    scored
-        .into_iter()
-        .take(SUGGESTIONS)
-        .map(|(_, name)| name.to_owned())
-        .collect()
-}
-
-/// How like two names are, from 0 to 1.
-fn likeness(name: &str, wanted: &str) -> f64 {
-    let base = if wanted.contains('@') {
-        name
-    } else {
-        split_version(name).0
-    };
-    let last = base.rsplit('/').next().unwrap_or(base);
-    let edited = if wanted.contains('/') {
-        strsim::normalized_damerau_levenshtein(base, wanted)
-    } else {
-        strsim::normalized_damerau_levenshtein(last, wanted)
-    };
-    let wanted_last = wanted.rsplit('/').next().unwrap_or(wanted);
-    let held =
-        wanted.len() >= 3 && base.contains(wanted) || last.len() >= 3 && wanted_last.contains(last);
-    if held { edited.max(0.75) } else { edited }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -358,47 +309,6 @@ mod tests {
             .map(|(b, v)| ModelName::new(b, *v).unwrap().directory())
             .collect();
         assert_eq!(dirs.len(), names.len());
-    }
-
-    #[test]
-    fn suggestions() {
-        let names = ["acme/digits-cnn", "acme/other", "zebra"];
-        assert_eq!(nearest(names, "acme/digit-cnn"), ["acme/digits-cnn"]);
-        assert_eq!(nearest(names, "digits-cn"), ["acme/digits-cnn"]);
-        assert_eq!(nearest(names, "Digits-CNN"), ["acme/digits-cnn"]);
-        assert_eq!(nearest(names, "other/digits-cnn"), ["acme/digits-cnn"]);
-        assert_eq!(nearest(names, "qqq"), Vec::<String>::new());
-        assert_eq!(nearest(names, ""), Vec::<String>::new());
-        assert_eq!(
-            nearest(names, &"digits".repeat(10_000)),
-            Vec::<String>::new()
-        );
-
-        let names = [
-            "wide-resnet50-2-torch",
-            "resnet50-torch@1.0",
-            "resnet18-torch",
-            "vgg16-torch",
-        ];
-        assert_eq!(
-            nearest(names, "resnet50"),
-            ["resnet50-torch@1.0", "wide-resnet50-2-torch"]
-        );
-        assert_eq!(
-            nearest(names, "resnet50-trch"),
-            [
-                "resnet50-torch@1.0",
-                "resnet18-torch",
-                "wide-resnet50-2-torch"
-            ]
-        );
-        assert_eq!(
-            nearest(names, "resnet50-torch@1.1")[0],
-            "resnet50-torch@1.0"
-        );
-
-        let ids = ["gh:acme/digits", "gh:acme/digits@main", "file:/srv/digits"];
-        assert_eq!(nearest(ids, "acme/digit")[0], "gh:acme/digits");
     }
 
     #[test]

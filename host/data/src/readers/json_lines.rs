@@ -3,11 +3,12 @@
 use std::fs::File;
 use std::path::Path;
 
+use modelzoo_base::text::escape;
 use serde_json::{Map, Value};
 
+use crate::Error;
 use crate::readers::Format;
 use crate::readers::text_file::{Row, Rows, TEXT, TextFile, has_extension, lines};
-use crate::{Error, text};
 
 pub(crate) const FORMAT: Format = Format {
     matches: |path| has_extension(path, "jsonl") || has_extension(path, "ndjson"),
@@ -32,8 +33,8 @@ impl Rows for JsonLines {
     fn text(&self, row: &[u8]) -> Result<String, String> {
         match object(row)?.remove(&self.member) {
             Some(Value::String(text)) => Ok(text),
-            Some(_) => Err(format!("`{}` is not a string", text::escape(&self.member))),
-            None => Err(format!("it has no `{}`", text::escape(&self.member))),
+            Some(_) => Err(format!("`{}` is not a string", escape(&self.member))),
+            None => Err(format!("it has no `{}`", escape(&self.member))),
         }
     }
 

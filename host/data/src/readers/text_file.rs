@@ -4,11 +4,12 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use modelzoo_base::file::open_regular;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::files::{At, BYTE_ORDER_MARK};
-use crate::media::{Root, open_regular};
+use crate::media::Root;
 use crate::options::OpenOptions;
 use crate::readers::{Entry, Reader, Samples};
 use crate::{Error, MediaError};

@@ -5,9 +5,10 @@ use std::fmt::Display;
 use std::fs;
 use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 
+use modelzoo_base::text::escape_path;
+
 use crate::Error;
 use crate::media::Root;
-use crate::text::shown;
 
 /// What the name of an image ends in, in lower case.
 pub(crate) const EXTENSIONS: [&str; 8] =
@@ -88,7 +89,7 @@ fn linked(root: &Root, link: &Path, allow_outside: bool) -> Result<Option<PathBu
 }
 
 fn left_out(path: &Path, reason: impl Display) -> String {
-    format!("{}: left out: {reason}", shown(path))
+    format!("{}: left out: {reason}", escape_path(path))
 }
 
 fn is_image(path: &Path) -> bool {

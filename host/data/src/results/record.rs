@@ -8,9 +8,10 @@
 //! | … | the key |
 //! | … | the outcome: a reason, the `f32` of a vector, or a label in postcard's encoding |
 
+use modelzoo_base::json;
+
 use crate::label::Label;
 use crate::sample::SampleKey;
-use crate::text;
 
 const FAILED: u8 = 0;
 const EMPTY: u8 = 1;
@@ -39,7 +40,7 @@ impl Outcome<'_> {
     /// The JSON of the label, `null` where there is none.
     pub(crate) fn render(self) -> Vec<u8> {
         match self.into_label() {
-            Some(label) => text::to_json(&label.to_json()),
+            Some(label) => json::to_vec(&label.to_json()),
             None => b"null".to_vec(),
         }
     }

@@ -3,11 +3,13 @@
 use std::io;
 use std::path::Path;
 
+use modelzoo_base::json;
+
 use crate::dataset::Dataset;
 use crate::document::Document;
 use crate::results::{ResultReader, Results};
 use crate::writers::{Job, new_documents};
-use crate::{Error, media, text};
+use crate::{Error, media};
 
 /// Puts results into the documents of samples.
 pub(crate) struct Editor<'a> {
@@ -74,7 +76,7 @@ impl<'a> Editor<'a> {
         }
         if let (Some(directory), Some(filepath)) = (self.moved_to, filepath) {
             let moved = moved(root, directory, &filepath)?;
-            edits.push(("filepath", text::to_json(&moved)));
+            edits.push(("filepath", json::to_vec(&moved)));
         }
         Ok(document.edited(&edits))
     }

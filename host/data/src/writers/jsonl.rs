@@ -3,10 +3,12 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use modelzoo_base::json;
+
+use crate::Error;
 use crate::replace::stage;
 use crate::results::{Outcome, Record, Results};
 use crate::writers::{FileFormat, Job, Writer, prepare_file};
-use crate::{Error, text};
 
 pub(crate) const FORMAT: FileFormat = FileFormat {
     extensions: &["jsonl", "ndjson"],
@@ -51,16 +53,16 @@ fn line(job: &Job<'_>, record: Record<'_>) -> Result<Vec<u8>, Error> {
             .collect(),
     };
     let (key, value) = match record.outcome {
-        Outcome::Failed(why) => ("error", text::to_json(why)),
+        Outcome::Failed(why) => ("error", json::to_vec(why)),
         outcome => (job.field.as_str(), outcome.render()),
     };
     about.remove(key);
-    let mut line = text::to_json(&about);
+    let mut line = json::to_vec(&about);
     line.pop();
     if !about.is_empty() {
         line.extend_from_slice(b", ");
     }
-    line.extend_from_slice(&text::to_json(key));
+    line.extend_from_slice(&json::to_vec(key));
     line.extend_from_slice(b": ");
     line.extend_from_slice(&value);
     line.extend_from_slice(b"}\n");

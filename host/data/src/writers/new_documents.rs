@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use modelzoo_base::json;
 use serde_json::{Value, json};
 
+use crate::Error;
 use crate::label::{ObjectId, field, id_field, random, set};
 use crate::readers::fiftyone::metadata::{Metadata, OF_DIRECTORY};
-use crate::{Error, text};
 
 /// The version that new datasets declare: the first whose samples have
 /// `created_at` and `last_modified_at`. FiftyOne brings it up to its own.
@@ -45,14 +46,14 @@ pub(crate) fn metadata(path: PathBuf, name: &str, of_directory: bool) -> Result<
     if of_directory {
         set(&mut document, OF_DIRECTORY, Value::Bool(true));
     }
-    Metadata::parse(path, text::to_json(&document))
+    Metadata::parse(path, json::to_vec(&document))
 }
 
 /// The document of a sample that is an image.
 pub(crate) fn sample(filepath: &str) -> Vec<u8> {
     // FiftyOne orders shuffled views by a stored random number.
     let random = (random() >> 11) as f64 / (1_u64 << 53) as f64;
-    text::to_json(&json!({
+    json::to_vec(&json!({
         "_id": { "$oid": ObjectId::new().to_string() },
         "filepath": filepath,
         "tags": [],

@@ -4,6 +4,7 @@ pub mod number;
 mod object_id;
 pub mod vector;
 
+use modelzoo_base::text::escape;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -240,7 +241,7 @@ impl Label {
             Some("Classifications") => classifications(object).map(Self::Classifications),
             Some(other) => Err(LabelError(format!(
                 "it is a {}, and only Classification and Classifications are read",
-                other.escape_debug()
+                escape(other)
             ))),
             None => Err("it has no `_cls`".into()),
         }

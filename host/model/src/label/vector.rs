@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
+use modelzoo_base::text::escape;
 use serde_json::{Value, json};
 
 use super::{LabelError, number};
@@ -102,8 +103,7 @@ fn read_npy(bytes: &[u8]) -> Result<Vec<f32>, LabelError> {
     let header = std::str::from_utf8(header).map_err(|_| "a numpy header that is not text")?;
     let kind = quoted(header, "descr").ok_or("a numpy header without a plain data type")?;
     let length = length(header)?;
-    let read =
-        reader(kind).ok_or_else(|| format!("numpy data of type '{}'", kind.escape_debug()))?;
+    let read = reader(kind).ok_or_else(|| format!("numpy data of type '{}'", escape(kind)))?;
     if data.len() != length.saturating_mul(read.width) {
         return Err(format!(
             "{} bytes of data for {length} numbers of type '{kind}'",

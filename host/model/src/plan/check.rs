@@ -1,17 +1,17 @@
 //! Checks that several parts of a plan share.
 
+use modelzoo_base::text::{excerpt, is_unsafe};
+
 use super::error::PlanError;
 
 /// The most bytes of an architecture's or a layer's name.
 pub(super) const NAME_BYTES: usize = 128;
-/// The most characters of the plan that a message repeats.
+/// The most bytes of one of the plan's texts that a message repeats.
 const SHOWN: usize = 100;
 
 /// Text of a plan as a message shows it: cut, and nothing in it that a terminal would act on.
 pub(crate) fn shown(text: &str) -> String {
-    let cut: String = text.chars().take(SHOWN).collect();
-    let more = if cut.len() < text.len() { "…" } else { "" };
-    format!("`{}{more}`", cut.escape_debug())
+    format!("`{}`", excerpt(text, SHOWN))
 }
 
 /// Checks the name of an architecture or a layer.
@@ -21,9 +21,7 @@ pub(super) fn name(field: &str, name: &str) -> Result<(), PlanError> {
         let reason = format!("has {bytes} bytes, not 1 to {NAME_BYTES}");
         return Err(PlanError::new(field, reason));
     }
-    // Quotes and backslashes have an escape too.
-    let is_hidden = |c: char| !matches!(c, '"' | '\'' | '\\') && c.escape_debug().len() > 1;
-    if name.contains(is_hidden) {
+    if name.contains(is_unsafe) {
         let reason = "has control characters or others that do not print";
         return Err(PlanError::new(field, reason));
     }

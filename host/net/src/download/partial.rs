@@ -11,17 +11,17 @@
 //!   otherwise the bytes are copied from the open file and hashed once more.
 
 use std::fs::{self, File, OpenOptions};
-use std::hash::{BuildHasher as _, RandomState};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use modelzoo_base::digest;
+use modelzoo_base::file::{self, Access, AtomicFile, UNFINISHED};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::range::Validator;
 use crate::error::Error;
 
-const BUFFER: usize = 1024 * 1024;
 const MAX_SIDECAR: u64 = 64 * 1024;
 
 /// What is known about the bytes of a part.
@@ -56,7 +56,7 @@ impl Partial {
         fs::create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
         let path = dir.join(format!("{key}.part"));
         for _ in 0..4 {
-            let file = open(&path, false).map_err(|e| Error::io("open", &path, e))?;
+            let file = open(&path).map_err(|e| Error::io("open", &path, e))?;
             if matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)) {
                 break;
             }
@@ -109,36 +109,18 @@ impl Partial {
 
     /// Hashes the first `length` bytes.
     pub(crate) fn hash(&mut self, length: u64) -> Result<Sha256, Error> {
-        let mut hasher = Sha256::new();
-        self.read(length, |bytes| {
-            hasher.update(bytes);
-            Ok(())
-        })
-        .map_err(|e| Error::io("read", &self.path, e))?;
-        Ok(hasher)
+        self.copy(length, &mut io::sink())
+            .map_err(|e| Error::io("read", &self.path, e))
     }
 
-    fn read(
-        &mut self,
-        length: u64,
-        mut each: impl FnMut(&[u8]) -> io::Result<()>,
-    ) -> io::Result<()> {
+    /// Copies the first `length` bytes; gives the state of their digest.
+    fn copy(&mut self, length: u64, to: &mut impl Write) -> io::Result<Sha256> {
         self.file.seek(SeekFrom::Start(0))?;
-        let mut source = (&self.file).take(length);
-        let mut buffer = vec![0; BUFFER];
-        let mut done = 0;
-        loop {
-            match source.read(&mut buffer) {
-                Ok(0) if done == length => return Ok(()),
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(count) => {
-                    done += count as u64;
-                    each(buffer.get(..count).unwrap_or_default())?;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+        let (copied, hasher) = digest::copy(&mut (&self.file).take(length), to)?;
+        if copied < length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
+        Ok(hasher)
     }
 
     /// The file, for writing from `offset` on.
@@ -180,9 +162,11 @@ impl Partial {
             ..known.clone()
         };
         let text = serde_json::to_vec(&known).map_err(|e| Error::io("write", sidecar, e.into()))?;
-        let (path, mut file) = create_near(sidecar)?;
-        file.write_all(&text)
-            .and_then(|()| fs::rename(&path, sidecar))
+        AtomicFile::create(sidecar, Access::Shared)
+            .and_then(|mut file| {
+                file.write_all(&text)?;
+                file.replace()
+            })
             .map_err(|e| Error::io("write", sidecar, e))
     }
 
@@ -199,7 +183,8 @@ impl Partial {
         let moved = fs::rename(&self.path, into).is_ok();
         if !moved || !same_file(into, &self.file) {
             // Another process moved our part, or `into` is on another file system.
-            self.copy(into, length, digest)?;
+            self.copy_to(into, length, digest)
+                .map_err(|e| Error::io("write", into, e))?;
         }
         // Only now: had the last step failed, another call could still go on from here. A sidecar
         // that stays behind without its part does no harm.
@@ -207,34 +192,20 @@ impl Partial {
             let _ = remove(&sidecar);
         }
         self.published = moved;
-        if let Some(Ok(parent)) = into.parent().map(File::open) {
-            // Some file systems cannot sync a directory; the file itself is safe.
-            let _ = parent.sync_all();
-        }
+        // Some file systems cannot sync a directory; the file itself is safe.
+        let _ = file::sync_dir(file::directory(into));
         Ok(())
     }
 
-    fn copy(&mut self, into: &Path, length: u64, digest: [u8; 32]) -> Result<(), Error> {
-        let (path, mut copy) = create_near(into)?;
-        let mut hasher = Sha256::new();
-        let copied = self
-            .read(length, |bytes| {
-                hasher.update(bytes);
-                copy.write_all(bytes)
-            })
-            .and_then(|()| copy.sync_all());
-        let found: [u8; 32] = hasher.finalize().into();
-        let copied = copied.and_then(|()| match found == digest {
-            true => fs::rename(&path, into),
-            false => {
-                self.discard();
-                Err(io::Error::other("another process changed the bytes"))
-            }
-        });
-        copied.map_err(|error| {
-            let _ = remove(&path);
-            Error::io("write", into, error)
-        })
+    fn copy_to(&mut self, into: &Path, length: u64, digest: [u8; 32]) -> io::Result<()> {
+        let mut copy = AtomicFile::create(into, Access::Shared)?;
+        let found: [u8; 32] = self.copy(length, &mut copy)?.finalize().into();
+        copy.sync()?;
+        if found != digest {
+            self.discard();
+            return Err(io::Error::other("another process changed the bytes"));
+        }
+        copy.replace()
     }
 
     /// Forgets the bytes: they are of no use to anybody.
@@ -259,36 +230,19 @@ impl Drop for Partial {
     }
 }
 
-fn open(path: &Path, new: bool) -> io::Result<File> {
+fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.read(true).write(true);
-    if new {
-        options.create_new(true);
-    } else {
-        options.create(true).truncate(false);
-    }
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
-    }
-    options.open(path)
+    options.read(true).write(true).create(true).truncate(false);
+    file::open_nofollow(path, &mut options)
 }
 
 /// Creates a file with a name of its own beside `path`.
 fn create_near(path: &Path) -> Result<(PathBuf, File), Error> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    loop {
-        let nonce = RandomState::new().hash_one(std::process::id());
-        // A name can be as long as the file system allows; ours must still fit.
-        let short: String = name.chars().take(40).collect();
-        let candidate = path.with_file_name(format!(".{short}.{nonce:016x}.tmp"));
-        match open(&candidate, true) {
-            Ok(file) => return Ok((candidate, file)),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(Error::io("create", candidate, error)),
-        }
-    }
+    let dir = file::directory(path);
+    let (file, path) = file::temporary(dir, UNFINISHED, Access::Shared)
+        .and_then(|file| file.keep().map_err(|e| e.error))
+        .map_err(|e| Error::io("create a file in", dir, e))?;
+    Ok((path, file))
 }
 
 fn remove(path: &Path) -> io::Result<()> {

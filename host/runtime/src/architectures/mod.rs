@@ -63,6 +63,7 @@ mod vision;
 mod vision_transformer;
 mod vit;
 
+use modelzoo_base::nearest;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -93,7 +94,6 @@ pub use vit::ViTConfig;
 pub(crate) use network::{Blueprint, ImageTower, Network, Similarity, TextTower, TokenBatch};
 
 use crate::error::Error;
-use crate::nearest::nearest;
 use crate::plan::Architecture;
 
 /// The names of all architectures, as a plan writes them.

@@ -1,11 +1,11 @@
 //! What an architecture's file provides: a blueprint, and the network that it builds.
 
 use candle_core::Tensor;
+use modelzoo_base::nearest;
 
 use crate::device::Device;
 use crate::error::Error;
 use crate::layers::FeatureMap;
-use crate::nearest::nearest;
 use crate::plan::Size;
 use crate::trace::Trace;
 use crate::weights::Scope;

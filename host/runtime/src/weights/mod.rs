@@ -28,9 +28,9 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::error::Error;
 use crate::files::inside;
-use crate::nearest::nearest;
 use entry::{Entry, Type};
 use file::{Format, Source};
+use modelzoo_base::nearest;
 use refusal::Refusal;
 
 /// PyTorch counts batches beside each batch norm; nothing in inference uses the count.

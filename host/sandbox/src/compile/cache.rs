@@ -15,6 +15,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use hmac::{Hmac, KeyInit, Mac};
+use modelzoo_base::file::{Access, AtomicFile, open_nofollow};
 use sha2::Sha256;
 use wasmtime::component::Component;
 
@@ -139,13 +140,11 @@ impl Cache {
     fn write(&self, path: &Path, digest: &str, code: &[u8]) -> io::Result<()> {
         let mut mac = self.mac(digest, code.len() as u64)?;
         mac.update(code);
-        // Made with mode 0600, and renamed when it is complete.
-        let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
+        let mut file = AtomicFile::create(path, Access::Private)?;
         file.write_all(code)?;
         file.write_all(&mac.finalize().into_bytes())?;
         file.write_all(MAGIC)?;
-        file.persist(path)?;
-        Ok(())
+        file.replace()
     }
 }
 
@@ -189,24 +188,8 @@ fn read_key(path: &Path) -> io::Result<[u8; MAC_BYTES]> {
 
 /// Opens a regular file that belongs to this user and that nobody else can write.
 fn open_own(path: &Path) -> io::Result<File> {
-    let mut options = fs::OpenOptions::new();
-    options.read(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-        options.custom_flags(i32::try_from(flags.bits()).map_err(io::Error::other)?);
-    }
-    #[cfg(not(unix))]
-    if fs::symlink_metadata(path)?.is_symlink() {
-        return Err(io::Error::other("a link"));
-    }
-    let file = options.open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
-    check_owner(&metadata)?;
+    let file = open_nofollow(path, fs::OpenOptions::new().read(true))?;
+    check_owner(&file.metadata()?)?;
     Ok(file)
 }
 

@@ -5,10 +5,12 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+use modelzoo_base::text::excerpt;
+
 use super::{CompileLimit, answer};
 use crate::error::Error;
+use crate::limits::ERROR_BYTES;
 use crate::limits::Limits;
-use crate::text::{ERROR_BYTES, clean};
 
 /// What is kept of what the child says on standard error.
 const COMPLAINT_BYTES: u64 = 4096;
@@ -147,7 +149,7 @@ fn before<T>(
 
 /// The child's answer.
 fn read(mut out: Vec<u8>, limits: &Limits) -> Result<Vec<u8>, Error> {
-    let text = |out: &[u8]| clean(&String::from_utf8_lossy(out), ERROR_BYTES);
+    let text = |out: &[u8]| excerpt(&String::from_utf8_lossy(out), ERROR_BYTES);
     match out.first() {
         Some(&answer::CODE) => {
             out.remove(0);
@@ -178,7 +180,7 @@ fn died(status: ExitStatus, complaint: &str, limits: &Limits) -> Error {
         None => {
             let said = complaint.lines().find(|line| !line.is_empty());
             let said = said.unwrap_or("it does not say why");
-            let how = clean(&format!("{status}: {said}"), ERROR_BYTES);
+            let how = excerpt(&format!("{status}: {said}"), ERROR_BYTES);
             Error::CompilerCrashed { how }
         }
     }

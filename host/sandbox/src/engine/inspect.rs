@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use modelzoo_base::text::excerpt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use wasmparser::{BinaryReaderError, Chunk, Encoding, Parser, Payload, Validator};
@@ -9,7 +10,6 @@ use wasmparser::{BinaryReaderError, Chunk, Encoding, Parser, Payload, Validator}
 use crate::engine::FEATURES;
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::text::clean;
 
 /// The versions of the WIT package `modelzoo:source` that this host runs, newest first.
 pub const SUPPORTED: &[&str] = &["0.1.0"];
@@ -164,13 +164,13 @@ fn outer_names(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), Error> {
             Payload::ComponentImportSection(section) => {
                 for import in section {
                     let import = import.map_err(|e| malformed(&e, bytes))?;
-                    imports.push(clean(import.name.name, NAME_BYTES));
+                    imports.push(excerpt(import.name.name, NAME_BYTES));
                 }
             }
             Payload::ComponentExportSection(section) => {
                 for export in section {
                     let export = export.map_err(|e| malformed(&e, bytes))?;
-                    exports.push(clean(export.name.name, NAME_BYTES));
+                    exports.push(excerpt(export.name.name, NAME_BYTES));
                 }
             }
             Payload::End(_) => return Ok((imports, exports)),
@@ -189,9 +189,9 @@ fn malformed(error: &BinaryReaderError, bytes: &[u8]) -> Error {
         };
     }
     Error::Malformed {
-        reason: clean(
+        reason: excerpt(
             &format!("{} (at byte {})", error.message(), error.offset()),
-            crate::text::ERROR_BYTES,
+            crate::limits::ERROR_BYTES,
         ),
     }
 }

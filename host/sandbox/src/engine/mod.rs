@@ -10,6 +10,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use modelzoo_base::text::excerpt;
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, WasmBacktraceDetails, WasmFeatures};
 
@@ -21,8 +22,8 @@ use crate::error::Error;
 use crate::interfaces::bindings::{DownloadSource, DownloadSourcePre, LoadSource, LoadSourcePre};
 use crate::interfaces::state::State;
 use crate::interfaces::wasi;
+use crate::limits::ERROR_BYTES;
 use crate::limits::Limits;
-use crate::text::{ERROR_BYTES, clean};
 
 /// The stack of a guest, in bytes.
 const STACK_BYTES: usize = 1 << 20;
@@ -348,6 +349,6 @@ fn get_or_try_init<T>(
 
 pub(crate) fn unusable(error: &wasmtime::Error) -> Error {
     Error::Unusable {
-        reason: clean(&format!("{error:#}"), ERROR_BYTES),
+        reason: excerpt(&format!("{error:#}"), ERROR_BYTES),
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use modelzoo_archive::RelPath;
+use modelzoo_base::text::excerpt;
 use modelzoo_net as net;
 
 use crate::events::Teller;
@@ -16,11 +17,11 @@ use crate::interfaces::bindings::source::fetch as wit;
 use crate::interfaces::bindings::source::types;
 use crate::interfaces::refusal::Refusal;
 use crate::interfaces::state::{Download, State};
+use crate::limits::ERROR_BYTES;
 use crate::limits::budget::Activity;
 use crate::limits::stop::Limit;
 use crate::limits::{GET_BYTES, Limits};
 use crate::session::DownloadCall;
-use crate::text::{ERROR_BYTES, clean};
 
 /// What the WIT functions answer with.
 type Answer<T> = wasmtime::Result<Result<T, types::Error>>;
@@ -239,7 +240,7 @@ fn parse_digest(text: &str) -> Result<[u8; 32], Refusal> {
         Ok(()) if is_lower => Ok(digest),
         _ => Err(Refusal::invalid(format_args!(
             "`{}` is no SHA-256 digest of 64 lower-case hexadecimal digits",
-            clean(text, 80)
+            excerpt(text, 80)
         ))),
     }
 }
@@ -247,7 +248,7 @@ fn parse_digest(text: &str) -> Result<[u8; 32], Refusal> {
 /// What the guest is told when there is no answer; without the host's paths.
 fn refused(error: net::Error) -> Refusal {
     use net::Error as Net;
-    let text = clean(&error.to_string(), ERROR_BYTES);
+    let text = excerpt(&error.to_string(), ERROR_BYTES);
     let told = match &error {
         Net::Refused(refusal) => match refusal.kind() {
             "url" | "header" => types::Error::InvalidInput(text),
@@ -258,7 +259,7 @@ fn refused(error: net::Error) -> Refusal {
         } => types::Error::NotFound(text),
         Net::Status { status, url, .. } => types::Error::Status(types::HttpFailure {
             status: *status,
-            url: clean(url, ERROR_BYTES),
+            url: excerpt(url, ERROR_BYTES),
         }),
         Net::TooLarge { .. } => types::Error::Limit(text),
         Net::LengthMismatch { .. } | Net::DigestMismatch { .. } | Net::WebPage { .. } => {

@@ -6,11 +6,11 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use modelzoo_base::text::excerpt;
 use serde::{Deserialize, Serialize};
 
 use crate::interfaces::bindings::source::log as wit;
 use crate::interfaces::state::State;
-use crate::text::clean;
 
 /// The most bytes of one message or line.
 const MESSAGE_BYTES: usize = 8 << 10;
@@ -139,7 +139,7 @@ impl Inner {
             if self.tail.len() == TAIL_LINES {
                 self.tail.pop_front();
             }
-            self.tail.push_back(clean(line, MESSAGE_BYTES));
+            self.tail.push_back(excerpt(line, MESSAGE_BYTES));
         }
     }
 
@@ -147,7 +147,7 @@ impl Inner {
         if self.full {
             return;
         }
-        let line = clean(line, MESSAGE_BYTES);
+        let line = excerpt(line, MESSAGE_BYTES);
         match self.left.checked_sub(line.len() as u64 + MESSAGE_COST) {
             Some(left) => {
                 self.left = left;

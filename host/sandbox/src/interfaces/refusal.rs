@@ -4,10 +4,11 @@ use std::fmt::Display;
 use std::io;
 
 use modelzoo_base::Remedy;
+use modelzoo_base::text::excerpt;
 
 use crate::interfaces::bindings::source::types;
+use crate::limits::ERROR_BYTES;
 use crate::limits::stop::Limit;
-use crate::text::{ERROR_BYTES, clean};
 
 /// An error for the guest, with what the host wants to remember of it.
 #[derive(Debug)]
@@ -57,5 +58,5 @@ impl Refusal {
 }
 
 fn say(text: impl Display) -> String {
-    clean(&text.to_string(), ERROR_BYTES)
+    excerpt(&text.to_string(), ERROR_BYTES)
 }

@@ -15,6 +15,9 @@ const MIB: u64 = 1024 * KIB;
 /// One gibibyte.
 const GIB: u64 = 1024 * MIB;
 
+/// The most bytes of a guest's error text that are kept.
+pub(crate) const ERROR_BYTES: usize = 2048;
+
 /// What a component, and one call of one of its hooks, may use. Every limit is on by default.
 ///
 /// As JSON or TOML, each field is a number in the unit that its documentation names; times are

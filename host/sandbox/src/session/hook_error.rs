@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use modelzoo_base::Remedy;
+use modelzoo_base::text::excerpt;
 use serde::{Deserialize, Serialize};
 use wasmtime::Trap;
 use wasmtime::component::ResourceTableError;
@@ -12,11 +13,11 @@ use wasmtime_wasi::I32Exit;
 use crate::error::Error;
 use crate::interfaces::bindings::source::types;
 use crate::interfaces::state::Refused;
+use crate::limits::ERROR_BYTES;
 use crate::limits::Limits;
 use crate::limits::budget::Activity;
 use crate::limits::stop::{Limit, Stop};
 use crate::session::Identity;
-use crate::text::{ERROR_BYTES, clean};
 
 /// The most bytes of the reason of a crash.
 const REASON_BYTES: usize = 512;
@@ -278,7 +279,7 @@ impl HookError {
             Wit::Unsupported(text) => (GuestErrorKind::Unsupported, text),
             Wit::Other(text) => (GuestErrorKind::Other, text),
         };
-        let message = match clean(text.trim(), ERROR_BYTES) {
+        let message = match excerpt(text.trim(), ERROR_BYTES) {
             text if text.is_empty() => "it says not why".to_owned(),
             text => text,
         };
@@ -331,7 +332,7 @@ impl HookError {
         };
         Self::Trap {
             at,
-            reason: clean(&reason, REASON_BYTES),
+            reason: excerpt(&reason, REASON_BYTES),
         }
     }
 
@@ -352,8 +353,8 @@ impl HookError {
                 function,
             } => Self::Forbidden {
                 at,
-                interface: clean(&interface, REASON_BYTES),
-                function: clean(&function, REASON_BYTES),
+                interface: excerpt(&interface, REASON_BYTES),
+                function: excerpt(&function, REASON_BYTES),
             },
             Stop::Host { doing, source } => Self::Host { at, doing, source },
         }

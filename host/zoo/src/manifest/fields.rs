@@ -4,6 +4,7 @@
 //! out. What decides about safety is read strictly: paths, digests, addresses, permissions.
 
 use modelzoo_archive::RelPath;
+use modelzoo_base::nearest;
 use serde_json::{Map, Value};
 
 use super::error::{ManifestError, Warnings, shown};
@@ -96,7 +97,7 @@ impl<'a, 'w> Fields<'a, 'w> {
             .keys()
             .filter(|name| !known.contains(&name.as_str()))
         {
-            let nearest = crate::name::nearest(known.iter().copied(), name);
+            let nearest = nearest(name, known.iter().copied());
             let reason = match nearest.first() {
                 Some(nearest) => format!("is not known; did you mean `{nearest}`?"),
                 None => "is not known".to_owned(),

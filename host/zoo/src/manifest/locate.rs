@@ -3,6 +3,8 @@
 //! Errors are found in the parsed document, which has no places, or by the parser, which knows no
 //! fields. Each direction is one more walk over the text, made only when there is an error.
 
+use modelzoo_base::json::{Scanner, Visitor};
+
 /// A line and a column, from 1; the column counts characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
@@ -42,21 +44,19 @@ pub(super) fn field_at(text: &[u8], line: usize, column: usize) -> String {
     let end = start
         .saturating_add(column.saturating_sub(1))
         .min(text.len());
-    let mut walk = Walk::new(text.get(..end).unwrap_or(text));
-    while walk.next_value().is_some() {}
-    walk.path(walk.frames.len())
+    field(&walk(text.get(..end).unwrap_or(text), |_, _| ()))
 }
 
-fn offset_of(text: &[u8], field: &str) -> Option<usize> {
-    let depth = field.matches(['.', '[']).count() + 1;
-    let mut walk = Walk::new(text);
-    loop {
-        let value = walk.next_value()?;
+fn offset_of(text: &[u8], wanted: &str) -> Option<usize> {
+    let depth = wanted.matches(['.', '[']).count() + 1;
+    let mut found = None;
+    walk(text, |frames, offset| {
         // Names with dots make several paths look alike; the first is as good as any.
-        if value.depth == depth && walk.path(depth) == field {
-            return Some(value.offset);
+        if found.is_none() && frames.len() == depth && field(frames) == wanted {
+            found = usize::try_from(offset).ok();
         }
-    }
+    });
+    found
 }
 
 fn place_at(text: &[u8], offset: usize) -> Place {
@@ -73,125 +73,76 @@ fn place_at(text: &[u8], offset: usize) -> Place {
     }
 }
 
-/// What is open around the current place.
+/// A container around the current place, and where in it that is.
 enum Frame {
-    Object { key: Option<String>, in_value: bool },
+    Object { key: Option<String> },
     Array { index: usize },
 }
 
-/// The start of a value, and how many frames it lies in.
-struct Started {
-    offset: usize,
-    depth: usize,
+/// The field that the frames lead to, such as `models[2].license`.
+fn field(frames: &[Frame]) -> String {
+    let mut path = String::new();
+    for frame in frames {
+        match frame {
+            Frame::Object { key: Some(key) } => {
+                if !path.is_empty() {
+                    path.push('.');
+                }
+                path.push_str(key);
+            }
+            Frame::Object { key: None } => {}
+            Frame::Array { index } => path.push_str(&format!("[{index}]")),
+        }
+    }
+    path
 }
 
-/// A walk from token to token. It checks nothing: the text is either known to be JSON or is only
-/// walked to the place of an error.
-struct Walk<'a> {
-    text: &'a [u8],
-    at: usize,
+/// Walks over the text, to its end or to where it is not JSON, and gives the containers around
+/// that place, the outermost first. `at_value` gets those around each value, and its offset.
+fn walk(text: &[u8], at_value: impl FnMut(&[Frame], u64)) -> Vec<Frame> {
+    let mut walk = Walk {
+        frames: Vec::new(),
+        at_value,
+    };
+    // The text is either known to be JSON or is only walked to the place of an error.
+    let _ = Scanner::over(text).walk(&mut walk);
+    walk.frames
+}
+
+struct Walk<F> {
     frames: Vec<Frame>,
+    at_value: F,
 }
 
-impl<'a> Walk<'a> {
-    fn new(text: &'a [u8]) -> Self {
-        Self {
-            text,
-            at: 0,
-            frames: Vec::new(),
+impl<F: FnMut(&[Frame], u64)> Visitor for Walk<F> {
+    fn value(&mut self, offset: u64) {
+        (self.at_value)(&self.frames, offset);
+    }
+
+    fn object(&mut self) {
+        self.frames.push(Frame::Object { key: None });
+    }
+
+    fn array(&mut self) {
+        self.frames.push(Frame::Array { index: 0 });
+    }
+
+    fn key(&mut self, name: String) {
+        if let Some(Frame::Object { key }) = self.frames.last_mut() {
+            *key = Some(name);
         }
     }
 
-    /// Goes on to where the next value starts; `None` at the end.
-    fn next_value(&mut self) -> Option<Started> {
-        loop {
-            let offset = self.at;
-            let depth = self.frames.len();
-            let first = *self.text.get(offset)?;
-            self.at += 1;
-            match first {
-                b'{' => self.frames.push(Frame::Object {
-                    key: None,
-                    in_value: false,
-                }),
-                b'[' => self.frames.push(Frame::Array { index: 0 }),
-                b'"' => {
-                    let content = self.string();
-                    if let Some(Frame::Object {
-                        key,
-                        in_value: false,
-                    }) = self.frames.last_mut()
-                    {
-                        // Where the text ends within a name, there is no field yet.
-                        *key = Some(content).filter(|_| self.at <= self.text.len());
-                        continue;
-                    }
-                }
-                b'}' | b']' => {
-                    self.frames.pop();
-                    continue;
-                }
-                b':' => {
-                    if let Some(Frame::Object { in_value, .. }) = self.frames.last_mut() {
-                        *in_value = true;
-                    }
-                    continue;
-                }
-                b',' => {
-                    match self.frames.last_mut() {
-                        Some(Frame::Object { key, in_value }) => (*key, *in_value) = (None, false),
-                        Some(Frame::Array { index }) => *index += 1,
-                        None => {}
-                    }
-                    continue;
-                }
-                b' ' | b'\t' | b'\r' | b'\n' => continue,
-                // A number, or one of the three words.
-                _ => self.skip_while(|b| !b" \t\r\n,:{}[]\"".contains(&b)),
-            }
-            return Some(Started { offset, depth });
+    fn comma(&mut self) {
+        match self.frames.last_mut() {
+            Some(Frame::Object { key }) => *key = None,
+            Some(Frame::Array { index }) => *index += 1,
+            None => {}
         }
     }
 
-    /// The rest of a string whose first quote was taken, and its last quote.
-    fn string(&mut self) -> String {
-        let start = self.at;
-        loop {
-            self.skip_while(|b| b != b'"' && b != b'\\');
-            match self.text.get(self.at) {
-                Some(b'\\') => self.at += 2,
-                _ => break,
-            }
-        }
-        let content = self.text.get(start..self.at).unwrap_or_default();
-        self.at += 1;
-        let quoted = [&b"\""[..], content, b"\""].concat();
-        serde_json::from_slice(&quoted)
-            .unwrap_or_else(|_| String::from_utf8_lossy(content).into_owned())
-    }
-
-    fn skip_while(&mut self, more: impl Fn(u8) -> bool) {
-        while self.text.get(self.at).is_some_and(|b| more(*b)) {
-            self.at += 1;
-        }
-    }
-
-    /// The field that the outermost frames lead to, such as `models[2].license`.
-    fn path(&self, frames: usize) -> String {
-        let mut path = String::new();
-        for frame in self.frames.iter().take(frames) {
-            match frame {
-                Frame::Object { key: Some(key), .. } => {
-                    if !path.is_empty() {
-                        path.push('.');
-                    }
-                    path.push_str(key);
-                }
-                Frame::Object { key: None, .. } => {}
-                Frame::Array { index } => path.push_str(&format!("[{index}]")),
-            }
-        }
-        path
+    fn close(&mut self) {
+        self.frames.pop();
     }
 }
 

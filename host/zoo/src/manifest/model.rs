@@ -2,6 +2,7 @@
 
 use jiff::civil::DateTime;
 use modelzoo_archive::RelPath;
+use modelzoo_base::nearest;
 use serde_json::{Map, Value};
 
 use super::artifact::{self, ArtifactEntry};
@@ -159,7 +160,7 @@ fn manager(fields: &mut Fields<'_, '_>) -> Option<Manager> {
     let mut manager = fields.object("manager")?;
     let kind = kind(&mut manager)?;
     if !MANAGERS.contains(&kind.as_str()) {
-        let nearest = crate::name::nearest(MANAGERS, &kind);
+        let nearest = nearest(&kind, MANAGERS);
         let nearest = nearest.first().map_or(MANAGERS[0], String::as_str);
         let reason = format!(
             "`{}` is not known, only such as {nearest}",

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use modelzoo_base::nearest;
 use modelzoo_runtime::Device;
 use serde::Serialize;
 
@@ -9,7 +10,7 @@ use crate::Zoo;
 use crate::error::Error;
 use crate::license;
 use crate::manifest::{Manifest, ModelEntry};
-use crate::name::{ModelQuery, nearest};
+use crate::name::ModelQuery;
 use crate::reference::SourceId;
 use crate::sources::acquire::{COMPONENT, MANIFEST};
 use crate::store::lock::LockedSource;
@@ -223,7 +224,7 @@ impl Zoo {
             Error::UnknownModel {
                 wanted: wanted.to_owned(),
                 scope: scope.cloned(),
-                nearest: nearest(names.iter().map(String::as_str), wanted),
+                nearest: nearest(wanted, names.iter().map(String::as_str)),
                 any_source: !records.is_empty(),
             }
         })

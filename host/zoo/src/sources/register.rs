@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use modelzoo_base::nearest;
 use modelzoo_net::policy::Permissions;
 use serde::Serialize;
 use serde_json::Value;
@@ -492,6 +493,6 @@ fn unknown_source(wanted: &str, lock: &Lock) -> Error {
     let ids = lock.sources().iter().map(|s| s.id.as_str());
     Error::UnknownSource {
         wanted: wanted.to_owned(),
-        nearest: crate::name::nearest(ids, wanted),
+        nearest: nearest(wanted, ids),
     }
 }

@@ -1,11 +1,11 @@
 //! Files as the zoo reads them: listed, hashed, copied, within limits.
 
 use std::fs;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use modelzoo_archive::RelPath;
-use sha2::{Digest as _, Sha256};
+use modelzoo_base::digest;
+use sha2::Digest as _;
 
 use crate::error::Error;
 use crate::store::receipt::tree_digest;
@@ -98,16 +98,6 @@ pub(crate) fn digest_of(root: &Path) -> Result<String, Error> {
 pub(crate) fn hash_file(path: &Path) -> Result<(u64, String), Error> {
     let failed = |e| Error::io("read", path, e);
     let mut file = fs::File::open(path).map_err(failed)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    let mut size = 0;
-    loop {
-        match file.read(&mut buffer).map_err(failed)? {
-            0 => return Ok((size, hex::encode(hash.finalize()))),
-            n => {
-                hash.update(buffer.get(..n).unwrap_or_default());
-                size += n as u64;
-            }
-        }
-    }
+    let (size, hasher) = digest::of(&mut file).map_err(failed)?;
+    Ok((size, hex::encode(hasher.finalize())))
 }

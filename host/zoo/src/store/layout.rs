@@ -13,10 +13,11 @@
 //! and then renamed into place.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use modelzoo_base::file;
 use tempfile::TempDir;
 
 use crate::error::Error;
@@ -238,13 +239,8 @@ pub(crate) fn create_dir_all(dir: &Path) -> Result<(), Error> {
 /// Writes a file so that a reader sees the old bytes or the new ones, and a crash leaves either.
 pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let failed = |e| Error::io("write", path, e);
-    let dir = path.parent().unwrap_or(Path::new("."));
-    create_dir_all(dir)?;
-    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
-    file.write_all(bytes).map_err(failed)?;
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist(path).map_err(|e| failed(e.error))?;
-    sync_dir(dir)
+    create_dir_all(file::directory(path))?;
+    file::write_atomic(path, bytes).map_err(failed)
 }
 
 /// Flushes a directory tree to disk, files before the directories that name them.
@@ -265,13 +261,7 @@ pub(crate) fn sync_tree(dir: &Path) -> Result<(), Error> {
 }
 
 fn sync_dir(dir: &Path) -> Result<(), Error> {
-    // Windows has no way to flush a directory, and does not need one.
-    if cfg!(unix) {
-        File::open(dir)
-            .and_then(|d| d.sync_all())
-            .map_err(|e| Error::io("flush", dir, e))?;
-    }
-    Ok(())
+    file::sync_dir(dir).map_err(|e| Error::io("flush", dir, e))
 }
 
 /// Holds an advisory lock on a file until it is dropped.

@@ -1,5 +1,6 @@
 //! `TorchImageModel`: networks of torch.hub, of which DINOv2 is known.
 
+use modelzoo_base::nearest;
 use modelzoo_model::plan::{Architecture, Embeddings, Plan};
 use serde_json::{Value, json};
 
@@ -8,7 +9,6 @@ use super::error::TranslateError as Error;
 use super::fetch::{Fetch, file_name};
 use super::images::preprocessing;
 use super::settings::Settings;
-use crate::name::nearest;
 
 /// The function that loads a network of torch.hub.
 const LOADER: &str = "fiftyone.utils.torch.load_torch_hub_raw_model";
@@ -93,7 +93,7 @@ fn network(settings: &Settings) -> Result<(&'static str, &'static str), Error> {
     match MODELS.iter().find(|(name, _)| *name == model) {
         Some(known) => Ok(*known),
         None => {
-            let near = nearest(MODELS.iter().map(|(name, _)| *name), model);
+            let near = nearest(model, MODELS.iter().map(|(name, _)| *name));
             let near = near.first().map_or(MODELS[0].0, String::as_str);
             let reason = format!("`model` is `{model}`, and nothing like it but {near} is known");
             Err(Error::unknown("entrypoint_args", reason))

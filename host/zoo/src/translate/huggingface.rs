@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use modelzoo_base::nearest;
 use modelzoo_model::plan::{Architecture, Embeddings, Plan, Pooling, Tokenizer, TokenizerFormat};
 use modelzoo_model::task::Scoring;
 use modelzoo_runtime::architectures;
@@ -12,7 +13,6 @@ use super::error::TranslateError as Error;
 use super::fetch::Fetch;
 use super::processor;
 use super::settings::{Settings, count};
-use crate::name::nearest;
 
 const CONFIG: &str = "config.json";
 const PROCESSOR: &str = "preprocessor_config.json";
@@ -75,7 +75,7 @@ pub(super) fn plan(settings: &Settings, usage: Use, dir: &Path) -> Result<Plan, 
     let architecture = architectures().iter().copied().find(|known| *known == kind);
     let Some(architecture) = architecture else {
         return Err(Error::UnknownModelType {
-            nearest: nearest(architectures().iter().copied(), &kind),
+            nearest: nearest(&kind, architectures().iter().copied()),
             name: kind,
         });
     };

@@ -20,6 +20,7 @@ mod torchvision;
 use std::path::Path;
 
 use modelzoo_archive::RelPath;
+use modelzoo_base::nearest;
 use modelzoo_model::plan::Plan;
 use serde_json::{Map, Value};
 
@@ -27,7 +28,6 @@ pub use error::TranslateError;
 pub use fetch::Fetch;
 
 use crate::manifest::Deployment;
-use crate::name::nearest;
 use huggingface::Use;
 use settings::Settings;
 
@@ -147,7 +147,7 @@ fn class(deployment: &Deployment) -> Result<Class, TranslateError> {
         });
     }
     Err(TranslateError::UnknownType {
-        nearest: nearest(TYPES.iter().map(|(known, _)| *known), last),
+        nearest: nearest(last, TYPES.iter().map(|(known, _)| *known)),
         name: name.clone(),
     })
 }

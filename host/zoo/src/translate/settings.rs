@@ -3,10 +3,10 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
+use modelzoo_base::nearest;
 use serde_json::{Map, Value};
 
 use super::error::TranslateError as Error;
-use crate::name::nearest;
 
 /// Fields that say where and how fast the reference computes, not what.
 const WITHOUT_EFFECT: [&str; 7] = [
@@ -178,7 +178,7 @@ impl Settings {
         {
             None => Ok(()),
             Some((name, _)) => Err(Error::UnknownField {
-                nearest: nearest(asked, &name),
+                nearest: nearest(&name, asked),
                 name,
             }),
         }

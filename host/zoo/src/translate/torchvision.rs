@@ -1,5 +1,6 @@
 //! `TorchvisionImageModel`: the networks of torchvision, by the functions that build them.
 
+use modelzoo_base::nearest;
 use modelzoo_model::plan::{Architecture, Embeddings, Plan};
 use serde_json::{Value, json};
 
@@ -7,7 +8,6 @@ use super::classes::{classes, classification};
 use super::error::TranslateError as Error;
 use super::images::preprocessing;
 use super::settings::Settings;
-use crate::name::nearest;
 
 /// What stands before each function's name.
 const MODULE: &str = "torchvision.models.";
@@ -94,8 +94,8 @@ fn network(entrypoint: &str) -> Result<(&'static str, Value), Error> {
     let unknown = || Error::UnknownEntrypoint {
         name: entrypoint.to_owned(),
         nearest: nearest(
-            BUILDERS,
             entrypoint.rsplit('.').next().unwrap_or(entrypoint),
+            BUILDERS,
         )
         .into_iter()
         .map(|builder| format!("{MODULE}{builder}"))

@@ -4,11 +4,12 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
+use modelzoo_base::file::open_regular;
+use modelzoo_base::json::{Scan, ScanError, Scanner};
+
 use crate::Error;
 use crate::files::{At, BYTE_ORDER_MARK, MAX_DOCUMENT, Stamp, malformed};
-use crate::media::open_regular;
 use crate::readers::fiftyone::documents::Edit;
-use crate::scan::{Scan, ScanError, Scanner};
 
 /// `samples.json`, kept open: what is read stays the file that was indexed, even
 /// when another is renamed over it.

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use modelzoo_base::json::{self, Object, SetError, push, set};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::files::{Stamp, malformed, read_bounded};
 use crate::label::LabelType;
-use crate::splice::{Object, SetError, push, set};
 use crate::{Error, FieldName, text};
 
 /// A member of our own, which FiftyOne ignores and does not export: the samples
@@ -133,7 +133,7 @@ impl Metadata {
                 None | Some(b"null") => b"[]",
                 Some(list) => list,
             };
-            let element = text::to_json(&kind.field(name.as_str()));
+            let element = json::to_vec(&kind.field(name.as_str()));
             let list = push(list, &element).map_err(|error| malformed(&self.path, error))?;
             next.text = object.edited(&self.text, &[("sample_fields", list)]);
         }
@@ -170,7 +170,7 @@ impl Metadata {
             return Ok(self.clone());
         }
         let path: Vec<&str> = INFO.into_iter().chain([name.as_str()]).collect();
-        let value = text::to_json(&text::storable(provenance));
+        let value = json::to_vec(&text::storable(provenance));
         let text = set(&self.text, &path, &value).map_err(|error| self.unsettable(error))?;
         Ok(Self {
             text,

@@ -4,6 +4,7 @@ mod config;
 mod trace;
 
 use candle_core::Tensor;
+use modelzoo_base::nearest;
 use modelzoo_kernels::{PoolKind, Window};
 use serde_json::Value;
 
@@ -16,7 +17,6 @@ use crate::layers::{
     Activation, BatchNorm, ChannelScale, Conv2d, ConvGeometry, FeatureMap, Linear, Pool,
     PoolWindow, activate, global_average,
 };
-use crate::nearest::nearest;
 use crate::plan::Size;
 use crate::trace::{Trace, Traced};
 use crate::weights::Scope;

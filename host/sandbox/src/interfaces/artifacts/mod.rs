@@ -8,6 +8,7 @@ mod staging;
 use std::io;
 
 use modelzoo_archive::{self as archive, RelPath};
+use modelzoo_base::text::excerpt;
 
 pub(crate) use crate::interfaces::artifacts::staging::Staging;
 use crate::interfaces::bindings::source::artifacts as wit;
@@ -17,7 +18,6 @@ use crate::interfaces::state::{Download, State};
 use crate::limits::budget::Activity;
 use crate::limits::stop::{Limit, Stop};
 use crate::session::Artifact;
-use crate::text::clean;
 
 /// What the WIT functions answer with.
 type Answer<T> = wasmtime::Result<Result<T, types::Error>>;
@@ -127,7 +127,7 @@ pub(crate) fn parse(name: &str) -> Result<RelPath, Refusal> {
     RelPath::parse(name).map_err(|e| {
         Refusal::invalid(format_args!(
             "artifact name `{}`: {e}",
-            clean(name, NAME_BYTES)
+            excerpt(name, NAME_BYTES)
         ))
     })
 }
@@ -217,14 +217,14 @@ fn unpacking_refused(staging: &Staging, name: &RelPath, error: &archive::Error) 
         Kind::Write { path, source } => {
             Refusal::io(format_args!("cannot unpack `{path}` of `{name}`"), source)
         }
-        Kind::TooManyEntries { .. } | Kind::RatioTooHigh { .. } => {
-            Refusal::new(types::Error::Limit(clean(&text, crate::text::ERROR_BYTES)))
-        }
+        Kind::TooManyEntries { .. } | Kind::RatioTooHigh { .. } => Refusal::new(
+            types::Error::Limit(excerpt(&text, crate::limits::ERROR_BYTES)),
+        ),
         Kind::Unsupported { .. } | Kind::NotAnArchive | Kind::Encrypted { .. } => Refusal {
             remedy: error.remedy(),
-            ..Refusal::new(types::Error::Unsupported(clean(
+            ..Refusal::new(types::Error::Unsupported(excerpt(
                 &text,
-                crate::text::ERROR_BYTES,
+                crate::limits::ERROR_BYTES,
             )))
         },
         _ => Refusal {

@@ -11,6 +11,8 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use modelzoo_archive::RelPath;
+use modelzoo_base::digest;
+use modelzoo_base::file::{self, Access, open_nofollow};
 use sha2::{Digest, Sha256};
 
 use crate::files;
@@ -101,15 +103,7 @@ impl Staging {
 
     /// A file of the host's own that is removed when it is dropped.
     pub(crate) fn temporary(&self) -> io::Result<tempfile::NamedTempFile> {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(TEMPORARY);
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt as _;
-            // What other files get; the user's mask is taken from it.
-            builder.permissions(fs::Permissions::from_mode(0o666));
-        }
-        builder.tempfile_in(&self.dir)
+        file::temporary(&self.dir, TEMPORARY, Access::Shared)
     }
 
     /// A directory of the host's own that is removed when it is dropped.
@@ -201,7 +195,7 @@ impl Staging {
             None => files::hash(&self.dir, name).map_err(failed)?,
         };
         let mut file =
-            files::open(&self.path(name), OpenOptions::new().append(true)).map_err(failed)?;
+            open_nofollow(&self.path(name), OpenOptions::new().append(true)).map_err(failed)?;
         if let Err(e) = file.write_all(contents) {
             // As if nothing had been written; if that fails too, the check at the end tells.
             let _ = file.set_len(before);
@@ -225,7 +219,7 @@ impl Staging {
         let mut to = self.temporary().map_err(failed)?;
         // One byte more than there is room for tells a file that is too large.
         let mut from = from.take(room.saturating_add(1));
-        let (size, hasher) = files::copy(&mut from, &mut to).map_err(failed)?;
+        let (size, hasher) = digest::copy(&mut from, &mut to).map_err(failed)?;
         self.check(name, size)?;
         self.place(to.into_temp_path(), name)?;
         Ok(self.enter(name, size, hasher))

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use modelzoo_archive::RelPath;
+use modelzoo_base::digest::Hashing;
+use modelzoo_base::file::{self, Access, AtomicFile};
 use modelzoo_net::Task;
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
-use tempfile::NamedTempFile;
+use sha2::Digest as _;
 
 use super::{BundleError, Declared, FORMAT, INDEX, Index, MODELS, SNAPSHOT, declared_models};
 use crate::Zoo;
@@ -172,25 +173,15 @@ fn pack_model(packer: &mut Packer, record: &ModelRecord, receipt: &Receipt) -> R
 
 /// A bundle in the making, beside the file that it will be.
 struct Packer {
-    tar: tar::Builder<Hashing<NamedTempFile>>,
+    tar: tar::Builder<Hashing<AtomicFile>>,
     output: PathBuf,
     task: Option<Box<dyn Task>>,
 }
 
 impl Packer {
     fn create(output: &Path) -> Result<Self, Error> {
-        let dir = match output.parent() {
-            Some(dir) if dir != Path::new("") => dir,
-            _ => Path::new("."),
-        };
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".bundle-");
-        // Whoever may read the user's other files may read this one.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let file = builder
-            .tempfile_in(dir)
-            .map_err(|e| Error::io("write in", dir, e))?;
+        let file = AtomicFile::create(output, Access::Shared)
+            .map_err(|e| Error::io("write in", file::directory(output), e))?;
         Ok(Self {
             tar: tar::Builder::new(Hashing::new(file)),
             output: output.to_owned(),
@@ -221,11 +212,11 @@ impl Packer {
         let size = file.metadata().map_err(failed)?.len();
         let mut contents = Hashing::new(file.take(size));
         self.append(name, size, &mut contents)?;
-        if contents.count != size {
+        if contents.count() != size {
             return Err(failed(io::ErrorKind::UnexpectedEof.into()));
         }
-        let (_, _, sha256) = contents.finish();
-        Ok((size, sha256))
+        let (_, _, hasher) = contents.finish();
+        Ok((size, hex::encode(hasher.finalize())))
     }
 
     /// Adds an entry with a header in which nothing depends on this machine.
@@ -241,7 +232,7 @@ impl Packer {
         header.set_mtime(0);
         let added = self.tar.append_data(&mut header, name, contents);
         added.map_err(|e| Error::io("write", &self.output, e))?;
-        let done = self.tar.get_ref().count;
+        let done = self.tar.get_ref().count();
         if let Some(task) = &mut self.task {
             task.set(done);
         }
@@ -252,60 +243,14 @@ impl Packer {
     fn finish(self) -> Result<(u64, String), Error> {
         let output = self.output;
         let failed = |e| Error::io("write", &output, e);
-        let (file, bytes, sha256) = self.tar.into_inner().map_err(failed)?.finish();
-        file.as_file().sync_all().map_err(failed)?;
-        match file.persist_noclobber(&output) {
-            Ok(_) => Ok((bytes, sha256)),
-            Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => {
+        let (file, bytes, hasher) = self.tar.into_inner().map_err(failed)?.finish();
+        file.sync().map_err(failed)?;
+        match file.publish() {
+            Ok(()) => Ok((bytes, hex::encode(hasher.finalize()))),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
                 Err(BundleError::FileExists(output).into())
             }
-            Err(e) => Err(failed(e.error)),
+            Err(e) => Err(failed(e)),
         }
-    }
-}
-
-/// Hashes and counts what is read or written.
-struct Hashing<T> {
-    inner: T,
-    hash: Sha256,
-    count: u64,
-}
-
-impl<T> Hashing<T> {
-    fn new(inner: T) -> Self {
-        Self {
-            inner,
-            hash: Sha256::new(),
-            count: 0,
-        }
-    }
-
-    fn pass(&mut self, bytes: &[u8]) {
-        self.hash.update(bytes);
-        self.count += bytes.len() as u64;
-    }
-
-    fn finish(self) -> (T, u64, String) {
-        (self.inner, self.count, hex::encode(self.hash.finalize()))
-    }
-}
-
-impl<T: Read> Read for Hashing<T> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(into)?;
-        self.pass(into.get(..count).unwrap_or_default());
-        Ok(count)
-    }
-}
-
-impl<T: Write> Write for Hashing<T> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.inner.write(bytes)?;
-        self.pass(bytes.get(..count).unwrap_or_default());
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
     }
 }

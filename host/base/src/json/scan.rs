@@ -12,24 +12,51 @@ const MAX_DEPTH: usize = 512;
 const BUFFER: usize = 64 * 1024;
 
 /// Why a scan ended early.
-#[derive(Debug)]
-pub(crate) enum ScanError {
+#[derive(Debug, thiserror::Error)]
+pub enum ScanError {
     /// The stream could not be read.
-    Io(io::Error),
-    /// The text is not JSON, at this byte.
-    Syntax { offset: u64, reason: String },
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The text is not JSON.
+    #[error("byte {offset}: {reason}")]
+    Syntax {
+        /// The byte at which it is not, from 0.
+        offset: u64,
+        /// What is wrong there.
+        reason: String,
+    },
 }
 
-impl From<io::Error> for ScanError {
-    fn from(source: io::Error) -> Self {
-        Self::Io(source)
-    }
+/// The result of a scan.
+pub type Scan<T> = Result<T, ScanError>;
+
+/// What [`Scanner::walk`] meets, in the order of the text. Every method does nothing by default.
+pub trait Visitor {
+    /// Whether [`Visitor::key`] is wanted; without it no key is decoded.
+    const KEYS: bool = true;
+
+    /// A value begins at this offset, or is missing there.
+    fn value(&mut self, _offset: u64) {}
+    /// The value is an object.
+    fn object(&mut self) {}
+    /// The value is an array.
+    fn array(&mut self) {}
+    /// The next member of the object has this key.
+    fn key(&mut self, _key: String) {}
+    /// Another member or element of the innermost container follows.
+    fn comma(&mut self) {}
+    /// The innermost container ends.
+    fn close(&mut self) {}
 }
 
-pub(crate) type Scan<T> = Result<T, ScanError>;
+/// Walks past everything.
+impl Visitor for () {
+    const KEYS: bool = false;
+}
 
 /// A position in a stream of JSON text.
-pub(crate) struct Scanner<R> {
+#[derive(Debug)]
+pub struct Scanner<R> {
     source: R,
     buffer: Vec<u8>,
     /// The unread part of `buffer`.
@@ -41,14 +68,15 @@ pub(crate) struct Scanner<R> {
 
 impl<'a> Scanner<&'a [u8]> {
     /// Scans text that is in memory already.
-    pub(crate) fn over(text: &'a [u8]) -> Self {
+    #[must_use]
+    pub fn over(text: &'a [u8]) -> Self {
         Self::with_buffer(text, text.len().clamp(16, BUFFER))
     }
 }
 
 impl<R: Read> Scanner<R> {
     /// Scans a stream; needs no buffering of its own.
-    pub(crate) fn new(source: R) -> Self {
+    pub fn new(source: R) -> Self {
         Self::with_buffer(source, BUFFER)
     }
 
@@ -63,12 +91,16 @@ impl<R: Read> Scanner<R> {
     }
 
     /// The offset of the next byte.
-    pub(crate) fn offset(&self) -> u64 {
+    #[must_use]
+    pub fn offset(&self) -> u64 {
         self.base + self.start as u64
     }
 
     /// An error at the next byte.
-    pub(crate) fn fail<T>(&self, reason: impl Into<String>) -> Scan<T> {
+    ///
+    /// # Errors
+    /// Always.
+    pub fn fail<T>(&self, reason: impl Into<String>) -> Scan<T> {
         Err(ScanError::Syntax {
             offset: self.offset(),
             reason: reason.into(),
@@ -101,7 +133,10 @@ impl<R: Read> Scanner<R> {
     }
 
     /// The next byte that is not white space, not yet consumed.
-    pub(crate) fn peek_token(&mut self) -> Scan<Option<u8>> {
+    ///
+    /// # Errors
+    /// The stream cannot be read.
+    pub fn peek_token(&mut self) -> Scan<Option<u8>> {
         loop {
             let ahead = self.ahead()?;
             if ahead.is_empty() {
@@ -138,8 +173,11 @@ impl<R: Read> Scanner<R> {
         ))
     }
 
-    /// Nothing but white space may follow.
-    pub(crate) fn finish(&mut self) -> Scan<()> {
+    /// Makes sure that nothing but white space follows.
+    ///
+    /// # Errors
+    /// The stream cannot be read, or something follows.
+    pub fn finish(&mut self) -> Scan<()> {
         match self.peek_token()? {
             None => Ok(()),
             found => self.fail(format!("{} after the end of the document", name(found))),
@@ -148,7 +186,10 @@ impl<R: Read> Scanner<R> {
 
     /// Walks an object: `visit` gets each key, stands before its value and must
     /// consume it. Returns the offset just after the last value, or after `{`.
-    pub(crate) fn object<E: From<ScanError>>(
+    ///
+    /// # Errors
+    /// The stream cannot be read, the text is not an object, or `visit` fails.
+    pub fn object<E: From<ScanError>>(
         &mut self,
         mut visit: impl FnMut(&mut Self, String) -> Result<(), E>,
     ) -> Result<u64, E> {
@@ -172,7 +213,10 @@ impl<R: Read> Scanner<R> {
 
     /// Walks an array: `visit` stands before each element and must consume it.
     /// Returns the offset just after the last element, or after `[`.
-    pub(crate) fn array<E: From<ScanError>>(
+    ///
+    /// # Errors
+    /// The stream cannot be read, the text is not an array, or `visit` fails.
+    pub fn array<E: From<ScanError>>(
         &mut self,
         mut visit: impl FnMut(&mut Self) -> Result<(), E>,
     ) -> Result<u64, E> {
@@ -193,24 +237,41 @@ impl<R: Read> Scanner<R> {
     }
 
     /// Consumes one value of any kind.
-    pub(crate) fn skip_value(&mut self) -> Scan<()> {
+    ///
+    /// # Errors
+    /// The stream cannot be read, or the text is not a value.
+    pub fn skip_value(&mut self) -> Scan<()> {
+        self.walk(&mut ())
+    }
+
+    /// Consumes one value of any kind and tells `visitor` what is in it.
+    ///
+    /// # Errors
+    /// The stream cannot be read, or the text is not a value.
+    pub fn walk<V: Visitor>(&mut self, visitor: &mut V) -> Scan<()> {
         let mut open: Vec<u8> = Vec::new();
         'value: loop {
-            match self.peek_token()? {
+            let token = self.peek_token()?;
+            visitor.value(self.offset());
+            match token {
                 Some(b'{') => {
                     self.start += 1;
+                    visitor.object();
                     if !self.take(b'}')? {
-                        self.skip_key()?;
                         self.descend(&mut open, b'}')?;
+                        self.key(visitor)?;
                         continue 'value;
                     }
+                    visitor.close();
                 }
                 Some(b'[') => {
                     self.start += 1;
+                    visitor.array();
                     if !self.take(b']')? {
                         self.descend(&mut open, b']')?;
                         continue 'value;
                     }
+                    visitor.close();
                 }
                 Some(b'"') => self.skip_string(None)?,
                 Some(b'-' | b'0'..=b'9') => self.skip_number()?,
@@ -220,12 +281,14 @@ impl<R: Read> Scanner<R> {
             // A value has ended: close what it closes.
             while let Some(&close) = open.last() {
                 if self.take(b',')? {
+                    visitor.comma();
                     if close == b'}' {
-                        self.skip_key()?;
+                        self.key(visitor)?;
                     }
                     continue 'value;
                 }
                 self.expect(close)?;
+                visitor.close();
                 open.pop();
             }
             return Ok(());
@@ -240,9 +303,15 @@ impl<R: Read> Scanner<R> {
         Ok(())
     }
 
-    fn skip_key(&mut self) -> Scan<()> {
-        self.peek_token()?;
-        self.skip_string(None)?;
+    /// Consumes the key of a member and its colon.
+    fn key<V: Visitor>(&mut self, visitor: &mut V) -> Scan<()> {
+        if V::KEYS {
+            let key = self.string()?;
+            visitor.key(key);
+        } else {
+            self.peek_token()?;
+            self.skip_string(None)?;
+        }
         self.expect(b':')
     }
 
@@ -382,7 +451,6 @@ fn name(byte: Option<u8>) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 mod tests {
     use super::*;
 
@@ -408,7 +476,7 @@ mod tests {
     }
 
     #[test]
-    fn accepts_what_json_and_python_allow() {
+    fn json_and_the_words_of_python_are_accepted() {
         for text in [
             "0",
             "-0.5e-7",
@@ -428,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_not_json() {
+    fn other_text_is_refused() {
         for text in [
             "",
             "01",
@@ -462,7 +530,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_nesting() {
+    fn nesting_is_bounded() {
         let deep = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
         assert!(accepts(&deep(MAX_DEPTH)));
         assert!(!accepts(&deep(MAX_DEPTH + 2)));
@@ -470,7 +538,7 @@ mod tests {
     }
 
     #[test]
-    fn says_where_the_text_goes_wrong() {
+    fn error_has_the_offset_of_the_wrong_byte() {
         let mut scanner = Scanner::over(b"{\"a\": [1, x]}");
         let Err(ScanError::Syntax { offset, reason }) = scanner.skip_value() else {
             panic!("accepted");

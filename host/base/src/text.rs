@@ -1,50 +1,81 @@
-//! Text from a source, made safe for a terminal.
+//! Untrusted text, made safe to show on a terminal.
 //!
-//! Descriptions, licences, tags, log lines and error messages of a source are written by somebody
-//! who may not be friendly: a control sequence can rewrite the screen or fill the clipboard, a
-//! direction override can make one name look like another, and a zero-width character can hide
-//! anything. Everything of that kind is shown instead of sent: `\u{1b}`. JSON output keeps the
-//! original text.
+//! Descriptions, licences, tags, log lines and error messages come from sources that may be
+//! hostile: a control sequence can rewrite the screen or fill the clipboard, a direction override
+//! can make one name look like another, and a zero-width character can hide anything. Every such
+//! character is shown as an escape: `\u{1b}`. [`json::escape`](crate::json::escape) does the same
+//! in JSON, where the escapes keep the value.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::path::Path;
 
-/// Escapes everything that a terminal would act on or not show, for text that takes one line.
+/// Text on one line, with every character escaped for which [`is_unsafe`] holds.
 ///
-/// Line breaks and tabs become `\n`, `\r` and `\t`; other control characters (C0 and C1, and so
-/// every ANSI or OSC sequence), direction marks and overrides, zero-width and other invisible
-/// characters become `\u{…}` with the number in hexadecimal. All other text stays as it is.
+/// Line feeds, carriage returns and tabs become `\n`, `\r` and `\t`, all others `\u{…}` with the
+/// code point in hexadecimal. Escaped text stays as it is when it is escaped again.
 #[must_use]
 pub fn escape(text: &str) -> Cow<'_, str> {
-    escape_where(text, needs_escape)
+    escape_where(text, is_unsafe)
 }
 
-/// Like [`escape`], for text that may take several lines: a line feed stays a line feed.
+/// Like [`escape`], for text of several lines: a line feed stays a line feed.
 #[must_use]
 pub fn escape_lines(text: &str) -> Cow<'_, str> {
-    escape_where(text, |c| c != '\n' && needs_escape(c))
+    escape_where(text, |c| c != '\n' && is_unsafe(c))
 }
 
-fn escape_where(text: &str, unsafe_here: impl Fn(char) -> bool) -> Cow<'_, str> {
-    if !text.contains(&unsafe_here) {
+/// A path as [`escape`]d text; bytes that are not UTF-8 become `U+FFFD`.
+#[must_use]
+pub fn escape_path(path: &Path) -> String {
+    escape(&path.to_string_lossy()).into_owned()
+}
+
+/// The beginning of `text`, [`escape`]d: at most `max` bytes and, if anything is cut off, `…`.
+///
+/// The work is bounded by `max`, not by the length of `text`.
+#[must_use]
+pub fn excerpt(text: &str, max: usize) -> String {
+    let mut out = String::with_capacity(text.len().min(max));
+    for c in text.chars() {
+        let before = out.len();
+        push_escaped(&mut out, c, is_unsafe);
+        if out.len() > max {
+            out.truncate(before);
+            out.push('…');
+            break;
+        }
+    }
+    out
+}
+
+fn escape_where(text: &str, is_unsafe: impl Fn(char) -> bool + Copy) -> Cow<'_, str> {
+    if !text.contains(is_unsafe) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 16);
     for c in text.chars() {
-        match c {
-            c if !unsafe_here(c) => out.push(c),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            // Writing to a `String` cannot fail.
-            c => drop(write!(out, "\\u{{{:x}}}", u32::from(c))),
-        }
+        push_escaped(&mut out, c, is_unsafe);
     }
     Cow::Owned(out)
 }
 
-/// Whether a terminal would act on the character or show nothing for it.
-fn needs_escape(c: char) -> bool {
+fn push_escaped(out: &mut String, c: char, is_unsafe: impl Fn(char) -> bool) {
+    match c {
+        c if !is_unsafe(c) => out.push(c),
+        '\n' => out.push_str("\\n"),
+        '\r' => out.push_str("\\r"),
+        '\t' => out.push_str("\\t"),
+        // Writing to a `String` cannot fail.
+        c => drop(write!(out, "\\u{{{:x}}}", u32::from(c))),
+    }
+}
+
+/// Whether a terminal could act on the character or show nothing for it: control characters (C0
+/// and C1, and so every ANSI and OSC sequence), direction marks and overrides, line separators,
+/// zero-width and other invisible characters.
+#[must_use]
+pub fn is_unsafe(c: char) -> bool {
     if c.is_control() {
         return true; // C0, DEL and C1
     }
@@ -65,7 +96,7 @@ fn needs_escape(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{escape, escape_lines};
+    use super::{escape, escape_lines, escape_path, excerpt};
     use std::borrow::Cow;
 
     #[test]
@@ -87,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn terminal_control_is_shown_not_sent() {
+    fn control_characters_are_escaped() {
         let cases = [
             ("\u{1b}[31mred\u{1b}[0m", "\\u{1b}[31mred\\u{1b}[0m"),
             ("\u{1b}]52;c;cm0gLXJm\u{7}", "\\u{1b}]52;c;cm0gLXJm\\u{7}"),
@@ -105,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn direction_and_invisible_characters_are_shown() {
+    fn direction_and_invisible_characters_are_escaped() {
         let cases = [
             ("mit\u{202e}gpj.exe", "mit\\u{202e}gpj.exe"),
             (
@@ -123,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_a_terminal_acts_on_survives() {
+    fn escaped_text_holds_no_control_characters() {
         for code in 0..=0x10_ffff_u32 {
             let Some(c) = char::from_u32(code) else {
                 continue;
@@ -139,8 +170,31 @@ mod tests {
     }
 
     #[test]
-    fn several_lines_keep_their_line_feeds_only() {
+    fn lines_keep_only_their_line_feeds() {
         assert_eq!(escape_lines("one\ntwo\r\n\u{1b}c"), "one\ntwo\\r\n\\u{1b}c");
         assert!(matches!(escape_lines("one\ntwo"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn paths_are_escaped() {
+        let path = std::path::Path::new("data/\u{1b}[2J.png");
+        assert_eq!(escape_path(path), "data/\\u{1b}[2J.png");
+    }
+
+    #[test]
+    fn excerpt_escapes() {
+        assert_eq!(excerpt("\u{1b}[31mred\u{7}", 99), "\\u{1b}[31mred\\u{7}");
+        assert_eq!(excerpt("a\nb\tc\rd", 99), "a\\nb\\tc\\rd");
+        assert_eq!(excerpt("\u{202e}gpj.exe", 99), "\\u{202e}gpj.exe");
+        assert_eq!(excerpt("\u{9b}31m", 99), "\\u{9b}31m");
+        assert_eq!(excerpt("größe ✓ 数", 99), "größe ✓ 数");
+    }
+
+    #[test]
+    fn excerpt_cuts_between_characters() {
+        assert_eq!(excerpt("abcdef", 3), "abc…");
+        assert_eq!(excerpt("ää", 3), "ä…");
+        assert_eq!(excerpt("a\n", 2), "a…");
+        assert_eq!(excerpt("abc", 3), "abc");
     }
 }

@@ -1,18 +1,18 @@
 //! Edits in the text of a JSON document that leave every other byte as it was.
 //!
-//! Parsing and printing again would lose what FiftyOne, or a person, wrote:
+//! Parsing and printing again would lose what its author wrote:
 //! numbers beyond a double, duplicate keys, the order, white space, escapes.
 //! So a value is found by its byte range and replaced there; a new member is
 //! written after the last one.
 
 use std::ops::Range;
 
-use crate::scan::{Scan, ScanError, Scanner};
-use crate::text;
+use super::scan::{Scan, ScanError, Scanner};
+use super::to_vec;
 
 /// The members of an object, with where their values lie in its text.
 #[derive(Debug)]
-pub(crate) struct Object {
+pub struct Object {
     members: Vec<(String, Range<usize>)>,
     /// Where a further member goes.
     end: usize,
@@ -20,7 +20,10 @@ pub(crate) struct Object {
 
 impl Object {
     /// Reads the members of the object that is the whole of `document`.
-    pub(crate) fn parse(document: &[u8]) -> Scan<Self> {
+    ///
+    /// # Errors
+    /// `document` is not an object.
+    pub fn parse(document: &[u8]) -> Scan<Self> {
         let mut scanner = Scanner::over(document);
         let mut members = Vec::new();
         let end = scanner.object(|scanner, key| {
@@ -36,8 +39,9 @@ impl Object {
     }
 
     /// Where the value of `key` lies. Of duplicates the last one counts, as it
-    /// does for FiftyOne's reader.
-    pub(crate) fn value(&self, key: &str) -> Option<Range<usize>> {
+    /// does for Python's reader.
+    #[must_use]
+    pub fn value(&self, key: &str) -> Option<Range<usize>> {
         self.members
             .iter()
             .rev()
@@ -45,12 +49,14 @@ impl Object {
     }
 
     /// The text of the value of `key` in `document`, which this object was read from.
-    pub(crate) fn get<'a>(&self, document: &'a [u8], key: &str) -> Option<&'a [u8]> {
+    #[must_use]
+    pub fn get<'a>(&self, document: &'a [u8], key: &str) -> Option<&'a [u8]> {
         document.get(self.value(key)?)
     }
 
     /// `document`, which this object was read from, with each key of `edits` set to its value.
-    pub(crate) fn edited(&self, document: &[u8], edits: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    #[must_use]
+    pub fn edited(&self, document: &[u8], edits: &[(&str, Vec<u8>)]) -> Vec<u8> {
         let mut added = Vec::new();
         let mut changes: Vec<(Range<usize>, &[u8])> = Vec::new();
         for (key, value) in edits {
@@ -60,7 +66,7 @@ impl Object {
                     if !(self.members.is_empty() && added.is_empty()) {
                         added.extend_from_slice(b", ");
                     }
-                    added.extend_from_slice(&text::to_json(key));
+                    added.extend_from_slice(&to_vec(key));
                     added.extend_from_slice(b": ");
                     added.extend_from_slice(value);
                 }
@@ -73,22 +79,22 @@ impl Object {
 }
 
 /// Why a value could not be set.
-#[derive(Debug)]
-pub(crate) enum SetError {
-    Scan(ScanError),
+#[derive(Debug, thiserror::Error)]
+pub enum SetError {
+    /// The document is not JSON, or not an object.
+    #[error(transparent)]
+    Scan(#[from] ScanError),
     /// The value at this path is neither an object nor null.
+    #[error("`{0}` is neither an object nor null")]
     NotAnObject(String),
-}
-
-impl From<ScanError> for SetError {
-    fn from(error: ScanError) -> Self {
-        Self::Scan(error)
-    }
 }
 
 /// `document` with the value at `path` set; objects that are missing or null on
 /// the way are made.
-pub(crate) fn set(document: &[u8], path: &[&str], value: &[u8]) -> Result<Vec<u8>, SetError> {
+///
+/// # Errors
+/// `document` is not an object, or something on the way is neither an object nor null.
+pub fn set(document: &[u8], path: &[&str], value: &[u8]) -> Result<Vec<u8>, SetError> {
     let Some((key, rest)) = path.split_first() else {
         return Ok(value.to_vec());
     };
@@ -108,7 +114,10 @@ pub(crate) fn set(document: &[u8], path: &[&str], value: &[u8]) -> Result<Vec<u8
 }
 
 /// `array`, the text of an array, with one more element.
-pub(crate) fn push(array: &[u8], element: &[u8]) -> Scan<Vec<u8>> {
+///
+/// # Errors
+/// `array` is not an array.
+pub fn push(array: &[u8], element: &[u8]) -> Scan<Vec<u8>> {
     let mut scanner = Scanner::over(array);
     let mut count = 0_usize;
     let end = position(scanner.array(|scanner| {
@@ -146,7 +155,6 @@ fn replace(document: &[u8], changes: &[(Range<usize>, &[u8])]) -> Vec<u8> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 mod tests {
     use super::*;
 
@@ -155,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn replaces_one_value_and_nothing_else() {
+    fn set_replaces_one_value_and_nothing_else() {
         assert_eq!(
             set_in(
                 "{ \"a\" :1e400,\"b\": [ 1.0000000000000000001 ,NaN],\n\t\"c\":\"\\u00e9\" }\n",
@@ -166,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn of_duplicates_the_last_is_replaced() {
+    fn last_of_duplicates_is_replaced() {
         assert_eq!(
             set_in(r#"{"a": 1, "\u0061": 2, "b": 3}"#, &["a"]),
             r#"{"a": 1, "\u0061": NEW, "b": 3}"#,
@@ -174,13 +182,13 @@ mod tests {
     }
 
     #[test]
-    fn a_new_member_follows_the_last() {
+    fn new_member_follows_the_last() {
         assert_eq!(set_in("{ }", &["a"]), "{\"a\": NEW }");
         assert_eq!(set_in("{\"b\":1\n}", &["a"]), "{\"b\":1, \"a\": NEW\n}");
     }
 
     #[test]
-    fn makes_the_objects_on_the_way() {
+    fn missing_objects_on_the_way_are_made() {
         assert_eq!(
             set_in(r#"{"info":null,"x":0}"#, &["info", "m", "f"]),
             r#"{"info":{"m": {"f": NEW}},"x":0}"#,
@@ -196,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn an_element_is_added_at_the_end() {
+    fn element_is_added_at_the_end() {
         assert_eq!(push(b"[ ]", b"1").unwrap(), b"[1 ]");
         assert_eq!(push(b"[{\"a\":1} ]", b"2").unwrap(), b"[{\"a\":1}, 2 ]");
     }
