@@ -109,7 +109,7 @@ fn a_registered_source() {
     let text = world.ok(&["inspect", "./source"]).stdout;
     for part in [
         "not granted   https://b.example",
-        "download cap  at most 7.00 MB a model",
+        "download cap  at most 7.00 MB per model",
         "WIT           modelzoo:source 0.1.0",
         "hooks         download_model, load_model",
         "the manifest names none",

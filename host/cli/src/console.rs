@@ -1,4 +1,4 @@
-//! Where things are printed: data to standard output, everything else to standard error.
+//! Where output goes: data to standard output, everything else to standard error.
 
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::hints::Hint;
 use crate::names::flag;
 use crate::progress::Bars;
 
-/// The terminal, or what stands in its place.
+/// The terminal, or the files and pipes in its place.
 pub(crate) struct Console {
     global: Global,
     bars: Arc<Bars>,
@@ -29,7 +29,7 @@ impl Console {
         }
     }
 
-    /// Sends the host's own diagnostics to standard error.
+    /// Sends the host's own log events to standard error.
     pub(crate) fn init_tracing(&self) {
         use tracing_subscriber::EnvFilter;
         let level = match (self.global.quiet, self.global.verbose) {
@@ -91,7 +91,7 @@ impl Console {
         Ok(out.flush()?)
     }
 
-    /// Tells the user something that is not data.
+    /// Prints a message that is not data.
     pub(crate) fn note(&self, message: &str) {
         if !self.global.quiet {
             let _ = writeln!(self.stderr(), "{}", modelzoo::text::escape(message));
@@ -116,7 +116,7 @@ impl Console {
         }
     }
 
-    /// Whether there is a person to ask.
+    /// Whether somebody can answer questions.
     pub(crate) fn interactive(&self) -> bool {
         io::stdin().is_terminal() && io::stderr().is_terminal()
     }
@@ -131,7 +131,7 @@ impl Console {
         read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
     }
 
-    /// Calls `then` with who grants permissions: the flags, or the person at the terminal.
+    /// Calls `then` with the source of permissions: the flags, or the person at the terminal.
     pub(crate) async fn with_grant<T>(
         &self,
         args: &GrantArgs,
@@ -183,7 +183,7 @@ fn permissions(texts: &[String]) -> Result<Permissions, Failure> {
         .collect()
 }
 
-/// Prints the host's own diagnostics as the command prints its warnings.
+/// Prints the host's own log events in the form of the command's warnings.
 struct Plain;
 
 impl<S, N> FormatEvent<S, N> for Plain

@@ -11,7 +11,7 @@ use crate::hints::Hint;
 /// Some samples failed.
 pub(crate) const SOME_FAILED: u8 = 3;
 
-/// A command that could not be done.
+/// Why a command failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
     Zoo(Box<modelzoo::Error>),
@@ -24,7 +24,7 @@ pub(crate) enum Failure {
         message: String,
         hint: Option<Hint>,
     },
-    /// Standard output went away: nobody is left to tell.
+    /// Standard output was closed: nobody reads the error.
     Closed,
 }
 

@@ -1,4 +1,4 @@
-//! Progress bars and messages, both on standard error and never in each other's way.
+//! Progress bars and messages, both on standard error without overwriting each other.
 
 use std::io::{self, IsTerminal as _, Write};
 
@@ -9,7 +9,7 @@ use modelzoo::{Level, Messages, Progress, Task, Watch};
 
 use crate::args::Global;
 
-/// The bars that are on the screen, if it is one.
+/// The bars on the terminal, if standard error is one.
 pub(crate) struct Bars {
     multi: MultiProgress,
     level: Level,
@@ -41,7 +41,7 @@ impl Bars {
         }
     }
 
-    /// A bar over so many samples.
+    /// A bar that counts samples.
     pub(crate) fn samples(&self) -> SampleBar<'_> {
         let style = "{bar:30} {pos}/{len} samples  {per_sec}  {eta}";
         SampleBar {

@@ -1,11 +1,11 @@
-//! Tables for people.
+//! Tables for the terminal.
 
 use std::io::{self, Write};
 
 use modelzoo::text::escape;
 use unicode_width::UnicodeWidthStr as _;
 
-/// Prints rows below a header, in columns. What the cells say may come from strangers.
+/// Prints rows below a header, in columns. Cells are escaped, since they can be untrusted input.
 pub(crate) fn print<const N: usize>(
     out: &mut impl Write,
     header: [&str; N],

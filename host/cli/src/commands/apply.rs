@@ -10,7 +10,7 @@ use crate::failure::Failure;
 const EXAMPLES: &str = "\
 A dataset is a directory in FiftyOneDataset format (metadata.json, samples.json, data/), which gets
 the labels as a new field; or a directory of images, which becomes one. With --output the dataset
-is left as it is.
+stays as it is.
 
 Examples:
   modelzoo apply acme/digits-cnn ./photos predictions
@@ -26,10 +26,10 @@ pub(crate) struct ApplyArgs {
     run: RunArgs,
     /// The field that the labels are written to
     label_field: String,
-    /// Give no label below this confidence (0 to 1)
+    /// Drop labels below this confidence (0 to 1)
     #[arg(short = 't', long, value_name = "CONFIDENCE", value_parser = confidence)]
     confidence_thresh: Option<f32>,
-    /// Give these of the model's classes alone as labels; may be repeated
+    /// Keep only labels of this class; may be repeated
     #[arg(long = "class", value_name = "CLASS")]
     classes: Vec<String>,
     /// Keep the logits with each label

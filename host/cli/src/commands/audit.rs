@@ -9,12 +9,12 @@ use modelzoo::{AuditOptions, AuditReport, OriginUse, Since, SourceAudit};
 use crate::console::Console;
 use crate::failure::Failure;
 
-/// How many denials and troubles of a source are printed; JSON has all.
+/// How many denials and failures of a source are printed; JSON has all.
 const SHOWN: usize = 20;
 
 const EXAMPLES: &str = "\
-The permissions that are proposed are the least that the recorded runs of hooks needed: a run that
-was not recorded may need others.
+The proposed permissions are the least that the recorded runs of hooks needed. A run that was not
+recorded may need others.
 
 Examples:
   modelzoo audit
@@ -24,7 +24,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct AuditArgs {
-    /// The source, registered or not; all of them without one
+    /// The source, registered or not; without one, all sources
     source: Option<String>,
     /// Read only records of this day (UTC), or of this time (RFC 3339), and later ones
     #[arg(long, value_name = "DATE")]
@@ -134,7 +134,7 @@ fn print_denials(out: &mut impl Write, source: &SourceAudit) -> io::Result<()> {
 fn more(out: &mut impl Write, all: usize) -> io::Result<()> {
     match all.saturating_sub(SHOWN) {
         0 => Ok(()),
-        hidden => row(out, "", &format!("and {hidden} more; --json shows all")),
+        hidden => row(out, "", &format!("and {hidden} more; `--json` shows all")),
     }
 }
 

@@ -27,8 +27,8 @@ Examples:
   modelzoo bundle export acme/digits -n acme/digits-cnn --output digits.tar";
 
 const IMPORT_EXAMPLES: &str = "\
-Everything is checked before anything is visible. Nobody signs a bundle: it is as trustworthy as
-where it is from.
+Everything is checked before anything is visible. A bundle is not signed: trust it as
+far as you trust where it is from.
 
 Examples:
   modelzoo bundle import digits.tar
@@ -45,7 +45,7 @@ pub(crate) struct BundleArgs {
 enum Verb {
     /// Write a source and its downloaded models into one file
     Export(ExportArgs),
-    /// Register the source of a bundle and take its models over; no host is asked
+    /// Register the source of a bundle and import its models, without a network
     Import(ImportArgs),
 }
 
@@ -54,10 +54,10 @@ enum Verb {
 struct ExportArgs {
     /// The source
     source: String,
-    /// Only these models; all that are downloaded without one
+    /// Only these models; without one, all that are downloaded
     #[arg(short = 'n', long = flag::MODEL_NAME, value_name = "MODEL", num_args = 1..)]
     model_name: Vec<String>,
-    /// The file to write; it must not be there yet
+    /// The file to write; it must not exist yet
     #[arg(long = flag::OUTPUT, value_name = "FILE")]
     output: PathBuf,
 }
@@ -65,9 +65,9 @@ struct ExportArgs {
 #[derive(Debug, Args)]
 #[command(after_help = IMPORT_EXAMPLES)]
 struct ImportArgs {
-    /// What `bundle export` wrote
+    /// The file that `bundle export` wrote
     file: PathBuf,
-    /// Replace a source that is registered with another tree, and models that are there
+    /// Replace a source that is registered with another tree, and models that exist already
     #[arg(short, long = flag::OVERWRITE)]
     overwrite: bool,
     #[command(flatten)]

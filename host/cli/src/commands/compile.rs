@@ -1,4 +1,4 @@
-//! The process that compiles components: this program once more, started by itself.
+//! The process that compiles components: this program, which starts itself again.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use modelzoo::Compiler;
 
-/// The first argument of that process. No command of a user's, and in no help.
+/// The first argument of that process. Users do not type it, and no help lists it.
 const COMPILE: &str = "__compile-component";
 
 /// How components are compiled: by this program, in a process of its own.
@@ -24,9 +24,8 @@ pub(crate) fn compiler() -> Compiler {
     }
 }
 
-/// Where the user has told the system to look for this program's libraries, without which it
-/// might not start; and that its allocator takes memory when it is needed, not a gibibyte at a
-/// time.
+/// The search path for this program's libraries, without which it might not start, and a setting of
+/// its allocator: memory when it is needed, instead of a gibibyte at a time.
 fn environment() -> Vec<(OsString, OsString)> {
     let libraries = ["LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"];
     let mut environment: Vec<(OsString, OsString)> = libraries
@@ -48,7 +47,7 @@ fn program() -> std::io::Result<PathBuf> {
     std::env::current_exe()
 }
 
-/// Compiles a component and answers with how that went, when this is the process for it.
+/// Compiles a component and returns the exit status, if this is the process for it.
 pub(crate) fn run_child() -> Option<ExitCode> {
     let mut args = std::env::args_os().skip(1);
     (args.next()? == COMPILE).then(|| modelzoo::compile_child(args))

@@ -15,7 +15,7 @@ pub(crate) struct DeleteArgs {
     /// The source that declares it
     #[arg(short, long = flag::SOURCE, value_name = "SOURCE")]
     source: Option<String>,
-    /// Do not ask
+    /// Do not ask first
     #[arg(short, long)]
     yes: bool,
 }

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 pub(crate) struct DeleteSourceArgs {
     /// The source, in any spelling of its reference
     source: String,
-    /// Do not ask
+    /// Do not ask first
     #[arg(short, long)]
     yes: bool,
 }

@@ -21,10 +21,10 @@ Examples:
 pub(crate) struct DownloadArgs {
     /// The model; or a source, which is registered if it is not yet
     name_or_source: String,
-    /// The model to download, when a source is named
+    /// The model to download, if a source is named
     #[arg(short = 'n', long = flag::MODEL_NAME, value_name = "MODEL")]
     model_name: Option<String>,
-    /// Download it again if it is there
+    /// Download it again if it is downloaded already
     #[arg(short, long = flag::OVERWRITE)]
     overwrite: bool,
     /// The source that declares the model

@@ -11,7 +11,7 @@ use crate::names::flag;
 const EXAMPLES: &str = "\
 A dataset is a directory in FiftyOneDataset format (metadata.json, samples.json, data/), which gets
 the embeddings as a new field; a directory of images, which becomes one; or a file of texts: .txt
-with one a line, .jsonl or .csv. A file of texts is left as it is, so it needs --output.
+with one text per line, .jsonl or .csv. A file of texts is never changed, so it needs --output.
 
 Examples:
   modelzoo embed acme/dino ./photos embedding
@@ -26,10 +26,10 @@ pub(crate) struct EmbedArgs {
     run: RunArgs,
     /// The field that the embeddings are written to
     field: String,
-    /// Take the output of this layer of the network, or its input with a `<` before the name
+    /// Use the output of this layer of the network, or its input with a `<` before the name
     #[arg(long = flag::LAYER, value_name = "LAYER")]
     layer: Option<String>,
-    /// The member of each line of JSON, or the column of the CSV file, that holds the text
+    /// The key in each line of JSON, or the column of the CSV file, that holds the text
     /// [default: text]
     #[arg(long = flag::TEXT_FIELD, value_name = "NAME")]
     text_field: Option<String>,

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  modelzoo gc --dry-run")]
 pub(crate) struct GcArgs {
-    /// Show what would go, and remove nothing
+    /// Show what would be removed, and remove nothing
     #[arg(long)]
     dry_run: bool,
 }

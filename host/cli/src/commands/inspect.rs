@@ -17,7 +17,7 @@ use crate::hints::Hint;
 use crate::table;
 
 const EXAMPLES: &str = "\
-Nothing of the source is run, and a source that is not registered is not kept.
+Nothing of the source runs, and a source that is not registered is not kept.
 
 Examples:
   modelzoo inspect acme/digits
@@ -60,7 +60,7 @@ pub(crate) async fn run(args: &InspectArgs, console: &Console) -> Result<ExitCod
     }
 }
 
-/// One line of a thing's name and what is to say about it.
+/// One line: a key and its value; nothing for an empty value.
 fn row(out: &mut impl Write, key: &str, value: &str) -> io::Result<()> {
     match value {
         "" => Ok(()),
@@ -138,7 +138,7 @@ fn print_manifest(
     }
     if inspection.id.is_some() {
         let cap = match manifest.max_download_bytes {
-            Some(bytes) => format!("at most {} a model", DecimalBytes(bytes)),
+            Some(bytes) => format!("at most {} per model", DecimalBytes(bytes)),
             None => "not declared; the limits hold".to_owned(),
         };
         row(out, "download cap", &cap)?;
@@ -228,7 +228,7 @@ fn print_urls(out: &mut impl Write, models: &[InspectedModel]) -> io::Result<()>
     rows(out, "problem", problems, "")
 }
 
-/// The digests of artifacts, by those who know them.
+/// The digests of artifacts, with where they are from.
 fn print_files(out: &mut impl Write, models: &[InspectedModel]) -> io::Result<()> {
     let mut files = Vec::new();
     for model in models {
@@ -269,7 +269,7 @@ fn limit(limit: &LimitInForce) -> [String; 4] {
     ]
 }
 
-/// A limit's value as people write it.
+/// A limit's value in readable units.
 fn in_units(value: &Value, unit: &str) -> String {
     match (unit, value.as_u64()) {
         ("bytes", Some(bytes)) => BinaryBytes(bytes).to_string(),

@@ -20,16 +20,16 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ListArgs {
-    /// Print the names only
+    /// Print only the names
     #[arg(short, long)]
     names_only: bool,
-    /// List downloaded models only
+    /// List only downloaded models
     #[arg(short, long)]
     downloaded_only: bool,
     /// List models that have all of these tags
     #[arg(short, long, num_args = 1.., value_delimiter = ',', value_name = "TAG")]
     tags: Vec<String>,
-    /// List models of this source only
+    /// List only models of this source
     #[arg(short, long = flag::SOURCE, value_name = "SOURCE")]
     source: Option<String>,
     /// List models that have one of these licences

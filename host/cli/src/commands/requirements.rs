@@ -11,8 +11,8 @@ use crate::hints::Hint;
 use crate::names::flag;
 
 const EXAMPLES: &str = "\
-Packages are never installed: what computes in FiftyOne is part of modelzoo. A package
-that it does not stand in for may be one that the model's labels depend on, or none that matters.
+Packages are never installed: what they compute in FiftyOne is part of modelzoo. A package that
+modelzoo does not replace may change the labels of the model, or may not matter.
 
 Examples:
   modelzoo requirements acme/digits-cnn
@@ -23,13 +23,13 @@ Examples:
 pub(crate) struct RequirementsArgs {
     /// The model
     name: String,
-    /// Print them; what is done without --ensure
+    /// Print the requirements; the default without --ensure
     #[arg(short, long)]
     print: bool,
     /// Fail if this machine does not meet them
     #[arg(short, long)]
     ensure: bool,
-    /// What is not met is 0: an error, 1: a warning, 2: ignored
+    /// A requirement that is not met is 0: an error, 1: a warning, 2: ignored
     #[arg(long = flag::ERROR_LEVEL, value_name = "LEVEL", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
     error_level: u8,
     /// The source that declares the model
@@ -78,7 +78,7 @@ pub(crate) fn run(args: &RequirementsArgs, console: &Console) -> Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-/// Holds a device against what the model's manifest says that the model runs on.
+/// Checks a device against what the manifest says that the model runs on.
 pub(super) fn meets(
     record: &ModelRecord,
     device: &Device,

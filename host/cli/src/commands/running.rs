@@ -1,4 +1,4 @@
-//! What the commands that run a model over a dataset share.
+//! What is common to the commands that run a model over a dataset.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -23,13 +23,13 @@ pub(crate) struct RunArgs {
     name_or_source: String,
     /// The dataset: a directory, or a file of texts
     dataset: PathBuf,
-    /// The model to run, when a source is named
+    /// The model to run, if a source is named
     #[arg(short = 'n', long = flag::MODEL_NAME, value_name = "MODEL")]
     model_name: Option<String>,
     /// How many samples are computed at once
     #[arg(short, long, value_parser = clap::value_parser!(u32).range(1..=4096))]
     batch_size: Option<u32>,
-    /// Write the results here instead of to the dataset: a file that ends in .jsonl, .npy
+    /// Write the results here instead of into the dataset: a file that ends in .jsonl, .npy
     /// (embeddings) or .parquet, or a directory for a new dataset
     #[arg(long = flag::OUTPUT, value_name = "PATH")]
     pub(crate) output: Option<PathBuf>,
@@ -45,12 +45,11 @@ pub(crate) struct RunArgs {
     /// Where to compute: auto, cpu, cuda, cuda:N or metal
     #[arg(long = flag::DEVICE, default_value = "auto")]
     device: DeviceSpec,
-    /// How exactly to compute: full (f32), half (f16, on CUDA and Metal alone) or auto: half
-    /// there if the model's configuration asks for it (`use_half_precision`), or else full
+    /// Precision: full (f32), half (f16, only on CUDA and Metal) or auto: half there if the model's
+    /// configuration asks for it (`use_half_precision`), or else full
     #[arg(long = flag::PRECISION, default_value = "auto")]
     precision: PrecisionSpec,
-    /// What the manifest says that the model needs and is not there: 0: an error, 1: a warning,
-    /// 2: ignored
+    /// A requirement of the model that is not met is 0: an error, 1: a warning, 2: ignored
     #[arg(long = flag::ERROR_LEVEL, value_name = "LEVEL", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
     error_level: u8,
     /// The source that declares the model
@@ -61,7 +60,7 @@ pub(crate) struct RunArgs {
 }
 
 impl RunArgs {
-    /// Opens the dataset. What can be refused without any work is refused here, first.
+    /// Opens the dataset, after checking all arguments that can be checked without it.
     pub(crate) fn dataset(
         &self,
         text_field: Option<&str>,
@@ -80,7 +79,7 @@ impl RunArgs {
         Ok(dataset)
     }
 
-    /// Downloads the model if it is not there, and loads it.
+    /// Downloads the model if it is not downloaded yet, and loads it.
     pub(crate) async fn model(&self, console: &Console) -> Result<LoadedModel, Failure> {
         let kwargs = kwargs(&self.kwargs)?;
         let device = self.device()?;
@@ -113,7 +112,7 @@ impl RunArgs {
     }
 }
 
-/// Says what was done: the files on stdout, the rest as a note. `done` is what was done to each
+/// Prints the results: the files on stdout, the rest as a note. `done` is what was done to each
 /// sample.
 pub(crate) fn report(
     applied: &Applied,
@@ -136,7 +135,7 @@ pub(crate) fn report(
             summary += &format!(", {} failed", applied.failed);
         }
         if applied.cut > 0 {
-            summary += &format!(", {} longer than the model takes and cut", applied.cut);
+            summary += &format!(", {} longer than the model accepts and truncated", applied.cut);
         }
         console.note(&summary);
     }
