@@ -24,7 +24,7 @@ pub const ENVIRONMENT: &[(&str, &str)] = &[
     ),
     (
         "MODELZOO_OFFLINE",
-        "`1` or `true`: open no socket, as --offline does",
+        "`1` or `true`: open no socket",
     ),
     (
         "MODELZOO_ALLOW_PRIVATE",

@@ -235,9 +235,9 @@ fn values(limits: &Limits) -> Value {
 const INTRODUCTION: &str = "\
 # Configuration
 
-This page is made from the settings themselves; a test fails when it is out of date.
+This page is made from the settings themselves; `cargo xtask docs` writes it, and a test fails if it is out of date.
 
-The store is the directory that `MODELZOO_HOME` names, by default `modelzoo` in the platform's data directory. `config.toml` in it is read by every command. The environment wins over the file, and options of the command over both.
+The store is the directory that `MODELZOO_HOME` names, by default `modelzoo` in the platform's data directory. Every command reads `config.toml` in it. The environment overrides the file, and options of the command override both.
 
 ## config.toml
 
@@ -246,10 +246,10 @@ An unknown key is an error.
 | key | type | meaning |
 |---|---|---|
 | `offline` | boolean | open no socket |
-| `allow_private` | list of text | private hosts (`nas.lan:443`), addresses (`10.0.0.7`) or networks (`10.0.0.0/8`) that may be reached, those that are spelled out also by plain http |
+| `allow_private` | list of text | private hosts (`nas.lan:443`), addresses (`10.0.0.7`) or networks (`10.0.0.0/8`) that may be reached; single hosts and addresses also by plain http |
 | `ca_bundle` | path | a PEM file with further certificate authorities |
 | `github.api_url` | URL | another API endpoint, such as a GitHub Enterprise server's |
-| `mirrors.\"<origin>\"` | URL | where what this origin serves is fetched from instead |
+| `mirrors.\"<origin>\"` | URL | the place to fetch from instead of this origin |
 
 ```toml
 allow_private = [\"models.lan\"]
@@ -293,7 +293,7 @@ pub fn configuration_page() -> String {
     for (name, meaning) in ENVIRONMENT {
         let _ = writeln!(page, "| `{name}` | {meaning} |");
     }
-    page += "\nWithout a proxy, a name is looked up once and the connection goes to an address that was vetted. A proxy looks names up itself, so that only the rules about names and literal addresses hold then. Certificates are always verified.\n";
+    page += "\nWithout a proxy, a name is resolved once and the connection goes to an address that was checked. A proxy resolves names itself, so that only the rules about names and literal addresses apply then. Certificates are always verified.\n";
     page
 }
 
@@ -323,9 +323,9 @@ mod tests {
         );
     }
 
-    /// `UPDATE_DOCS=1 cargo test -p modelzoo configuration` writes the page.
+    /// `cargo xtask docs` writes the page.
     #[test]
-    fn the_page_is_up_to_date() {
+    fn configuration_page_is_up_to_date() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
         let page = configuration_page();
         if std::env::var_os("UPDATE_DOCS").is_some() {
@@ -334,7 +334,7 @@ mod tests {
         assert_eq!(
             std::fs::read_to_string(path).unwrap(),
             page,
-            "run with UPDATE_DOCS=1"
+            "run `cargo xtask docs`"
         );
     }
 }

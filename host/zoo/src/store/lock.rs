@@ -21,7 +21,7 @@ use crate::store::{FileLock, Store, write_atomic};
 const FORMAT: u32 = 1;
 
 const HEADER: &str =
-    "# What modelzoo has registered: written by `modelzoo register-source` and its kin.\n\n";
+    "# The registered sources. modelzoo writes this file.\n\n";
 
 /// One registered source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
