@@ -33,7 +33,7 @@ pub(crate) struct ParityArgs {
 pub(crate) fn run(args: &ParityArgs) -> Result<()> {
     match &args.full {
         None => {
-            let tests = ["--test", "parity", "--test", "family*"];
+            let tests = ["--test", "parity"];
             command::run(cargo().args(["test", "-p", "modelzoo-runtime"]).args(tests))
         }
         Some(names) => compare(names),

@@ -196,9 +196,9 @@ pub enum HeadOperation<'a> {
     /// Rotary position embedding: `x * cos + rotate_half(x) * sin`. With fewer angles than tokens,
     /// the first tokens stay as they are.
     Rotate {
-        /// `[tokens, head]`.
+        /// `[tokens, head / 2]`.
         cosines: &'a [f32],
-        /// `[tokens, head]`.
+        /// `[tokens, head / 2]`.
         sines: &'a [f32],
     },
     /// Divides each head by its L2 norm, or by `floor` where that is more.
@@ -221,6 +221,9 @@ pub fn change_heads(
 ) -> Result<Vec<f32>, TryReserveError> {
     assert!(tokens > 0 && head > 0 && heads * head <= row);
     assert!(input.len().is_multiple_of(tokens * row));
+    if let HeadOperation::Rotate { cosines, sines } = operation {
+        assert!(head.is_multiple_of(2) && cosines.len() == sines.len());
+    }
     let mut result = chunks::zeros(input.len())?;
     chunks::for_each(&mut result, row, 4 * input.len(), |at, out| {
         out.copy_from_slice(&input[at * row..][..row]);
@@ -229,11 +232,12 @@ pub fn change_heads(
             #[inline(always)]
             || match operation {
                 HeadOperation::Rotate { cosines, sines } => {
-                    let rotated = cosines.len() / head;
+                    let half = head / 2;
+                    let rotated = cosines.len() / half;
                     if let Some(place) = (at % tokens).checked_sub(tokens - rotated) {
-                        let angle = place * head;
-                        let cosines = &cosines[angle..][..head];
-                        heads.for_each(|head| rotate(head, cosines, &sines[angle..]));
+                        let [cosines, sines] =
+                            [cosines, sines].map(|angles| &angles[place * half..][..half]);
+                        heads.for_each(|head| rotate(head, cosines, sines));
                     }
                 }
                 HeadOperation::Normalize { floor } => heads.for_each(|head| {
@@ -249,11 +253,11 @@ pub fn change_heads(
 
 #[inline(always)]
 fn rotate(head: &mut [f32], cosines: &[f32], sines: &[f32]) {
-    let half = head.len() / 2;
-    let (first, second) = head.split_at_mut(half);
-    for (at, (a, b)) in first.iter_mut().zip(second).enumerate() {
+    let (first, second) = head.split_at_mut(cosines.len());
+    let angles = cosines.iter().zip(sines);
+    for ((a, b), (cosine, sine)) in first.iter_mut().zip(second).zip(angles) {
         let (x, y) = (*a, *b);
-        *a = x * cosines[at] - y * sines[at];
-        *b = y * cosines[half + at] + x * sines[half + at];
+        *a = x * cosine - y * sine;
+        *b = y * cosine + x * sine;
     }
 }

@@ -301,7 +301,8 @@ impl Error {
     pub fn remedy(&self) -> Option<Remedy> {
         match self {
             Self::UnknownArchitecture { nearest, .. } if nearest.is_empty() => {
-                let known = crate::architectures().join("`, `");
+                let known = crate::architectures().iter().map(|known| known.name);
+                let known = known.collect::<Vec<_>>().join("`, `");
                 Some(Remedy::advice(format!(
                     "the known architectures are `{known}`"
                 )))

@@ -44,7 +44,7 @@ mod weights;
 
 use modelzoo_model::plan;
 
-pub use architectures::architectures;
+pub use architectures::{ArchitectureInfo, architectures};
 pub use device::{Device, DeviceSpec};
 pub use error::{Error, ImageReason, NoDeviceReason};
 pub use head::{PredictOptions, Prediction, PredictionKind};

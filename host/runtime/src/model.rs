@@ -68,17 +68,17 @@ impl Model {
     /// ([`Error::TooLargeForHalf`]).
     pub fn build(plan: &Plan, dir: &Path, device: &Device) -> Result<Self, Error> {
         plan.validate()?;
-        let blueprint = architectures::parse(&plan.architecture)?;
+        let config = architectures::parse(&plan.architecture)?;
         let head = plan.head.as_ref();
         let head = head.map(|head| Reader::new(head, device.precision()));
         if let Some(preprocessing) = &plan.preprocessing {
             let channels = preprocessing.color.channels();
             let fits = |&wanted: &usize| wanted != channels;
-            if let Some(wanted) = blueprint.in_channels().filter(fits) {
+            if let Some(wanted) = config.in_channels().filter(fits) {
                 let reason = format!("gives {channels} channels, but the network takes {wanted}");
                 return Err(Error::bad_plan("preprocessing.color", reason));
             }
-            let outputs = blueprint.outputs(channels, preprocessing.fixed_size())?;
+            let outputs = config.outputs(channels, preprocessing.fixed_size())?;
             if let (Some(head), Some(outputs)) = (&head, outputs)
                 && !matches!(plan.head, Some(Head::ZeroShot(_)))
             {
@@ -90,7 +90,7 @@ impl Model {
             .map(|tokenizer| Tokenizer::open(tokenizer, dir))
             .transpose()?;
         let weights = Weights::open(dir, &plan.weights)?;
-        let network = blueprint.build(&weights.root(), device)?;
+        let network = config.build(&weights.root(), device)?;
         weights.finish()?;
         check_inputs(plan, &network)?;
         if let (Some(tokenizer), Some(network)) = (&tokenizer, &network.texts) {

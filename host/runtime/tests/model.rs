@@ -305,7 +305,9 @@ fn an_unknown_architecture_is_answered_with_the_nearest() {
     assert!(!error.to_string().contains('\u{1b}'), "{error:?}");
     let hint = error.remedy().unwrap().to_string();
     assert!(
-        architectures().iter().all(|name| hint.contains(name)),
+        architectures()
+            .iter()
+            .all(|known| hint.contains(known.name)),
         "{hint}"
     );
 }

@@ -1,5 +1,5 @@
-//! Our answers against those of torchvision and Pillow, which `tests/parity` keeps. A missing
-//! file fails: these tests never pass for want of something to compare.
+//! Outputs of every architecture against those of its reference implementation, and preprocessing
+//! against Pillow; `tests/parity` has the fixtures. A missing file is a failure.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,12 +13,12 @@ mod common;
 use std::path::Path;
 
 use candle_core::Tensor;
-use common::parity::{fixtures, read_json, read_tensor};
-use modelzoo_runtime::{Color, DecodeLimits, Device, Model, decode_image};
+use common::parity::{check, check_texts, fixtures, read_json, read_tensor};
+use modelzoo_runtime::{Color, DecodeLimits, Device, Model, architectures, decode_image};
 use serde_json::{Value, json};
 
 #[test]
-fn the_recipe_is_the_makers() {
+fn recipe_matches_that_of_the_fixtures() {
     // From tests/parity/README.md.
     let cases = [
         (
@@ -49,17 +49,81 @@ fn the_recipe_is_the_makers() {
     }
 }
 
-#[test]
-fn resnet18_is_torchvisions() {
-    common::parity::check("resnet18-tiny");
+/// Checks every case of the architectures of a family, those of text towers too.
+fn check_family(family: &str) {
+    let mut checked = 0;
+    for (case, architecture) in cases() {
+        let known = architectures().iter();
+        if !known
+            .filter(|known| known.family == family)
+            .any(|known| known.name == architecture)
+        {
+            continue;
+        }
+        let inputs = fixtures().join(&case).join("inputs.safetensors");
+        let inputs = candle_core::safetensors::load(inputs, &candle_core::Device::Cpu).unwrap();
+        assert!(inputs.contains_key("x") || inputs.contains_key("ids"));
+        if inputs.contains_key("x") {
+            check(&case);
+        }
+        if inputs.contains_key("ids") {
+            check_texts(&case);
+        }
+        checked += 1;
+    }
+    assert!(checked > 0, "no case of {family}");
+}
+
+/// All cases, each with the name of its architecture.
+fn cases() -> Vec<(String, String)> {
+    let mut cases = Vec::new();
+    for entry in std::fs::read_dir(fixtures()).unwrap() {
+        let entry = entry.unwrap();
+        let file = entry.path().join("architecture.json");
+        if file.is_file() {
+            let name = read_json(&file)["name"].as_str().unwrap().to_owned();
+            cases.push((entry.file_name().into_string().unwrap(), name));
+        }
+    }
+    cases.sort();
+    cases
 }
 
 #[test]
-fn resnet50_is_torchvisions() {
-    common::parity::check("resnet50-tiny");
+fn every_architecture_has_a_case() {
+    let cases = cases();
+    for known in architectures() {
+        let has_case = cases.iter().any(|(_, name)| name == known.name);
+        // Its layers are compared one by one.
+        assert!(has_case || known.name == "sequential", "{}", known.name);
+    }
+    for (case, name) in &cases {
+        let known = architectures().iter().any(|known| known.name == name);
+        assert!(known, "{case} is of the unknown architecture {name}");
+    }
 }
 
-/// A model that gives back what it is fed with, so that preprocessing can be looked at.
+#[test]
+fn convnets_match_their_references() {
+    check_family("convnets");
+}
+
+#[test]
+fn transformers_match_their_references() {
+    check_family("transformers");
+}
+
+#[test]
+fn text_encoders_match_their_references() {
+    check_family("text");
+}
+
+#[test]
+fn image_text_networks_match_their_references() {
+    check_family("image_text");
+}
+
+/// A model whose output is the mean of its input, to inspect preprocessing.
 fn preprocessor(dir: &Path, case: &Value) -> Model {
     let channels = if case["color"] == "rgb" { 3 } else { 1 };
     candle_core::safetensors::save(
@@ -81,7 +145,7 @@ fn preprocessor(dir: &Path, case: &Value) -> Model {
 }
 
 #[test]
-fn preprocessing_is_pillows() {
+fn preprocessing_matches_pillow() {
     let folder = fixtures().join("preprocessing");
     let cases = read_json(&folder.join("cases.json"));
     let cases = cases["cases"].as_array().unwrap();
@@ -137,7 +201,7 @@ fn preprocessing_is_pillows() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
-/// Normalised values: a pixel that is one level apart is that much apart after the division.
+/// Checks normalised values: pixels may differ by one level, divided by the standard deviation.
 fn check_tensor(case: &Value, model: &Model, image: &modelzoo_runtime::Image, want: &Tensor) {
     let input = model.preprocess(image).unwrap();
     let std = case["normalize"]["std"].as_array().map_or(1.0, |std| {

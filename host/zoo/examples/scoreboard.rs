@@ -1,13 +1,14 @@
-//! How many of the reference system's models run: reads its manifest and prints a line an entry.
+//! The number of FiftyOne's models that run: reads its manifest and prints one line per entry.
 //!
 //! ```console
 //! $ cargo run -p modelzoo --example scoreboard -- manifest-torch.json tests/parity/fixtures
 //! ```
 //!
-//! An entry *runs* when its configuration translates into a plan, and the parity suite holds an
-//! instance of the reference's architecture, with random weights, whose answers ours match. It
+//! An entry *runs* when its configuration translates into a plan, and the parity suite has a case of
+//! its architecture: the reference implementation's outputs for random weights, which ours match. It
 //! *translates* when only the first is so. The last line of the output is the totals, as JSON.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::Path;
 
@@ -19,35 +20,8 @@ use serde_json::{Map, Value, json};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// The fixtures of each architecture, any of which proves it.
-const PROVEN_BY: [(&str, &[&str]); 23] = [
-    ("resnet", &["resnet50-tiny"]),
-    ("vgg", &["vgg-tiny", "vgg-bn-tiny"]),
-    ("alexnet", &["alexnet-tiny"]),
-    ("squeezenet", &["squeezenet1_0-tiny", "squeezenet1_1-tiny"]),
-    ("densenet", &["densenet-tiny"]),
-    ("mobilenet_v2", &["mobilenet_v2-tiny"]),
-    ("mnasnet", &["mnasnet-tiny"]),
-    ("googlenet", &["googlenet-tiny"]),
-    ("shufflenet_v2", &["shufflenet_v2-tiny"]),
-    ("inception_v3", &["inception_v3-tiny"]),
-    ("vision_transformer", &["vit-torchvision-tiny"]),
-    ("vit", &["vit-tiny"]),
-    ("deit", &["deit-tiny"]),
-    ("beit", &["beit-tiny"]),
-    ("convnext", &["convnext-tiny"]),
-    ("efficientnet", &["efficientnet-tiny"]),
-    ("swinv2", &["swinv2-tiny"]),
-    ("dinov2", &["dinov2-tiny"]),
-    ("dinov2_hub", &["dinov2-hub-tiny"]),
-    ("dinov3_vit", &["dinov3-tiny"]),
-    ("clip", &["clip-tiny"]),
-    ("open_clip", &["open-clip-openai"]),
-    ("siglip", &["siglip-tiny"]),
-];
-
-/// The `model_type` that the `config.json` of a repository has, by how its name begins: the
-/// repositories themselves are not asked.
+/// The `model_type` in a repository's `config.json`, by the beginning of its name: the repositories
+/// themselves are not asked.
 const REPOSITORIES: [(&str, &str); 11] = [
     ("facebook/convnext-", "convnext"),
     ("facebook/dinov3-vit", "dinov3_vit"),
@@ -63,7 +37,7 @@ const REPOSITORIES: [(&str, &str); 11] = [
 ];
 
 enum Verdict {
-    Runs(&'static str),
+    Runs(String),
     Translates(String),
     No(String),
 }
@@ -76,13 +50,14 @@ fn main() -> Result<()> {
     let manifest: Value = serde_json::from_slice(&std::fs::read(manifest)?)?;
     let models = manifest.get("models").and_then(Value::as_array);
     let models = models.ok_or("the manifest has no models")?;
+    let cases = cases(Path::new(fixtures))?;
     let (mut runs, mut translates) = (0, 0);
     for model in models {
         let name = model
             .get("base_name")
             .and_then(Value::as_str)
             .unwrap_or("?");
-        let verdict = judge(model, Path::new(fixtures))?;
+        let verdict = judge(model, &cases)?;
         let line = match verdict {
             Verdict::Runs(case) => {
                 runs += 1;
@@ -106,7 +81,28 @@ fn print(line: &str) {
     println!("{line}");
 }
 
-fn judge(model: &Value, fixtures: &Path) -> Result<Verdict> {
+/// A parity case of each architecture that has one.
+fn cases(fixtures: &Path) -> Result<BTreeMap<String, String>> {
+    let mut cases = BTreeMap::new();
+    for entry in std::fs::read_dir(fixtures)? {
+        let entry = entry?;
+        let file = entry.path().join("architecture.json");
+        if !file.is_file() || !entry.path().join("outputs.safetensors").is_file() {
+            continue;
+        }
+        let architecture: Value = serde_json::from_slice(&std::fs::read(file)?)?;
+        let name = architecture.get("name").and_then(Value::as_str);
+        let name = name.ok_or("a case has no architecture")?;
+        let case = entry.file_name().to_string_lossy().into_owned();
+        let kept = cases.entry(name.to_owned()).or_insert_with(|| case.clone());
+        if case < *kept {
+            *kept = case;
+        }
+    }
+    Ok(cases)
+}
+
+fn judge(model: &Value, cases: &BTreeMap<String, String>) -> Result<Verdict> {
     let Some(described) = model.get("default_deployment_config_dict") else {
         return Ok(Verdict::No("it has no configuration".to_owned()));
     };
@@ -135,7 +131,7 @@ fn judge(model: &Value, fixtures: &Path) -> Result<Verdict> {
         };
         write_repository(dir.path(), model_type)?;
     }
-    // What a user names when loading such a model.
+    // The arguments of a user who loads such a model.
     let classes = ("classes".to_owned(), json!(["cat", "dog"]));
     let kwargs: Map<String, Value> = [classes].into_iter().collect();
     let file = model.get("base_filename").and_then(Value::as_str);
@@ -155,14 +151,8 @@ fn judge(model: &Value, fixtures: &Path) -> Result<Verdict> {
         return Ok(Verdict::No(error.to_string()));
     }
     let architecture = plan.architecture.name;
-    let cases = PROVEN_BY.iter().find(|(name, _)| *name == architecture);
-    let case = cases.and_then(|(_, cases)| {
-        cases
-            .iter()
-            .find(|case| fixtures.join(case).join("outputs.safetensors").is_file())
-    });
-    Ok(match case {
-        Some(case) => Verdict::Runs(case),
+    Ok(match cases.get(&architecture) {
+        Some(case) => Verdict::Runs(case.clone()),
         None => Verdict::Translates(architecture),
     })
 }
@@ -175,7 +165,7 @@ fn repository(url: &str) -> Option<&str> {
     Some(repository)
 }
 
-/// The files that a repository of this kind has, as far as a plan depends on them.
+/// The files of a repository of this kind that a plan depends on.
 fn write_repository(dir: &Path, model_type: &str) -> Result<()> {
     let config = json!({ "model_type": model_type, "id2label": {"0": "a", "1": "b"} });
     let processor = json!({

@@ -1,189 +1,114 @@
 //! The architectures that a plan can name, and their configurations.
 //!
-//! | name | configuration | weights |
-//! |---|---|---|
-//! | `sequential` | [`SequentialConfig`]: a list of layers | by the layers' names |
-//! | `resnet` | [`ResNetConfig`]: a depth and a few sizes | torchvision's names |
-//! | `vgg` | [`VggConfig`]: a depth or the layers | torchvision's names |
-//! | `alexnet` | [`AlexNetConfig`] | torchvision's names |
-//! | `squeezenet` | [`SqueezeNetConfig`]: a version | torchvision's names |
-//! | `densenet` | [`DenseNetConfig`]: a depth or the sizes | torchvision's names, also the older ones |
-//! | `mobilenet_v2` | [`MobileNetV2Config`]: a width or the stages | torchvision's names |
-//! | `mnasnet` | [`MnasNetConfig`]: a width | torchvision's names |
-//! | `googlenet` | [`GoogLeNetConfig`] | torchvision's names |
-//! | `shufflenet_v2` | [`ShuffleNetV2Config`]: a variant or the sizes | torchvision's names |
-//! | `inception_v3` | [`InceptionV3Config`] | torchvision's names |
-//! | `vit`, `deit` | [`ViTConfig`]: the repository's `config.json` | transformers' names |
-//! | `vision_transformer` | [`VisionTransformerConfig`] | torchvision's names of its ViT |
-//! | `beit` | [`BeitConfig`]: the repository's `config.json` | transformers' names |
-//! | `dinov2`, `dinov2_with_registers` | [`Dinov2Config`]: the repository's `config.json` | transformers' names |
-//! | `dinov2_hub` | [`Dinov2HubConfig`]: a variant or the sizes | the names of facebookresearch/dinov2 |
-//! | `dinov3_vit` | [`Dinov3Config`]: the repository's `config.json` | transformers' names |
-//! | `convnext` | [`ConvNextConfig`]: the repository's `config.json` | transformers' names |
-//! | `efficientnet` | [`EfficientNetConfig`]: the repository's `config.json` | transformers' names |
-//! | `swinv2` | [`SwinV2Config`]: the repository's `config.json` | transformers' names |
-//! | `bert` | [`BertConfig`]: the `config.json` of BERT, RoBERTa, MPNet or DistilBERT | transformers' names |
-//! | `clip` | [`ClipConfig`]: the `config.json` of CLIP | transformers' names |
-//! | `open_clip` | [`OpenClipConfig`]: the sizes of OpenCLIP, or none for those in the weights | OpenAI's and OpenCLIP's names |
-//! | `siglip` | [`SiglipConfig`]: the `config.json` of SigLIP or SigLIP 2 | transformers' names |
+//! [`ARCHITECTURES`] is the registry: one line per architecture gives its name, its configuration,
+//! its row in the documentation, and its place in the parity tests and the scoreboard.
 //!
-//! A configuration is a JSON object. An unknown field is an error, but in a repository's
-//! `config.json`, which has many that say nothing about inference; and so are weights that the
-//! architecture does not use or does not find; `*.num_batches_tracked` is ignored.
+//! A configuration is a JSON object. An unknown field is an error, except in a repository's
+//! `config.json`, which has many fields that do not affect inference. Weights that the
+//! architecture does not use, or does not find, are errors too; `*.num_batches_tracked` is
+//! ignored.
+//!
+//! Architectures are sorted by family; [`shared`] holds what several families build on. To add
+//! one, write a file that implements [`ArchitectureConfig`] and register it here.
 
-mod alexnet;
-mod beit;
-mod bert;
-mod clip;
-mod contrast;
-mod convnet;
-mod convnext;
-mod densenet;
-mod dinov2;
-mod dinov3;
-mod efficientnet;
-mod encoder;
-mod googlenet;
-mod huggingface;
-mod inception_v3;
-mod mnasnet;
-mod mobilenet_v2;
-mod network;
-mod open_clip;
-mod positions;
-mod resnet;
-mod sequential;
-mod shufflenet_v2;
-mod siglip;
-mod squeezenet;
-mod swinv2;
-mod transformer;
-mod vgg;
-mod vision;
-mod vision_transformer;
-mod vit;
+pub mod convnets;
+pub mod image_text;
+mod shared;
+pub mod text;
+pub mod transformers;
 
 use modelzoo_base::nearest;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-pub use alexnet::AlexNetConfig;
-pub use beit::BeitConfig;
-pub use bert::BertConfig;
-pub use clip::ClipConfig;
-pub use convnext::ConvNextConfig;
-pub use densenet::DenseNetConfig;
-pub use dinov2::{Dinov2Config, Dinov2HubConfig, Ffn};
-pub use dinov3::Dinov3Config;
-pub use efficientnet::EfficientNetConfig;
-pub use googlenet::GoogLeNetConfig;
-pub use inception_v3::InceptionV3Config;
-pub use mnasnet::MnasNetConfig;
-pub use mobilenet_v2::MobileNetV2Config;
-pub use open_clip::OpenClipConfig;
-pub use resnet::{Block, ResNetConfig};
-pub use sequential::{Approximation, Pair, SequentialConfig, SequentialLayer};
-pub use shufflenet_v2::{ShuffleNetV2Config, ShuffleNetV2Variant};
-pub use siglip::SiglipConfig;
-pub use squeezenet::{SqueezeNetConfig, SqueezeNetVersion};
-pub use swinv2::SwinV2Config;
-pub use vgg::{VggConfig, VggLayer};
-pub use vision_transformer::VisionTransformerConfig;
-pub use vit::ViTConfig;
-
-pub(crate) use network::{Blueprint, ImageTower, Network, Similarity, TextTower, TokenBatch};
+pub(crate) use shared::network::{ArchitectureConfig, Network, TextTower, TokenBatch};
 
 use crate::error::Error;
 use crate::plan::Architecture;
+use shared::config::ConfigChecker;
 
-/// The names of all architectures, as a plan writes them.
+/// An entry of the registry.
+#[derive(Clone, Copy, Debug)]
+pub struct ArchitectureInfo {
+    /// The name, as a plan writes it.
+    pub name: &'static str,
+    /// The module of this crate that it is in.
+    pub family: &'static str,
+    parse: Parse,
+}
+
+/// Reads and checks a configuration.
+type Parse = fn(&ConfigChecker, &Value) -> Result<Box<dyn ArchitectureConfig>, Error>;
+
+/// Writes the registry: for each architecture its name, its family and configuration, and what its
+/// row in the documentation says about the configuration and the weights.
+macro_rules! register {
+    ($($name:literal: $family:ident::$config:ident, $about:literal, $weights:literal;)*) => {
+        /// All architectures.
+        ///
+        /// | name | configuration | names of the weights |
+        /// |---|---|---|
+        $(#[doc = concat!("| `", $name, "` | ", $about, " | ", $weights, " |")])*
+        pub const ARCHITECTURES: &[ArchitectureInfo] = &[$(
+            ArchitectureInfo {
+                name: $name,
+                family: stringify!($family),
+                parse: parse_config::<$family::$config>,
+            },
+        )*];
+    };
+}
+
+register! {
+    "sequential": convnets::Sequential, "[`SequentialConfig`](convnets::SequentialConfig): a list of layers", "those of the layers";
+    "resnet": convnets::ResNet, "[`ResNetConfig`](convnets::ResNetConfig): a depth, or the blocks", "torchvision";
+    "vgg": convnets::Vgg, "[`VggConfig`](convnets::VggConfig): a depth, or the layers", "torchvision";
+    "alexnet": convnets::AlexNet, "[`AlexNetConfig`](convnets::AlexNetConfig)", "torchvision";
+    "squeezenet": convnets::SqueezeNet, "[`SqueezeNetConfig`](convnets::SqueezeNetConfig): a version", "torchvision";
+    "densenet": convnets::DenseNet, "[`DenseNetConfig`](convnets::DenseNetConfig): a depth, or the sizes", "torchvision, also the older ones";
+    "mobilenet_v2": convnets::MobileNetV2, "[`MobileNetV2Config`](convnets::MobileNetV2Config): a width, or the stages", "torchvision";
+    "mnasnet": convnets::MnasNet, "[`MnasNetConfig`](convnets::MnasNetConfig): a width", "torchvision";
+    "googlenet": convnets::GoogLeNet, "[`GoogLeNetConfig`](convnets::GoogLeNetConfig)", "torchvision";
+    "shufflenet_v2": convnets::ShuffleNetV2, "[`ShuffleNetV2Config`](convnets::ShuffleNetV2Config): a variant, or the sizes", "torchvision";
+    "inception_v3": convnets::InceptionV3, "[`InceptionV3Config`](convnets::InceptionV3Config)", "torchvision";
+    "convnext": convnets::ConvNext, "[`ConvNextConfig`](convnets::ConvNextConfig): the repository's `config.json`", "transformers";
+    "efficientnet": convnets::EfficientNet, "[`EfficientNetConfig`](convnets::EfficientNetConfig): the repository's `config.json`", "transformers";
+    "vit": transformers::ViT, "[`ViTConfig`](transformers::ViTConfig): the repository's `config.json`", "transformers";
+    "deit": transformers::ViT, "[`ViTConfig`](transformers::ViTConfig): the repository's `config.json`", "transformers";
+    "vision_transformer": transformers::VisionTransformer, "[`VisionTransformerConfig`](transformers::VisionTransformerConfig)", "torchvision";
+    "beit": transformers::Beit, "[`BeitConfig`](transformers::BeitConfig): the repository's `config.json`", "transformers";
+    "dinov2": transformers::Dinov2, "[`Dinov2Config`](transformers::Dinov2Config): the repository's `config.json`", "transformers";
+    "dinov2_with_registers": transformers::Dinov2, "[`Dinov2Config`](transformers::Dinov2Config): the repository's `config.json`", "transformers";
+    "dinov2_hub": transformers::Dinov2Hub, "[`Dinov2HubConfig`](transformers::Dinov2HubConfig): a variant, or the sizes", "facebookresearch/dinov2";
+    "dinov3_vit": transformers::Dinov3, "[`Dinov3Config`](transformers::Dinov3Config): the repository's `config.json`", "transformers";
+    "swinv2": transformers::SwinV2, "[`SwinV2Config`](transformers::SwinV2Config): the repository's `config.json`", "transformers";
+    "bert": text::Bert, "[`BertConfig`](text::BertConfig): the `config.json` of BERT, RoBERTa, MPNet or DistilBERT", "transformers";
+    "clip": image_text::Clip, "[`ClipConfig`](image_text::ClipConfig): the `config.json` of CLIP", "transformers";
+    "open_clip": image_text::OpenClip, "[`OpenClipConfig`](image_text::OpenClipConfig): OpenCLIP's configuration, or none where the weights show the sizes", "OpenAI and OpenCLIP";
+    "siglip": image_text::Siglip, "[`SiglipConfig`](image_text::SiglipConfig): the `config.json` of SigLIP or SigLIP 2", "transformers";
+}
+
+/// All architectures: [`ARCHITECTURES`].
 #[must_use]
-pub fn architectures() -> &'static [&'static str] {
-    &[
-        sequential::NAME,
-        resnet::NAME,
-        siglip::NAME,
-        open_clip::NAME,
-        clip::NAME,
-        bert::NAME,
-        vgg::NAME,
-        alexnet::NAME,
-        squeezenet::NAME,
-        densenet::NAME,
-        mobilenet_v2::NAME,
-        mnasnet::NAME,
-        googlenet::NAME,
-        shufflenet_v2::NAME,
-        inception_v3::NAME,
-        vit::NAME,
-        vit::DEIT,
-        vision_transformer::NAME,
-        beit::NAME,
-        dinov2::NAME,
-        dinov2::REGISTERS,
-        dinov2::HUB,
-        dinov3::NAME,
-        convnext::NAME,
-        efficientnet::NAME,
-        swinv2::NAME,
-    ]
+pub fn architectures() -> &'static [ArchitectureInfo] {
+    ARCHITECTURES
 }
 
 /// Reads the configuration that a plan gives to an architecture.
-pub(crate) fn parse(architecture: &Architecture) -> Result<Box<dyn Blueprint>, Error> {
+pub(crate) fn parse(architecture: &Architecture) -> Result<Box<dyn ArchitectureConfig>, Error> {
     let Architecture { name, config } = architecture;
-    Ok(match name.as_str() {
-        sequential::NAME => Box::new(sequential::Layers::parse(config)?),
-        resnet::NAME => Box::new(resnet::Sizes::parse(config)?),
-        vgg::NAME => Box::new(vgg::Vgg::parse(config)?),
-        alexnet::NAME => Box::new(alexnet::AlexNet::parse(config)?),
-        squeezenet::NAME => Box::new(squeezenet::SqueezeNet::parse(config)?),
-        densenet::NAME => Box::new(densenet::DenseNet::parse(config)?),
-        mobilenet_v2::NAME => Box::new(mobilenet_v2::MobileNetV2::parse(config)?),
-        mnasnet::NAME => Box::new(mnasnet::MnasNet::parse(config)?),
-        googlenet::NAME => Box::new(googlenet::GoogLeNet::parse(config)?),
-        shufflenet_v2::NAME => Box::new(shufflenet_v2::ShuffleNetV2::parse(config)?),
-        inception_v3::NAME => Box::new(inception_v3::InceptionV3::parse(config)?),
-        vit::NAME => Box::new(vit::Sizes::parse(vit::NAME, config)?),
-        vit::DEIT => Box::new(vit::Sizes::parse(vit::DEIT, config)?),
-        vision_transformer::NAME => Box::new(vision_transformer::Sizes::parse(config)?),
-        beit::NAME => Box::new(beit::Sizes::parse(config)?),
-        dinov2::NAME => Box::new(dinov2::Sizes::parse(dinov2::NAME, config)?),
-        dinov2::REGISTERS => Box::new(dinov2::Sizes::parse(dinov2::REGISTERS, config)?),
-        dinov2::HUB => Box::new(dinov2::HubSizes::parse(config)?),
-        dinov3::NAME => Box::new(dinov3::Sizes::parse(config)?),
-        convnext::NAME => Box::new(convnext::Sizes::parse(config)?),
-        efficientnet::NAME => Box::new(efficientnet::Sizes::parse(config)?),
-        swinv2::NAME => Box::new(swinv2::parse(config)?),
-        bert::NAME => Box::new(bert::Encoder::parse(config)?),
-        clip::NAME => Box::new(clip::Clip::parse(config)?),
-        open_clip::NAME => Box::new(open_clip::OpenClip::parse(config)?),
-        siglip::NAME => Box::new(siglip::Siglip::parse(config)?),
-        _ => {
-            return Err(Error::UnknownArchitecture {
-                name: name.clone(),
-                nearest: nearest(name, architectures().iter().copied()),
-            });
-        }
-    })
+    let found = ARCHITECTURES.iter().find(|known| known.name == *name);
+    let Some(found) = found else {
+        return Err(Error::UnknownArchitecture {
+            name: name.clone(),
+            nearest: nearest(name, ARCHITECTURES.iter().map(|known| known.name)),
+        });
+    };
+    (found.parse)(&ConfigChecker::new(found.name), config)
 }
 
-/// Reads a configuration, or a part of it that is at `field`.
-fn read<T: DeserializeOwned>(
-    architecture: &'static str,
-    field: String,
+fn parse_config<C: ArchitectureConfig + 'static>(
+    checker: &ConfigChecker,
     config: &Value,
-) -> Result<T, Error> {
-    if !config.is_object() {
-        return Err(Error::BadConfig {
-            architecture,
-            field,
-            reason: "must be a JSON object".to_owned(),
-        });
-    }
-    T::deserialize(config).map_err(|error| Error::BadConfig {
-        architecture,
-        field,
-        reason: error.to_string(),
-    })
+) -> Result<Box<dyn ArchitectureConfig>, Error> {
+    Ok(Box::new(C::parse(checker, config)?))
 }

@@ -1,6 +1,7 @@
 //! Activation functions of tensors.
 
 use candle_core::Tensor;
+use candle_nn::ops::sigmoid;
 use modelzoo_kernels::{self as kernels, Activation, Isa};
 
 use super::cpu;
@@ -29,8 +30,8 @@ pub(crate) fn activate(
     }
 }
 
-/// The function from candle's operations. What takes several, each of which rounds, is computed
-/// in f32, as PyTorch's kernels do.
+/// The function with candle's operations. What needs several operations, each of which rounds, is
+/// computed in f32, as in PyTorch's kernels.
 pub(super) fn with_candle(x: &Tensor, activation: Activation) -> candle_core::Result<Tensor> {
     match activation.bounds() {
         Some(_) => in_steps(x, activation),
@@ -56,8 +57,4 @@ fn in_steps(x: &Tensor, activation: Activation) -> candle_core::Result<Tensor> {
         Activation::Hardsigmoid => (x + 3.0)?.clamp(0f32, 6f32)? / 6.0,
         Activation::Hardswish => (x * ((x + 3.0)?.clamp(0f32, 6f32)? / 6.0)?)?.contiguous(),
     }
-}
-
-fn sigmoid(x: &Tensor) -> candle_core::Result<Tensor> {
-    (x.neg()?.exp()? + 1.0)?.recip()
 }

@@ -1,6 +1,7 @@
 //! Attention between tokens.
 
-use candle_core::{D, Tensor};
+use candle_core::Tensor;
+use candle_nn::ops::softmax_last_dim;
 use modelzoo_kernels::{self as kernels, AttentionJob, Heads, Isa};
 
 use super::{check_size, cpu};
@@ -8,40 +9,40 @@ use crate::device::{Device, Kernels};
 use crate::error::Error;
 use crate::precision::full;
 
-/// The most products of queries and keys, all heads and samples together: what takes a core a few
-/// minutes. The size of the result does not bound them.
+/// The most products of queries and keys, over all heads and samples: a few minutes of work for a
+/// core. The size of the result does not bound them.
 const MAX_PRODUCTS: usize = 1 << 44;
 
-/// Which keys a query sees, and what is added to its likenesses; nothing by default.
+/// The keys that a query attends to, and a bias on the attention scores; all and none by default.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Mask<'a> {
-    /// Whether a query sees only keys that are no later than itself.
+    /// Whether a query attends only to keys that are not after it.
     pub(crate) causal: bool,
-    /// How many keys there really are in each sample, at least one: those after them are padding.
+    /// The number of keys per sample, at least one, that are not padding.
     pub(crate) lengths: Option<&'a [usize]>,
-    /// Added to the likenesses, `[n, heads, queries, keys]`, f32 on the device: the first for the
-    /// samples 0, n, 2n, …, and so on (one for all, or one a window).
+    /// Added to the attention scores: `[n, heads, queries, keys]`, f32 on the device. Sample `i` uses
+    /// entry `i % n` (one for all, or one per window).
     pub(crate) bias: Option<&'a Tensor>,
 }
 
-/// The core of attention: for each head `softmax(q kᵀ * scale + mask) v`.
+/// Attention without projections: for each head `softmax(q kᵀ * scale + mask) v`.
 #[derive(Clone, Debug)]
 pub(crate) struct Attention {
     name: String,
-    /// One a head.
+    /// One per head.
     scales: Vec<f32>,
     kernels: Kernels,
 }
 
 impl Attention {
-    /// With the usual scale, `1 / sqrt(head)` for heads of `head` values; `name` is for messages.
+    /// With the scale `1 / sqrt(head)` for heads of `head` features; `name` is for messages.
     pub(crate) fn new(name: &str, heads: usize, head: usize, device: &Device) -> Self {
         #[allow(clippy::cast_possible_truncation, reason = "rounded once")]
         let scale = (1.0 / (head as f64).sqrt()) as f32;
         Self::with_scales(name, vec![scale; heads], device)
     }
 
-    /// With a scale of its own for each head.
+    /// With one scale per head.
     pub(crate) fn with_scales(name: &str, scales: Vec<f32>, device: &Device) -> Self {
         Self {
             name: name.to_owned(),
@@ -55,7 +56,7 @@ impl Attention {
     }
 
     /// `q`, `[batch, queries, heads * head]`, `k` and `v`, `[batch, keys, heads * head]`, to
-    /// `[batch, queries, heads * head]`. The values of a head lie together.
+    /// `[batch, queries, heads * head]`. The features of a head are contiguous.
     pub(crate) fn forward(
         &self,
         q: &Tensor,
@@ -93,7 +94,11 @@ impl Attention {
 
     /// The shapes for queries, keys and values one after another, `[batch, tokens, 3 * heads *
     /// head]`.
-    pub(super) fn fused_sizes(&self, qkv: &[usize], mask: Mask<'_>) -> Result<Sizes, Error> {
+    pub(super) fn fused_sizes(
+        &self,
+        qkv: &[usize],
+        mask: Mask<'_>,
+    ) -> Result<AttentionShape, Error> {
         match *qkv {
             [batch, tokens, row] if row % 3 == 0 => {
                 self.sizes([batch, tokens, tokens, row / 3], mask)
@@ -109,7 +114,7 @@ impl Attention {
         &self,
         [batch, queries, keys, width]: [usize; 4],
         mask: Mask<'_>,
-    ) -> Result<Sizes, Error> {
+    ) -> Result<AttentionShape, Error> {
         let heads = self.scales.len();
         let bad = |reason: String| Err(Error::bad_input(&self.name, reason));
         if heads == 0 || width % heads != 0 || [batch, queries, keys, width].contains(&0) {
@@ -125,10 +130,10 @@ impl Attention {
             ));
         }
         if let Some(bias) = mask.bias {
-            let (turns, of_heads, of_queries, of_keys) = bias.dims4()?;
+            let (entries, of_heads, of_queries, of_keys) = bias.dims4()?;
             if [of_heads, of_queries, of_keys] != [heads, queries, keys]
-                || turns == 0
-                || batch % turns != 0
+                || entries == 0
+                || batch % entries != 0
             {
                 return bad(format!("a bias of the shape {:?}", bias.dims()));
             }
@@ -142,12 +147,12 @@ impl Attention {
                 limit: MAX_PRODUCTS,
             });
         }
-        // On other devices all likenesses are there at once.
+        // candle's operations compute all scores at once.
         if self.kernels == Kernels::Candle {
             check_size(&self.name, &[batch, heads, queries, keys])?;
         }
         check_size(&self.name, &[batch, queries, width])?;
-        Ok(Sizes {
+        Ok(AttentionShape {
             batch,
             queries,
             keys,
@@ -159,10 +164,10 @@ impl Attention {
         &self,
         tensors: &[&Tensor],
         first: [usize; 3],
-        sizes: Sizes,
+        sizes: AttentionShape,
         mask: Mask<'_>,
     ) -> Result<Tensor, Error> {
-        let Sizes {
+        let AttentionShape {
             batch,
             queries,
             head,
@@ -174,7 +179,7 @@ impl Attention {
         Ok(cpu::many(&all, &dims, |values| {
             let (sides, bias) = values.split_at(tensors.len());
             let job = self.job(sizes, mask, bias.first().copied());
-            // Three tensors, or one that holds all three.
+            // Three tensors, or one with all three.
             let side = |at: usize, first: usize| Heads {
                 values: sides.get(at).or(sides.first()).copied().unwrap_or_default(),
                 row: if sides.len() == 1 { 3 * width } else { width },
@@ -185,10 +190,10 @@ impl Attention {
         })?)
     }
 
-    /// What our own kernels compute; `bias` are the elements of the mask's.
+    /// The job of our own kernels; `bias` has the elements of the mask's bias.
     pub(super) fn job<'a>(
         &'a self,
-        sizes: Sizes,
+        sizes: AttentionShape,
         mask: Mask<'a>,
         bias: Option<&'a [f32]>,
     ) -> AttentionJob<'a> {
@@ -208,10 +213,10 @@ impl Attention {
     fn with_candle(
         &self,
         sides: [&Tensor; 3],
-        sizes: Sizes,
+        sizes: AttentionShape,
         mask: Mask<'_>,
     ) -> Result<Tensor, Error> {
-        let Sizes { batch, head, .. } = sizes;
+        let AttentionShape { batch, head, .. } = sizes;
         let heads = self.scales.len();
         let split = |x: &Tensor| {
             x.reshape((batch, x.dim(1)?, heads, head))?
@@ -221,43 +226,40 @@ impl Attention {
         let [q, k, v] = sides;
         let (q, k, v) = (split(q)?, split(k)?, split(v)?);
         let scales = Tensor::from_slice(&self.scales, (1, heads, 1, 1), q.device())?;
-        // Before the product, which is too large for half precision without it; after that all is
-        // in f32, as the mask is.
+        // Scaled before the product, which half precision could not hold otherwise; the scores are
+        // f32, as the mask is.
         let q = q.broadcast_mul(&scales.to_dtype(q.dtype())?)?;
-        let mut likenesses = full(&q.matmul(&k.t()?.contiguous()?)?)?;
+        let mut scores = full(&q.matmul(&k.t()?.contiguous()?)?)?;
         if let Some(bias) = mask.bias {
-            let turns = bias.dim(0)?;
+            let entries = bias.dim(0)?;
             let rest = (sizes.queries, sizes.keys);
-            let in_turns = likenesses.reshape((batch / turns, turns, heads * rest.0, rest.1))?;
-            let bias = bias.reshape((1, turns, heads * rest.0, rest.1))?;
-            likenesses = in_turns
+            let by_entry = scores.reshape((batch / entries, entries, heads * rest.0, rest.1))?;
+            let bias = bias.reshape((1, entries, heads * rest.0, rest.1))?;
+            scores = by_entry
                 .broadcast_add(&bias)?
                 .reshape((batch, heads, rest.0, rest.1))?;
         }
-        if let Some(hidden) = hidden(sizes, mask, q.device())? {
-            likenesses = likenesses.broadcast_add(&hidden)?;
+        if let Some(masked) = masked(sizes, mask, q.device())? {
+            scores = scores.broadcast_add(&masked)?;
         }
-        let largest = likenesses.max_keepdim(D::Minus1)?;
-        let powers = likenesses.broadcast_sub(&largest)?.exp()?;
-        let weights = powers.broadcast_div(&powers.sum_keepdim(D::Minus1)?)?;
-        let weights = weights.to_dtype(v.dtype())?;
+        let weights = softmax_last_dim(&scores)?.to_dtype(v.dtype())?;
         let y = weights.matmul(&v)?.transpose(1, 2)?.contiguous()?;
         Ok(y.reshape((batch, sizes.queries, heads * head))?)
     }
 }
 
-/// The shapes of one attention.
+/// The sizes of one attention.
 #[derive(Clone, Copy)]
-pub(super) struct Sizes {
+pub(super) struct AttentionShape {
     pub(super) batch: usize,
     pub(super) queries: usize,
     keys: usize,
     head: usize,
 }
 
-/// Minus infinity where a query does not see a key, `[batch or 1, 1, queries or 1, keys]`.
-fn hidden(
-    sizes: Sizes,
+/// Minus infinity where a query does not attend to a key, `[batch or 1, 1, queries or 1, keys]`.
+fn masked(
+    sizes: AttentionShape,
     mask: Mask<'_>,
     device: &candle_core::Device,
 ) -> Result<Option<Tensor>, Error> {
@@ -294,7 +296,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn work_that_would_not_end_is_refused_before_it_begins() {
+    fn too_many_products_are_refused_before_computing() {
         let attention = Attention::new("a", 2, 4, &Device::cpu());
         let sizes = |tokens| attention.sizes([1, tokens, tokens, 8], Mask::default());
         assert!(sizes(1 << 20).is_ok());

@@ -49,7 +49,22 @@ impl ConvGeometry {
         }
     }
 
-    /// The same in so many groups.
+    /// Windows that do not overlap: patches of `[height, width]` pixels.
+    pub(crate) fn patches([in_channels, out_channels]: [usize; 2], size: [usize; 2]) -> Self {
+        Self {
+            in_channels,
+            out_channels,
+            window: Window {
+                kernel: size,
+                stride: size,
+                padding: [0; 2],
+                dilation: [1; 2],
+            },
+            groups: 1,
+        }
+    }
+
+    /// The same in `groups` groups.
     pub(crate) fn grouped(self, groups: usize) -> Self {
         Self { groups, ..self }
     }

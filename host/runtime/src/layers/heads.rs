@@ -1,6 +1,7 @@
-//! What some networks do to the heads of queries and keys before they are compared.
+//! Operations on the heads of queries and keys: rotary position embedding and L2 normalisation.
 
 use candle_core::{D, Tensor};
+use candle_nn::rotary_emb::rope_thd;
 use modelzoo_kernels::{self as kernels, HeadOperation, Isa};
 
 use super::cpu;
@@ -8,17 +9,18 @@ use crate::device::{Device, Kernels};
 use crate::error::Error;
 use crate::precision::in_full;
 
-/// Heads at the beginning of each token's row.
+/// The heads at the beginning of each token's row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FirstHeads {
-    /// How many: twice the number of heads for the queries and keys of a fused projection.
+    /// The number of heads: twice that of the attention for the queries and keys of a fused
+    /// projection.
     pub(crate) count: usize,
-    /// Values of one.
+    /// Features per head.
     pub(crate) size: usize,
 }
 
-/// Rotary positions: the first half of a head is rotated with the second,
-/// `x * cos + [-second, first] * sin`.
+/// Rotary position embedding: `[a, b]`, the halves of a head, become
+/// `[a * cos - b * sin, b * cos + a * sin]`.
 pub(crate) struct Rotary {
     cosines: Tensor,
     sines: Tensor,
@@ -26,10 +28,10 @@ pub(crate) struct Rotary {
 }
 
 impl Rotary {
-    /// `cosines` and `sines` have the shape `[tokens, size of a head]`.
+    /// `cosines` and `sines` have the shape `[tokens, half of a head]`.
     pub(crate) fn new(cosines: &Tensor, sines: &Tensor, device: &Device) -> Result<Self, Error> {
-        let (_, size) = cosines.dims2()?;
-        if size % 2 != 0 || sines.dims() != cosines.dims() {
+        cosines.dims2()?;
+        if sines.dims() != cosines.dims() {
             let reason = format!("angles of {:?} and {:?}", cosines.dims(), sines.dims());
             return Err(Error::bad_input("rotary", reason));
         }
@@ -40,11 +42,12 @@ impl Rotary {
         })
     }
 
-    /// Rotates the first heads of each row of `[batch, tokens, row]`, and leaves the rest. Tokens
-    /// before as many as there are angles are left too (a class token, registers).
+    /// Rotates the first heads of each row of `[batch, tokens, row]`. With fewer angles than tokens,
+    /// the first tokens (a class token, registers) stay as they are.
     pub(crate) fn forward(&self, x: &Tensor, heads: FirstHeads) -> Result<Tensor, Error> {
         let (batch, tokens, row) = x.dims3()?;
-        let (angles, size) = self.cosines.dims2()?;
+        let (angles, half) = self.cosines.dims2()?;
+        let size = 2 * half;
         let width = heads.count * size;
         if angles > tokens || size != heads.size || width > row {
             let reason = format!(
@@ -69,14 +72,7 @@ impl Rotary {
                 let after = x.narrow(1, tokens - angles, angles)?;
                 let changed = after.narrow(2, 0, width)?.contiguous()?;
                 let changed = changed.reshape((batch, angles, heads.count, size))?;
-                let (first, second) = (
-                    changed.narrow(3, 0, size / 2)?,
-                    changed.narrow(3, size / 2, size / 2)?,
-                );
-                let turned = Tensor::cat(&[&second.neg()?, &first], 3)?;
-                let angle = |x: &Tensor| x.reshape((1, angles, 1, size));
-                let changed = (changed.broadcast_mul(&angle(&self.cosines)?)?
-                    + turned.broadcast_mul(&angle(&self.sines)?)?)?;
+                let changed = rope_thd(&changed, &self.cosines, &self.sines)?;
                 let changed = changed.reshape((batch, angles, width))?;
                 let rest = after.narrow(2, width, row - width)?;
                 let after = Tensor::cat(&[&changed, &rest], 2)?;
@@ -86,7 +82,7 @@ impl Rotary {
     }
 }
 
-/// Divides each of the first heads of each row of `[batch, tokens, row]` by its length, or by
+/// Divides each of the first heads of each row of `[batch, tokens, row]` by its L2 norm, or by
 /// `floor` where that is more.
 pub(crate) fn normalize_heads(
     x: &Tensor,
@@ -110,8 +106,8 @@ pub(crate) fn normalize_heads(
             let changed = x.narrow(2, 0, width)?.contiguous()?;
             let changed = changed.reshape((batch, tokens, heads.count, heads.size))?;
             let changed = in_full(&changed, |changed| {
-                let length = changed.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?;
-                changed.broadcast_div(&length.clamp(floor, f32::INFINITY)?)
+                let norm = changed.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?;
+                changed.broadcast_div(&norm.clamp(floor, f32::INFINITY)?)
             })?;
             let changed = changed.reshape((batch, tokens, width))?;
             let rest = x.narrow(2, width, row - width)?;

@@ -1,6 +1,7 @@
-//! Norms of each token, or each pixel, by itself.
+//! Layer norm, per token or per pixel.
 
 use candle_core::{D, Tensor};
+use candle_nn::ops::layer_norm;
 use modelzoo_kernels::{self as kernels, Isa};
 
 use super::{FeatureMap, cpu};
@@ -21,8 +22,8 @@ pub(crate) struct LayerNorm {
 }
 
 impl LayerNorm {
-    /// Reads `weight` and, where `bias`, `bias`, each of `size` values. The first checkpoints of
-    /// BERT call them `gamma` and `beta`; transformers reads both.
+    /// Reads `weight` and, if `bias`, `bias`, each of `size` values. BERT's first checkpoints name
+    /// them `gamma` and `beta`; transformers reads both.
     pub(crate) fn load(
         scope: &Scope<'_>,
         size: usize,
@@ -60,7 +61,7 @@ impl LayerNorm {
         self.normalized(x, None)
     }
 
-    /// `residual + norm(x)`, as networks have it that normalise what a block adds.
+    /// `residual + norm(x)`.
     pub(crate) fn forward_add(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor, Error> {
         self.normalized(x, Some(residual))
     }
@@ -92,6 +93,9 @@ impl LayerNorm {
         })?)
     }
 
+    /// candle's fused layer norm. It computes the variance as a difference of two means, which
+    /// loses digits, and can become negative, where the mean is large; so the mean is subtracted
+    /// before.
     fn with_candle(
         &self,
         x: &Tensor,
@@ -99,10 +103,10 @@ impl LayerNorm {
         bias: &Tensor,
     ) -> candle_core::Result<Tensor> {
         let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
-        let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
-        centred
-            .broadcast_div(&(variance + self.eps)?.sqrt()?)?
-            .broadcast_mul(weight)?
-            .broadcast_add(bias)
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "candle's operation takes f32"
+        )]
+        layer_norm(&centred, weight, bias, self.eps as f32)
     }
 }

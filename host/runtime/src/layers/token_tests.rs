@@ -346,8 +346,8 @@ fn self_attention_is_its_parts() {
         Dense::new(&random(&[outputs, inputs]), Some(&random(&[outputs]))).unwrap()
     };
     let (parts, out) = ([dense(8, 12), dense(8, 12), dense(8, 12)], dense(12, 8));
-    let cosines = random(&[7, 4]);
-    let sines = random(&[7, 4]);
+    let cosines = random(&[7, 2]);
+    let sines = random(&[7, 2]);
     let heads = FirstHeads { count: 4, size: 4 };
     let mut results = Vec::new();
     for device in DEVICES {

@@ -72,10 +72,13 @@ pub(super) fn plan(settings: &Settings, usage: Use, dir: &Path) -> Result<Plan, 
         .and_then(Value::as_str)
         .unwrap_or_default()
         .to_owned();
-    let architecture = architectures().iter().copied().find(|known| *known == kind);
+    let architecture = architectures()
+        .iter()
+        .map(|known| known.name)
+        .find(|known| *known == kind);
     let Some(architecture) = architecture else {
         return Err(Error::UnknownModelType {
-            nearest: nearest(&kind, architectures().iter().copied()),
+            nearest: nearest(&kind, architectures().iter().map(|known| known.name)),
             name: kind,
         });
     };

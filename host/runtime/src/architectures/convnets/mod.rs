@@ -1,0 +1,45 @@
+//! Convolutional networks.
+
+mod alexnet;
+mod classifier;
+mod convnext;
+mod densenet;
+mod efficientnet;
+mod googlenet;
+mod inception_v3;
+mod loader;
+mod mnasnet;
+mod mobilenet_v2;
+mod resnet;
+mod sequential;
+mod shufflenet_v2;
+mod squeezenet;
+mod steps;
+mod vgg;
+
+pub(crate) use alexnet::AlexNet;
+pub use alexnet::AlexNetConfig;
+pub(crate) use convnext::ConvNext;
+pub use convnext::ConvNextConfig;
+pub(crate) use densenet::DenseNet;
+pub use densenet::DenseNetConfig;
+pub(crate) use efficientnet::EfficientNet;
+pub use efficientnet::EfficientNetConfig;
+pub(crate) use googlenet::GoogLeNet;
+pub use googlenet::GoogLeNetConfig;
+pub(crate) use inception_v3::InceptionV3;
+pub use inception_v3::InceptionV3Config;
+pub(crate) use mnasnet::MnasNet;
+pub use mnasnet::MnasNetConfig;
+pub(crate) use mobilenet_v2::MobileNetV2;
+pub use mobilenet_v2::MobileNetV2Config;
+pub(crate) use resnet::ResNet;
+pub use resnet::{Block, ResNetConfig};
+pub(crate) use sequential::Sequential;
+pub use sequential::{Approximation, Pair, SequentialConfig, SequentialLayer};
+pub(crate) use shufflenet_v2::ShuffleNetV2;
+pub use shufflenet_v2::{ShuffleNetV2Config, ShuffleNetV2Variant};
+pub(crate) use squeezenet::SqueezeNet;
+pub use squeezenet::{SqueezeNetConfig, SqueezeNetVersion};
+pub(crate) use vgg::Vgg;
+pub use vgg::{VggConfig, VggLayer};
