@@ -1,4 +1,4 @@
-//! Where a model runs.
+//! The devices that models run on.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,7 +14,7 @@ use crate::precision::Precision;
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum DeviceSpec {
-    /// The first CUDA device, or Metal, or else the CPU: the best that is there.
+    /// The first CUDA device, or Metal, or else the CPU.
     #[default]
     Auto,
     /// The CPU.
@@ -130,22 +130,21 @@ fn auto() -> Device {
     Device::cpu()
 }
 
-/// Which code computes a layer.
+/// The code that computes a layer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Kernels {
-    /// Our own, on the CPU; feature maps are `[batch, height, width, channels]`.
+    /// The kernels of `modelzoo-kernels`, on the CPU; feature maps are `[batch, height, width, channels]`.
     Own,
-    /// Candle's; feature maps are `[batch, channels, height, width]`.
+    /// candle's operations; feature maps are `[batch, channels, height, width]`.
     Candle,
 }
 
 /// The largest number of half precision.
 const MAX_HALF: f32 = 65504.0;
 
-/// An opened device, and the precision that it computes with: full where nothing else is said.
-/// Cheap to clone.
+/// An opened device, and its precision, by default full. Cheap to clone.
 ///
-/// Displays as the user would name it: `cpu`, `cuda:0`, `metal`.
+/// Displays as a user names it: `cpu`, `cuda:0`, `metal`.
 #[derive(Clone, Debug)]
 pub struct Device {
     inner: candle_core::Device,
@@ -155,7 +154,7 @@ pub struct Device {
 }
 
 impl Device {
-    /// The CPU with this crate's own kernels, on as many threads as rayon's global pool has
+    /// The CPU with the kernels of `modelzoo-kernels`, on the threads of rayon's global pool
     /// (`RAYON_NUM_THREADS`).
     #[must_use]
     pub fn cpu() -> Self {
@@ -167,8 +166,8 @@ impl Device {
         }
     }
 
-    /// The CPU with nothing but candle's plain operations: slow, and the reference that the
-    /// kernels are compared with. It takes the same path as a CUDA or Metal device.
+    /// The CPU with candle's operations: slow, and the reference for the kernels. It uses the same
+    /// code as a CUDA or Metal device.
     #[must_use]
     pub fn cpu_reference() -> Self {
         Self {
@@ -179,8 +178,7 @@ impl Device {
         }
     }
 
-    /// The instructions that the CPU's own kernels use on this machine: `avx512`, `avx2`, or
-    /// `portable` for what every such CPU has.
+    /// The instruction set that the kernels use on this CPU: `avx512`, `avx2`, or `portable`.
     #[must_use]
     pub fn cpu_kernels() -> &'static str {
         Isa::detect().name()
@@ -192,20 +190,20 @@ impl Device {
         self.inner.is_cpu()
     }
 
-    /// Candle's own handle.
+    /// candle's device.
     #[must_use]
     pub fn candle(&self) -> &candle_core::Device {
         &self.inner
     }
 
-    /// What it computes with.
+    /// The precision of its computations.
     #[must_use]
     pub fn precision(&self) -> Precision {
         self.precision
     }
 
-    /// The same device, computing in half precision. [`Device::cpu_reference`] does so too, for
-    /// tests of what CUDA and Metal compute.
+    /// The same device in half precision; also [`Device::cpu_reference`], for tests of CUDA's and
+    /// Metal's code.
     ///
     /// # Errors
     /// [`Error::NoHalf`] for the CPU: its kernels compute f32, and are faster with it.
@@ -221,7 +219,7 @@ impl Device {
         })
     }
 
-    /// The same device, computing in full precision.
+    /// The same device in full precision.
     #[must_use]
     pub fn in_full(self) -> Self {
         Self {
@@ -234,7 +232,7 @@ impl Device {
         self.kernels
     }
 
-    /// The type of the tensors that go between its layers.
+    /// The type of the tensors between its layers.
     pub(crate) fn dtype(&self) -> DType {
         self.precision.dtype()
     }
@@ -245,7 +243,7 @@ impl Device {
     }
 
     /// Weights, f32 and on the CPU, on the device, with its precision; `name` is for messages.
-    /// Half precision would make infinities of large ones, which is an error.
+    /// Weights that half precision would turn into infinities are an error.
     pub(crate) fn place_weights(&self, name: &str, weights: &Tensor) -> Result<Tensor, Error> {
         if self.precision == Precision::Half && weights.elem_count() > 0 {
             let largest = weights.abs()?.max_all()?.to_scalar::<f32>()?;
@@ -271,7 +269,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_read_and_written() {
+    fn device_names_round_trip() {
         for name in ["auto", "cpu", "cuda:0", "cuda:3", "metal"] {
             assert_eq!(name.parse::<DeviceSpec>().unwrap().to_string(), name);
         }
@@ -290,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cpus_kernels_refuse_half_precision() {
+    fn cpu_kernels_refuse_half_precision() {
         let error = Device::cpu().in_half().unwrap_err();
         assert!(error.to_string().contains("`cpu`"), "{error}");
         assert!(error.to_string().contains("slower"), "{error}");
@@ -301,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_that_half_precision_cannot_hold_are_refused() {
+    fn weights_beyond_half_precision_are_refused() {
         let weights = |value: f32| Tensor::new(&[1.0, value], &candle_core::Device::Cpu).unwrap();
         let half = Device::cpu_reference().in_half().unwrap();
         let placed = half.place_weights("fc", &weights(-65504.0)).unwrap();
@@ -315,18 +313,18 @@ mod tests {
     }
 
     #[test]
-    fn the_kernels_have_a_name() {
+    fn kernels_have_a_name() {
         assert!(["avx512", "avx2", "portable"].contains(&Device::cpu_kernels()));
     }
 
     #[test]
-    fn auto_opens_something() {
+    fn auto_opens_a_device() {
         assert!(!DeviceSpec::Auto.open().unwrap().to_string().is_empty());
     }
 
     #[cfg(not(any(feature = "cuda", feature = "metal")))]
     #[test]
-    fn a_device_that_is_not_built_says_so() {
+    fn missing_device_support_is_reported() {
         for name in ["cuda:1", "metal"] {
             let error = name.parse::<DeviceSpec>().unwrap().open().unwrap_err();
             assert!(error.to_string().contains(name), "{error}");

@@ -13,14 +13,13 @@ use crate::precision::Precision;
 /// The message names the thing and the reason in one line; [`Error::remedy`] says what to do,
 /// where there is something to do. Text that comes from files is escaped.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum Error {
-    /// The plan asks for an architecture that is not in the table.
+    /// The plan names an unknown architecture.
     #[error("unknown architecture `{}`", .name.escape_debug())]
     UnknownArchitecture {
         /// The name that the plan has.
         name: String,
-        /// The known names most like it, best first; may be empty.
+        /// The most similar known names, best first; may be empty.
         nearest: Vec<String>,
     },
     /// A field of an architecture's configuration is unknown, missing or out of range.
@@ -49,7 +48,7 @@ pub enum Error {
         /// Outputs of the network.
         outputs: usize,
     },
-    /// The model does not take such samples, or does not say such things about them.
+    /// The model does not take such samples, or does not have such outputs.
     #[error("the model {what}")]
     CannotDo {
         /// What it does not do, for example `takes no texts`.
@@ -62,10 +61,10 @@ pub enum Error {
     UnknownLayer {
         /// The name that was asked for.
         name: String,
-        /// The layers most like it, best first; may be empty.
+        /// The most similar layers, best first; may be empty.
         nearest: Vec<String>,
     },
-    /// A tokenizer's file is not what it should be, or does not fit the network.
+    /// A tokenizer's file is invalid, or does not fit the network.
     #[error("tokenizer {}: {reason}", .path.display())]
     Tokenizer {
         /// The file.
@@ -86,7 +85,7 @@ pub enum Error {
     MissingTensor {
         /// The tensor.
         name: String,
-        /// The names in the weights most like it, best first; may be empty.
+        /// The most similar names in the weights, best first; may be empty.
         nearest: Vec<String>,
     },
     /// The weights hold a tensor that the architecture does not use.
@@ -96,7 +95,7 @@ pub enum Error {
         name: String,
         /// How many more there are.
         others: usize,
-        /// The names in the architecture most like it, best first; may be empty.
+        /// The most similar names in the architecture, best first; may be empty.
         nearest: Vec<String>,
     },
     /// A tensor has another shape than the architecture needs.
@@ -117,7 +116,7 @@ pub enum Error {
         /// The type, as safetensors writes it.
         dtype: &'static str,
     },
-    /// A weights file is not what it should be.
+    /// A weights file is invalid.
     #[error("weights file {}: {reason}", .path.display())]
     WeightsFile {
         /// The file.
@@ -125,13 +124,13 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// A PyTorch checkpoint asks for something else than tensors. It is never unpickled, so that
-    /// nothing of it has run.
+    /// A PyTorch checkpoint needs more than tensors. It is never unpickled, so none of its code has
+    /// run.
     #[error("weights file {}: its pickle asks for `{}`, which tensors do not need", .path.display(), .global.escape_debug())]
     UnsafePickle {
         /// The file.
         path: PathBuf,
-        /// What it asks for, for example `os.system`.
+        /// The name that it needs, for example `os.system`.
         global: String,
     },
     /// A weights file could not be read.
@@ -150,7 +149,7 @@ pub enum Error {
         /// Why.
         reason: ImageReason,
     },
-    /// An image cannot be brought to the network's input.
+    /// An image cannot be converted to the network's input.
     #[error("image of {width}x{height} pixels: {reason}")]
     Preprocess {
         /// Columns of the image.
@@ -160,13 +159,13 @@ pub enum Error {
         /// Why.
         reason: String,
     },
-    /// A device's name is not one.
+    /// The name of a device is unknown.
     #[error("unknown device `{}`", .name.escape_debug())]
     UnknownDevice {
         /// The name.
         name: String,
     },
-    /// A device is not there, or this build cannot use it.
+    /// A device does not exist, or this build does not support it.
     #[error("device `{device}` is not available: {reason}")]
     NoDevice {
         /// The device, for example `cuda:1`.
@@ -174,13 +173,13 @@ pub enum Error {
         /// Why.
         reason: NoDeviceReason,
     },
-    /// A precision's name is not one.
+    /// The name of a precision is unknown.
     #[error("unknown precision `{}`", .name.escape_debug())]
     UnknownPrecision {
         /// The name.
         name: String,
     },
-    /// Half precision is asked of the CPU.
+    /// Half precision on the CPU.
     #[error("device `{device}` does not compute in half precision: it is slower there than full")]
     NoHalf {
         /// The device.
@@ -193,10 +192,10 @@ pub enum Error {
     TooLargeForHalf {
         /// The layer, by the name of its weights where it has one.
         layer: String,
-        /// The largest one, its sign aside.
+        /// The largest absolute value.
         largest: f32,
     },
-    /// What is handed to a network or a layer does not fit it.
+    /// An input does not fit the network or a layer.
     #[error("{layer}: {reason}")]
     BadInput {
         /// The layer, by the name of its weights where it has one.
@@ -212,7 +211,7 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// A feature map would be larger than the runtime computes.
+    /// A feature map would be larger than the limit.
     #[error("{layer}: a result of {elements} elements is more than the limit of {limit}")]
     TooLarge {
         /// The layer.
@@ -237,7 +236,6 @@ pub enum Error {
 
 /// Why an image could not be read.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum ImageReason {
     /// The file could not be read.
     #[error("{0}")]
@@ -263,26 +261,25 @@ pub enum ImageReason {
         /// The limit for their product.
         limit: u64,
     },
-    /// The content is in no format that we know.
+    /// The format of the content is unknown.
     #[error("not an image in a known format")]
     UnknownFormat,
     /// The file ends before the image does.
     #[error("the file ends before the image does")]
     CutOff,
-    /// The pixels are of a kind that has no defined conversion to 8 bits.
+    /// The pixels have a type without a defined conversion to 8 bits.
     #[error("pixels of the kind {0} are not supported")]
     Pixels(String),
     /// The decoder refused the content.
     #[error("{0}")]
     Decode(#[from] image::ImageError),
-    /// The decoder failed in a way that it should not.
+    /// The decoder panicked.
     #[error("the decoder gave up on damaged content")]
     Panic,
 }
 
 /// Why a device is not available.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum NoDeviceReason {
     /// The build lacks the feature.
     #[error("this build has no support for it")]
@@ -290,7 +287,7 @@ pub enum NoDeviceReason {
         /// The cargo feature.
         feature: &'static str,
     },
-    /// The driver or the device did not answer.
+    /// The driver or the device failed.
     #[error("{0}")]
     Failed(#[source] candle_core::Error),
 }

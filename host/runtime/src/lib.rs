@@ -15,13 +15,13 @@
 //! # }
 //! ```
 //!
-//! Nothing here trusts the plan or the weights: both come from a source that nobody vouches for.
-//! Every size is checked before it is allocated, every tensor before it is used.
+//! The plan and the weights are untrusted input: every size is checked before it is allocated, every
+//! tensor before it is used.
 //!
 //! # Features
-//! `cuda`, `cudnn` and `metal` add devices; `accelerate` lets candle's own CPU operations use
-//! Apple's library. The CPU is always there, with kernels for AVX-512, AVX2 and anything else,
-//! chosen when the program runs.
+//! `cuda`, `cudnn` and `metal` add devices; `accelerate` makes candle's CPU operations use
+//! Apple's library. The CPU is always available, with kernels for AVX-512, AVX2 and any other
+//! instruction set, selected at run time.
 
 #![deny(unsafe_code)]
 

@@ -1,10 +1,10 @@
-//! Resizing, to the last bit as Pillow does it for images of 8 bits a channel.
+//! Resizing of images of 8 bits per channel, equal to Pillow's to the last bit.
 //!
-//! A filter is sampled at the distance of each old pixel's centre from the new pixel's, in double
-//! precision, and widened by the scale when the image gets smaller (antialias). The weights are
-//! rounded to 22 binary places, and sums to 8 bits, after the pass along the width, which comes
-//! first, and again after the one along the height. Overshoot of the filters with negative lobes is
-//! therefore cut off twice, which is why the order matters.
+//! A filter is sampled at the distance of each source pixel's centre from the target pixel's, in
+//! double precision, and widened by the scale when the image gets smaller (antialiasing). The weights
+//! are rounded to 22 binary places, and the sums to 8 bits after each of the two passes: along the
+//! width, then along the height. The order matters, because each pass clips the overshoot of filters
+//! with negative lobes.
 
 use std::f64::consts::PI;
 
@@ -39,7 +39,7 @@ pub(crate) fn resample(
             weight: lanczos,
         },
     };
-    // A pass that changes nothing is left out.
+    // A pass that changes nothing is skipped.
     let narrowed;
     let bytes = if from.width == to.width {
         bytes
@@ -63,19 +63,19 @@ pub(crate) fn resample(
 }
 
 struct Filter {
-    /// Where the filter ends, in pixels at scale 1.
+    /// The radius of the filter, in pixels at scale 1.
     reach: f64,
     weight: fn(f64) -> f64,
 }
 
-/// What makes up one new pixel: a run of old ones.
+/// The source pixels of a target pixel, and their weights.
 struct Taps {
     first: usize,
     weights: Vec<i32>,
 }
 
 impl Filter {
-    /// The taps of each new pixel along a side.
+    /// The taps of each target pixel along a side.
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -121,7 +121,7 @@ fn cubic(x: f64) -> f64 {
     }
 }
 
-/// A sinc in a wider sinc's window.
+/// A sinc windowed by a wider sinc.
 fn lanczos(x: f64) -> f64 {
     let sinc = |x: f64| {
         if x == 0.0 {
@@ -151,14 +151,14 @@ fn to_byte(sum: i32) -> u8 {
 /// Elements that are loaded at a time.
 const LANES: usize = 16;
 
-/// Elements of whole pixels among those: each step goes so far, and the lanes keep to their
+/// Elements of whole pixels among those: the length of a step, which keeps the lanes at their
 /// channels.
 const fn step(channels: usize) -> usize {
     LANES / channels * channels
 }
 
-/// The weights of one new pixel along a row, each once for every channel, and zeros up to a whole
-/// number of steps.
+/// The weights of a target pixel along a row, repeated per channel, with zeros up to a whole number
+/// of steps.
 struct Spread {
     /// The first element of the row.
     first: usize,
@@ -295,7 +295,7 @@ fn along_height(bytes: &[u8], row: usize, taps: &[Taps]) -> Vec<u8> {
 /// Columns that are summed side by side.
 const COLUMNS: usize = 64;
 
-/// A piece of a new row from the pieces below each other that begin at `old`.
+/// A piece of a target row, from the source pieces that begin at `old`, one below the other.
 #[inline(always)]
 fn one_piece(old: &[u8], row: usize, new: &mut [u8], weights: &[i32]) {
     let mut sums = [0_i32; COLUMNS];
@@ -315,7 +315,7 @@ fn one_piece(old: &[u8], row: usize, new: &mut [u8], weights: &[i32]) {
     }
 }
 
-/// Takes the pixel under the centre of each new pixel.
+/// Takes the source pixel under the centre of each target pixel.
 fn nearest(bytes: &[u8], from: Size, to: Size, channels: usize) -> Vec<u8> {
     let columns = centers(from.width, to.width);
     let row = from.width as usize * channels;
@@ -332,8 +332,8 @@ fn nearest(bytes: &[u8], from: Size, to: Size, channels: usize) -> Vec<u8> {
     result
 }
 
-/// For each of `to` places along a side, the place under its centre of `from`. Pillow goes from
-/// centre to centre by adding, and the sum's rounding decides where a centre is on an edge.
+/// For each of `to` places along a side, the place of `from` under its centre. Pillow adds up the
+/// steps between centres, and the rounding of the sum decides for centres on an edge.
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

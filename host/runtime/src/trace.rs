@@ -1,4 +1,4 @@
-//! Looking into a network while it runs: the output, or the input, of one of its layers.
+//! The output, or the input, of a layer while its network runs.
 
 use candle_core::Tensor;
 
@@ -6,11 +6,11 @@ use crate::error::Error;
 use crate::layers::FeatureMap;
 use crate::precision::full;
 
-/// What a network tells of its layers' values while it runs, and which of them is wanted.
+/// Takes a value of a network while it runs.
 ///
 /// A network calls [`Trace::input`] before and [`Trace::output`] after each layer that it names;
-/// neither costs anything but for the one that is wanted. A layer that runs several times is
-/// taken at its last time.
+/// both are free except for the wanted value. Of a layer that runs several times, the last run
+/// counts.
 #[derive(Default)]
 pub(crate) struct Trace<'a> {
     wanted: Option<&'a str>,
@@ -19,7 +19,7 @@ pub(crate) struct Trace<'a> {
 
 /// A value between layers.
 pub(crate) trait Traced {
-    /// As PyTorch has it: `[batch, channels, height, width]`, `[batch, tokens, features]` or
+    /// In PyTorch's layout: `[batch, channels, height, width]`, `[batch, tokens, features]` or
     /// `[batch, features]`; f32, whatever the precision.
     fn traced(&self) -> Result<Tensor, Error>;
 }
@@ -37,12 +37,12 @@ impl Traced for FeatureMap {
 }
 
 impl<'a> Trace<'a> {
-    /// Nothing is wanted but the network's output.
+    /// Takes no value.
     pub(crate) fn off() -> Self {
         Self::default()
     }
 
-    /// The output of the layer `wanted`, or its input where the name follows a `<`.
+    /// Takes the output of the layer `wanted`, or with a `<` before the name its input.
     pub(crate) fn of(wanted: &'a str) -> Self {
         Self {
             wanted: Some(wanted),
@@ -50,7 +50,7 @@ impl<'a> Trace<'a> {
         }
     }
 
-    /// Tells what goes into `layer`.
+    /// Offers the input of `layer`.
     pub(crate) fn input(&mut self, layer: &str, x: &impl Traced) -> Result<(), Error> {
         if self.wanted.and_then(|wanted| wanted.strip_prefix('<')) == Some(layer) {
             self.found = Some(x.traced()?);
@@ -58,7 +58,7 @@ impl<'a> Trace<'a> {
         Ok(())
     }
 
-    /// Tells what comes out of `layer`.
+    /// Offers the output of `layer`.
     pub(crate) fn output(&mut self, layer: &str, x: &impl Traced) -> Result<(), Error> {
         if self.wanted == Some(layer) {
             self.found = Some(x.traced()?);
@@ -74,7 +74,7 @@ impl<'a> Trace<'a> {
         wanted == Some(layer)
     }
 
-    /// What was wanted, once the network has run.
+    /// The value, once the network has run.
     pub(crate) fn found(self) -> Option<Tensor> {
         self.found
     }

@@ -173,7 +173,7 @@ fn siglip() {
 }
 
 #[test]
-fn similarities_and_vectors_are_not_rounded() {
+fn similarities_and_vectors_stay_f32() {
     let case = "clip-tiny";
     let dir = tempfile::tempdir().unwrap();
     let plan = parity::zero_shot_plan(case, dir.path(), |plan| {
@@ -227,11 +227,11 @@ fn linear(dir: &Path, weight: f32) -> Plan {
 }
 
 #[test]
-fn numbers_that_half_precision_does_not_hold_are_errors() {
+fn numbers_beyond_half_precision_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let plan = linear(dir.path(), 1e5);
     let Err(error) = Model::build(&plan, dir.path(), &half()) else {
-        panic!("100000 is no number of half precision")
+        panic!("100000 is beyond half precision")
     };
     assert!(matches!(error, Error::TooLargeForHalf { .. }), "{error}");
     assert!(error.to_string().starts_with("fc: "), "{error}");

@@ -1,5 +1,5 @@
-//! What is refused of image models with a repository's configuration: configurations, weights and
-//! sizes of images; and what is passed over.
+//! Image models with a repository's configuration: refused configurations, weights and image sizes,
+//! and ignored tensors.
 
 #![allow(
     clippy::unwrap_used,
@@ -51,12 +51,12 @@ fn build_error(architecture: &Value, tensors: &Tensors) -> Error {
 }
 
 #[test]
-fn configurations_are_checked_before_the_weights() {
+fn invalid_configurations_are_refused_before_the_weights() {
     let cases = [
         (
             "vit",
             json!({ "hidden_act": "mish" }),
-            "`hidden_act`: `mish` is not computed",
+            "`hidden_act`: `mish` is not supported",
         ),
         (
             "vit",
@@ -123,7 +123,7 @@ fn configurations_are_checked_before_the_weights() {
         (
             "beit",
             json!({ "use_relative_position_bias": true, "use_shared_relative_position_bias": true }),
-            "not computed together",
+            "not supported together",
         ),
         (
             "dinov2",
@@ -278,7 +278,7 @@ fn optional(name: &str) -> bool {
 }
 
 #[test]
-fn every_tensor_is_needed() {
+fn missing_tensor_is_refused() {
     for case in FAMILIES {
         let (all, architecture) = (tensors(case), architecture(case));
         let needed = all.iter().filter(|(name, _)| !optional(name));
@@ -297,7 +297,7 @@ fn every_tensor_is_needed() {
 }
 
 #[test]
-fn a_tensor_too_many_is_named() {
+fn unexpected_tensor_is_named() {
     for case in FAMILIES {
         let mut all = tensors(case);
         all.push(("adapter.weight".to_owned(), vec![2, 2]));
@@ -310,7 +310,7 @@ fn a_tensor_too_many_is_named() {
 }
 
 #[test]
-fn a_tensor_of_another_shape_is_named() {
+fn tensor_of_wrong_shape_is_named() {
     for case in FAMILIES {
         let mut all = tensors(case);
         let at = all.len() / 2;
@@ -324,7 +324,7 @@ fn a_tensor_of_another_shape_is_named() {
 }
 
 #[test]
-fn tensors_of_the_training_are_passed_over() {
+fn training_tensors_are_ignored() {
     let cases = [
         ("vit-tiny", "vit.pooler.dense.weight", vec![32, 32]),
         ("vit-tiny", "vit.pooler.dense.bias", vec![32]),
@@ -349,7 +349,7 @@ fn tensors_of_the_training_are_passed_over() {
 }
 
 #[test]
-fn the_published_names_of_torchvisions_vit_are_known() {
+fn published_names_of_torchvision_vit_are_read() {
     let newer = [(".mlp.0.", ".mlp.linear_1."), (".mlp.3.", ".mlp.linear_2.")];
     let renamed = |name: &str| {
         newer
@@ -364,7 +364,7 @@ fn the_published_names_of_torchvisions_vit_are_known() {
 }
 
 #[test]
-fn the_names_of_dinov3_in_newer_versions_are_known() {
+fn newer_names_of_dinov3_are_read() {
     let all = tensors("dinov3-tiny").into_iter().map(|(name, dims)| {
         let nested = name.starts_with("layer.");
         (
@@ -381,7 +381,7 @@ fn the_names_of_dinov3_in_newer_versions_are_known() {
 }
 
 #[test]
-fn images_that_do_not_fit_are_refused() {
+fn images_of_unsupported_sizes_are_refused() {
     let cases = [
         (
             "vit-tiny",
@@ -431,7 +431,7 @@ fn images_that_do_not_fit_are_refused() {
 }
 
 #[test]
-fn the_smallest_images_that_fit_have_answers() {
+fn smallest_supported_images_give_finite_outputs() {
     for (case, height, width) in [
         ("beit-shared-tiny", 8, 8),
         ("dinov2-tiny", 14, 14),
@@ -451,7 +451,7 @@ fn the_smallest_images_that_fit_have_answers() {
 }
 
 #[test]
-fn a_size_of_the_plan_that_does_not_fit_is_refused_when_the_model_is_built() {
+fn unsupported_image_size_in_plan_is_refused_when_building() {
     let dir = tempfile::tempdir().unwrap();
     common::write_recipe(&dir.path().join("w.safetensors"), &tensors("vit-tiny"), 1);
     let plan = |side: u32| -> Plan {
@@ -476,7 +476,7 @@ fn a_size_of_the_plan_that_does_not_fit_is_refused_when_the_model_is_built() {
 }
 
 #[test]
-fn looking_at_all_tokens_leaves_the_answer_as_it_is() {
+fn tracing_all_tokens_does_not_change_the_output() {
     // Where nothing looks at them, the last block leaves out tokens that the head does not read.
     let (case, device) = ("vit-tiny", Device::cpu());
     let dir = tempfile::tempdir().unwrap();

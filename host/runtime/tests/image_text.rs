@@ -1,5 +1,4 @@
-//! Networks that compare images with texts: CLIP, OpenCLIP and SigLIP, compared with transformers
-//! and OpenCLIP, tower by tower and from pixels and prompts to labels.
+//! CLIP, OpenCLIP and SigLIP, from pixels and prompts to labels.
 
 #![allow(
     clippy::unwrap_used,
@@ -30,7 +29,7 @@ fn zero_shot_equals_the_reference(case: &str) {
 }
 
 #[test]
-fn zero_shot_labels_and_logits_are_the_references() {
+fn zero_shot_labels_and_logits_match_the_reference() {
     for case in [
         "clip-tiny",
         "clip-gelu",
@@ -42,12 +41,12 @@ fn zero_shot_labels_and_logits_are_the_references() {
 }
 
 #[test]
-fn zero_shot_of_siglip_has_its_bias_and_its_padding() {
+fn zero_shot_of_siglip_matches_the_reference() {
     zero_shot_equals_the_reference("siglip-tiny");
 }
 
 #[test]
-fn siglip_pads_texts_also_where_the_plan_does_not_say_so() {
+fn siglip_pads_texts_by_default() {
     let dir = tempfile::tempdir().unwrap();
     let padded = |pad: bool| {
         let plan = parity::zero_shot_plan("siglip-tiny", dir.path(), |plan| {
@@ -62,7 +61,7 @@ fn siglip_pads_texts_also_where_the_plan_does_not_say_so() {
 }
 
 #[test]
-fn padding_does_not_change_a_texts_vector() {
+fn padding_does_not_change_a_text_embedding() {
     for case in ["clip-tiny", "open-clip-tiny"] {
         let dir = tempfile::tempdir().unwrap();
         let vectors = |pad: bool, texts: &[&str]| {
@@ -90,7 +89,7 @@ fn padding_does_not_change_a_texts_vector() {
 }
 
 #[test]
-fn the_end_of_a_text_that_is_cut_is_kept() {
+fn truncated_text_keeps_its_end_token() {
     let dir = tempfile::tempdir().unwrap();
     let plan = parity::zero_shot_plan("clip-tiny", dir.path(), |_| {});
     let model = Model::build(&plan, dir.path(), &Device::cpu()).unwrap();
@@ -117,7 +116,7 @@ fn refused(case: &str, change: impl FnOnce(&mut Value)) -> Error {
 
 /// One row alone takes another way through many a product of matrices.
 #[test]
-fn an_images_scores_do_not_depend_on_the_others() {
+fn zero_shot_scores_do_not_depend_on_the_batch() {
     let dir = tempfile::tempdir().unwrap();
     let plan = parity::zero_shot_plan("clip-tiny", dir.path(), |_| {});
     let model = Model::build(&plan, dir.path(), &Device::cpu()).unwrap();
@@ -139,7 +138,7 @@ fn an_images_scores_do_not_depend_on_the_others() {
 }
 
 #[test]
-fn what_the_plan_lacks_is_told_before_the_weights_are_read() {
+fn incomplete_plan_is_refused_before_reading_weights() {
     let dir = tempfile::tempdir().unwrap();
     let build = |change: &dyn Fn(&mut Value)| {
         let plan = parity::zero_shot_plan("clip-tiny", dir.path(), change);
@@ -159,7 +158,7 @@ fn what_the_plan_lacks_is_told_before_the_weights_are_read() {
 }
 
 #[test]
-fn prompts_that_would_not_end_are_refused() {
+fn too_many_prompts_are_refused() {
     let error = refused("clip-tiny", |plan| {
         let classes: Vec<String> = (0..400_000).map(|class| class.to_string()).collect();
         let prompts = vec!["a photo of a thing"; classes.len()];
@@ -184,7 +183,7 @@ fn refused_config(case: &str, path: &str, value: Value) -> String {
 }
 
 #[test]
-fn configurations_that_are_not_computed_are_refused_by_their_fields() {
+fn unsupported_configurations_are_refused_by_field() {
     let cases = [
         ("clip-tiny", "/vision_config/hidden_act", json!("gelu_10")),
         ("clip-tiny", "/vision_config/patch_size", json!(25)),
@@ -241,7 +240,7 @@ fn configurations_that_are_not_computed_are_refused_by_their_fields() {
 }
 
 #[test]
-fn weights_that_do_not_fit_are_refused_by_their_names() {
+fn mismatched_weights_are_refused_by_name() {
     let error = refused("clip-tiny", |plan| {
         plan["architecture"]["config"]["text_config"]["vocab_size"] = json!(912);
     });
@@ -260,7 +259,7 @@ fn weights_that_do_not_fit_are_refused_by_their_names() {
 }
 
 #[test]
-fn images_of_another_size_are_refused() {
+fn images_of_wrong_size_are_refused() {
     let error = refused("clip-tiny", |plan| {
         let to = json!({ "height": 24, "width": 32 });
         plan["preprocessing"]["steps"] =
@@ -279,7 +278,7 @@ fn images_of_another_size_are_refused() {
 }
 
 #[test]
-fn a_resnet_in_the_place_of_a_transformer_is_named() {
+fn clip_with_a_resnet_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let plan = parity::zero_shot_plan("open-clip-openai", dir.path(), |_| {});
     let tensors = [("visual.layer1.0.conv1.weight".to_owned(), vec![4, 4, 1, 1])];

@@ -35,7 +35,7 @@ fn reason(bytes: &[u8], limits: &DecodeLimits) -> ImageReason {
 }
 
 #[test]
-fn the_format_is_found_by_content() {
+fn image_format_is_detected_by_content() {
     let dir = tempfile::tempdir().unwrap();
     for format in [
         ImageFormat::Png,
@@ -57,7 +57,7 @@ fn the_format_is_found_by_content() {
 }
 
 #[test]
-fn what_is_no_image_is_refused() {
+fn files_that_are_not_images_are_refused() {
     let limits = DecodeLimits::default();
     for bytes in [&b""[..], b"x", b"<html>Not found</html>", &[0; 100]] {
         assert!(matches!(reason(bytes, &limits), ImageReason::UnknownFormat));
@@ -76,7 +76,7 @@ fn what_is_no_image_is_refused() {
 }
 
 #[test]
-fn a_header_that_promises_too_much_is_refused_before_anything_is_allocated() {
+fn image_header_beyond_the_limits_is_refused_before_allocation() {
     // A BMP header of 2^31-1 by 100 pixels and nothing behind it, and a PNG's of 20000 by 20000.
     let mut bmp = encoded(ImageFormat::Bmp);
     bmp[18..22].copy_from_slice(&i32::MAX.to_le_bytes());
@@ -124,7 +124,7 @@ fn crc(bytes: &[u8]) -> u32 {
 }
 
 #[test]
-fn the_limits_are_kept() {
+fn decode_limits_are_enforced() {
     let png = encoded(ImageFormat::Png);
     let mut limits = DecodeLimits::default();
     limits.max_pixels = 40 * 30;
@@ -147,7 +147,7 @@ fn the_limits_are_kept() {
 }
 
 #[test]
-fn damaged_images_are_errors_or_images_but_never_more() {
+fn damaged_images_do_not_panic() {
     let limits = DecodeLimits::default();
     let mut state = 1_u64;
     for format in [
@@ -177,7 +177,7 @@ fn damaged_images_are_errors_or_images_but_never_more() {
 }
 
 #[test]
-fn a_file_that_is_cut_off_is_an_error() {
+fn truncated_image_is_refused() {
     let limits = DecodeLimits::default();
     for format in [
         ImageFormat::Png,
@@ -206,7 +206,7 @@ fn a_file_that_is_cut_off_is_an_error() {
 }
 
 #[test]
-fn extreme_shapes_are_resized_or_refused() {
+fn extreme_image_shapes_are_resized_or_refused() {
     let dir = tempfile::tempdir().unwrap();
     candle_core::safetensors::save(
         &std::collections::HashMap::<String, candle_core::Tensor>::new(),

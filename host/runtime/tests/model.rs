@@ -63,7 +63,7 @@ fn label(prediction: &Prediction) -> Option<&str> {
 }
 
 #[test]
-fn images_of_mixed_sizes_keep_their_order_and_equal_their_singles() {
+fn mixed_sizes_keep_order_and_equal_their_singles() {
     let dir = tempfile::tempdir().unwrap();
     for device in [Device::cpu(), Device::cpu_reference()] {
         let model = Model::build(&colors(dir.path(), TEN), dir.path(), &device).unwrap();
@@ -116,7 +116,7 @@ fn images_of_mixed_sizes_keep_their_order_and_equal_their_singles() {
 }
 
 #[test]
-fn the_threshold_of_the_plan_gives_way_to_the_users() {
+fn user_threshold_overrides_the_plan() {
     let dir = tempfile::tempdir().unwrap();
     let mut plan = serde_json::to_value(colors(dir.path(), TEN)).unwrap();
     plan["head"]["classification"]["confidence_thresh"] = json!(0.9);
@@ -156,7 +156,7 @@ fn the_threshold_of_the_plan_gives_way_to_the_users() {
 }
 
 #[test]
-fn outputs_that_are_not_finite_are_an_error_and_not_a_label() {
+fn non_finite_output_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let mut weight = TEN;
     weight[4] = f32::NAN;
@@ -174,7 +174,7 @@ fn outputs_that_are_not_finite_are_an_error_and_not_a_label() {
 }
 
 #[test]
-fn a_model_is_used_from_many_threads_at_once() {
+fn model_can_be_shared_between_threads() {
     let dir = tempfile::tempdir().unwrap();
     let model = Model::build(&colors(dir.path(), TEN), dir.path(), &Device::cpu()).unwrap();
     std::thread::scope(|scope| {
@@ -209,7 +209,7 @@ fn refused(change: impl FnOnce(&mut Value, &Path)) -> Error {
 }
 
 #[test]
-fn a_plan_that_cannot_be_is_refused_with_the_field() {
+fn invalid_plan_is_refused_with_its_field() {
     let cases: [(&str, &str, Value, &str); 8] = [
         ("/weights", "weights", json!([]), "names no file"),
         (
@@ -280,7 +280,7 @@ fn a_plan_that_cannot_be_is_refused_with_the_field() {
 
 /// Searching the list of classes for each of the filter's would take hours.
 #[test]
-fn long_lists_of_classes_are_checked_at_once() {
+fn long_class_lists_are_checked_in_linear_time() {
     let error = refused(|plan, _| {
         let classes: Vec<String> = (0..500_000).map(|class| class.to_string()).collect();
         let filter: Vec<String> = classes.iter().rev().cloned().collect();
@@ -294,7 +294,7 @@ fn long_lists_of_classes_are_checked_at_once() {
 }
 
 #[test]
-fn an_unknown_architecture_is_answered_with_the_nearest() {
+fn unknown_architecture_suggests_the_nearest() {
     let error = refused(|plan, _| plan["architecture"]["name"] = json!("resnett"));
     assert_eq!(error.to_string(), "unknown architecture `resnett`");
     assert_eq!(
@@ -313,7 +313,7 @@ fn an_unknown_architecture_is_answered_with_the_nearest() {
 }
 
 #[test]
-fn plans_with_unknown_fields_are_no_plans() {
+fn plans_with_unknown_fields_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let good = serde_json::to_value(colors(dir.path(), TEN)).unwrap();
     for pointer in [
@@ -347,7 +347,7 @@ fn zeros(dims: &[usize], dtype: candle_core::DType) -> candle_core::Tensor {
 }
 
 #[test]
-fn weights_that_do_not_fit_are_named() {
+fn mismatched_weights_are_named() {
     use candle_core::DType::{F32, I64};
     let error = refused(|_, dir| {
         save(
@@ -406,7 +406,7 @@ fn weights_that_do_not_fit_are_named() {
 }
 
 #[test]
-fn counts_of_batches_are_ignored_and_half_precision_is_read() {
+fn batch_counts_are_ignored_and_f16_weights_are_read() {
     let dir = tempfile::tempdir().unwrap();
     let plan = colors(dir.path(), TEN);
     for dtype in [
@@ -437,7 +437,7 @@ fn counts_of_batches_are_ignored_and_half_precision_is_read() {
 }
 
 #[test]
-fn files_that_are_no_weights_are_refused() {
+fn files_that_are_not_weights_are_refused() {
     let error = refused(|_, dir| std::fs::remove_file(dir.join("mix.safetensors")).unwrap());
     assert!(matches!(error, Error::WeightsIo { .. }), "{error:?}");
     let contents: [&[u8]; 4] = [

@@ -1,5 +1,5 @@
-//! Published sizes against their references. `cargo xtask parity --full` makes the cases, which
-//! need Python and much memory, and runs this.
+//! Published sizes against their references. `cargo xtask parity --full` makes the cases, which need
+//! Python and much memory, and runs this test.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,7 +13,7 @@ use common::parity;
 
 #[test]
 #[ignore = "needs cases that `cargo xtask parity --full` makes"]
-fn published_sizes_have_their_references_numbers() {
+fn published_sizes_match_their_references() {
     let mut names: Vec<String> = std::fs::read_dir(parity::fixtures())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())

@@ -89,12 +89,12 @@ cases! {
     views_of_shared_storages: "views";
     views_of_shared_storages_in_a_legacy_file: "views-legacy";
     every_type: "types";
-    a_scripted_module: "scripted";
-    a_traced_module_in_half_precision: "traced-half";
+    scripted_module: "scripted";
+    traced_module_in_half_precision: "traced-half";
 }
 
 #[test]
-fn the_format_is_told_from_the_content() {
+fn weights_format_is_detected_by_content() {
     let dir = tempfile::tempdir().unwrap();
     for case in ["archive", "legacy"] {
         std::fs::copy(
@@ -108,7 +108,7 @@ fn the_format_is_told_from_the_content() {
 }
 
 #[test]
-fn formats_can_be_mixed_but_names_must_differ() {
+fn formats_can_be_mixed_if_names_differ() {
     let names = ["views.pth", "compressed.pth", "parameters.pth"].map(str::to_owned);
     let error = Weights::open(&fixtures(), &names).err().unwrap();
     assert!(matches!(error, Error::WeightsFile { .. }), "{error:?}");
@@ -133,7 +133,7 @@ fn formats_can_be_mixed_but_names_must_differ() {
 }
 
 #[test]
-fn a_tensor_that_is_not_there_is_named_with_its_nearest() {
+fn missing_tensor_suggests_the_nearest() {
     let error = open("archive.pth")
         .values("visual.conv.weight")
         .unwrap_err();
@@ -167,7 +167,7 @@ mod damage {
     }
 
     #[test]
-    fn a_file_that_is_cut_off_anywhere_is_refused() {
+    fn truncated_weights_file_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         for case in ["archive", "legacy", "python2"] {
             let content = std::fs::read(fixtures().join(format!("{case}.pth"))).unwrap();

@@ -39,7 +39,7 @@ fn refused(config: &Value) -> Error {
 }
 
 #[test]
-fn resnet_configurations_are_checked() {
+fn invalid_resnet_configurations_are_refused() {
     let cases = [
         (json!({}), "`depth`: must be given"),
         (
@@ -57,7 +57,7 @@ fn resnet_configurations_are_checked() {
         ),
         (
             json!({ "block": "basic", "layers": [1, 1, 0, 1] }),
-            "`layers`: each must be",
+            "`layers`: must be 1 to",
         ),
         (json!({ "depth": 18, "groups": 2 }), "only bottleneck"),
         (
@@ -87,7 +87,7 @@ fn resnet_configurations_are_checked() {
 }
 
 #[test]
-fn grouped_and_shallow_resnets_are_built_and_agree_with_the_plain_path() {
+fn grouped_and_shallow_resnets_match_candle() {
     for (config, width, groups) in [
         (
             json!({ "block": "bottleneck", "layers": [1, 1, 1, 1], "num_classes": 5, "groups": 32, "width_per_group": 4 }),

@@ -37,7 +37,7 @@ fn plan(layers: &Value, color: &str, steps: &Value, classes: usize) -> Plan {
 }
 
 #[test]
-fn layers_compute_what_pytorchs_do() {
+fn layers_match_pytorch() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let cases: Vec<Value> =
         serde_json::from_slice(&std::fs::read(folder.join("sequential.json")).unwrap()).unwrap();
@@ -95,7 +95,7 @@ fn refused(layers: &Value, steps: &Value, classes: usize) -> Error {
 }
 
 #[test]
-fn a_wrong_list_is_refused_before_the_weights_are_opened() {
+fn invalid_layers_are_refused_before_opening_weights() {
     let conv = |more: Value| {
         let mut layer = json!({ "type": "conv2d", "name": "c", "in_channels": 1, "out_channels": 4, "kernel_size": 3 });
         layer
@@ -178,15 +178,15 @@ fn a_wrong_list_is_refused_before_the_weights_are_opened() {
         ),
         (
             json!([conv(json!({})), { "type": "batch_norm", "name": "n", "features": 5 }, pool, flatten]),
-            "`layers[1].features`: is 5, but what comes in has 4",
+            "`layers[1].features`: is 5, but the input has 4",
         ),
         (
             json!([conv(json!({})), pool, flatten, linear(5)]),
-            "`layers[3].in_features`: is 5, but what comes in has 4",
+            "`layers[3].in_features`: is 5, but the input has 4",
         ),
         (
             json!([conv(json!({})), flatten, linear(4 * 64)]),
-            "is 256, but what comes in has 144",
+            "is 256, but the input has 144",
         ),
         (
             json!([conv(json!({ "kernel_size": 9 })), pool, flatten]),
@@ -246,7 +246,7 @@ fn a_wrong_list_is_refused_before_the_weights_are_opened() {
 }
 
 #[test]
-fn a_size_that_is_known_only_from_the_image_is_checked_then() {
+fn size_known_only_from_the_image_is_checked_in_forward() {
     let layers = json!({ "layers": [{ "type": "flatten" }, { "type": "linear", "name": "f", "in_features": 9, "out_features": 2 }] });
     let dir = tempfile::tempdir().unwrap();
     common::write_recipe(

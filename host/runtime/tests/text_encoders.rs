@@ -1,4 +1,4 @@
-//! Encoders of texts: BERT and its kin, compared with transformers, and from a text to its vector.
+//! Encoders of texts, from a text to its embedding.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,7 +16,7 @@ use modelzoo_runtime::{Device, Error, Model, Plan, Tokens};
 use serde_json::{Value, json};
 
 #[test]
-fn the_first_checkpoints_have_other_names_for_norms() {
+fn old_norm_names_of_bert_are_read() {
     let dir = tempfile::tempdir().unwrap();
     let plan = plan_of_sentences(dir.path(), |_| {});
     let embed = || {
@@ -84,7 +84,7 @@ fn refused(change: impl FnOnce(&mut Value)) -> Error {
 }
 
 #[test]
-fn a_text_has_the_vector_that_it_has_alone() {
+fn text_embeddings_do_not_depend_on_the_batch() {
     let dir = tempfile::tempdir().unwrap();
     let model = build(dir.path(), |_| {}).unwrap();
     let sentences = [
@@ -124,7 +124,7 @@ fn a_text_has_the_vector_that_it_has_alone() {
 }
 
 #[test]
-fn vectors_of_tokens_are_no_vector_of_a_text() {
+fn text_embeddings_need_a_pooling() {
     for embeddings in [
         json!({ "normalize": true }),
         json!({ "layer": "encoder.layer.0" }),
@@ -153,7 +153,7 @@ fn vectors_of_tokens_are_no_vector_of_a_text() {
 }
 
 #[test]
-fn texts_cannot_be_padded_to_more_than_the_network_takes() {
+fn padding_beyond_the_network_limit_is_refused() {
     for (max, network) in [(21, true), (1 << 16, true), (u32::MAX, false)] {
         let error = refused(|plan| {
             plan["tokenizer"]["max_tokens"] = json!(max);
@@ -176,7 +176,7 @@ fn texts_cannot_be_padded_to_more_than_the_network_takes() {
 }
 
 #[test]
-fn a_text_that_is_too_long_is_cut_or_refused() {
+fn too_long_text_is_truncated_or_refused() {
     let dir = tempfile::tempdir().unwrap();
     let uncut = |plan: &mut Value| {
         plan["tokenizer"]
@@ -196,7 +196,7 @@ fn a_text_that_is_too_long_is_cut_or_refused() {
     })
     .unwrap();
     assert_eq!(model.tokenize(&"a ".repeat(40)).unwrap().ids().len(), 20);
-    // More than the network takes is no harm until a text has as many.
+    // A larger limit than the network's only matters for texts of that length.
     let model = build(dir.path(), |plan| {
         plan["tokenizer"]["max_tokens"] = json!(40)
     })
@@ -208,7 +208,7 @@ fn a_text_that_is_too_long_is_cut_or_refused() {
 }
 
 #[test]
-fn a_tokenizer_of_another_network_is_noticed() {
+fn tokenizer_of_another_network_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let vocab = parity::fixtures().join("tokenizers/clip.json");
     std::fs::copy(vocab, dir.path().join("clip.json")).unwrap();
@@ -225,7 +225,7 @@ fn a_tokenizer_of_another_network_is_noticed() {
 }
 
 #[test]
-fn tokens_that_are_not_there_are_an_error() {
+fn unknown_token_ids_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let model = build(dir.path(), |_| {}).unwrap();
     let far = Tokens::from_ids(vec![2, 500, 3]);
@@ -239,7 +239,7 @@ fn tokens_that_are_not_there_are_an_error() {
 }
 
 #[test]
-fn configurations_that_are_not_computed_are_refused_by_their_fields() {
+fn unsupported_configurations_are_refused_by_field() {
     let cases = [
         ("hidden_act", json!("gelu_10")),
         ("position_embedding_type", json!("relative_key")),
@@ -268,7 +268,7 @@ fn configurations_that_are_not_computed_are_refused_by_their_fields() {
 }
 
 #[test]
-fn weights_of_another_size_are_refused_by_their_names() {
+fn weights_of_another_size_are_refused_by_name() {
     let error = refused(|plan| plan["architecture"]["config"]["hidden_size"] = json!(64));
     assert!(matches!(error, Error::WrongShape { .. }), "{error}");
     let error = refused(|plan| plan["architecture"]["config"]["num_hidden_layers"] = json!(3));
@@ -281,7 +281,7 @@ fn weights_of_another_size_are_refused_by_their_names() {
 }
 
 #[test]
-fn a_text_model_says_what_it_cannot_do() {
+fn text_model_refuses_image_tasks() {
     let error = refused(|plan| plan["preprocessing"] = json!({ "color": "rgb", "steps": [] }));
     assert!(error.to_string().contains("takes no images"), "{error}");
     let error = refused(|plan| {

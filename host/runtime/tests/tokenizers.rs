@@ -63,7 +63,7 @@ fn model(dir: &Path, tokenizer: &Value) -> Result<Model, Error> {
 }
 
 #[test]
-fn every_format_gives_the_references_tokens() {
+fn every_format_matches_the_reference_tokens() {
     let folder = parity::fixtures().join("tokenizers");
     let cases = parity::read_json(&folder.join("cases.json"));
     let texts: Vec<String> = serde_json::from_value(cases["texts"].clone()).unwrap();
@@ -140,7 +140,7 @@ fn opened(change: impl FnOnce(&mut Value)) -> (tempfile::TempDir, Model) {
 }
 
 #[test]
-fn the_plan_says_how_texts_are_cut_and_padded_and_not_the_file() {
+fn plan_decides_truncation_and_padding() {
     let (_dir, model) = opened(|file| {
         file["truncation"] = json!({ "max_length": 1, "strategy": "LongestFirst", "stride": 0, "direction": "Right" });
         file["padding"] = json!({
@@ -154,7 +154,7 @@ fn the_plan_says_how_texts_are_cut_and_padded_and_not_the_file() {
 }
 
 #[test]
-fn files_that_make_texts_long_are_refused() {
+fn tokenizer_steps_that_lengthen_texts_are_refused() {
     let double = |from: &str, to: &str| json!({ "type": "Replace", "pattern": { "String": from }, "content": to });
     let steps = |count: usize| vec![double("a", "aa"); count];
     let message = json_refused(|file| {
@@ -211,7 +211,7 @@ fn added(content: &str, normalized: bool) -> Value {
 
 /// They are normalised while the file is read, where nothing watches.
 #[test]
-fn added_tokens_that_would_become_long_are_refused() {
+fn added_tokens_that_grow_are_refused() {
     let message =
         json_refused(|file| file["added_tokens"] = json!([added(&"x".repeat(1025), false)]));
     assert!(message.contains("added token of 1025 bytes"), "{message}");
@@ -256,7 +256,7 @@ fn added_tokens_that_would_become_long_are_refused() {
 /// The library gives one match up after a million steps; and what is still too slow is given up as
 /// a whole. Without either this would not end.
 #[test]
-fn a_pattern_that_tries_again_for_ever_comes_to_an_end() {
+fn backtracking_pattern_ends() {
     let (_dir, model) = opened(|file| {
         file["pre_tokenizer"] = json!({
             "type": "Split", "pattern": { "Regex": "(?:(?:a|a)*)*(?!a)b" },
@@ -271,7 +271,7 @@ fn a_pattern_that_tries_again_for_ever_comes_to_an_end() {
 }
 
 #[test]
-fn tables_of_characters_are_looked_at_before_they_are_believed() {
+fn character_tables_are_checked() {
     // SentencePiece's table: the trie's bytes in four, the trie, texts that end with zeros.
     let table = |trie: u32, texts: &[u8]| {
         use base64::Engine as _;
@@ -291,7 +291,7 @@ fn tables_of_characters_are_looked_at_before_they_are_believed() {
 type Change = Box<dyn FnOnce(&mut Value)>;
 
 #[test]
-fn other_files_that_do_harm_are_refused() {
+fn other_harmful_tokenizer_files_are_refused() {
     let cases: [(&str, Change); 9] = [
         (
             "dropout",
@@ -364,7 +364,7 @@ fn other_files_that_do_harm_are_refused() {
 }
 
 #[test]
-fn files_that_are_none_are_refused() {
+fn files_that_are_not_tokenizers_are_refused() {
     let json = || json!({ "json": { "file": "t" } });
     let merges = || json!({ "clip_bpe": { "merges": "t" } });
     let pieces = || json!({ "word_piece": { "vocab": "t", "lowercase": true } });
@@ -392,7 +392,7 @@ fn files_that_are_none_are_refused() {
 }
 
 #[test]
-fn a_small_archive_of_a_large_list_is_refused() {
+fn gzip_bomb_of_merges_is_refused() {
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     for _ in 0..64 {
         packed.write_all(&vec![b'a'; 1 << 20]).unwrap();
@@ -404,7 +404,7 @@ fn a_small_archive_of_a_large_list_is_refused() {
 }
 
 #[test]
-fn a_large_file_is_refused_before_it_is_read() {
+fn large_tokenizer_file_is_refused_before_reading() {
     let dir = tempfile::tempdir().unwrap();
     let file = std::fs::File::create(dir.path().join("t.json")).unwrap();
     file.set_len(1 << 40).unwrap();
@@ -416,7 +416,7 @@ fn a_large_file_is_refused_before_it_is_read() {
 }
 
 #[test]
-fn names_that_lead_out_of_the_directory_are_refused() {
+fn file_names_outside_of_the_directory_are_refused() {
     for name in ["", "../t.json", "/etc/passwd", "a/../t.json", "./t.json"] {
         let message = refused("t.json", b"{}", json!({ "json": { "file": name } }));
         assert!(message.contains("model's directory"), "{name}: {message}");
@@ -438,14 +438,14 @@ fn names_that_lead_out_of_the_directory_are_refused() {
 }
 
 #[test]
-fn a_text_that_is_too_large_is_refused() {
+fn too_large_text_is_refused() {
     let (_dir, model) = opened(|_| {});
     let error = model.tokenize(&"a ".repeat(1 << 20)).unwrap_err();
     assert!(matches!(error, Error::Tokenizer { .. }), "{error}");
 }
 
 #[test]
-fn a_text_without_tokens_is_an_error() {
+fn text_without_tokens_is_refused() {
     let (_dir, model) = opened(|_| {});
     let error = model.tokenize("  ").unwrap_err();
     assert!(error.to_string().contains("no token"), "{error}");
@@ -461,7 +461,7 @@ fn a_text_without_tokens_is_an_error() {
 }
 
 #[test]
-fn a_length_that_the_special_tokens_fill_is_refused() {
+fn max_tokens_below_the_special_tokens_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let vocab = parity::fixtures().join("tokenizers/bert.json");
     std::fs::copy(vocab, dir.path().join("bert.json")).unwrap();

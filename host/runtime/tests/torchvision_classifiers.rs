@@ -1,5 +1,4 @@
-//! torchvision's classifiers against torchvision (`tests/parity/make_torchvision.py`), and what
-//! they refuse.
+//! torchvision's classifiers: names of weights, options, and refused weights and configurations.
 
 #![allow(
     clippy::unwrap_used,
@@ -64,7 +63,7 @@ fn refused(name: &str, config: &Value, steps: &Value) -> Error {
 }
 
 #[test]
-fn densenets_are_read_by_their_older_names_too() {
+fn older_names_of_densenet_are_read() {
     let case = "densenet-tiny";
     let x = common::recipe("x", &[1, 3, 40, 40], 1);
     // The published files have a dot before the number, which the recipe would give other values.
@@ -97,7 +96,7 @@ fn densenets_are_read_by_their_older_names_too() {
 /// The layers that the published weights are brought to are those of the untransformed network
 /// for images that are transformed beforehand: `(x * std + mean - 0.5) / 0.5`.
 #[test]
-fn images_are_normalised_anew_for_weights_from_tensorflow() {
+fn transform_input_converts_the_normalisation() {
     for (case, layer) in [
         ("googlenet-tiny", "conv1"),
         ("inception_v3-tiny", "Conv2d_1a_3x3"),
@@ -130,7 +129,7 @@ fn images_are_normalised_anew_for_weights_from_tensorflow() {
 }
 
 #[test]
-fn auxiliary_classifiers_are_passed_over_and_nothing_else() {
+fn only_auxiliary_classifiers_are_ignored() {
     for (case, auxiliary) in [
         (
             "googlenet-tiny",
@@ -157,7 +156,7 @@ fn auxiliary_classifiers_are_passed_over_and_nothing_else() {
 }
 
 #[test]
-fn weights_that_do_not_fit_are_named() {
+fn mismatched_weights_are_named() {
     for case in [
         "vgg-bn-tiny",
         "alexnet-tiny",
@@ -200,7 +199,7 @@ fn weights_that_do_not_fit_are_named() {
 }
 
 #[test]
-fn images_that_are_too_small_are_an_error() {
+fn too_small_images_are_refused() {
     for (case, least) in [
         ("vgg-tiny", 32),
         ("vgg-bn-tiny", 4),
@@ -235,7 +234,7 @@ fn images_that_are_too_small_are_an_error() {
             assert!(expected, "{case}: {error}");
             let error = resized(least - 1).map(|_| ()).unwrap_err().to_string();
             assert!(
-                error.contains(&format!("from {least}x{least} on")),
+                error.contains(&format!("at least {least}x{least}")),
                 "{error}"
             );
         }
@@ -243,7 +242,7 @@ fn images_that_are_too_small_are_an_error() {
 }
 
 #[test]
-fn configurations_are_checked() {
+fn invalid_configurations_are_refused() {
     let huge = 1_u64 << 40;
     let cases = [
         ("vgg", json!({}), "`depth`: must be given"),
@@ -409,7 +408,7 @@ fn configurations_are_checked() {
 
 /// A size that only the weights could prove is refused for the want of them, at once.
 #[test]
-fn nothing_is_made_for_sizes_that_the_weights_do_not_have() {
+fn sizes_beyond_the_weights_allocate_nothing() {
     for (name, config) in [
         ("vgg", json!({ "layers": vec![1 << 20; 1000] })),
         ("alexnet", json!({ "hidden": 1 << 20 })),

@@ -31,7 +31,7 @@ fn one(dtype: &str, shape: &str, offsets: &str) -> String {
 }
 
 #[test]
-fn a_file_whose_length_looks_like_another_format_is_read() {
+fn file_whose_length_resembles_another_format_is_read() {
     // The first bytes are those of a pickle (0x80 0x02) and of a zip archive ("PK\x03\x04").
     for length in [0x0280, 0x0403_4b50] {
         let mut header = one("F32", "[2]", "[0,8]");
@@ -44,7 +44,7 @@ fn a_file_whose_length_looks_like_another_format_is_read() {
 }
 
 #[test]
-fn headers_that_lie_are_refused() {
+fn false_headers_are_refused() {
     let max = u64::MAX.to_string();
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
         (
@@ -253,7 +253,7 @@ fn headers_that_lie_are_refused() {
 }
 
 #[test]
-fn a_file_that_is_cut_off_anywhere_is_refused() {
+fn truncated_weights_file_is_refused() {
     let content = file(&one("F32", "[2]", "[0,8]"), 8);
     assert!(try_open(&content).is_ok());
     for length in 0..content.len() {

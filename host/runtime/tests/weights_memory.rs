@@ -85,7 +85,7 @@ fn safetensors(length: u64, header: &str) -> Vec<u8> {
 }
 
 #[test]
-fn no_file_takes_more_memory_than_the_limits_allow() {
+fn weights_files_stay_within_the_memory_limit() {
     let million = |code: &[u8]| code.repeat(1_000_000);
     let empty = r#"{"a":{"dtype":"F32","shape":[9223372036854775807],"data_offsets":[0,9223372036854775807]}}"#;
     // What each may take, the file itself left out.

@@ -8,7 +8,7 @@ use crate::device::Kernels;
 use crate::error::Error;
 use crate::precision::in_full;
 
-/// The means of `height` x `width` windows that cover the feature map, whatever its size.
+/// The means of `height` x `width` windows that cover the feature map.
 pub(crate) fn adaptive_average(
     x: &FeatureMap,
     [height, width]: [usize; 2],
@@ -26,7 +26,7 @@ pub(crate) fn adaptive_average(
         Kernels::Own => cpu::unary("adaptive_average", x.tensor(), &dims, |x| {
             kernels::adaptive_average(Isa::detect(), x, shape, [height, width])
         })?,
-        // Along each side it is a product with a matrix of shares.
+        // Along each side it is a product with a matrix of weights.
         Kernels::Candle => in_full(x.tensor(), |x| {
             let across = along_last(x, width)?;
             along_last(&across.transpose(2, 3)?.contiguous()?, height)?
@@ -40,9 +40,9 @@ pub(crate) fn adaptive_average(
 /// Averages windows of the last of four dimensions.
 fn along_last(x: &Tensor, places: usize) -> candle_core::Result<Tensor> {
     let (batch, channels, height, length) = x.dims4()?;
-    let mut shares = Vec::with_capacity(places * length);
+    let mut weights = Vec::with_capacity(places * length);
     for at in 0..length {
-        shares.extend((0..places).map(|place| {
+        weights.extend((0..places).map(|place| {
             let range = adaptive_range(length, places, place);
             if range.contains(&at) {
                 1.0 / range.len() as f32
@@ -51,9 +51,9 @@ fn along_last(x: &Tensor, places: usize) -> candle_core::Result<Tensor> {
             }
         }));
     }
-    let shares = Tensor::from_vec(shares, (length, places), x.device())?;
+    let weights = Tensor::from_vec(weights, (length, places), x.device())?;
     x.reshape((batch * channels * height, length))?
-        .matmul(&shares)?
+        .matmul(&weights)?
         .reshape((batch, channels, height, places))
 }
 
@@ -65,8 +65,8 @@ mod tests {
     use super::*;
     use crate::device::Device;
 
-    /// Each window by itself, by PyTorch's definition: from the floor of where it would begin to
-    /// the ceiling of where it would end.
+    /// Window by window, by PyTorch's definition: from the floor of its start to the ceiling of its
+    /// end.
     fn by_definition(x: &Tensor, [rows, columns]: [usize; 2]) -> Vec<f32> {
         let (batch, channels, height, width) = x.dims4().unwrap();
         let window = |length: usize, places: usize, place: usize| {
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn averages_are_pytorchs() {
+    fn averages_match_pytorch() {
         let cases = [
             ([2, 3, 14, 14], [7, 7]),
             ([1, 2, 8, 5], [7, 7]),

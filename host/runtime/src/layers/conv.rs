@@ -12,11 +12,11 @@ use crate::device::{Device, Kernels};
 use crate::error::Error;
 use crate::weights::Scope;
 
-/// With fewer channels than this, a padded copy of the input pays: the taps of a row are then one
-/// run, where each alone would be only a few elements.
+/// With fewer channels than this, a padded copy of the input is worth it: the taps of a row are
+/// then one run, instead of runs of a few elements each.
 const FEW_CHANNELS: usize = 16;
 
-/// The sizes of a convolution, as PyTorch's `Conv2d`.
+/// The geometry of a convolution, like PyTorch's `Conv2d`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct ConvGeometry {
     pub(crate) in_channels: usize,
@@ -81,8 +81,8 @@ impl ConvGeometry {
     }
 }
 
-/// A 2D convolution with all that follows it: batch norm (folded into the weights), bias, an
-/// optional residual, an activation.
+/// A 2D convolution with a batch norm (folded into the weights), a bias, an optional residual and
+/// an activation.
 pub(crate) struct Conv2d {
     name: String,
     geometry: ConvGeometry,
@@ -91,7 +91,7 @@ pub(crate) struct Conv2d {
 }
 
 enum Code {
-    /// With the faster way for the feature maps that it suits, where there is one.
+    /// With Winograd's algorithm for the feature maps that it suits, where there is one.
     Dense(Packed, Option<Winograd>),
     Depthwise(Depthwise),
     Candle {
@@ -101,7 +101,7 @@ enum Code {
 }
 
 impl Conv2d {
-    /// Reads `weight` and, where `bias`, `bias`.
+    /// Reads `weight` and, if `bias`, `bias`.
     pub(crate) fn load(
         scope: &Scope<'_>,
         geometry: ConvGeometry,
@@ -242,7 +242,7 @@ impl Conv2d {
                 return kernels::depthwise(x, shape, weights, residual, self.activation);
             }
             Code::Dense(packed, faster) => (packed, faster),
-            // `forward` has sent it elsewhere.
+            // `forward` does not call this for candle.
             Code::Candle { .. } => return Ok(Vec::new()),
         };
         let epilogue = Epilogue {
@@ -271,8 +271,8 @@ impl Conv2d {
         kernels::matmul(&Windows::new(x, shape, window, groups), packed, epilogue)
     }
 
-    /// Candle's convolution has one stride, padding and dilation for both sides; where ours
-    /// differ, the padding is added before, and the stride taken after.
+    /// candle's convolution has one stride, padding and dilation for both sides; where ours differ,
+    /// the padding is added before, and the stride applied after.
     fn with_candle(
         &self,
         x: &Tensor,
@@ -305,8 +305,8 @@ impl Conv2d {
     }
 }
 
-/// The one dilation that candle's convolution is asked for: a difference between the two sides is
-/// in the weights already.
+/// The dilation that candle's convolution gets: a difference between the two sides is already in
+/// the weights.
 fn dilation_of(window: &Window) -> usize {
     match (window.kernel, window.dilation) {
         ([1, _], [_, across]) => across,
@@ -343,7 +343,7 @@ impl Code {
                 bias,
             )));
         }
-        // Our windows are read tap by tap, each with all its channels.
+        // Our kernels read windows tap by tap, each with all its channels.
         let weight = Tensor::from_vec(
             values,
             (outputs, inputs, height * width),

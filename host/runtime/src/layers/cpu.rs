@@ -1,10 +1,10 @@
-//! The door between candle's tensors and the kernels: slices in, vectors out.
+//! The kernels as candle operations: from tensors to slices, and from vectors to tensors.
 
 use std::collections::TryReserveError;
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Storage, Tensor};
 
-/// What a kernel returns.
+/// The result of a kernel.
 type Computed = std::result::Result<Vec<f32>, TryReserveError>;
 
 /// Computes a tensor of the shape `dims` from the elements of a tensor.
@@ -30,8 +30,8 @@ pub(super) fn binary(
         .apply_op2_no_bwd(&y.contiguous()?, &Binary { name, dims, kernel })
 }
 
-/// Computes a tensor of the shape `dims` from the elements of a tensor and, where there is one, of
-/// another that is added.
+/// Computes a tensor of the shape `dims` from the elements of a tensor and of a residual, where
+/// there is one.
 pub(super) fn added(
     name: &'static str,
     x: &Tensor,
@@ -60,7 +60,7 @@ pub(super) fn many(
     for (storage, layout) in &stored {
         match &**storage {
             Storage::Cpu(storage) => values.push(elements(storage, layout)?),
-            _ => candle_core::bail!("a kernel was handed a tensor that is not on the CPU"),
+            _ => candle_core::bail!("a kernel got a tensor that is not on the CPU"),
         }
     }
     let (storage, shape) = finish(kernel(&values), dims)?;
@@ -114,9 +114,7 @@ impl<F: Fn(&[f32], &[f32]) -> Computed> CustomOp2 for Binary<'_, F> {
 fn elements<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     let contiguous = layout.contiguous_offsets();
     let found = contiguous.and_then(|(start, end)| storage.as_slice::<f32>().ok()?.get(start..end));
-    found.ok_or_else(|| {
-        candle_core::Error::msg("a kernel was handed a tensor that is not contiguous f32")
-    })
+    found.ok_or_else(|| candle_core::Error::msg("a kernel got a tensor that is not contiguous f32"))
 }
 
 fn finish(computed: Computed, dims: &[usize]) -> Result<(CpuStorage, Shape)> {

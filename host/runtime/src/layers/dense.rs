@@ -1,4 +1,4 @@
-//! The weights of linear layers before they are packed: what can be folded into them is.
+//! The weights of linear layers before they are packed, for folding other layers into them.
 
 use candle_core::Tensor;
 
@@ -6,7 +6,7 @@ use super::BatchNorm;
 use crate::error::Error;
 use crate::weights::Scope;
 
-/// A matrix `[outputs, inputs]` and one bias an output, on their way into a [`super::Linear`].
+/// A matrix `[outputs, inputs]` and one bias per output, from which a [`super::Linear`] is built.
 #[derive(Clone, Debug)]
 pub(crate) struct Dense {
     pub(super) weight: Vec<f32>,
@@ -16,7 +16,7 @@ pub(crate) struct Dense {
 }
 
 impl Dense {
-    /// Reads `weight`, `[outputs, inputs]`, and, where `bias`, `bias`, `[outputs]`.
+    /// Reads `weight`, `[outputs, inputs]`, and, if `bias`, `bias`, `[outputs]`.
     pub(crate) fn load(
         scope: &Scope<'_>,
         [inputs, outputs]: [usize; 2],
@@ -50,7 +50,7 @@ impl Dense {
         })
     }
 
-    /// Several layers with the same inputs as one: their outputs one after another.
+    /// Joins several layers of the same inputs: their outputs one after another.
     pub(crate) fn stack(parts: &[Self]) -> Result<Self, Error> {
         let inputs = parts.first().map_or(0, |part| part.inputs);
         if parts.iter().any(|part| part.inputs != inputs) {
@@ -69,7 +69,7 @@ impl Dense {
         })
     }
 
-    /// With each output multiplied by a factor of its own (layer scale).
+    /// With each output multiplied by its own factor (layer scale).
     pub(crate) fn scaled(mut self, factors: &Tensor) -> Result<Self, Error> {
         let factors = factors.to_vec1::<f32>()?;
         if factors.len() != self.outputs {

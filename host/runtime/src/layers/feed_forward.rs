@@ -1,4 +1,4 @@
-//! The small network on each token: two linear layers with an activation between them.
+//! The MLP of a transformer block: two linear layers with an activation between them.
 
 use candle_core::Tensor;
 use modelzoo_kernels::{self as kernels, Mlp};
@@ -6,7 +6,7 @@ use modelzoo_kernels::{self as kernels, Mlp};
 use super::{Activation, FeatureMap, Linear, cpu};
 use crate::error::Error;
 
-/// One layer to more features, with an activation, and one back.
+/// A linear layer to more features, with an activation, and one back.
 pub(crate) struct FeedForward {
     up: Linear,
     down: Linear,
@@ -21,7 +21,7 @@ impl FeedForward {
     pub(crate) fn forward(&self, x: &Tensor, residual: Option<&Tensor>) -> Result<Tensor, Error> {
         let between = self.up.result(x.dims(), None)?;
         let dims = self.down.result(&between, residual)?;
-        // An activation after both is not what the kernel computes.
+        // The kernel has no activation after the second layer.
         let plain = self.down.activation() == Activation::Identity;
         let (Some(up), Some(down), true) = (self.up.packed(), self.down.packed(), plain) else {
             return self.down.compute(&self.up.forward(x)?, residual);
@@ -40,7 +40,7 @@ impl FeedForward {
         )?)
     }
 
-    /// Each pixel of a feature map by itself.
+    /// The same for each pixel of a feature map.
     pub(crate) fn forward_map(
         &self,
         x: &FeatureMap,

@@ -1,4 +1,4 @@
-//! Half precision: what would not fit into it on the way to a result that does.
+//! Half precision: intermediate values that it cannot hold, on the way to results that it can.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -33,7 +33,7 @@ fn values(x: &Tensor) -> Vec<f32> {
     full(&x.flatten_all().unwrap()).unwrap().to_vec1().unwrap()
 }
 
-/// A pool with a square window of this side and step, and a margin of one.
+/// A pool with a square window of this side and stride, and a padding of one.
 fn pool([kernel, stride]: [usize; 2], ceil: bool, kind: PoolKind) -> Pool {
     Pool {
         name: "pool".to_owned(),
@@ -61,7 +61,7 @@ fn weights(tensors: &[(&str, f32)]) -> Weights {
 }
 
 #[test]
-fn the_squares_of_a_norm() {
+fn layer_norm_squares_in_f32() {
     let weights = weights(&[("weight", 1.0), ("bias", 1.0)]);
     let norm = LayerNorm::load(&weights.root(), 2, 0.0, true, &half()).unwrap();
     let x = tensor(&[500.0, -500.0], &[1, 3, 2]);
@@ -72,7 +72,7 @@ fn the_squares_of_a_norm() {
 }
 
 #[test]
-fn the_squares_of_heads() {
+fn head_norm_squares_in_f32() {
     let heads = FirstHeads { count: 1, size: 2 };
     let x = tensor(&[300.0, 400.0, 7.0], &[1, 2, 3]);
     let y = normalize_heads(&x, heads, 1e-12, &half()).unwrap();
@@ -81,7 +81,7 @@ fn the_squares_of_heads() {
 }
 
 #[test]
-fn the_sums_of_means() {
+fn averages_sum_in_f32() {
     let x = tensor(&[1000.0], &[1, 2, 20, 20]);
     let x = FeatureMap::from_channels_first(&x, &half()).unwrap();
     let average = PoolKind::Average {
@@ -95,7 +95,7 @@ fn the_sums_of_means() {
 }
 
 #[test]
-fn the_scaled_channels_of_a_batch_norm() {
+fn batch_norm_scales_in_f32() {
     let weights = weights(&[
         ("weight", 100.0),
         ("bias", 1.0),
@@ -116,9 +116,9 @@ fn the_scaled_channels_of_a_batch_norm() {
 }
 
 #[test]
-fn the_products_of_queries_with_keys() {
-    // They are 262144 before they are scaled, and 32768 after that, where neighbours of half
-    // precision are 16 apart: the bias, which is small, is added in full.
+fn attention_scores_are_f32() {
+    // The products are 262144 before scaling and 32768 after it, where neighbours in half precision
+    // are 16 apart: the small bias must be added in f32.
     let [q, k] = [tensor(&[64.0], &[1, 4, 64]), tensor(&[64.0], &[1, 4, 64])];
     let v = [1.0, 5.0, 9.0, 13.0].map(|key| [key; 64]).concat();
     let v = tensor(&v, &[1, 4, 64]);
@@ -150,7 +150,7 @@ fn the_products_of_queries_with_keys() {
 }
 
 #[test]
-fn the_steps_of_activations() {
+fn activations_compute_in_f32() {
     let x = tensor(
         &[-4.1, -2.9, -1.3, -0.7, -0.02, 0.3, 0.9, 1.7, 3.2, 12.0],
         &[10],
@@ -164,7 +164,7 @@ fn the_steps_of_activations() {
 }
 
 #[test]
-fn the_padding_of_a_pool_of_largest_values() {
+fn max_pool_padding_is_minus_infinity() {
     let x = tensor(&[-60000.0], &[1, 1, 3, 3]);
     let x = FeatureMap::from_channels_first(&x, &half()).unwrap();
     let pool = pool([3, 2], true, PoolKind::Max);

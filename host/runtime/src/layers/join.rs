@@ -1,4 +1,4 @@
-//! Feature maps of one size put together along their channels.
+//! Concatenation and interleaving of feature maps along their channels.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use crate::device::{Device, Kernels};
 use crate::error::Error;
 use crate::precision::in_full;
 
-/// The channels of the feature maps one after another.
+/// Concatenates the channels of the feature maps.
 pub(crate) fn concat(name: &str, parts: &[FeatureMap]) -> Result<FeatureMap, Error> {
     if let [part] = parts {
         return Ok(part.clone());
@@ -24,8 +24,7 @@ pub(crate) fn concat(name: &str, parts: &[FeatureMap]) -> Result<FeatureMap, Err
     Ok(first.with(tensor))
 }
 
-/// The channels of the feature maps one after another, each scaled and shifted as a batch norm
-/// does, and what follows: all in one pass over the memory.
+/// A concatenation followed by a batch norm and an activation, in one pass over the memory.
 pub(crate) struct NormedConcat {
     name: String,
     scale: Vec<f32>,
@@ -86,8 +85,8 @@ impl NormedConcat {
     }
 }
 
-/// The channels of two feature maps of one shape in turns, of which those in `range` are given:
-/// what torchvision's `channel_shuffle` makes of the two after one another.
+/// The channels in `range` of two interleaved feature maps of one shape: torchvision's
+/// `channel_shuffle` of their concatenation.
 pub(crate) fn interleave(
     name: &str,
     a: &FeatureMap,
@@ -97,7 +96,7 @@ pub(crate) fn interleave(
     let shape = a.shape()?;
     if shape != b.shape()? || range.is_empty() || range.end > 2 * shape.channels {
         let reason = format!(
-            "channels {range:?} of {shape:?} and {:?} in turns",
+            "channels {range:?} of {shape:?} and {:?}, interleaved",
             b.shape()?
         );
         return Err(Error::bad_input(name, reason));
@@ -125,10 +124,10 @@ pub(crate) fn interleave(
     Ok(a.with(tensor))
 }
 
-/// The first of the feature maps, and the shape of all together.
+/// The first of the feature maps, and the shape of the concatenation.
 fn joined<'a>(name: &str, parts: &'a [FeatureMap]) -> Result<(&'a FeatureMap, Shape), Error> {
     let Some(first) = parts.first() else {
-        return Err(Error::bad_input(name, "there is nothing to put together"));
+        return Err(Error::bad_input(name, "there is nothing to concatenate"));
     };
     let mut out = first.shape()?;
     out.channels = 0;
@@ -140,7 +139,7 @@ fn joined<'a>(name: &str, parts: &'a [FeatureMap]) -> Result<(&'a FeatureMap, Sh
         );
         if of_part != of_first {
             let reason = format!(
-                "feature maps of {}x{} and {}x{} cannot be put together",
+                "feature maps of {}x{} and {}x{} cannot be concatenated",
                 out.height, out.width, shape.height, shape.width
             );
             return Err(Error::bad_input(name, reason));
@@ -200,7 +199,7 @@ mod tests {
             .collect()
     }
 
-    /// Small ones, one whose rows are shared between threads, and one part alone.
+    /// Small feature maps, one whose rows are divided among threads, and a single part.
     const SIZES: [(&[usize], [usize; 3]); 4] = [
         (&[3, 1, 20], [2, 5, 7]),
         (&[33, 32, 1, 64], [2, 40, 30]),
@@ -214,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn channels_are_put_one_after_another() {
+    fn concat_matches_candle() {
         for (channels, size) in SIZES {
             let tensors = parts(channels, size);
             let want = values(&Tensor::cat(&tensors, 1).unwrap());
@@ -226,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_norm_is_applied_while_they_are_put_together() {
+    fn normed_concat_matches_its_parts() {
         for (channels, size) in SIZES {
             let tensors = parts(channels, size);
             let count = channels.iter().sum::<usize>();
@@ -254,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn channels_are_taken_in_turns() {
+    fn interleave_matches_channel_shuffle() {
         for (channels, [batch, height, width]) in
             [(4, [2, 3, 5]), (7, [1, 2, 2]), (33, [2, 50, 40])]
         {
@@ -283,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_together_is_an_error() {
+    fn mismatched_feature_maps_are_refused() {
         let tensors = [random(&[1, 2, 3, 4]), random(&[1, 2, 3, 5])];
         for device in DEVICES {
             let maps = maps(&tensors, &device());

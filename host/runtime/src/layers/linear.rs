@@ -9,7 +9,7 @@ use crate::device::{Device, Kernels};
 use crate::error::Error;
 use crate::weights::Scope;
 
-/// A linear layer with its bias and what follows it.
+/// A linear layer with a bias, an optional residual and an activation.
 pub(crate) struct Linear {
     name: String,
     inputs: usize,
@@ -23,7 +23,7 @@ enum Code {
     Candle { transposed: Tensor, bias: Tensor },
 }
 
-/// Weights laid out for the kernels, where they are not more than a feature map may be.
+/// Packs weights for the kernels, if they are no larger than a feature map may be.
 pub(super) fn packed(
     layer: &str,
     isa: Isa,
@@ -38,7 +38,7 @@ pub(super) fn packed(
 }
 
 impl Linear {
-    /// Reads `weight`, `[outputs, inputs]`, and, where `bias`, `bias`, `[outputs]`.
+    /// Reads `weight`, `[outputs, inputs]`, and, if `bias`, `bias`, `[outputs]`.
     pub(crate) fn load(
         scope: &Scope<'_>,
         sizes: [usize; 2],
@@ -51,7 +51,7 @@ impl Linear {
         Self::new(scope.name(), dense, activation, device)
     }
 
-    /// From weights that are at hand; `name` is for messages.
+    /// From weights; `name` is for messages.
     pub(crate) fn new(
         name: &str,
         dense: Dense,
@@ -96,8 +96,7 @@ impl Linear {
         self.compute(x, Some(residual))
     }
 
-    /// The result's shape for an input of the shape `dims`, as it is checked before anything is
-    /// computed.
+    /// Checks an input of the shape `dims`, and returns the shape of the result.
     pub(super) fn result(
         &self,
         dims: &[usize],
@@ -121,7 +120,7 @@ impl Linear {
         Ok(dims)
     }
 
-    /// The weights for our own kernels, where they compute this.
+    /// The weights for our own kernels, where these compute the layer.
     pub(super) fn packed(&self) -> Option<&Packed> {
         match &self.code {
             Code::Packed(packed) => Some(packed),
@@ -137,7 +136,7 @@ impl Linear {
         self.activation
     }
 
-    /// As [`forward_add`](Self::forward_add), where there is something to add.
+    /// As [`forward_add`](Self::forward_add), with an optional residual.
     pub(super) fn compute(&self, x: &Tensor, residual: Option<&Tensor>) -> Result<Tensor, Error> {
         let dims = self.result(x.dims(), residual)?;
         match &self.code {

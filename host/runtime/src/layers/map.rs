@@ -9,10 +9,10 @@ use crate::device::{Device, Kernels};
 use crate::error::Error;
 use crate::preprocess::Input;
 
-/// A batch of feature maps on their way through the layers.
+/// A batch of feature maps between two layers.
 ///
-/// Its memory order is that of the device's code: `[batch, height, width, channels]` for our own
-/// kernels, `[batch, channels, height, width]` for candle's.
+/// Its memory order depends on the device: `[batch, height, width, channels]` for our own kernels,
+/// `[batch, channels, height, width]` for candle's operations.
 #[derive(Clone, Debug)]
 pub(crate) struct FeatureMap {
     tensor: Tensor,
@@ -82,8 +82,8 @@ impl FeatureMap {
         }
     }
 
-    /// As a matrix, one row an image, in the order that PyTorch's `flatten` has: channel by
-    /// channel, each from its first row to its last.
+    /// As a matrix, one row per image, in the order of PyTorch's `flatten`: channel by channel, each
+    /// row by row.
     pub(crate) fn flatten(&self) -> Result<Tensor, Error> {
         Ok(self.to_channels_first()?.flatten_from(1)?)
     }
@@ -107,7 +107,7 @@ impl FeatureMap {
         })
     }
 
-    /// The tensor, in the memory order of the device's code.
+    /// The tensor, in the device's memory order.
     pub(super) fn tensor(&self) -> &Tensor {
         &self.tensor
     }
@@ -116,12 +116,12 @@ impl FeatureMap {
         self.kernels
     }
 
-    /// A feature map from a tensor that is in the memory order of that code.
+    /// A feature map from a tensor in the memory order of these kernels.
     pub(super) fn from_parts(tensor: Tensor, kernels: Kernels) -> Self {
         Self { tensor, kernels }
     }
 
-    /// A feature map from a tensor that is in the same memory order as this one's.
+    /// A feature map from a tensor in the memory order of this one.
     pub(super) fn with(&self, tensor: Tensor) -> Self {
         Self {
             tensor,
@@ -129,7 +129,7 @@ impl FeatureMap {
         }
     }
 
-    /// An activation on its own.
+    /// Applies an activation.
     pub(crate) fn activate(&self, activation: super::Activation) -> Result<Self, Error> {
         Ok(self.with(activate(&self.tensor, activation, self.kernels)?))
     }

@@ -31,7 +31,7 @@ impl FeatureMap {
         Self::of(device.kernels(), tokens, size)
     }
 
-    /// As [`from_tokens`](Self::from_tokens), for the code that this feature map is for.
+    /// As [`from_tokens`](Self::from_tokens), for the device of this feature map.
     pub(super) fn of_tokens(&self, tokens: &Tensor, size: [usize; 2]) -> Result<Self, Error> {
         Self::of(self.kernels(), tokens, size)
     }
@@ -54,8 +54,8 @@ impl FeatureMap {
         Ok(Self::from_parts(tensor, kernels))
     }
 
-    /// Each channel of each image multiplied by the one pixel that `factors` has there (a squeeze
-    /// and excitation).
+    /// Multiplies each channel of each image by its factor (squeeze and excitation): `factors` is a
+    /// feature map of one pixel.
     pub(crate) fn scale_channels(&self, factors: &Self) -> Result<Self, Error> {
         let (shape, of_factors) = (self.shape()?, factors.shape()?);
         let sizes = [
@@ -81,7 +81,7 @@ impl FeatureMap {
         Ok(self.with(tensor))
     }
 
-    /// With zeros around it: `margins` are `[[top, bottom], [left, right]]`.
+    /// Pads with zeros: `margins` are `[[top, bottom], [left, right]]`.
     pub(crate) fn pad(&self, margins: Margins) -> Result<Self, Error> {
         if margins == [[0; 2]; 2] {
             return Ok(self.clone());

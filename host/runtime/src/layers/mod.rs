@@ -1,40 +1,40 @@
 //! The layers that architectures are written against.
 //!
-//! A layer is built for a device and picks its code there: on the CPU this crate's own kernels,
-//! through candle's public `CustomOp` interface; on other devices candle's operations. Which of
-//! the two it is shows in nothing but the speed and the last digits.
+//! A layer is built for a device: on the CPU it uses the kernels of `modelzoo-kernels`, through
+//! candle's `CustomOp` interface; on other devices candle's operations, and the fused ones of
+//! candle-nn. The results differ in the last digits only.
 //!
-//! | of feature maps | |
+//! | layers of feature maps | |
 //! |---|---|
-//! | [`Conv2d`] | batch norm folded into its weights when it is built; bias, residual and activation applied while the result is in registers; grouped and depthwise too |
-//! | [`BatchNorm`] | what a convolution folds in, or a layer of its own |
-//! | [`Pool`], [`global_average`], [`adaptive_average`] | as PyTorch's, with padding and ceiling |
-//! | [`fn@concat`], [`NormedConcat`], [`interleave`] | channels of several feature maps in one |
-//! | [`FeatureMap::scale_channels`] | squeeze and excitation: channels times a feature map of one pixel |
-//! | [`FeatureMap::pad`], [`activate`](FeatureMap::activate) | zeros around it (uneven padding), an activation |
-//! | [`LayerNorm::forward_map`], [`FeedForward::forward_map`] | each pixel by itself |
-//! | [`FeatureMap::to_tokens`], [`FeatureMap::from_tokens`] | the pixels as tokens and back; patches are a [`Conv2d`] whose stride is its kernel |
+//! | [`Conv2d`] | folds a batch norm into its weights; applies bias, residual and activation while the result is in registers; also grouped and depthwise |
+//! | [`BatchNorm`] | folded into a convolution, or a layer of its own |
+//! | [`Pool`], [`global_average`], [`adaptive_average`] | like PyTorch's, with padding and ceiling |
+//! | [`fn@concat`], [`NormedConcat`], [`interleave`] | join the channels of several feature maps |
+//! | [`FeatureMap::scale_channels`] | squeeze and excitation |
+//! | [`FeatureMap::pad`], [`activate`](FeatureMap::activate) | padding with zeros (also uneven), an activation |
+//! | [`LayerNorm::forward_map`], [`FeedForward::forward_map`] | per pixel |
+//! | [`FeatureMap::to_tokens`], [`FeatureMap::from_tokens`] | pixels as tokens and back; patches are a [`Conv2d`] whose stride is its kernel |
 //!
-//! | of tokens | |
+//! | layers of tokens | |
 //! |---|---|
-//! | [`Linear`] | weights packed once, the same epilogue; any number of dimensions before the last |
-//! | [`FeedForward`] | two of them with an activation between, some tokens at a time, so that what is between stays in the cache |
-//! | [`Dense`] | weights on their way into a [`Linear`]: several as one, layer scale folded in |
+//! | [`Linear`] | packs its weights once; applies bias, residual and activation like [`Conv2d`]; any number of dimensions before the last |
+//! | [`FeedForward`] | an MLP, some tokens at a time, so that the hidden features stay in the cache |
+//! | [`Dense`] | the weights of a [`Linear`] before it is built: joins several, folds layer scale |
 //! | [`LayerNorm`] | with or without bias, and with a residual |
-//! | [`SelfAttention`] | one product for queries, keys and values, the core, the projection after it, the residual, a sample at a time; or with a hook after the first, or for the first tokens alone |
-//! | [`Attention`], [`Mask`] | the core alone: causal, padded, with biases, a scale for each head; queries from elsewhere |
-//! | [`Rotary`], [`normalize_heads`] | rotary positions and cosine attention, for that hook |
-//! | [`Embedding`] | rows of a table by number |
-//! | [`add_rows`], [`prepend_rows`] | positions, and class tokens or registers |
-//! | [`Gather`] | tokens by their places: windows, rolls, merged patches, a class token |
+//! | [`SelfAttention`] | joint projection, attention, projection and residual, one sample at a time; optionally with a hook after the first projection, or for the first tokens only |
+//! | [`Attention`], [`Mask`] | attention without projections: causal, padded, with biases, one scale per head, cross-attention |
+//! | [`Rotary`], [`normalize_heads`] | rotary position embedding and cosine attention, for that hook |
+//! | [`Embedding`] | rows of a table by id |
+//! | [`add_rows`], [`prepend_rows`] | position embeddings, and class tokens or registers |
+//! | [`Gather`] | tokens by their places: windows, rolls, merged patches |
 //! | [`gate`] | gated linear units |
-//! | [`fn@activate`] | an activation on its own |
+//! | [`fn@activate`] | an activation |
 //!
-//! Between them goes a [`FeatureMap`], which keeps its memory order to itself, or a
-//! [`candle_core::Tensor`] of one row an image, `[batch, features]`, or of one row a token,
+//! The values between layers are [`FeatureMap`]s, which hide their memory order, or
+//! [`candle_core::Tensor`]s of one row per image, `[batch, features]`, or per token,
 //! `[batch, tokens, features]`: contiguous, on the device, and of its
-//! [precision](crate::Precision). In half precision norms, softmaxes and means are computed in f32
-//! within the layer, as PyTorch does; biases of the attention stay f32.
+//! [precision](crate::Precision). In half precision, norms, softmaxes and means are computed in f32
+//! within the layer, as in PyTorch; biases of the attention stay f32.
 
 mod activate;
 mod adaptive;
@@ -82,11 +82,11 @@ pub(crate) use modelzoo_kernels::Activation;
 
 use crate::error::Error;
 
-/// The most elements of one feature map, 4 GiB of f32: a plan can ask for any number of
-/// channels, and the process must not be killed for it.
+/// The most elements of one feature map, 4 GiB of f32: a plan can ask for any number of channels,
+/// and must not exhaust the memory of the process.
 const MAX_ELEMENTS: usize = 1 << 30;
 
-/// Refuses a result of more elements than are computed.
+/// Refuses a result of more than [`MAX_ELEMENTS`].
 pub(crate) fn check_size(layer: &str, dims: &[usize]) -> Result<(), Error> {
     let elements = dims
         .iter()

@@ -1,4 +1,4 @@
-//! Batch norm, which in inference is one scale and one shift a channel.
+//! Batch norm, which in inference is one scale and one shift per channel.
 
 use candle_core::{DType, Tensor};
 
@@ -18,7 +18,7 @@ pub(crate) struct BatchNorm {
 }
 
 impl BatchNorm {
-    /// PyTorch's default for what is added to the variance.
+    /// PyTorch's default epsilon.
     pub(crate) const EPS: f64 = 1e-5;
 
     /// Reads `weight`, `bias` (both unless `affine` is false), `running_mean` and `running_var`,
@@ -53,8 +53,8 @@ impl BatchNorm {
         Ok(Self { scale, shift })
     }
 
-    /// Folds the norm into what comes before it: `weight` has as many equal parts as there are
-    /// channels, `bias` one value a channel.
+    /// Folds the norm into the layer before it: `weight` has one part per channel, all of one length,
+    /// `bias` one value per channel.
     pub(super) fn fold(&self, weight: &mut [f32], bias: &mut [f32]) {
         let part = weight.len() / self.scale.len().max(1);
         let parts = weight.chunks_exact_mut(part.max(1)).zip(bias);
@@ -65,7 +65,7 @@ impl BatchNorm {
         }
     }
 
-    /// A scale and a shift a channel, where they are known without statistics.
+    /// From a scale and a shift per channel.
     pub(crate) fn of(scale: Vec<f64>, shift: Vec<f64>) -> Self {
         Self { scale, shift }
     }
@@ -75,7 +75,7 @@ impl BatchNorm {
         [&self.scale, &self.shift].map(|values| values.iter().copied().map(rounded).collect())
     }
 
-    /// The norm as a layer of its own, with what follows it.
+    /// The norm as a layer of its own, with an activation.
     pub(crate) fn into_layer(
         self,
         name: &str,
@@ -85,7 +85,7 @@ impl BatchNorm {
         let channels = self.scale.len();
         match device.kernels() {
             Kernels::Own => {
-                // A 1x1 convolution of each channel by itself.
+                // A 1x1 depthwise convolution.
                 let geometry = ConvGeometry::square(channels, channels, 1, 1, 0).grouped(channels);
                 let ones =
                     Tensor::ones((channels, 1, 1, 1), DType::F32, &candle_core::Device::Cpu)?;
@@ -116,10 +116,10 @@ fn rounded(value: f64) -> f32 {
     value as f32
 }
 
-/// A scale and a shift a channel.
+/// A scale and a shift per channel, and an activation.
 pub(crate) enum ChannelScale {
     Own(Box<Conv2d>),
-    /// With f32 on the device.
+    /// The tensors are f32, on the device.
     Candle {
         scale: Tensor,
         shift: Tensor,

@@ -1,4 +1,4 @@
-//! Pooling, as PyTorch's `MaxPool2d`, `AvgPool2d` and `AdaptiveAvgPool2d(1)`.
+//! Pooling, like PyTorch's `MaxPool2d`, `AvgPool2d` and `AdaptiveAvgPool2d(1)`.
 
 use candle_core::{DType, Tensor};
 use modelzoo_kernels::{self as kernels, Isa, PoolKind, Shape, Window};
@@ -8,16 +8,16 @@ use crate::device::Kernels;
 use crate::error::Error;
 use crate::precision::in_full;
 
-/// How a pool slides.
+/// The window of a pool.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct PoolWindow {
     pub(crate) window: Window,
-    /// Whether a last window that reaches beyond the padding counts, if it begins before it.
+    /// Whether a last window counts that begins inside the padded image and reaches beyond it.
     pub(crate) ceil: bool,
 }
 
 impl PoolWindow {
-    /// The number of places along one side of `length`; none if the window does not fit.
+    /// The number of places along one side of `length`; zero where the window does not fit.
     pub(crate) fn places(&self, axis: usize, length: usize) -> usize {
         let floor = self.window.places(axis, length);
         if !self.ceil {
@@ -76,7 +76,7 @@ impl Pool {
         Ok(x.with(tensor))
     }
 
-    /// Candle's pools have no padding, so it is added before.
+    /// candle's pools have no padding, so it is added before.
     fn with_candle(
         &self,
         x: &Tensor,
@@ -96,7 +96,7 @@ impl Pool {
             PoolKind::Average { count_padding } => in_full(x, |x| {
                 let mean = |x: &Tensor| x.avg_pool2d_with_stride(kernel, stride);
                 let sums = mean(&self.fit(x, out, 0.0, 0.0)?)?;
-                // The share of each window that counts.
+                // The part of each window that counts.
                 let ones = Tensor::ones((1, 1, shape.height, shape.width), DType::F32, x.device())?;
                 let counted =
                     mean(&self.fit(&ones, out, f32::from(u8::from(count_padding)), 0.0)?)?;
@@ -106,8 +106,8 @@ impl Pool {
         }
     }
 
-    /// Pads, so that the windows fit exactly: `padding` around the feature map, and `beyond`
-    /// where the last windows reach further.
+    /// Pads until the windows fit: with `padding` around the feature map, and with `beyond` where the
+    /// last windows reach further.
     fn fit(
         &self,
         x: &Tensor,

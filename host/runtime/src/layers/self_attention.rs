@@ -1,4 +1,4 @@
-//! Attention of tokens among themselves, with the projections before and after.
+//! Self-attention, with its projections.
 
 use candle_core::Tensor;
 use modelzoo_kernels as kernels;
@@ -7,7 +7,7 @@ use super::{Activation, Attention, Dense, Linear, Mask, cpu};
 use crate::device::Device;
 use crate::error::Error;
 
-/// One projection to queries, keys and values, the attention, and the projection of its result.
+/// A joint projection to queries, keys and values, the attention, and the projection of its result.
 pub(crate) struct SelfAttention {
     qkv: Linear,
     core: Attention,
@@ -15,8 +15,8 @@ pub(crate) struct SelfAttention {
 }
 
 impl SelfAttention {
-    /// From the projections to queries, keys and values, each `[heads * head, inputs]`, which
-    /// become one product, and the projection of the result.
+    /// From the projections to queries, keys and values, each `[heads * head, inputs]`, which are
+    /// joined, and the projection of the result.
     pub(crate) fn new(
         name: &str,
         qkv: [Dense; 3],
@@ -27,7 +27,7 @@ impl SelfAttention {
         Self::from_fused(name, Dense::stack(&qkv)?, out, heads, device)
     }
 
-    /// From one projection to queries, keys and values, `[3 * heads * head, inputs]`.
+    /// From a joint projection to queries, keys and values, `[3 * heads * head, inputs]`.
     pub(crate) fn from_fused(
         name: &str,
         qkv: Dense,
@@ -43,7 +43,7 @@ impl SelfAttention {
         })
     }
 
-    /// With another scale for each head.
+    /// With one scale per head.
     pub(crate) fn with_scales(mut self, scales: Vec<f32>) -> Self {
         self.core.set_scales(scales);
         self
@@ -74,9 +74,9 @@ impl SelfAttention {
         })?)
     }
 
-    /// As [`forward`](Self::forward); `change` is handed what the projection has made, queries,
-    /// keys and values one after another, `[batch, tokens, 3 * heads * head]`, and returns what
-    /// goes on (a rotation by positions, a normalisation of the heads).
+    /// As [`forward`](Self::forward); `change` gets the queries, keys and values one after another,
+    /// `[batch, tokens, 3 * heads * head]`, and returns the ones to use (with a rotary position
+    /// embedding, or normalised heads).
     pub(crate) fn forward_with(
         &self,
         x: &Tensor,
@@ -89,8 +89,8 @@ impl SelfAttention {
         self.out.compute(&y, residual)
     }
 
-    /// As [`forward_with`](Self::forward_with) for the first `count` tokens alone, which see what
-    /// they would see: `[batch, count, outputs]`. The rest is not computed where nothing reads it.
+    /// As [`forward_with`](Self::forward_with) for the first `count` tokens only, which attend to all
+    /// tokens: `[batch, count, outputs]`.
     pub(crate) fn forward_first(
         &self,
         x: &Tensor,

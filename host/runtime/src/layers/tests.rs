@@ -1,4 +1,4 @@
-//! Each layer through our kernels against the same layer through candle's operations.
+//! Each layer with our kernels against the same layer with candle's operations.
 
 #![allow(
     clippy::needless_range_loop,
@@ -73,7 +73,7 @@ fn norm_weights(prefix: &str, channels: usize) -> Vec<(String, Tensor)> {
     tensors
 }
 
-/// A batch norm as its definition has it.
+/// A batch norm by its definition.
 fn normed(x: &Tensor, tensors: &[(String, Tensor)], eps: f64) -> Tensor {
     let part = |at: usize| tensors[at].1.reshape((1, (), 1, 1)).unwrap();
     let (weight, bias, mean, variance) = (part(0), part(1), part(2), part(3));
@@ -90,7 +90,7 @@ fn normed(x: &Tensor, tensors: &[(String, Tensor)], eps: f64) -> Tensor {
 }
 
 #[test]
-fn convolutions_agree() {
+fn convolutions_match_candle() {
     for _ in 0..60 {
         let groups = [1, 1, 2, 4][size(0, 3)];
         let geometry = ConvGeometry {
@@ -142,7 +142,7 @@ fn convolutions_agree() {
 }
 
 #[test]
-fn norms_fold_and_residuals_are_added_before_the_activation() {
+fn conv_folds_norm_and_adds_residual_before_activation() {
     let tensors = norm_weights("bn", 20);
     let mut all: Vec<(&str, Tensor)> = tensors
         .iter()
@@ -180,7 +180,7 @@ fn norms_fold_and_residuals_are_added_before_the_activation() {
 }
 
 #[test]
-fn a_norm_on_its_own_is_right_on_maps_and_rows() {
+fn batch_norm_matches_its_definition() {
     for channels in [1, 5, 40] {
         let tensors = norm_weights("bn", channels);
         let all: Vec<(&str, Tensor)> = tensors
@@ -223,7 +223,7 @@ fn a_norm_on_its_own_is_right_on_maps_and_rows() {
 }
 
 #[test]
-fn linear_layers_agree() {
+fn linear_layers_match_candle() {
     for (batch, inputs, outputs) in [
         (1, 1, 1),
         (3, 17, 10),
@@ -265,7 +265,7 @@ fn linear_layers_agree() {
 }
 
 #[test]
-fn pools_agree() {
+fn pools_match_candle() {
     let mut pooled = 0;
     while pooled < 80 {
         let kernel = sides(1, 4);
@@ -308,7 +308,7 @@ fn pools_agree() {
 
 /// The sizes that PyTorch gives for 1D pools: (length, kernel, stride, padding, floor, ceiling).
 #[test]
-fn the_places_of_a_pool_are_pytorchs() {
+fn pool_sizes_match_pytorch() {
     let cases = [
         (112, 3, 2, 1, 56, 57),
         (5, 2, 2, 0, 2, 3),
@@ -334,7 +334,7 @@ fn the_places_of_a_pool_are_pytorchs() {
 }
 
 #[test]
-fn averages_count_what_pytorch_counts() {
+fn average_pool_counts_padding_like_pytorch() {
     // x = 1..=5 in a row; kernel 2, stride 2, ceiling: the last window holds 5 alone.
     let x = Tensor::from_vec(vec![1f32, 2., 3., 4., 5.], (1, 1, 1, 5), &Candle::Cpu).unwrap();
     let cases = [
@@ -371,7 +371,7 @@ fn averages_count_what_pytorch_counts() {
 }
 
 #[test]
-fn the_global_average_and_activations_agree() {
+fn global_average_and_activations_match_candle() {
     let x = random(&[3, 21, 5, 8]);
     for device in [Device::cpu(), Device::cpu_reference()] {
         let map = FeatureMap::from_channels_first(&x, &device).unwrap();
@@ -393,7 +393,7 @@ fn the_global_average_and_activations_agree() {
 }
 
 #[test]
-fn what_does_not_fit_is_an_error() {
+fn inputs_that_do_not_fit_are_refused() {
     let weight = Tensor::zeros((4, 3, 3, 3), DType::F32, &Candle::Cpu).unwrap();
     for device in [Device::cpu(), Device::cpu_reference()] {
         let geometry = ConvGeometry::square(3, 4, 3, 1, 0);
@@ -423,7 +423,7 @@ fn what_does_not_fit_is_an_error() {
 }
 
 #[test]
-fn a_result_beyond_the_limit_is_refused_before_it_is_allocated() {
+fn result_beyond_the_limit_is_refused_before_allocation() {
     let weight = Tensor::zeros((100_000, 1, 1, 1), DType::F32, &Candle::Cpu).unwrap();
     let geometry = ConvGeometry::square(1, 100_000, 1, 1, 0);
     for device in [Device::cpu(), Device::cpu_reference()] {

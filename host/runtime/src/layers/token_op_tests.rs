@@ -1,4 +1,4 @@
-//! What is done to sequences of tokens between their layers, against its definition.
+//! Operations on sequences of tokens, against their definitions.
 
 #![allow(
     clippy::needless_range_loop,
@@ -14,7 +14,7 @@ use crate::device::Device;
 const DEVICES: [fn() -> Device; 2] = [Device::cpu, Device::cpu_reference];
 
 #[test]
-fn rotations_are_their_definition() {
+fn rotary_embedding_matches_its_definition() {
     let (x, cosines, sines) = (random(&[2, 5, 21]), random(&[3, 3]), random(&[3, 3]));
     let values = x.to_vec3::<f32>().unwrap();
     let [cos, sin] = [&cosines, &sines].map(|x| x.to_vec2::<f32>().unwrap());
@@ -52,7 +52,7 @@ fn rotations_are_their_definition() {
 }
 
 #[test]
-fn tables_are_read_by_number() {
+fn embedding_takes_rows_by_id() {
     let table = random(&[10, 7]);
     let ids = [3_u32, 0, 9, 9, 1, 3];
     let rows: Vec<Tensor> = ids
@@ -75,7 +75,7 @@ fn tables_are_read_by_number() {
 }
 
 #[test]
-fn rows_are_added_put_before_gathered_and_gated() {
+fn row_operations_match_their_definitions() {
     let (x, rows, class) = (random(&[3, 4, 6]), random(&[4, 6]), random(&[2, 6]));
     for device in DEVICES {
         let device = device();
@@ -120,7 +120,7 @@ fn rows_are_added_put_before_gathered_and_gated() {
 }
 
 #[test]
-fn feature_maps_are_tokens_and_change_their_channels() {
+fn feature_maps_convert_to_tokens_and_back() {
     let x = random(&[2, 5, 3, 4]);
     let tokens = x
         .flatten_from(2)

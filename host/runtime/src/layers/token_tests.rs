@@ -1,4 +1,4 @@
-//! The layers of token sequences through our kernels against their definitions, and against the
+//! The layers of token sequences with our kernels against their definitions, and against the
 //! same layers through candle's operations.
 
 #![allow(
@@ -15,7 +15,7 @@ use crate::device::Device;
 const DEVICES: [fn() -> Device; 2] = [Device::cpu, Device::cpu_reference];
 
 #[test]
-fn linear_layers_take_any_rank_and_a_residual() {
+fn linear_takes_any_rank_and_a_residual() {
     for dims in [
         vec![2, 5, 17],
         vec![1, 1, 1],
@@ -57,7 +57,7 @@ fn linear_layers_take_any_rank_and_a_residual() {
 }
 
 #[test]
-fn weights_are_stacked_and_scaled_before_they_are_packed() {
+fn dense_stacks_and_scales_weights() {
     let x = random(&[3, 6]);
     let parts: Vec<_> = [4, 1, 7]
         .map(|outputs| (random(&[outputs, 6]), random(&[outputs])))
@@ -87,7 +87,7 @@ fn weights_are_stacked_and_scaled_before_they_are_packed() {
 }
 
 #[test]
-fn norms_of_rows_are_their_definitions() {
+fn layer_norm_matches_its_definition() {
     for (dims, features) in [
         (vec![2, 3], 1),
         (vec![4], 37),
@@ -125,7 +125,7 @@ fn norms_of_rows_are_their_definitions() {
 }
 
 #[test]
-fn norms_and_small_networks_take_pixels_by_themselves() {
+fn layer_norm_and_mlp_apply_per_pixel() {
     let x = random(&[2, 10, 3, 5]);
     let weights = weights(&[
         ("n.weight", random(&[10])),
@@ -163,7 +163,7 @@ fn norms_and_small_networks_take_pixels_by_themselves() {
     );
 }
 
-/// Attention by its definition, one likeness after another, in f64.
+/// Attention by its definition, one attention score after another, in f64.
 struct Definition<'a> {
     heads: usize,
     scales: &'a [f32],
@@ -186,31 +186,31 @@ impl Definition<'_> {
             for query in 0..queries {
                 for column in 0..width {
                     let at = column / head;
-                    let like = |key: usize| {
+                    let score = |key: usize| {
                         let seen = !(self.mask.causal && key > query)
                             && self
                                 .mask
                                 .lengths
                                 .is_none_or(|lengths| key < lengths[sample]);
-                        let more = bias.as_ref().map_or(0.0, |(turns, bias)| {
-                            let row = (sample % turns * self.heads + at) * queries + query;
+                        let more = bias.as_ref().map_or(0.0, |(entries, bias)| {
+                            let row = (sample % entries * self.heads + at) * queries + query;
                             bias[row * keys + key]
                         });
                         let products = (at * head..(at + 1) * head)
                             .map(|i| f64::from(q[sample][query][i]) * f64::from(k[sample][key][i]));
-                        let like = products.sum::<f64>() * f64::from(self.scales[at]);
+                        let product = products.sum::<f64>() * f64::from(self.scales[at]);
                         if seen {
-                            (like + f64::from(more)).exp()
+                            (product + f64::from(more)).exp()
                         } else {
                             0.0
                         }
                     };
-                    let likes: Vec<f64> = (0..keys).map(like).collect();
-                    let weighted = likes.iter().enumerate();
+                    let weights: Vec<f64> = (0..keys).map(score).collect();
+                    let weighted = weights.iter().enumerate();
                     let sum: f64 = weighted
                         .map(|(key, x)| x * f64::from(v[sample][key][column]))
                         .sum();
-                    result.push((sum / likes.iter().sum::<f64>()) as f32);
+                    result.push((sum / weights.iter().sum::<f64>()) as f32);
                 }
             }
         }
@@ -219,7 +219,7 @@ impl Definition<'_> {
 }
 
 #[test]
-fn attention_is_its_definition() {
+fn attention_matches_its_definition() {
     // Samples, heads, values of a head, queries, keys: of one, of no multiple of a tile, of more
     // than a block.
     let sizes = [
@@ -287,7 +287,7 @@ fn attention_is_its_definition() {
 }
 
 #[test]
-fn a_padded_batch_equals_its_singles_to_the_last_bit() {
+fn padded_batch_equals_its_singles_to_the_last_bit() {
     let lengths = [3, 40, 17];
     let core = Attention::new("a", 2, 20, &Device::cpu());
     let qkv = random(&[3, 40, 120]);
@@ -312,7 +312,7 @@ fn a_padded_batch_equals_its_singles_to_the_last_bit() {
 }
 
 #[test]
-fn what_is_not_a_number_is_seen_by_all_that_attend_to_it() {
+fn nan_spreads_to_all_queries_that_attend_to_it() {
     let mut values = vec![0.5_f32; 20 * 12];
     values[5 * 12 + 4] = f32::NAN;
     let qkv = Tensor::from_vec(values, (1, 20, 12), &Candle::Cpu).unwrap();
@@ -328,7 +328,7 @@ fn what_is_not_a_number_is_seen_by_all_that_attend_to_it() {
             .to_vec3::<f32>()
             .unwrap();
         for (query, row) in y[0].iter().enumerate() {
-            // Not a number and minus infinity are not a number, where the mask is added.
+            // Where the mask is added, NaN and minus infinity are NaN.
             let sees = query >= 5 || !hides;
             assert_eq!(
                 row.iter().any(|value| value.is_nan()),
@@ -340,7 +340,7 @@ fn what_is_not_a_number_is_seen_by_all_that_attend_to_it() {
 }
 
 #[test]
-fn self_attention_is_its_parts() {
+fn self_attention_matches_its_parts() {
     let (x, residual) = (random(&[2, 9, 12]), random(&[2, 9, 12]));
     let dense = |outputs, inputs| {
         Dense::new(&random(&[outputs, inputs]), Some(&random(&[outputs]))).unwrap()

@@ -9,7 +9,7 @@ use crate::device::{Device, Kernels};
 use crate::error::Error;
 use crate::weights::Scope;
 
-/// A table of one row of features a number: of tokens, of positions, of types.
+/// An embedding table: one row of features per token id, position or type.
 pub(crate) struct Embedding {
     name: String,
     table: Tensor,
@@ -37,15 +37,15 @@ impl Embedding {
         })
     }
 
-    /// The rows of the numbers `ids`, of `len` tokens a sample: `[batch, len, features]`.
+    /// The rows of `ids`, of `len` tokens per sample: `[batch, len, features]`.
     pub(crate) fn forward(&self, ids: &[u32], len: usize) -> Result<Tensor, Error> {
         let (rows, features) = self.table.dims2()?;
         if len == 0 || ids.is_empty() || !ids.len().is_multiple_of(len) {
-            let reason = format!("{} numbers are not texts of {len}", ids.len());
+            let reason = format!("{} ids are not texts of {len}", ids.len());
             return Err(Error::bad_input(&self.name, reason));
         }
         if let Some(id) = ids.iter().find(|&&id| id as usize >= rows) {
-            let reason = format!("has no row {id}, but {rows} rows");
+            let reason = format!("has {rows} rows, and no row {id}");
             return Err(Error::bad_input(&self.name, reason));
         }
         let dims = [ids.len() / len, len, features];
@@ -61,7 +61,7 @@ impl Embedding {
         }
     }
 
-    /// The first `count` rows, `[count, features]`: the positions of a text's tokens.
+    /// The first `count` rows, `[count, features]`.
     pub(crate) fn first(&self, count: usize) -> Result<Tensor, Error> {
         if count > self.table.dim(0)? {
             let reason = format!("has {} rows, not {count}", self.table.dim(0)?);
@@ -86,7 +86,7 @@ pub(crate) fn add_rows(x: &Tensor, rows: &Tensor, device: &Device) -> Result<Ten
     })
 }
 
-/// Puts `rows`, `[n, features]` (a class token, registers), before the tokens of each sample of
+/// Prepends `rows`, `[n, features]` (a class token, registers), to the tokens of each sample of
 /// `[batch, tokens, features]`.
 pub(crate) fn prepend_rows(x: &Tensor, rows: &Tensor) -> Result<Tensor, Error> {
     let (batch, tokens, features) = x.dims3()?;
@@ -100,8 +100,8 @@ pub(crate) fn prepend_rows(x: &Tensor, rows: &Tensor) -> Result<Tensor, Error> {
     Ok(Tensor::cat(&[&rows.contiguous()?, x], 1)?)
 }
 
-/// Tokens by their places: `[batch, tokens, features]` to `[batch, index, features]`. With it
-/// windows are cut out and put together again, feature maps rolled, and patches merged.
+/// Takes tokens by their places: `[batch, tokens, features]` to `[batch, index, features]`. It cuts
+/// windows out and puts them together, rolls feature maps and merges patches.
 pub(crate) struct Gather {
     index: Vec<u32>,
     /// For candle's operations, on the device.
@@ -121,7 +121,7 @@ impl Gather {
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, Error> {
         let (batch, tokens, features) = x.dims3()?;
         if self.index.iter().any(|&at| at as usize >= tokens) {
-            let reason = format!("{tokens} tokens are fewer than it takes");
+            let reason = format!("takes places beyond the {tokens} tokens");
             return Err(Error::bad_input("gather", reason));
         }
         let dims = [batch, self.index.len(), features];
@@ -135,7 +135,7 @@ impl Gather {
     }
 }
 
-/// `activation(a) * b` of `[…, 2 n]`, which holds `a` and then `b` (a gated linear unit).
+/// A gated linear unit: `activation(a) * b` of `[…, 2 n]`, which has `a` and then `b`.
 pub(crate) fn gate(x: &Tensor, activation: Activation, device: &Device) -> Result<Tensor, Error> {
     let mut dims = x.dims().to_vec();
     let both = dims.pop().unwrap_or_default();

@@ -1,17 +1,14 @@
 //! CLIP's tokenizer, from its list of merges (`clip/simple_tokenizer.py` of openai/CLIP;
 //! `open_clip/tokenizer.py` has the same).
 //!
-//! A text is cleaned, brought to lower case and cut into words by a pattern. The bytes of a word,
-//! each written as a letter of its own, are merged by the list, the pairs that come first in it
-//! first, and what cannot be merged further are the tokens.
+//! A text is cleaned, lowercased and split into words by a pattern. The bytes of a word, each
+//! written as a letter of its own, are merged in the order of the list; the results are the tokens.
 //!
-//! Of the cleaning by ftfy, which the reference does first, this does what concerns texts that
-//! are as they should be: curly quotes become straight, ligatures and wide letters plain, line
-//! ends one kind; control characters and escapes of terminals are left out, but for those of
-//! Latin-1, which stand for the letters of windows-1252; the rest is brought to the composed form
-//! (NFC). It does not repair texts that were decoded wrongly, which is what
-//! ftfy is for: `â€œ` stays what it is. HTML's entities are resolved where they end with a
-//! semicolon.
+//! The reference first cleans texts with ftfy. Of that, this does what concerns correctly decoded
+//! texts: curly quotes become straight, ligatures and wide letters plain, line ends uniform; control
+//! characters and terminal escapes are removed, except those of Latin-1, which become the letters of
+//! windows-1252; the rest is normalised to NFC. It does not repair wrongly decoded texts: `â€œ` stays
+//! as it is. HTML entities are resolved if they end with a semicolon.
 
 use std::sync::{Arc, LazyLock};
 
@@ -24,28 +21,28 @@ use super::{Encode, Encoder, Tokens, file};
 
 /// The most bytes of the merges; CLIP's have 3.2 MB.
 const MAX_BYTES: u64 = 16 << 20;
-/// How many merges are taken from a longer list: CLIP's 49152 tokens without 256 bytes, each also
-/// at the end of a word, and two special ones.
+/// The number of merges that are used of a longer list: CLIP's 49152 tokens without 256 bytes, each
+/// also at the end of a word, and two special tokens.
 const MAX_MERGES: usize = 49_152 - 256 - 2;
 
-/// How many times longer cleaning, lower case and letters for bytes may make a text, in bytes.
+/// The factor by which cleaning, lowercasing and letters for bytes may lengthen a text, in bytes.
 const GROWTH: u64 = 12;
 
 const START: &str = "<|startoftext|>";
 const END: &str = "<|endoftext|>";
 const WORD_END: &str = "</w>";
 
-/// A word. A text that spells out a special token has it.
+/// A word. A special token that is spelled out in a text is one.
 static WORD: LazyLock<Result<Regex, regex::Error>> = LazyLock::new(|| {
     Regex::new(
         r"(?i)<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+",
     )
 });
-/// Colours and movements of a terminal.
+/// Terminal escapes.
 static ESCAPE: LazyLock<Result<Regex, regex::Error>> =
     LazyLock::new(|| Regex::new(r"\x1b\[(?:(?:\d|;)*)[a-zA-Z]"));
 
-/// Reads a list of merges: a line about the file, and then two parts a line.
+/// Reads a list of merges: a header line, and then two parts per line.
 pub(super) fn open(bytes: &[u8]) -> Result<Encoder, String> {
     let text = file::text(bytes, MAX_BYTES)?;
     let lines = text.trim_end_matches(['\n', '\r']).split('\n').skip(1);
@@ -129,8 +126,8 @@ impl Encode for Clip {
     }
 }
 
-/// The letter that stands for each byte, in the order of the tokens: printable ones for
-/// themselves, then the others in turn from U+0100.
+/// The letter for each byte, in the order of the tokens: printable bytes stand for themselves, the
+/// others count up from U+0100.
 static LETTERS: LazyLock<Vec<(u8, char)>> = LazyLock::new(|| {
     let printable = |byte: &u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
     let themselves = (0..=u8::MAX).filter(printable);
@@ -155,10 +152,10 @@ fn letter(byte: u8) -> char {
     LETTER.get(usize::from(byte)).copied().unwrap_or_default()
 }
 
-/// A text as the reference cleans it; see the module's description.
+/// Cleans a text; see the module's documentation.
 fn clean(text: &str) -> Result<String, String> {
     let escape = ESCAPE.as_ref().map_err(ToString::to_string)?;
-    // ftfy leaves the entities of a text with tags alone; two times more the reference does not.
+    // ftfy keeps the entities of a text with tags; the reference resolves them twice more.
     let text = if text.contains('<') {
         text.into()
     } else {
@@ -175,7 +172,7 @@ fn clean(text: &str) -> Result<String, String> {
     Ok(text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
-/// What ftfy makes of a letter.
+/// Adds the letter that ftfy replaces a letter by.
 fn push_plain(letter: char, text: &mut String) {
     match letter {
         '\u{02bc}' | '\u{2018}'..='\u{201b}' => text.push('\''),
@@ -213,7 +210,7 @@ fn push_plain(letter: char, text: &mut String) {
     }
 }
 
-/// What a control character of Latin-1 is in windows-1252, where it is one at all.
+/// Adds the windows-1252 letter of a control character of Latin-1, where there is one.
 fn push_latin(control: char, text: &mut String) {
     const LETTERS: &str = "€\u{81}‚ƒ„…†‡ˆ‰Š‹Œ\u{8d}Ž\u{8f}\u{90}‘’“”•–—˜™š›œ\u{9d}žŸ";
     let place = (control as usize).saturating_sub(0x80);

@@ -1,4 +1,4 @@
-//! The files of tokenizers: found, read, unpacked, each no further than is believed.
+//! The files of tokenizers, read and unpacked within limits.
 
 use std::fs::File;
 use std::io::Read;
@@ -8,8 +8,7 @@ use flate2::read::MultiGzDecoder;
 
 use crate::error::Error;
 
-/// The most bytes of a tokenizer's file that are believed to be one. The largest that is in use
-/// (SigLIP 2's) has 34 MB.
+/// The most bytes of a tokenizer's file. The largest in use (SigLIP 2's) has 34 MB.
 const MAX_BYTES: u64 = 64 << 20;
 
 /// The bytes of a file.
@@ -19,7 +18,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
         reason,
     };
     let io = |error: std::io::Error| failed(error.to_string());
-    // Asked before opening, because opening a pipe waits for its writer.
+    // Checked before opening, because opening a pipe waits for its writer.
     let metadata = std::fs::metadata(path).map_err(io)?;
     if !metadata.is_file() {
         return Err(failed("is not a regular file".to_owned()));

@@ -1,15 +1,14 @@
-//! Tokenizers as Hugging Face's `tokenizers` library writes them: `tokenizer.json`.
+//! `tokenizer.json`, the format of Hugging Face's `tokenizers` library.
 //!
-//! The library trusts its files. So the file is looked through first: only the parts that are
-//! needed to encode one text are handed on, and of those only what is known here, within these
-//! bounds:
-//! - how many times longer each step can make a text is multiplied, and bounds the text;
+//! The library trusts its files, so the file is checked first. Only the parts that encode a text are
+//! passed on, and only of known kinds, within these bounds:
+//! - the factors by which the steps can lengthen a text are multiplied, and bound the text;
 //! - a text may become part of the tokens once, with a few special tokens around it;
-//! - added tokens, which are normalised while the file is read, are bounded as texts are;
-//! - no part draws at random (`dropout`), and no word is looked up piece by piece for ever.
+//! - added tokens, which are normalised while the file is read, are bounded like texts;
+//! - no part is random (`dropout`), and the lookup of words piece by piece is bounded.
 //!
-//! Patterns that the `regex` crate takes need time in proportion to the text; where one is of the
-//! kind that goes back and tries again, the tokenizer's time is watched (`limit.rs`).
+//! Patterns of the `regex` crate need time in proportion to the text; with backtracking patterns the
+//! tokenizer gets a time limit (`limit.rs`).
 
 use std::collections::BTreeMap;
 use std::panic::catch_unwind;
@@ -25,11 +24,11 @@ use super::{Encode, Encoder, Tokens};
 
 mod model;
 
-/// The most that all steps together may lengthen a text by.
+/// The largest factor by which all steps together may lengthen a text.
 const MAX_GROWTH: u64 = 1 << 12;
 /// The most steps of one kind, also in sequences.
 const MAX_STEPS: usize = 64;
-/// The longest pattern and the longest text that it is replaced with, in bytes.
+/// The longest pattern and the longest replacement, in bytes.
 const MAX_PATTERN: usize = 4 << 10;
 /// The most tokens around a text.
 const MAX_SPECIALS: usize = 64;
@@ -39,8 +38,8 @@ const MAX_STEP_BYTES: usize = 8 << 20;
 const MAX_ADDED_BYTES: usize = 16 << 20;
 /// The most bytes of an added token.
 const MAX_ADDED: usize = 1 << 10;
-/// How many times longer BERT's normaliser may make a text: spaces around each ideograph, and
-/// accents that are letters of their own.
+/// The factor by which BERT's normaliser may lengthen a text: spaces around each ideograph, and
+/// accents as letters of their own.
 pub(super) const BERT_GROWTH: u64 = 6;
 
 /// Reads a `tokenizer.json`.
@@ -79,7 +78,7 @@ impl Encode for HuggingFace {
     fn encode(&self, text: &str, max: Option<usize>) -> Result<Tokens, String> {
         let encoding = self.tokenizer.encode_fast(text, false);
         let mut encoding = encoding.map_err(|error| error.to_string())?;
-        // The library's own truncation wraps around when the special tokens alone are too many.
+        // The library's truncation overflows when there are too many special tokens.
         let max = max.map(|max| max.saturating_sub(self.specials));
         let cut = max.filter(|&max| encoding.len() > max);
         if let Some(max) = cut {
@@ -101,8 +100,8 @@ impl Encode for HuggingFace {
     }
 }
 
-/// What is read of the file. Other fields (`truncation`, `decoder`, …) have no part in encoding,
-/// or are the plan's to say.
+/// The fields that are read. Others (`truncation`, `decoder`, …) do not affect encoding, or are
+/// decided by the plan.
 #[derive(Deserialize)]
 struct Document<'a> {
     #[serde(borrow)]
@@ -124,7 +123,7 @@ struct Padding {
     pad_id: u32,
 }
 
-/// A text that is a token, whatever the model says.
+/// A text that is always a token.
 #[derive(Deserialize)]
 struct Added {
     content: String,
@@ -132,7 +131,7 @@ struct Added {
 }
 
 impl Document<'_> {
-    /// Looks the parts through.
+    /// Checks the parts.
     fn check(&self) -> Result<Cost, String> {
         let mut cost = Cost {
             growth: 1,
@@ -153,7 +152,7 @@ impl Document<'_> {
         Ok(cost)
     }
 
-    /// Looks the added tokens through; `cost` is what normalising does to them.
+    /// Checks the added tokens; `cost` is that of normalising them.
     fn check_added(&self, cost: &Cost) -> Result<(), String> {
         let Some(raw) = self.added_tokens else {
             return Ok(());
@@ -182,7 +181,7 @@ impl Document<'_> {
         Ok(())
     }
 
-    /// The file again, with the parts that were looked through and no others.
+    /// The file with the checked parts only.
     fn trusted(&self) -> String {
         let raw = |part: Option<&RawValue>| part.map_or("null", RawValue::get).to_owned();
         let added = self.added_tokens.map_or("[]", RawValue::get);
@@ -210,11 +209,11 @@ fn part<T: for<'de> Deserialize<'de>>(
     part.map(Some).map_err(|error| format!("`{name}`: {error}"))
 }
 
-/// What steps do to a text.
+/// The cost of steps on a text.
 struct Cost {
-    /// How many times longer it may become, in bytes.
+    /// The factor by which it may become longer, in bytes.
     growth: u64,
-    /// Whether a pattern goes back and tries again.
+    /// Whether a pattern backtracks.
     goes_back: bool,
     steps: usize,
 }
@@ -240,7 +239,7 @@ impl Cost {
             return Err(format!("has a pattern of {} bytes", text.len()));
         }
         if let Pattern::Regex(text) = pattern {
-            // Possessive quantifiers are something else to the `regex` crate.
+            // The `regex` crate reads possessive quantifiers differently.
             let possessive = ["++", "*+", "?+", "}+"];
             let fancy = possessive
                 .iter()
@@ -257,7 +256,7 @@ enum Pattern {
     Regex(String),
 }
 
-/// What is done to a text before it is taken apart.
+/// The normalisation of a text.
 #[derive(Deserialize)]
 #[serde(tag = "type")]
 enum Normalizer {
@@ -325,17 +324,17 @@ impl Normalizer {
                 if prepend.len() > MAX_SPECIALS {
                     return Err(format!("prepends a text of {} bytes", prepend.len()));
                 }
-                // The shortest text that gets it has one byte.
+                // The shortest text has one byte.
                 cost.step(prepend.len() as u64 + 1)
             }
         }
     }
 }
 
-/// How many times longer SentencePiece's table of characters makes a text.
+/// The factor by which SentencePiece's table of characters lengthens a text.
 ///
-/// The table is the bytes of a trie after their number, and then the texts that characters are
-/// replaced by, each ended by a zero. The library believes the number.
+/// The table has the number of bytes of a trie, these bytes, and then the replacements, each
+/// terminated by a zero. The library trusts the number.
 fn charsmap_growth(charsmap: &str) -> Result<u64, String> {
     let damaged = || "`precompiled_charsmap` is damaged".to_owned();
     let table = base64::engine::general_purpose::STANDARD.decode(charsmap);
@@ -344,12 +343,11 @@ fn charsmap_growth(charsmap: &str) -> Result<u64, String> {
     let trie = usize::try_from(u32::from_le_bytes(*trie)).map_err(|_| damaged())?;
     let texts = rest.get(trie..).ok_or_else(damaged)?;
     let longest = texts.split(|&byte| byte == 0).map(<[u8]>::len).max();
-    // Characters of one byte, ASCII, are not made longer by any table in use; of other
-    // characters two bytes are the least.
+    // No table in use lengthens ASCII characters, which have one byte; others have at least two.
     Ok((longest.unwrap_or_default() as u64).max(1))
 }
 
-/// How a text is taken apart.
+/// The pre-tokenization of a text.
 #[derive(Deserialize)]
 #[serde(tag = "type")]
 enum PreTokenizer {
@@ -391,7 +389,7 @@ impl PreTokenizer {
     }
 }
 
-/// What is put around the tokens of a text.
+/// The special tokens around those of a text.
 #[derive(Deserialize)]
 #[serde(tag = "type")]
 enum PostProcessor {

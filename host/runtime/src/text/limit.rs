@@ -1,13 +1,12 @@
-//! The time that a tokenizer may take for a text.
+//! A time limit for tokenizers.
 //!
-//! Texts that are short, also after all steps that lengthen them, are no danger to a tokenizer
-//! whose file was checked: its work grows at most with the square of their length. Patterns that
-//! go back and try again are: fancy-regex gives up on one match after a million steps, but a text
-//! can have as many matches as bytes. Long texts are, too. These run on a thread of their own, and
-//! are given up when they take too long.
+//! Texts that stay short through all steps need no limit: the work of a checked tokenizer grows at
+//! most with the square of their length. Backtracking patterns do: fancy-regex gives up on one match
+//! after a million steps, but a text can have as many matches as bytes. So do long texts. These run
+//! on a thread of their own, and are abandoned when they take too long.
 //!
-//! A thread cannot be ended from outside. So a tokenizer that was given up takes no more such
-//! texts: what goes on in vain is at most one thread for each caller that was waiting by then.
+//! A thread cannot be ended from outside. So an abandoned tokenizer accepts no more such texts, and
+//! at most one thread per caller that was waiting runs on.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -17,22 +16,22 @@ use std::time::Duration;
 
 use super::{Encode, Encoder, Tokens};
 
-/// The longest text, in bytes after all steps, that is not watched.
+/// The longest text, in bytes after all steps, without a time limit.
 const SHORT: u64 = 8 << 10;
 /// The most bytes that a text may have after all steps.
 pub(super) const MAX_GROWN: u64 = 8 << 20;
-/// How long a text may take. The slowest tokenizers take a second for a megabyte.
+/// The time limit for a text. The slowest tokenizers take a second for a megabyte.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A tokenizer that is given up when it takes too long.
+/// A tokenizer that is abandoned when it takes too long.
 pub(super) struct Limited {
     encode: Arc<dyn Encode>,
     max_text: usize,
-    /// The longest text, in bytes, that is not watched.
+    /// The longest text, in bytes, without a time limit.
     short: usize,
     patience: Duration,
-    /// Set when it was given up once. Threads may still run, one for each caller that waited then:
-    /// there shall be no more.
+    /// Set when it was abandoned. Threads may still run, one per caller that was waiting: there must
+    /// be no more.
     stuck: AtomicBool,
 }
 
@@ -74,7 +73,7 @@ impl Limited {
         let (sender, receiver) = sync_channel(1);
         let (encode, text) = (Arc::clone(&self.encode), text.to_owned());
         let run = move || {
-            // Nobody listens any more when it was given up.
+            // The receiver is gone if the tokenizer was abandoned.
             let _ = sender.send(contained(&*encode, &text, max));
         };
         let thread = std::thread::Builder::new().name("tokenizer".to_owned());
@@ -102,7 +101,7 @@ fn contained(encode: &dyn Encode, text: &str, max: Option<usize>) -> Result<Toke
 mod tests {
     use super::*;
 
-    /// Takes a text for a command.
+    /// Does what the text says.
     struct Odd;
 
     impl Encode for Odd {
@@ -136,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tokenizer_that_hangs_is_given_up_for_good() {
+    fn hanging_tokenizer_is_abandoned() {
         let odd = odd(true, 1, Duration::from_millis(50));
         for text in ["hang", "good"] {
             let reason = odd.encode(text, None).unwrap_err();
@@ -145,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_is_an_error_and_no_more() {
+    fn tokenizer_panic_is_an_error() {
         for watched in [false, true] {
             let odd = odd(watched, 1, PATIENCE);
             assert_eq!(odd.encode("panic", None).unwrap_err(), GAVE_UP);
@@ -154,21 +153,21 @@ mod tests {
     }
 
     #[test]
-    fn long_texts_are_watched_and_longer_ones_refused() {
+    fn long_texts_are_timed_and_longer_ones_refused() {
         let odd = odd(false, 1 << 10, PATIENCE);
         assert!(odd.encode(&"a".repeat(8 << 10), None).is_ok());
         let reason = odd.encode(&"a".repeat((8 << 10) + 1), None).unwrap_err();
         assert!(reason.contains("at most 8192 bytes"), "{reason}");
     }
 
-    /// A text that hangs shows whether it is watched: otherwise this would not end.
+    /// Without the time limit, this would not end.
     #[test]
-    fn a_short_text_that_becomes_long_is_watched() {
+    fn short_text_that_grows_is_timed() {
         let patience = Duration::from_millis(50);
         let odd = odd(false, (8 << 10) / 3, patience);
         let reason = odd.encode("hang", None).unwrap_err();
         assert!(reason.contains("took more than"), "{reason}");
-        // What stays short needs no thread.
+        // A text that stays short has no time limit.
         assert_eq!(odd.encode("hi", None).unwrap().ids(), [1]);
     }
 }

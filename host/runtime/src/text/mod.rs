@@ -1,12 +1,12 @@
-//! From texts to the numbers of their tokens.
+//! From texts to token ids.
 //!
-//! A tokenizer's files come from a source that nobody vouches for, and so do some of the texts.
-//! What is refused or bounded:
-//! - files by their size, also after unpacking (`file.rs`);
-//! - in a `tokenizer.json`, whatever could make a short text long, or draws at random (`json.rs`);
-//! - the time that a tokenizer may take for a text, where the file does not bound it (`limit.rs`);
-//! - texts of more than 1 MiB, or that could become much longer, tokens that the network does not
-//!   know, panics.
+//! The files of a tokenizer are untrusted input, and so are some of the texts. Refused or bounded
+//! are:
+//! - the size of files, also after unpacking (`file.rs`);
+//! - steps of a `tokenizer.json` that could make a short text long, or are random (`json.rs`);
+//! - the time for a text, where the file does not bound it (`limit.rs`);
+//! - texts of more than 1 MiB, or that could become much longer; tokens outside of the network's
+//!   vocabulary; panics.
 
 mod clip;
 mod file;
@@ -26,7 +26,7 @@ use limit::Limited;
 /// The most bytes of a text.
 const MAX_TEXT: usize = 1 << 20;
 
-/// What a network takes for one text.
+/// The token ids of a text.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Tokens {
     ids: Vec<u32>,
@@ -34,43 +34,42 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// Tokens that were made elsewhere, for comparing with a reference.
+    /// From token ids, for comparisons with a reference.
     #[must_use]
     pub fn from_ids(ids: Vec<u32>) -> Self {
         Self { ids, cut: false }
     }
 
-    /// The numbers of the tokens, the special ones included, the padding not.
+    /// The token ids, with the special tokens and without padding.
     #[must_use]
     pub fn ids(&self) -> &[u32] {
         &self.ids
     }
 
-    /// Whether the text was longer than the plan's `max_tokens` and lost its end.
+    /// Whether the text was truncated to the plan's `max_tokens`.
     #[must_use]
     pub fn is_cut(&self) -> bool {
         self.cut
     }
 }
 
-/// What one format makes of texts.
+/// The encoder of one tokenizer format.
 trait Encode: Send + Sync {
-    /// The tokens of a text, the special ones included, at most `max` of them: the special ones
-    /// are kept, the text's last ones are not.
+    /// The tokens of a text with the special tokens, truncated to `max`; special tokens are kept.
     fn encode(&self, text: &str, max: Option<usize>) -> Result<Tokens, String>;
 
-    /// How many special tokens every text gets.
+    /// The number of special tokens that every text gets.
     fn specials(&self) -> usize;
 }
 
-/// A format's tokenizer with what bounds its work.
+/// An encoder, with the bounds of its work.
 struct Encoder {
     encode: Arc<dyn Encode>,
-    /// How many times longer its steps may make a text, in bytes.
+    /// The factor by which its steps may lengthen a text, in bytes.
     growth: u64,
-    /// Whether its time has to be watched even for a short text.
+    /// Whether to limit its time even for a short text.
     watched: bool,
-    /// The token that it pads with, where its file says so.
+    /// The padding token, where its file has one.
     padding: Option<u32>,
 }
 
@@ -115,7 +114,7 @@ impl Tokenizer {
         })
     }
 
-    /// The tokens of a text, for the network that it is meant for.
+    /// The tokens of a text for a network.
     pub(crate) fn encode(&self, text: &str, network: &dyn TextTower) -> Result<Tokens, Error> {
         let failed = |reason: String| Error::Tokenizer {
             path: self.path.clone(),
@@ -128,7 +127,7 @@ impl Tokenizer {
             let tokens = count;
             return Err(Error::TextTooLong { tokens, limit });
         }
-        // Where padding is no part of a text, nothing would be left of this one.
+        // Where padding is masked, nothing would be left of this text.
         if count == 0 && network.pad_to().is_none() {
             return Err(failed("makes no token of a text".to_owned()));
         }
@@ -141,7 +140,7 @@ impl Tokenizer {
         Ok(tokens)
     }
 
-    /// Checks that the network takes texts as long as this pads them.
+    /// Checks that the network takes texts of the length that this pads to.
     pub(crate) fn check_length(&self, network: &dyn TextTower) -> Result<(), Error> {
         let limit = limit_of(network);
         match self.pad_to {
@@ -153,7 +152,7 @@ impl Tokenizer {
         }
     }
 
-    /// How many tokens, with the padding, each text has that is computed with one of `longest`.
+    /// The length with padding of the texts of a batch whose longest text has `longest` tokens.
     pub(crate) fn padded(&self, longest: usize, network: &dyn TextTower) -> usize {
         let pad_to = self.pad_to.or(network.pad_to());
         pad_to.unwrap_or(longest).max(longest)
@@ -161,8 +160,8 @@ impl Tokenizer {
 
     /// Texts as one batch, padded at their ends.
     ///
-    /// The tokenizer's own padding is taken, or else the network's: it matters to a network that
-    /// takes no mask alone.
+    /// The padding is the tokenizer's, or else the network's; it only matters to a network without a
+    /// mask.
     pub(crate) fn batch(
         &self,
         texts: &[Tokens],
@@ -188,7 +187,7 @@ impl Tokenizer {
     }
 }
 
-/// The most tokens of a text that `network` takes, or any network may.
+/// The most tokens of a text for `network`, or for any network.
 fn limit_of(network: &dyn TextTower) -> usize {
     let most = plan::MAX_TOKENS as usize;
     network.max_tokens().map_or(most, |limit| limit.min(most))

@@ -1,4 +1,4 @@
-//! BERT's word pieces, from a `vocab.txt` (`transformers`' `BertTokenizer`, by the same crate).
+//! BERT's WordPiece, from a `vocab.txt` (transformers' `BertTokenizer`).
 
 use std::sync::Arc;
 
@@ -12,17 +12,17 @@ use tokenizers::{AddedToken, Tokenizer};
 use super::json::{BERT_GROWTH, HuggingFace};
 use super::{Encoder, file};
 
-/// The most bytes of a vocabulary; the largest that is published has 1 MB.
+/// The most bytes of a vocabulary; the largest published one has 1 MB.
 const MAX_BYTES: u64 = 16 << 20;
 
 const UNKNOWN: &str = "[UNK]";
-/// The special tokens: a text that spells one out has it.
+/// The special tokens; a text that spells one out has it.
 const SPECIAL: [&str; 5] = ["[PAD]", UNKNOWN, "[CLS]", "[SEP]", "[MASK]"];
 
-/// Reads a vocabulary, one word piece a line: the line's number is the token's.
+/// Reads a vocabulary, one token per line: the number of the line is the token's id.
 pub(super) fn open(bytes: &[u8], lowercase: bool) -> Result<Encoder, String> {
     let text = file::text(bytes, MAX_BYTES)?;
-    // As Python's readlines does, of which the reference then cuts the end of the line.
+    // Python's readlines; the reference then strips the end of each line.
     let lines = text.strip_suffix('\n').unwrap_or(&text).split('\n');
     let mut vocabulary = Vocab::default();
     let lines = lines.map(|line| line.strip_suffix('\r').unwrap_or(line));

@@ -1,13 +1,11 @@
 //! Checkpoints that are zip archives: `torch.save` since PyTorch 1.6, and TorchScript.
 //!
 //! All entries lie in one directory: `data.pkl` is the pickle, `data/<key>` are the storages,
-//! `byteorder`, where it is there, has to be `little`. A TorchScript archive has `constants.pkl`
-//! and `code/` too, which are not looked at. Storages are stored as they are, so that they are
-//! used where they lie in the mapped file; those that some other program has compressed are
-//! unpacked, within a limit.
+//! `byteorder`, if present, must be `little`. A TorchScript archive also has `constants.pkl` and
+//! `code/`, which are not read. Storages are uncompressed, and used in place in the mapped file;
+//! those that another program has compressed are unpacked, within a limit.
 //!
-//! Checksums are not looked at: PyTorch can leave them out, and the digest of the whole file is
-//! what protects it.
+//! Checksums are ignored: PyTorch can omit them, and the digest of the whole file protects it.
 
 use std::collections::HashMap;
 use std::io::{Cursor, Read};
@@ -22,17 +20,16 @@ use super::entry::Entry;
 use super::pickle::{self, Pickle};
 use super::refusal::Refusal;
 
-/// The most entries, and bytes of their names and the like.
+/// The most entries, and the most bytes of the central directory.
 const MAX_ENTRIES: u64 = 200_000;
 const MAX_DIRECTORY: u64 = 32 << 20;
-/// How many times the file's length the compressed storages may take, unpacked.
+/// The most bytes of unpacked storages, as a multiple of the file's length.
 const MAX_RATIO: u64 = 8;
 
 /// The tensors of a file, and the parts of it that had to be unpacked: the sources 1, 2, …
 pub(super) type Contents = (Vec<(String, Entry)>, Vec<Vec<u8>>);
 
-/// Reads the zip archive `file`, behind a wall: its parser is well kept, but a panic in it must
-/// not end more than this.
+/// Reads the zip archive `file`; a panic of the zip parser is an error.
 ///
 /// # Errors
 /// [`Refusal`].
@@ -71,7 +68,7 @@ fn read_within(file: &[u8]) -> Result<Contents, Refusal> {
     Ok((tensors, archive.unpacked))
 }
 
-/// Where an entry is in the file.
+/// The place of an entry in the file.
 #[derive(Clone, Debug)]
 struct Packed {
     bytes: std::ops::Range<usize>,
@@ -81,7 +78,7 @@ struct Packed {
 
 struct Archive<'a> {
     file: &'a [u8],
-    /// The entries by name, without the directory that they are all in.
+    /// The entries by name, without their common directory.
     places: HashMap<String, Packed>,
     unpacked: Vec<Vec<u8>>,
     /// Bytes that may still be unpacked.
@@ -95,8 +92,8 @@ impl<'a> Archive<'a> {
             archive_offset: ArchiveOffset::Known(0),
         };
         let mut zip = ZipArchive::with_config(config, Cursor::new(file)).map_err(refused)?;
-        // Every header before its data agrees with the directory, no two entries overlap, and no
-        // name is there twice.
+        // Checks that every local header agrees with the directory, that no entries overlap, and
+        // that names are unique.
         zip.validate_header_consistency().map_err(refused)?;
         let mut root = None;
         let mut places = HashMap::new();
@@ -139,7 +136,7 @@ impl<'a> Archive<'a> {
         })
     }
 
-    /// The contents of an entry of at most `limit` bytes; none when it is not there.
+    /// The contents of an entry of at most `limit` bytes; none if there is no such entry.
     fn read_small(&self, name: &str, limit: usize) -> Result<Option<Vec<u8>>, Refusal> {
         let Some(packed) = self.places.get(name) else {
             return Ok(None);
@@ -150,7 +147,7 @@ impl<'a> Archive<'a> {
         self.unpack(packed).map(Some)
     }
 
-    /// The place of a storage, unpacked where it is compressed; none when it is not there.
+    /// The place of a storage, unpacked if it is compressed; none if there is no such storage.
     fn storage(&mut self, key: &str) -> Result<Option<Place>, Refusal> {
         let Some(packed) = self.places.get(&format!("data/{key}")) else {
             return Ok(None);
@@ -201,8 +198,8 @@ impl<'a> Archive<'a> {
 }
 
 /// Checks the end of the archive before the zip crate reads its directory into memory: the end
-/// record is the last thing in the file (PyTorch writes no comment), the directory lies right
-/// before it, and is not too long.
+/// record is at the end of the file (PyTorch writes no comment), and the directory is right before
+/// it and not too long.
 fn check_end(file: &[u8]) -> Result<(), Refusal> {
     let wrong = || Refusal::from("is a zip archive that is cut off, or that something follows");
     let record = file.last_chunk::<22>().ok_or_else(wrong)?;
@@ -217,7 +214,7 @@ fn check_end(file: &[u8]) -> Result<(), Refusal> {
     if let Some(locator) = before.last_chunk::<20>()
         && locator.starts_with(b"PK\x06\x07")
     {
-        // The long record, 56 bytes, and before it the directory.
+        // The directory is before the ZIP64 record of 56 bytes.
         let before = before.get(..before.len() - 20).unwrap_or_default();
         let record = before.last_chunk::<56>().ok_or_else(wrong)?;
         end = before.len() as u64 - 56;
@@ -225,7 +222,7 @@ fn check_end(file: &[u8]) -> Result<(), Refusal> {
         if !here || !record.starts_with(b"PK\x06\x06") {
             return Err("is a zip archive with a long end record elsewhere".into());
         }
-        // A field of the short record is either the same or all ones.
+        // A field of the short record is either equal or all ones.
         for (short, ones, long) in [
             (&mut entries, 0xffff, field(record, 32)),
             (&mut size, 0xffff_ffff, field(record, 40)),
@@ -249,13 +246,13 @@ fn check_end(file: &[u8]) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The bytes of a field; outside of the record, which nobody asks for, zeros.
+/// The bytes of a field; zeros outside of the record.
 fn field<const N: usize>(record: &[u8], at: usize) -> [u8; N] {
     let field = record.get(at..).and_then(|rest| rest.first_chunk());
     field.copied().unwrap_or([0; N])
 }
 
-/// What the zip crate refuses.
+/// The refusal of an error of the zip crate.
 fn refused(error: ZipError) -> Refusal {
     format!("is a malformed zip archive: {error}").into()
 }

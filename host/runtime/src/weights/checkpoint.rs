@@ -1,14 +1,13 @@
-//! From what a PyTorch checkpoint's pickle says to named tensors.
+//! The named tensors of a PyTorch checkpoint, from its pickle.
 //!
-//! What a checkpoint holds, by this rule:
-//! - A TorchScript archive holds the attributes of its modules that are tensors, named as in the
-//!   module's state dict: `visual.conv1.weight`.
+//! The rules:
+//! - A TorchScript archive has the tensor attributes of its modules, named as in the module's state
+//!   dict: `visual.conv1.weight`.
 //! - A dictionary that has a tensor among its values is a state dict.
-//! - Any other dictionary with one of the keys [`WRAPPERS`] (the first that is there and is a
-//!   dictionary) stands for the dictionary under that key: optimizers, epochs and the like beside
-//!   it are left out.
-//! - In what is left, dictionaries in dictionaries, and lists, are joined with dots. What is no
-//!   tensor (an epoch, a learning rate) is left out.
+//! - Any other dictionary with one of the keys [`WRAPPERS`] stands for the dictionary under the first
+//!   such key; optimizers, epochs and the like are ignored.
+//! - The names of nested dictionaries and lists are joined with dots. Values that are not tensors (an
+//!   epoch, a learning rate) are ignored.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -17,7 +16,7 @@ use super::entry::{self, Entry};
 use super::pickle::{Item, Pickle, Storage, Value, View};
 use super::refusal::Refusal;
 
-/// The keys under which checkpoints keep their state dict beside other things.
+/// The keys under which checkpoints with other values have their state dict.
 const WRAPPERS: &[&str] = &[
     "state_dict",
     "model_state_dict",
@@ -29,24 +28,24 @@ const WRAPPERS: &[&str] = &[
     "params",
     "weights",
 ];
-/// How deep dictionaries and modules may be nested.
+/// The greatest depth of nested dictionaries and modules.
 const MAX_DEPTH: usize = 64;
-/// The most values that are looked at, and bytes of names that are put together.
+/// The most values, and the most bytes of joined names.
 const MAX_VALUES: usize = 1_000_000;
 const MAX_NAMES: usize = 32 << 20;
 /// The longest name of a tensor, in bytes.
 const MAX_NAME: usize = 1024;
-/// How many times over the tensors may use the bytes of the file.
+/// The most bytes that tensors may use in total, as a multiple of those of the file.
 const MAX_SHARING: usize = 16;
 
-/// The bytes of a storage: which of the file's sources, and where.
+/// The bytes of a storage: the source of the file, and the place in it.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     pub(super) source: usize,
     pub(super) bytes: Range<usize>,
 }
 
-/// The bytes that a storage needs, as far as the pickle is to be believed.
+/// The bytes that a storage needs according to the pickle.
 pub(super) fn needed(storage: &Storage) -> Result<usize, Refusal> {
     let size = storage.dtype.map_or(1, |dtype| dtype.size());
     let total = usize::try_from(storage.total).ok();
@@ -55,7 +54,8 @@ pub(super) fn needed(storage: &Storage) -> Result<usize, Refusal> {
         .ok_or_else(|| "holds a storage that is too large".into())
 }
 
-/// The tensors of a checkpoint. `places` has the storages by key; `available` are the bytes of the file, with what was unpacked.
+/// The tensors of a checkpoint. `places` has the storages by key; `available` is the number of bytes
+/// of the file and of its unpacked parts.
 pub(super) fn tensors(
     pickle: &Pickle<'_>,
     places: &HashMap<String, Place>,
@@ -105,7 +105,7 @@ fn named<'p>(pickle: &'p Pickle<'_>) -> Result<Vec<(String, &'p View)>, Refusal>
         }
         let mut add = |key: &str, value: Value| {
             values += 1;
-            // Numbers and texts are left out, and need no name.
+            // Numbers and texts are ignored, and need no name.
             if !matches!(value, Value::Item(_)) && values <= MAX_VALUES {
                 return Ok(());
             }
@@ -176,7 +176,7 @@ fn unwrapped(pickle: &Pickle<'_>) -> Result<Value, Refusal> {
             Some(Item::Dict(pairs)) => pairs,
             Some(Item::Object(_)) => return Ok(root),
             Some(Item::Tensor(_)) => {
-                return Err("holds a single tensor, where named ones are needed".into());
+                return Err("holds a single tensor without a name".into());
             }
             _ => {
                 return Err(
@@ -243,7 +243,7 @@ fn entry_of(view: &View, place: &Place) -> Result<Entry, Refusal> {
     })
 }
 
-/// How many elements there are from the first to the last; none when that is too many.
+/// The number of elements from the first to the last; none if it overflows.
 fn span(shape: &[usize], strides: &[usize], count: usize) -> Option<usize> {
     if count == 0 {
         return Some(0);
@@ -254,7 +254,7 @@ fn span(shape: &[usize], strides: &[usize], count: usize) -> Option<usize> {
     })
 }
 
-/// Whether the elements lie one after the other.
+/// Whether the elements are contiguous.
 fn is_contiguous(shape: &[usize], strides: &[usize], count: usize) -> bool {
     let mut expected = 1_usize;
     count == 0

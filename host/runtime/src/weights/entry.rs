@@ -1,9 +1,9 @@
-//! One tensor of a file: what it is and where its bytes are.
+//! One tensor of a file: its type, its shape and the place of its bytes.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// A type of elements.
+/// A type of element.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Type {
     Bool,
@@ -24,7 +24,7 @@ pub(super) enum Type {
     C64,
 }
 
-/// The types by the names that safetensors gives them.
+/// The types by their names in safetensors.
 const TYPES: &[(&str, Type)] = &[
     ("BOOL", Type::Bool),
     ("U8", Type::U8),
@@ -45,19 +45,19 @@ const TYPES: &[(&str, Type)] = &[
 ];
 
 impl Type {
-    /// The type that safetensors calls `name`.
+    /// The type of this name in safetensors.
     pub(super) fn named(name: &str) -> Option<Self> {
         let known = TYPES.iter().find(|(known, _)| *known == name);
         known.map(|&(_, dtype)| dtype)
     }
 
-    /// As safetensors writes it.
+    /// The name in safetensors.
     pub(super) fn name(self) -> &'static str {
         let known = TYPES.iter().find(|(_, dtype)| *dtype == self);
         known.map_or("", |&(name, _)| name)
     }
 
-    /// Bytes of an element.
+    /// Bytes per element.
     pub(super) fn size(self) -> usize {
         match self {
             Self::Bool | Self::U8 | Self::I8 | Self::F8E5M2 | Self::F8E4M3 => 1,
@@ -70,8 +70,7 @@ impl Type {
 
 /// The number of elements of a shape.
 ///
-/// A shape is refused too when a part of it is too large and another is 0: whoever computes with
-/// it must not overflow either.
+/// A shape is also refused if its nonzero sides overflow, so that computations with them do not.
 pub(super) fn elements(shape: &[usize]) -> Option<usize> {
     let fits = |product: usize, &dim: &usize| product.checked_mul(dim.max(1));
     let product = shape.iter().try_fold(1, fits)?;
@@ -85,20 +84,18 @@ pub(super) fn elements(shape: &[usize]) -> Option<usize> {
 pub(super) struct Entry {
     pub(super) dtype: Type,
     pub(super) shape: Vec<usize>,
-    /// The distances between neighbours along each dimension, in elements; none when the elements
-    /// lie one after the other.
+    /// The strides, in elements; none if the elements are contiguous.
     pub(super) strides: Option<Vec<usize>>,
-    /// Which of the bytes that belong to the file: 0 is the file itself, the others are parts of
-    /// it that had to be unpacked.
+    /// The source of the bytes: 0 is the file itself, the others are its unpacked parts.
     pub(super) source: usize,
-    /// Where its bytes are in there: the first element to the end of the last.
+    /// The place of its bytes in the source, from the first element to the end of the last.
     pub(super) bytes: Range<usize>,
 }
 
 impl Entry {
-    /// The elements one after the other, from the `source`'s bytes.
+    /// The elements, contiguous, from the bytes of the source.
     ///
-    /// Whoever made the entry has checked that it lies inside; a part that does not is left out.
+    /// The entry was checked to be inside of the source; a part that is not is skipped.
     pub(super) fn gather<'a>(&self, source: &'a [u8]) -> Cow<'a, [u8]> {
         let bytes = source.get(self.bytes.clone()).unwrap_or_default();
         match &self.strides {
@@ -116,7 +113,7 @@ impl Entry {
         for _ in 0..count {
             let from = at * size;
             gathered.extend_from_slice(bytes.get(from..from + size).unwrap_or_default());
-            // Counts up, the last dimension first.
+            // Counts up, starting with the last dimension.
             let dims = index.iter_mut().zip(&self.shape).zip(strides).rev();
             for ((index, &dim), &stride) in dims {
                 *index += 1;
@@ -160,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shape_that_overflows_is_none_even_when_it_is_empty() {
+    fn overflowing_shape_is_refused_even_if_empty() {
         assert_eq!(elements(&[2, 3]), Some(6));
         assert_eq!(elements(&[]), Some(1));
         assert_eq!(elements(&[0, 3]), Some(0));

@@ -1,4 +1,4 @@
-//! The files of weights: found, mapped, told apart by what is in them.
+//! Weights files: mapping, and detection of their formats.
 
 use std::fs::File;
 use std::ops::Deref;
@@ -8,7 +8,7 @@ use memmap2::Mmap;
 
 use crate::error::Error;
 
-/// The bytes that tensors lie in.
+/// The bytes of tensors.
 pub(super) enum Source {
     /// A file.
     Mapped(Mmap),
@@ -27,23 +27,23 @@ impl Deref for Source {
     }
 }
 
-/// How a file holds its tensors.
+/// The format of a file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Format {
     Safetensors,
-    /// A zip archive by PyTorch.
+    /// PyTorch's zip archive.
     Archive,
-    /// What PyTorch wrote before there was the archive.
+    /// PyTorch's format before the archive.
     Legacy,
 }
 
 impl Format {
-    /// The format of a file by its first bytes. What is none of ours is called safetensors, which
-    /// has no mark of its own, and is then refused as such.
+    /// The format of a file by its first bytes. An unknown one counts as safetensors, which has no
+    /// magic number, and is refused as such.
     pub(super) fn of(file: &[u8]) -> Self {
         match *file {
-            // A header of less than 4 GiB that begins as all headers do, whatever its length
-            // looks like.
+            // A header of less than 4 GiB that begins like all headers, whatever the bytes of its
+            // length.
             [_, _, _, _, 0, 0, 0, 0, b'{', ..] => Self::Safetensors,
             [b'P', b'K', 3, 4, ..] => Self::Archive,
             [0x80, 2..=5, ..] => Self::Legacy,
@@ -63,7 +63,7 @@ pub(super) fn map(path: &Path) -> Result<Mmap, Error> {
         path: path.to_owned(),
         reason: reason.to_owned(),
     };
-    // Asked before opening, because opening a pipe waits for its writer.
+    // Checked before opening, because opening a pipe waits for its writer.
     if !std::fs::metadata(path).map_err(failed)?.is_file() {
         return Err(malformed("is not a regular file"));
     }
@@ -82,7 +82,7 @@ mod tests {
     use super::Format;
 
     #[test]
-    fn formats_are_told_apart() {
+    fn formats_are_detected_by_content() {
         let cases: [(&[u8], Format); 6] = [
             (b"PK\x03\x04\0\0\x08\x08\0\0", Format::Archive),
             (b"\x80\x02\x8a\x0al\xfc\x9cF\xf9", Format::Legacy),

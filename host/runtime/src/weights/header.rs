@@ -1,9 +1,8 @@
-//! The header of a safetensors file, checked in full before anything else looks at the file.
+//! The header of a safetensors file, fully checked before the file is used.
 //!
 //! The format: eight bytes of little-endian length, a JSON object of that length, and the
-//! elements. The file comes from a source that nobody vouches for, so that each of its numbers is
-//! compared with the file's size before it is used, and nothing larger than the header itself is
-//! allocated.
+//! elements. The file is untrusted input: each number is checked against the size of the file before
+//! it is used, and nothing larger than the header itself is allocated.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -13,13 +12,13 @@ use serde::de::{IgnoredAny, MapAccess, Visitor};
 
 use super::entry::{self, Entry, Type};
 
-/// The longest header that is read: as in the safetensors crate.
+/// The longest header, as in the safetensors crate.
 const MAX_HEADER: u64 = 100_000_000;
 
 /// Reads the header of `file` and checks that its tensors cover the rest of the file exactly.
 ///
 /// # Errors
-/// What is wrong with it, in words.
+/// The reason why it is invalid.
 pub(super) fn read(file: &[u8]) -> Result<Vec<(String, Entry)>, String> {
     let (length, rest) = file
         .split_first_chunk::<8>()
@@ -51,7 +50,7 @@ pub(super) fn read(file: &[u8]) -> Result<Vec<(String, Entry)>, String> {
     Ok(entries)
 }
 
-/// Orders the tensors by their place and checks that they neither overlap nor leave holes.
+/// Sorts the tensors by their place and checks that there are no overlaps and no gaps.
 fn check_cover(entries: &mut [(String, Entry)], start: usize, end: usize) -> Result<(), String> {
     entries.sort_by_key(|(_, entry)| (entry.bytes.start, entry.bytes.end));
     let mut covered = start;
@@ -72,7 +71,7 @@ fn check_cover(entries: &mut [(String, Entry)], start: usize, end: usize) -> Res
     }
 }
 
-/// A tensor as the header describes it, not yet believed.
+/// A tensor as the header describes it, unchecked.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
@@ -116,7 +115,7 @@ impl Raw {
     }
 }
 
-/// The whole object; a name that occurs twice is refused, where a map would keep the last.
+/// The whole object. Duplicate names are refused; a map would keep the last.
 struct Header(Vec<(String, Raw)>);
 
 impl<'de> Deserialize<'de> for Header {
@@ -163,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_right_file_is_read() {
+    fn valid_file_is_read() {
         let header = r#"{"__metadata__":{"format":"pt"},
             "b":{"dtype":"I64","shape":[],"data_offsets":[24,32]},
             "a":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}}"#;
@@ -175,14 +174,14 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_tensor_and_an_empty_file_are_read() {
+    fn empty_tensor_and_empty_file_are_read() {
         let header = r#"{"a":{"dtype":"F32","shape":[0,3],"data_offsets":[0,0]}}"#;
         assert_eq!(read(&file(header, 0)).unwrap().len(), 1);
         assert_eq!(read(&file("{}", 0)).unwrap().len(), 0);
     }
 
     #[test]
-    fn lies_are_refused() {
+    fn false_headers_are_refused() {
         let tensor = |dtype: &str, shape: &str, from: u64, to: u64| {
             format!(r#"{{"a":{{"dtype":"{dtype}","shape":{shape},"data_offsets":[{from},{to}]}}}}"#)
         };

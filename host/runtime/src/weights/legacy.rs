@@ -1,4 +1,4 @@
-//! Checkpoints in one run, as `torch.save` wrote them before PyTorch 1.6.
+//! The format of `torch.save` before PyTorch 1.6.
 //!
 //! Five pickles (a magic number, the version of the format, the properties of the machine, the
 //! object, and the keys of its storages), and after them the storages in the order of the keys:
@@ -13,7 +13,7 @@ use super::refusal::Refusal;
 
 /// The magic number, as a little-endian integer.
 const MAGIC: &[u8] = b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
-/// The only version of the format that ever was.
+/// The only version of the format.
 const VERSION: i64 = 1001;
 
 /// Reads the checkpoint `file`.
@@ -37,14 +37,14 @@ pub(super) fn read(file: &[u8]) -> Result<Vec<(String, Entry)>, Refusal> {
     checkpoint::tensors(&object, &places, file.len())
 }
 
-/// The pickle at the start of `rest`, which is moved to what follows.
+/// Reads the pickle at the start of `rest`, which then starts after it.
 fn next<'a>(rest: &mut &'a [u8]) -> Result<Pickle<'a>, Refusal> {
     let pickle = Pickle::read(rest, false)?;
     *rest = rest.get(pickle.length..).unwrap_or_default();
     Ok(pickle)
 }
 
-/// The properties of the machine: only the order of bytes matters.
+/// Checks the properties of the machine: only the byte order matters.
 fn check_machine(machine: &Pickle<'_>) -> Result<(), Refusal> {
     let Some(Item::Dict(properties)) = machine.item(machine.root) else {
         return Err("is a checkpoint that does not say which machine wrote it".into());

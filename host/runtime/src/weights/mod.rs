@@ -1,15 +1,15 @@
 //! Weights: tensors by name, from the files of a model.
 //!
-//! A file's format is told from its content, not from its name:
+//! The format of a file is detected by its content:
 //! - **safetensors**;
 //! - **PyTorch checkpoints** (`.pth`, `.pt`, `.bin`): the zip archives of `torch.save` since
-//!   PyTorch 1.6, the older files before, and TorchScript archives (of which the tensors are read
-//!   and the code is not). How tensors in them are named is written in `checkpoint.rs`.
+//!   PyTorch 1.6, the format before it, and TorchScript archives (whose code is not read).
+//!   `checkpoint.rs` documents the names of the tensors.
 //!
-//! Files are mapped; a tensor's elements are copied once, when an architecture asks for them.
-//! Nothing is ever unpickled: the pickle in a checkpoint is read as data, against a closed list of
-//! names ([`Error::UnsafePickle`] for any other), and what it says about sizes, offsets and
-//! strides is compared with the file before it is used ([`Error::WeightsFile`]).
+//! Files are mapped; the elements of a tensor are copied once, when an architecture reads them.
+//! Nothing is unpickled: the pickle of a checkpoint is read as data, with a closed list of names
+//! ([`Error::UnsafePickle`] for any other), and its sizes, offsets and strides are checked against
+//! the file before they are used ([`Error::WeightsFile`]).
 
 mod archive;
 mod checkpoint;
@@ -33,10 +33,10 @@ use file::{Format, Source};
 use modelzoo_base::nearest;
 use refusal::Refusal;
 
-/// PyTorch counts batches beside each batch norm; nothing in inference uses the count.
+/// The number of batches that PyTorch counts per batch norm; inference does not use it.
 const IGNORED_SUFFIX: &str = ".num_batches_tracked";
 
-/// All tensors of a model's files, and which of them were asked for.
+/// All tensors of a model's files, and a record of those that were read.
 pub struct Weights {
     sources: Vec<Source>,
     /// Each tensor, and the first source of its file.
@@ -45,12 +45,12 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Maps the files `names` of the directory `dir` and checks what they say about their tensors.
+    /// Maps the files `names` of the directory `dir` and checks their descriptions of tensors.
     ///
     /// # Errors
-    /// [`Error::BadPlan`] for a name that leads out of `dir`, [`Error::WeightsIo`] for a file that
-    /// cannot be read, [`Error::WeightsFile`] for one that is not as it should be,
-    /// [`Error::UnsafePickle`] for one that asks for more than tensors.
+    /// [`Error::BadPlan`] for a name outside of `dir`, [`Error::WeightsIo`] for a file that cannot
+    /// be read, [`Error::WeightsFile`] for an invalid one, [`Error::UnsafePickle`] for one that
+    /// needs more than tensors.
     pub fn open(dir: &Path, names: &[String]) -> Result<Self, Error> {
         let mut sources = Vec::new();
         let mut tensors = BTreeMap::new();
@@ -76,8 +76,7 @@ impl Weights {
         })
     }
 
-    /// The tensors in the order of their names: each name, the type of its elements as
-    /// safetensors writes it, and its shape.
+    /// The tensors, sorted by name: the name, the type in safetensors' notation, and the shape.
     pub fn tensors(&self) -> impl Iterator<Item = (&str, &'static str, &[usize])> {
         self.tensors
             .iter()
@@ -87,14 +86,14 @@ impl Weights {
     /// The elements of the tensor `name`, row by row, as f32.
     ///
     /// # Errors
-    /// [`Error::MissingTensor`], [`Error::WrongType`] for what are no floating-point numbers.
+    /// [`Error::MissingTensor`], [`Error::WrongType`] for other types than floating-point numbers.
     pub fn values(&self, name: &str) -> Result<Vec<f32>, Error> {
         let shape = self.tensors.get(name).map(|(_, entry)| entry.shape.clone());
         let tensor = self.get(name.to_owned(), &shape.unwrap_or_default())?;
         Ok(tensor.flatten_all()?.to_vec1()?)
     }
 
-    /// The place from which an architecture reads its tensors.
+    /// The scope of all tensors, from which an architecture reads.
     pub(crate) fn root(&self) -> Scope<'_> {
         Scope {
             weights: self,
@@ -102,7 +101,7 @@ impl Weights {
         }
     }
 
-    /// Checks, once the architecture is built, that it has used everything.
+    /// Checks, once the architecture is built, that it has read all tensors.
     ///
     /// # Errors
     /// [`Error::UnexpectedTensor`].
@@ -168,7 +167,7 @@ fn read(file: &[u8]) -> Result<archive::Contents, Refusal> {
     })
 }
 
-/// A part of the weights whose names share a prefix.
+/// The part of the weights whose names have a common prefix.
 #[derive(Clone)]
 pub(crate) struct Scope<'a> {
     weights: &'a Weights,
@@ -176,7 +175,7 @@ pub(crate) struct Scope<'a> {
 }
 
 impl Scope<'_> {
-    /// The part whose names go on with `name`.
+    /// The part with `name` added to the prefix.
     pub(crate) fn child(&self, name: &str) -> Self {
         Self {
             weights: self.weights,
@@ -197,13 +196,13 @@ impl Scope<'_> {
         self.weights.get(self.full(name), shape)
     }
 
-    /// Whether the files hold the tensor `name` of this part, of whatever shape.
+    /// Whether the files have the tensor `name` of this part, of any shape.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.weights.tensors.contains_key(&self.full(name))
     }
 
-    /// The shape of the tensor `name` of this part, for an architecture that learns its sizes from
-    /// the weights.
+    /// The shape of the tensor `name` of this part, for an architecture that reads its sizes from the
+    /// weights.
     ///
     /// # Errors
     /// [`Error::MissingTensor`].
@@ -215,8 +214,8 @@ impl Scope<'_> {
         }
     }
 
-    /// Counts the tensor `name` as used, if it is there: one that is published with the weights
-    /// but has no part in inference.
+    /// Counts the tensor `name` as read, if it exists: one that is published with the weights, but
+    /// not used in inference.
     pub(crate) fn ignore(&self, name: &str) {
         let name = self.full(name);
         if self.weights.tensors.contains_key(&name) {

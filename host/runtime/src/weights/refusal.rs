@@ -1,15 +1,15 @@
-//! Why a file is refused.
+//! The reason why a file is refused.
 
 use std::path::Path;
 
 use crate::error::Error;
 
-/// Why a file is refused, before anybody has said which file it is.
+/// The reason why a file is refused, without its path.
 #[derive(Debug)]
 pub(super) enum Refusal {
-    /// A pickle asks for something that tensors do not need, by this name.
+    /// Its pickle needs this name, which tensors do not.
     Unsafe(String),
-    /// It is not what it should be.
+    /// It is invalid.
     Malformed(String),
 }
 

@@ -31,7 +31,7 @@ const LOCAL: &[u8] = b"PK\x03\x04";
 const END: &[u8] = b"PK\x05\x06";
 
 #[test]
-fn archives_that_are_no_checkpoints_are_refused() {
+fn archives_that_are_not_checkpoints_are_refused() {
     let pickle = good();
     let floats = floats();
     let data: (&str, &[u8]) = ("m/data/0", &floats);
@@ -83,7 +83,7 @@ fn archives_that_are_no_checkpoints_are_refused() {
 }
 
 #[test]
-fn a_zip_that_lies_is_refused() {
+fn inconsistent_zip_is_refused() {
     let good = archive(&good());
     assert!(try_open(&good).is_ok());
     let last = places(&good, CENTRAL).len() - 1;
@@ -185,7 +185,7 @@ fn a_zip_that_lies_is_refused() {
 }
 
 #[test]
-fn a_compressed_archive_is_unpacked_within_limits() {
+fn compressed_archive_is_unpacked_within_limits() {
     let floats = floats();
     let entries: [(&str, &[u8]); 2] = [("m/data.pkl", &good()), ("m/data/0", &floats)];
     let weights = try_open(&zip(&entries, Deflated)).unwrap();
@@ -222,7 +222,7 @@ fn a_compressed_archive_is_unpacked_within_limits() {
 }
 
 #[test]
-fn a_legacy_file_that_lies_is_refused() {
+fn inconsistent_legacy_file_is_refused() {
     let good = legacy(&good());
     assert!(try_open(&good).is_ok());
     let magic = places(&good, b"\x19.")[0] + 2;
@@ -294,7 +294,7 @@ fn a_legacy_file_that_lies_is_refused() {
 }
 
 #[test]
-fn a_pickle_cut_off_anywhere_is_refused_in_either_container() {
+fn truncated_pickle_is_refused_in_either_container() {
     let pickle = good();
     for length in 0..pickle.len() {
         let cut = &pickle[..length];

@@ -303,7 +303,7 @@ fn malformed_pickles_are_refused() {
 }
 
 #[test]
-fn pickles_that_are_a_million_deep_or_long_are_refused() {
+fn very_deep_or_long_pickles_are_refused() {
     let million = |code: &[u8]| code.repeat(1_000_000);
     let thousand = |code: &[u8]| code.repeat(400_000);
     let cases = [

@@ -8,7 +8,7 @@ use crate::write::{
 use crate::{refuse, try_open};
 
 #[test]
-fn what_the_cases_are_made_of_is_read() {
+fn unchanged_cases_are_read() {
     let good = tensor(1, &[2, 2], &[2, 1]);
     for content in [archive(&good), script(&good), legacy(&good)] {
         let weights = try_open(&content).unwrap();
@@ -117,7 +117,7 @@ fn views_outside_of_their_storage_are_refused() {
 }
 
 #[test]
-fn storages_that_are_not_as_long_as_they_say_are_refused() {
+fn storages_of_wrong_length_are_refused() {
     let of = |storage: Vec<u8>| dict(rebuilt(storage, 0, &[1], &[1]));
     let cases = [
         ("longer", of(storage_of("FloatStorage", "0", 7)), "storage"),
@@ -192,7 +192,7 @@ fn typed(count: i64, dtype: &str, offset: i64, shape: &[i64]) -> Vec<u8> {
 }
 
 #[test]
-fn a_type_that_is_given_apart_is_checked_too() {
+fn separate_dtype_is_checked() {
     let weights = try_open(&archive(&typed(24, "float32", 2, &[4]))).unwrap();
     assert_eq!(weights.values("w").unwrap(), [2.0, 3.0, 4.0, 5.0]);
     refuse(
@@ -251,7 +251,7 @@ fn part(start: i64, length: i64, offset: i64, shape: &[i64]) -> Vec<u8> {
 }
 
 #[test]
-fn a_part_of_a_storage_is_checked_too() {
+fn partial_storage_is_checked() {
     let weights = try_open(&legacy(&part(2, 3, 1, &[2]))).unwrap();
     assert_eq!(weights.values("w").unwrap(), [3.0, 4.0]);
     refuse(
@@ -272,7 +272,7 @@ fn a_part_of_a_storage_is_checked_too() {
 }
 
 #[test]
-fn tensors_that_use_the_file_over_and_over_are_refused() {
+fn tensors_that_reuse_the_file_too_often_are_refused() {
     let elements = vec![0; 1 << 16];
     let mut pickle = b"\x80\x02}(".to_vec();
     for i in 0..40 {

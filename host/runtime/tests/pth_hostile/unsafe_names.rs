@@ -7,7 +7,7 @@ use crate::write::{archive, code, legacy, script, tensor, text};
 use crate::{refuse, try_open};
 
 #[test]
-fn pickles_that_ask_for_more_than_tensors_are_refused() {
+fn pickles_with_unknown_globals_are_refused() {
     let command = text("touch /tmp/owned");
     let cases: Vec<(&str, Vec<u8>, Want)> = vec![
         (

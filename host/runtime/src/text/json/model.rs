@@ -1,4 +1,4 @@
-//! The `model` of a `tokenizer.json`: its vocabulary, and how words become parts of it.
+//! The `model` of a `tokenizer.json`: its vocabulary and merges.
 
 use std::fmt;
 
@@ -26,7 +26,7 @@ struct Model {
     dropout: Option<f64>,
     #[serde(default)]
     max_input_chars_per_word: Option<u64>,
-    // These have no part in how much work a text is.
+    // These do not affect the work for a text.
     #[serde(default, rename = "unk_token")]
     _unk_token: Option<String>,
     #[serde(default, rename = "unk_id")]
@@ -52,7 +52,7 @@ enum Kind {
     Unigram,
 }
 
-/// Looks a model through.
+/// Checks a model.
 pub(super) fn check(raw: &RawValue) -> Result<(), String> {
     let model = serde_json::from_str(raw.get());
     let model: Model = model.map_err(|error| format!("`model`: {error}"))?;

@@ -1,4 +1,4 @@
-//! What the known names build: descriptions of tensors and their storages.
+//! The values that the known names build: descriptions of tensors and their storages.
 
 use super::globals::Global;
 use super::machine::Machine;
@@ -9,7 +9,9 @@ impl Machine<'_> {
     /// `REDUCE`: the known name `global` with its arguments.
     pub(super) fn reduce(&mut self, global: Global, arguments: Value) -> Result<(), Refusal> {
         let Some(Item::Tuple(arguments)) = self.item(arguments) else {
-            return Err("holds a pickle that calls with what are no arguments".into());
+            return Err(
+                "holds a pickle that calls with something that is not a tuple of arguments".into(),
+            );
         };
         match (global, arguments.as_slice()) {
             (Global::RebuildTensor, &[storage, offset, shape, strides])
@@ -46,7 +48,7 @@ impl Machine<'_> {
             }
             (Global::RebuildParameter, &[tensor, _, _] | &[tensor, _, _, _]) => {
                 let Some(Item::Tensor(_)) = self.item(tensor) else {
-                    return Err("holds a parameter that is no tensor".into());
+                    return Err("holds a parameter that is not a tensor".into());
                 };
                 self.push(tensor);
                 Ok(())
@@ -69,7 +71,7 @@ impl Machine<'_> {
     }
 
     /// `BINPERSID`: a storage, `("storage", type, key, location, elements)`, in old files with a
-    /// sixth value: none, or `(key, start, length)` for a part of it.
+    /// sixth value: none, or `(key, start, length)` for a part of the storage.
     pub(super) fn storage(&mut self, id: Value) -> Result<(), Refusal> {
         let wrong = || Refusal::from("holds a pickle with a malformed reference to a storage");
         let Some(Item::Tuple(id)) = self.item(id) else {
@@ -104,7 +106,7 @@ impl Machine<'_> {
             _ => return Err(wrong()),
         };
         if start.checked_add(length).is_none_or(|end| end > total) {
-            return Err("holds a storage that is a part of another and reaches beyond it".into());
+            return Err("holds a partial storage that reaches beyond the whole".into());
         }
         self.push_item(Item::Storage(Box::new(Storage {
             key,
@@ -153,7 +155,7 @@ impl Machine<'_> {
 
     /// The argument of an `OrderedDict` as Python 2 wrote it: a list of pairs.
     fn ordered(&mut self, items: Value) -> Result<Vec<(Value, Value)>, Refusal> {
-        let wrong = || Refusal::from("holds an ordered dictionary that is no list of pairs");
+        let wrong = || Refusal::from("holds an ordered dictionary that is not a list of pairs");
         let Some(Item::List(items)) = self.item(items) else {
             return Err(wrong());
         };
@@ -166,7 +168,7 @@ impl Machine<'_> {
             _ => None,
         };
         let pairs: Option<Vec<_>> = items.iter().map(pair).collect();
-        // The same list may be given again and again.
+        // The same list may be an argument many times.
         self.spend(count)?;
         pairs.ok_or_else(wrong)
     }
@@ -176,6 +178,6 @@ fn natural(value: Value) -> Result<u64, Refusal> {
     match value {
         Value::Int(value) => u64::try_from(value)
             .map_err(|_| format!("holds the size or offset {value} of a tensor").into()),
-        _ => Err("holds a size or offset of a tensor that is no number".into()),
+        _ => Err("holds a size or offset of a tensor that is not a number".into()),
     }
 }

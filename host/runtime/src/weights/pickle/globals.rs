@@ -1,8 +1,8 @@
-//! The names that a pickle may ask for: a closed list, none of which runs anything.
+//! The names that a pickle may use: a closed list, none of which runs code.
 
 use super::super::entry::Type;
 
-/// What a known name stands for.
+/// The meaning of a known name.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(in crate::weights) enum Global {
     /// `torch._utils._rebuild_tensor(storage, offset, size, stride)` and `_v2`, which adds
@@ -22,7 +22,7 @@ pub(in crate::weights) enum Global {
     Dtype(Type),
     /// `torch.FloatStorage` and the like; a storage without a type has none.
     Storage(Option<Type>),
-    /// A class of a TorchScript archive: its objects are attributes and nothing else.
+    /// A class of a TorchScript archive, whose objects have attributes only.
     Class,
     /// `torch.jit._pickle.build_intlist` and the like, and `restore_type_tag`: their first
     /// argument, unchanged.
@@ -70,8 +70,8 @@ const DTYPES: &[(&str, Type)] = &[
     ("float8_e5m2", Type::F8E5M2),
 ];
 
-/// What `module.name` stands for; none when it is not in the list. `script` says whether the file
-/// is a TorchScript archive.
+/// The meaning of `module.name`; none if it is not in the list. `script` is whether the file is a
+/// TorchScript archive.
 pub(super) fn find(module: &str, name: &str, script: bool) -> Option<Global> {
     let typed = |list: &[(&str, Type)]| {
         let known = list.iter().find(|(known, _)| *known == name);

@@ -1,4 +1,4 @@
-//! The stack machine: one instruction after the other.
+//! The stack machine.
 
 use std::collections::HashMap;
 
@@ -10,14 +10,14 @@ use crate::weights::refusal::Refusal;
 pub(super) struct Machine<'a> {
     bytes: &'a [u8],
     at: usize,
-    /// Whether classes of `__torch__` are known.
+    /// Whether classes of `__torch__` are allowed.
     script: bool,
     stack: Vec<Value>,
-    /// Heights of the stack where a `MARK` was.
+    /// The heights of the stack at each `MARK`.
     marks: Vec<usize>,
     memo: HashMap<u32, Value>,
     items: Vec<Item>,
-    /// Steps that may still be taken.
+    /// The remaining steps.
     steps: usize,
 }
 
@@ -42,7 +42,7 @@ impl<'a> Machine<'a> {
             match code {
                 b'.' => break,
                 b'\x80' => self.protocol()?,
-                // A frame: how many bytes follow that belong together. Nothing depends on it.
+                // The length of a frame, which has no meaning here.
                 b'\x95' => drop(self.take::<8>()?),
                 b'(' => self.marks.push(self.stack.len()),
                 b'0' => drop(self.pop()?),
@@ -118,7 +118,7 @@ impl<'a> Machine<'a> {
 
     fn pop_to_mark(&mut self) -> Result<Vec<Value>, Refusal> {
         let mark = self.marks.pop().ok_or_else(underflow)?;
-        // Values that were there before the mark cannot have been popped.
+        // Values below the mark cannot have been popped.
         let values = self.stack.split_off(mark.min(self.stack.len()));
         self.spend(values.len())?;
         Ok(values)
@@ -150,17 +150,17 @@ impl<'a> Machine<'a> {
         super::slice(self.bytes, span)
     }
 
-    /// The item on top of the stack, which stays there.
+    /// The item on top of the stack, without popping it.
     fn top_item(&mut self) -> Result<&mut Item, Refusal> {
         let floor = self.marks.last().copied().unwrap_or(0);
         match self.stack.get(floor..).and_then(<[_]>::last) {
             Some(&Value::Item(index)) => self.items.get_mut(index as usize),
             _ => None,
         }
-        .ok_or_else(|| "holds a pickle that adds to what is no collection".into())
+        .ok_or_else(|| "holds a pickle that adds to something that is not a collection".into())
     }
 
-    /// A value that the machine does not take apart: numbers, texts.
+    /// A value without parts: a number or a text.
     fn scalar(&mut self, code: u8) -> Result<Value, Refusal> {
         Ok(match code {
             b'N' => Value::Opaque,
@@ -205,7 +205,7 @@ impl<'a> Machine<'a> {
         })
     }
 
-    /// `LONG1`: an integer of as many bytes as its first byte says.
+    /// `LONG1`: an integer with its number of bytes in the first byte.
     fn integer(&mut self) -> Result<Value, Refusal> {
         let [length] = self.take()?;
         let span = self.take_span(length.into())?;
@@ -222,7 +222,7 @@ impl<'a> Machine<'a> {
         Ok(Value::Int(i64::from_le_bytes(wide)))
     }
 
-    /// A text; what Python 2 wrote (`U`, `T`) may also be bytes.
+    /// A text; those of Python 2 (`U`, `T`) may also be bytes.
     fn text(&mut self, code: u8, length: u64) -> Result<Value, Refusal> {
         let span = self.take_span(length)?;
         match std::str::from_utf8(self.slice(span)) {
@@ -232,7 +232,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Puts the top of the stack into the memo, or a value from the memo onto the stack.
+    /// Copies the top of the stack into the memo, or a value from the memo onto the stack.
     fn remember(&mut self, code: u8) -> Result<(), Refusal> {
         let index = match code {
             b'q' | b'h' => self.take::<1>().map(u8::from_le_bytes)?.into(),
@@ -242,7 +242,7 @@ impl<'a> Machine<'a> {
         if matches!(code, b'h' | b'j') {
             let value = self.memo.get(&index).copied();
             let value = value.ok_or_else(|| {
-                format!("holds a pickle that recalls value {index} before it remembers it")
+                format!("holds a pickle that recalls value {index} before memoizing it")
             })?;
             self.stack.push(value);
             return Ok(());
@@ -251,14 +251,14 @@ impl<'a> Machine<'a> {
         self.stack.push(top);
         if self.memo.len() >= MAX_ITEMS {
             return Err(
-                format!("holds a pickle that remembers more than {MAX_ITEMS} values").into(),
+                format!("holds a pickle that memoizes more than {MAX_ITEMS} values").into(),
             );
         }
         self.memo.insert(index, top);
         Ok(())
     }
 
-    /// Something by its name: only what is in the list.
+    /// A global by its name, which must be in the list.
     fn name(&mut self, code: u8) -> Result<(), Refusal> {
         let (module, name) = match code {
             b'c' | b'i' => (self.line()?, self.line()?),
@@ -266,7 +266,7 @@ impl<'a> Machine<'a> {
                 let name = self.pop_text()?;
                 (self.pop_text()?, name)
             }
-            // EXT1, EXT2 and EXT4: a number from a registry of the process that unpickles.
+            // EXT1, EXT2 and EXT4: a number in a registry of the unpickling process.
             b'\x82' => return Err(extension(self.take::<1>().map(u8::from_le_bytes)?.into())),
             b'\x83' => return Err(extension(self.take().map(u16::from_le_bytes)?.into())),
             _ => return Err(extension(self.take().map(u32::from_le_bytes)?)),
@@ -276,7 +276,7 @@ impl<'a> Machine<'a> {
                 self.stack.push(Value::Global(global));
                 Ok(())
             }
-            // INST calls a class at once, in a way that no version of PyTorch writes.
+            // INST calls a class directly; no version of PyTorch writes it.
             _ => Err(Refusal::Unsafe(format!("{module}.{name}"))),
         }
     }
@@ -288,7 +288,7 @@ impl<'a> Machine<'a> {
         let length = length.ok_or("holds a pickle with a name that does not end")?;
         self.at += length + 1;
         let line = rest.get(..length).unwrap_or_default();
-        std::str::from_utf8(line).map_err(|_| "holds a pickle with a name that is no text".into())
+        std::str::from_utf8(line).map_err(|_| "holds a pickle with a name that is not UTF-8".into())
     }
 
     fn pop_text(&mut self) -> Result<&'a str, Refusal> {
@@ -296,11 +296,11 @@ impl<'a> Machine<'a> {
             Value::Text(span) if span.length as usize <= MAX_GLOBAL => {
                 Ok(std::str::from_utf8(self.slice(span)).unwrap_or_default())
             }
-            _ => Err("holds a pickle with a name that is no text".into()),
+            _ => Err("holds a pickle with a name that is not UTF-8".into()),
         }
     }
 
-    /// Makes a collection, or adds to one.
+    /// Creates a collection, or adds to one.
     fn collect(&mut self, code: u8) -> Result<(), Refusal> {
         match code {
             b')' => self.push_item(Item::Tuple(Vec::new())),
@@ -334,7 +334,11 @@ impl<'a> Machine<'a> {
                 };
                 match self.top_item()? {
                     Item::List(list) => list.extend(values),
-                    _ => return Err("holds a pickle that appends to what is no list".into()),
+                    _ => {
+                        return Err(
+                            "holds a pickle that appends to something that is not a list".into(),
+                        );
+                    }
                 }
                 Ok(())
             }
@@ -347,14 +351,18 @@ impl<'a> Machine<'a> {
                 };
                 match self.top_item()? {
                     Item::Dict(dict) => dict.extend(pairs(&values)?),
-                    _ => return Err("holds a pickle that sets items of what has none".into()),
+                    _ => {
+                        return Err(
+                            "holds a pickle that sets items of something that has none".into()
+                        );
+                    }
                 }
                 Ok(())
             }
         }
     }
 
-    /// The call of a known name, with what that means here.
+    /// The call of a known name.
     fn call(&mut self, code: u8) -> Result<(), Refusal> {
         let argument = self.pop()?;
         match code {
@@ -365,26 +373,26 @@ impl<'a> Machine<'a> {
                     self.push_item(Item::Object(None))
                 }
                 Value::Global(global) if code == b'R' => self.reduce(global, argument),
-                _ => Err("holds a pickle that calls what cannot be called".into()),
+                _ => Err("holds a pickle that calls something that is not callable".into()),
             },
         }
     }
 
-    /// `BUILD`: gives the object on top of the stack its state.
+    /// `BUILD`: sets the state of the object on top of the stack.
     fn state(&mut self, state: Value) -> Result<(), Refusal> {
         match self.top_item()? {
             Item::Object(attributes) => {
                 *attributes = Some(state);
                 Ok(())
             }
-            // The attribute `_metadata` of a state dict: versions of layers.
+            // The attribute `_metadata` of a state dict, with versions of layers.
             Item::Dict(_) => Ok(()),
-            _ => Err("holds a pickle that gives attributes to what has none".into()),
+            _ => Err("holds a pickle that sets attributes of something that has none".into()),
         }
     }
 }
 
-/// Keys and values in turn.
+/// Alternating keys and values.
 fn pairs(values: &[Value]) -> Result<Vec<(Value, Value)>, Refusal> {
     let (pairs, rest) = values.as_chunks::<2>();
     if !rest.is_empty() {
@@ -398,7 +406,7 @@ fn cut_off() -> Refusal {
 }
 
 fn underflow() -> Refusal {
-    "holds a pickle that takes from an empty stack".into()
+    "holds a pickle that pops from an empty stack".into()
 }
 
 fn extension(code: u32) -> Refusal {

@@ -1,17 +1,17 @@
 //! Reading pickles without unpickling them.
 //!
-//! A pickle is a program for a small stack machine, and Python's own machine will import and call
-//! whatever the program names. This one cannot: its values are plain data, the names that it
-//! knows are a closed list (`globals.rs`), and "calling" one of them builds a description of a
-//! tensor. Everything else is refused, the name first of all.
+//! A pickle is a program for a small stack machine, and Python's machine imports and calls whatever
+//! the program names. This one cannot: its values are plain data, the names that it knows are a
+//! closed list (`globals.rs`), and "calling" one of them builds a description of a tensor. Anything
+//! else is refused.
 //!
-//! What comes out is a list of items that point to each other by number. It may be a graph with
-//! cycles, since a pickle can say so; whoever walks it has to count steps. Nothing here recurses,
-//! and no number in a pickle decides how much memory is taken: each instruction adds at most one
-//! value, and there are limits: at most about 128 MiB are taken, whatever the file says.
+//! The result is a list of items that refer to each other by number. It may be a graph with cycles,
+//! so code that walks it must count steps. Nothing here recurses, and no number in a pickle decides
+//! how much memory is allocated: each instruction adds at most one value, and limits keep the total
+//! below about 128 MiB.
 //!
-//! Read are the instructions of the protocols 2 to 5 that `torch.save` and TorchScript write, and
-//! those that Python 2 wrote for the same things.
+//! The instructions are those that `torch.save` and TorchScript write in the protocols 2 to 5, and
+//! those of Python 2 for the same values.
 
 mod build;
 mod globals;
@@ -21,9 +21,9 @@ use super::entry::Type;
 use super::refusal::Refusal;
 use globals::Global;
 
-/// The longest pickle, in bytes. Those of real checkpoints have about 100 bytes a tensor.
+/// The longest pickle, in bytes. Those of real checkpoints have about 100 bytes per tensor.
 pub(super) const MAX_BYTES: usize = 32 << 20;
-/// The most instructions, and elements moved by them. A real tensor takes about 40.
+/// The most instructions, and elements moved by them. A real tensor needs about 40.
 const MAX_STEPS: usize = 4_000_000;
 /// The most items (lists, tensors, …), and the most remembered values.
 const MAX_ITEMS: usize = 500_000;
@@ -44,8 +44,7 @@ pub(super) struct Span {
 /// A value.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Value {
-    /// Something that a checkpoint may hold and that says nothing about tensors: `None`, floats,
-    /// bytes, devices.
+    /// A value without information about tensors: `None`, floats, bytes, devices.
     Opaque,
     Bool(bool),
     Int(i64),
@@ -70,7 +69,7 @@ pub(super) enum Item {
     Tensor(Box<View>),
 }
 
-/// A run of elements elsewhere in the file, as the pickle describes it, not yet believed.
+/// A run of elements elsewhere in the file, as the pickle describes it, unchecked.
 #[derive(Clone, Debug)]
 pub(super) struct Storage {
     /// The name of the whole run.
@@ -84,11 +83,11 @@ pub(super) struct Storage {
     pub(super) length: u64,
 }
 
-/// A tensor as the pickle describes it, not yet believed.
+/// A tensor as the pickle describes it, unchecked.
 #[derive(Clone, Debug)]
 pub(super) struct View {
     pub(super) storage: Storage,
-    /// The type of the elements where it is not the storage's.
+    /// The type of the elements, if it is not the storage's.
     pub(super) dtype: Option<Type>,
     /// The first element, from the start of the storage.
     pub(super) offset: u64,
@@ -97,20 +96,20 @@ pub(super) struct View {
     pub(super) strides: Vec<u64>,
 }
 
-/// What a pickle says.
+/// The contents of a pickle.
 #[derive(Debug)]
 pub(super) struct Pickle<'a> {
     bytes: &'a [u8],
     items: Vec<Item>,
-    /// The value that the pickle is.
+    /// The value of the pickle.
     pub(super) root: Value,
     /// The pickle's own length; there may be more after it.
     pub(super) length: usize,
 }
 
 impl<'a> Pickle<'a> {
-    /// Reads the pickle at the start of `bytes`. `script` says whether it is a TorchScript
-    /// archive's, which may name its own classes.
+    /// Reads the pickle at the start of `bytes`. `script` is whether it belongs to a
+    /// TorchScript archive, which may use its own classes.
     ///
     /// # Errors
     /// [`Refusal::Unsafe`] for a name that is not in the list, [`Refusal::Malformed`] for
@@ -160,8 +159,8 @@ mod tests {
     use super::{Item, Value};
 
     #[test]
-    fn what_the_limits_count_is_small() {
-        // A pickle can ask for a value a byte, up to the limits.
+    fn pickle_values_are_small() {
+        // A pickle can create one value per byte, up to the limits.
         assert!(size_of::<Value>() <= 16);
         assert!(size_of::<Item>() <= 32);
     }
