@@ -110,6 +110,8 @@ pub enum Remedy {
         /// The feature that a build for the wanted device has.
         feature: Option<&'static str>,
     },
+    /// Compute on another device, or in spite of the manifest's requirements.
+    OtherDeviceOrLevel,
     /// Compute in full precision.
     FullPrecision,
     /// Compute in full precision, or on a device that gains from half precision.
@@ -229,6 +231,9 @@ impl fmt::Display for Remedy {
             }
             Self::OtherDevice { feature: None } => {
                 "use the device `cpu`, or `auto` for whatever there is"
+            }
+            Self::OtherDeviceOrLevel => {
+                "use another device, or an error level that ignores the requirement"
             }
             Self::FullPrecision => "use the precision `full`",
             Self::FullPrecisionOrGpu => {

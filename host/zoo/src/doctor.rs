@@ -7,16 +7,15 @@ use modelzoo_runtime::{Device, DeviceSpec};
 use modelzoo_sandbox::WallStatus;
 use serde::Serialize;
 
-use crate::Zoo;
+use crate::config::Config;
 use crate::store::free_bytes;
 
 /// The environment variables that name proxies, and who is reached without one. Upper case or
 /// lower case, they mean the same.
 const PROXIES: &[&str] = &["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"];
 
-/// What [`Zoo::doctor`] finds.
+/// What [`Zoo::doctor`](crate::Zoo::doctor) finds.
 #[derive(Debug, Clone, Serialize)]
-#[non_exhaustive]
 pub struct Diagnosis {
     /// The version of modelzoo.
     pub version: &'static str,
@@ -43,7 +42,6 @@ pub struct Diagnosis {
 
 /// The store.
 #[derive(Debug, Clone, Serialize)]
-#[non_exhaustive]
 pub struct StoreState {
     /// Its directory.
     pub path: PathBuf,
@@ -57,7 +55,6 @@ pub struct StoreState {
 
 /// How components are compiled.
 #[derive(Debug, Clone, Serialize)]
-#[non_exhaustive]
 pub struct CompilerState {
     /// Whether that is in a process of its own, with limits of memory and time.
     pub limited: bool,
@@ -69,7 +66,6 @@ pub struct CompilerState {
 
 /// A device.
 #[derive(Debug, Clone, Serialize)]
-#[non_exhaustive]
 pub struct DeviceState {
     /// Its name, as `--device` has it.
     pub name: &'static str,
@@ -97,20 +93,18 @@ impl Diagnosis {
     }
 }
 
-impl Zoo {
-    /// Looks at what this machine offers. Nothing is fetched, and nothing stays behind.
-    #[must_use]
-    pub fn doctor(&self) -> Diagnosis {
-        let config = self.config();
+impl Diagnosis {
+    /// Looks at this machine. Makes no request and leaves nothing behind.
+    pub(crate) fn of(config: &Config) -> Self {
         let file = config.home.join("config.toml");
-        Diagnosis {
+        Self {
             version: env!("CARGO_PKG_VERSION"),
             store: store(&config.home),
             config_file: file.exists().then_some(file),
             offline: config.offline,
             proxies: proxies(&|name| std::env::var_os(name).is_some_and(|v| !v.is_empty())),
             second_wall: WallStatus::of_this_machine().clone(),
-            compiler: self.compiler(),
+            compiler: compiler(config),
             threads: rayon::current_num_threads(),
             cpu_kernels: Device::cpu_kernels(),
             devices: [
@@ -122,24 +116,23 @@ impl Zoo {
             .into(),
         }
     }
+}
 
-    fn compiler(&self) -> CompilerState {
-        let limited = self.config().compiler.is_limited();
-        // With no cache of compiled components, which would be made.
-        let engine = modelzoo_sandbox::Engine::with_compiler(
-            None,
-            self.config().limits.clone(),
-            self.config().compiler.clone(),
-        );
-        let reason = engine
-            .and_then(|engine| engine.check_compiler())
-            .err()
-            .map(|e| e.to_string());
-        CompilerState {
-            limited,
-            works: reason.is_none(),
-            reason,
-        }
+fn compiler(config: &Config) -> CompilerState {
+    // Without a cache of compiled components, which would be created.
+    let engine = modelzoo_sandbox::Engine::with_compiler(
+        None,
+        config.limits.clone(),
+        config.compiler.clone(),
+    );
+    let reason = engine
+        .and_then(|engine| engine.check_compiler())
+        .err()
+        .map(|e| e.to_string());
+    CompilerState {
+        limited: config.compiler.is_limited(),
+        works: reason.is_none(),
+        reason,
     }
 }
 

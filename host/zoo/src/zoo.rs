@@ -1,170 +1,299 @@
-//! The zoo itself: a store, its settings, and who is told what is going on.
+//! The façade: every verb, each carried out by the part of the crate that owns it.
 
-use std::sync::{Arc, OnceLock};
+use std::path::Path;
+use std::sync::Arc;
 
-use modelzoo_net::policy::Origin;
-use modelzoo_net::{Client, Credential, NoProgress, Progress};
-use modelzoo_sandbox::{Engine, Level, Log};
+use modelzoo_net::Progress;
 
 use crate::config::Config;
+use crate::context::{Context, Messages};
+use crate::doctor::Diagnosis;
 use crate::error::Error;
-use crate::reference::{ReferenceContext, SourceId, SourceRef, github_hosts};
-use crate::store::Store;
-use crate::store::audit::AuditLog;
-use crate::store::lock::Lock;
-
-/// Gets the messages of hooks.
-pub trait Messages: Send + Sync {
-    /// One message of a source's hook: one line, without control characters.
-    fn message(&self, source: &SourceId, level: Level, text: &str);
-}
-
-/// Drops all messages.
-struct Silence;
-
-impl Messages for Silence {
-    fn message(&self, _: &SourceId, _: Level, _: &str) {}
-}
-
-/// The messages of one source.
-struct SourceLog {
-    source: SourceId,
-    messages: Arc<dyn Messages>,
-}
-
-impl Log for SourceLog {
-    fn log(&self, level: Level, text: &str) {
-        self.messages.message(&self.source, level, text);
-    }
-}
+use crate::models::cache::ModelCache;
+use crate::models::{
+    DownloadOptions, Downloaded, Filter, LoadOptions, LoadedModel, ModelSummary, Models,
+};
+use crate::sources::{
+    AuditOptions, Exported, ImportOptions, Imported, Inspection, RegisterOptions, Registered,
+    Registry, SourceInfo, UpdateOptions,
+};
+use crate::store::{AuditReport, Garbage, LockedSource, ModelRecord, Usage, Verified};
 
 /// A model zoo in a directory.
 ///
-/// Opening one does nothing yet: the network client and the sandbox are made when they are first
+/// Opening one reads nothing: the network client and the sandbox are built when they are first
 /// needed, so that listing is quick.
 pub struct Zoo {
-    config: Config,
-    store: Store,
-    progress: Arc<dyn Progress>,
-    messages: Arc<dyn Messages>,
-    client: OnceLock<Client>,
-    engine: OnceLock<Engine>,
+    context: Context,
+    loaded: ModelCache,
 }
 
 impl Zoo {
-    /// Opens the zoo in `config.home`, which is made when something is first written.
+    /// Opens the zoo in `config.home`. The directory is created by the first call that writes.
     #[must_use]
     pub fn open(config: Config) -> Self {
         Self {
-            store: Store::new(config.home.clone()),
-            config,
-            progress: Arc::new(NoProgress),
-            messages: Arc::new(Silence),
-            client: OnceLock::new(),
-            engine: OnceLock::new(),
+            context: Context::new(config),
+            loaded: ModelCache::default(),
         }
     }
 
-    /// Who is told how far downloads are.
+    /// Reports the progress of downloads to `progress`.
     #[must_use]
     pub fn with_progress(mut self, progress: Arc<dyn Progress>) -> Self {
-        self.progress = progress;
+        self.context.progress = progress;
         self
     }
 
-    /// Who gets the messages of hooks.
+    /// Sends the messages of hooks to `messages`.
     #[must_use]
     pub fn with_messages(mut self, messages: Arc<dyn Messages>) -> Self {
-        self.messages = messages;
+        self.context.messages = messages;
         self
     }
 
     /// The settings.
     #[must_use]
     pub fn config(&self) -> &Config {
-        &self.config
+        &self.context.config
     }
 
-    pub(crate) fn store(&self) -> &Store {
-        &self.store
+    fn registry(&self) -> Registry<'_> {
+        Registry::new(&self.context)
     }
 
-    pub(crate) fn progress(&self) -> &dyn Progress {
-        &*self.progress
+    fn models(&self) -> Models<'_> {
+        Models::new(&self.context, &self.loaded)
+    }
+}
+
+/// Sources.
+impl Zoo {
+    /// Registers what `reference` names: a directory, an archive, or a GitHub repository.
+    ///
+    /// Everything is fetched and checked first; then the source becomes visible at once.
+    ///
+    /// # Errors
+    /// [`Error::PermissionNeeded`] if the source asks for more than is granted; otherwise an error
+    /// of the reference, the network or the source. The store is then as it was.
+    pub async fn register_source(
+        &self,
+        reference: &str,
+        options: RegisterOptions<'_>,
+    ) -> Result<Registered, Error> {
+        self.registry().register(reference, options).await
     }
 
-    pub(crate) fn shared_progress(&self) -> Arc<dyn Progress> {
-        Arc::clone(&self.progress)
+    /// Fetches a registered source again and replaces it if it has changed.
+    ///
+    /// # Errors
+    /// [`Error::UnknownSource`]; [`Error::Rollback`] if the fetched version looks older than the
+    /// registered one; otherwise as [`Zoo::register_source`]. The source is then as it was.
+    pub async fn update_source(
+        &self,
+        source: &str,
+        options: UpdateOptions<'_>,
+    ) -> Result<Registered, Error> {
+        self.registry().update(source, options).await
     }
 
-    /// Where the messages of a source go.
-    pub(crate) fn log_of(&self, source: &SourceId) -> Arc<dyn Log> {
-        Arc::new(SourceLog {
-            source: source.clone(),
-            messages: Arc::clone(&self.messages),
-        })
+    /// What [`Zoo::update_source`] would change. Only the time of the check is stored.
+    ///
+    /// # Errors
+    /// As [`Zoo::update_source`], except for missing permissions and rollbacks, which are part of
+    /// the result.
+    pub async fn check_source(&self, source: &str) -> Result<Registered, Error> {
+        self.registry().check(source).await
     }
 
-    /// The audit log, for records of a source and perhaps one of its models.
-    pub(crate) fn audit_of(&self, source: &SourceId, model: Option<String>) -> AuditLog {
-        AuditLog::new(self.store.audit_path(), source.clone(), model)
+    /// The registered sources, sorted by id.
+    ///
+    /// # Errors
+    /// If the lock cannot be read.
+    pub fn list_sources(&self) -> Result<Vec<SourceInfo>, Error> {
+        self.registry().list()
     }
 
-    pub(crate) fn lock(&self) -> Result<Lock, Error> {
-        Lock::read(&self.store.lock_path())
+    /// Removes a source and its models.
+    ///
+    /// # Errors
+    /// [`Error::UnknownSource`] if it is not registered; [`Error::InUse`] if one of its models is
+    /// loaded. The store is then as it was.
+    pub fn delete_source(&self, reference: &str) -> Result<LockedSource, Error> {
+        self.registry().delete(reference)
     }
 
-    pub(crate) fn parse_reference(&self, text: &str) -> Result<SourceRef, Error> {
-        Ok(SourceRef::parse(text, &self.reference_context()?)?)
+    /// Describes a source and what it asks for. `source` is a registered source, in any spelling;
+    /// or a reference to one that is not, which is fetched to staging and not kept; or the path of
+    /// a component. Nothing of it is compiled or run.
+    ///
+    /// A component that registering would refuse is part of the result, with the reason.
+    ///
+    /// # Errors
+    /// An error of the reference, the network, or the source's manifest.
+    pub async fn inspect(&self, source: &str) -> Result<Inspection, Error> {
+        self.registry().inspect(source).await
     }
 
-    /// The local path that was perhaps meant by a text that names a repository.
-    pub(crate) fn namesake(&self, text: &str) -> Option<String> {
-        self.reference_context().ok()?.local_namesake(text)
+    /// Writes a registered source and its downloaded models, or the named ones, into one new file.
+    /// Every byte is checked against the lock and the receipts on the way.
+    ///
+    /// # Errors
+    /// [`Error::UnknownSource`]; [`Error::UnknownModel`] and [`Error::NotDownloaded`] for a named
+    /// model; [`Error::SnapshotChanged`] and [`Error::Bundle`] if a file is not what was registered
+    /// or downloaded, or if `output` exists. No file is left behind then.
+    pub fn export_bundle(
+        &self,
+        source: &str,
+        models: &[String],
+        output: &Path,
+    ) -> Result<Exported, Error> {
+        self.registry().export(source, models, output)
     }
 
-    fn reference_context(&self) -> Result<ReferenceContext<'static>, Error> {
-        Ok(ReferenceContext {
-            github_hosts: github_hosts(&self.config.github_api),
-            current_dir: std::env::current_dir()
-                .map_err(|e| Error::io("resolve", ".".as_ref(), e))?,
-            home: etcetera::home_dir().ok(),
-            path_exists: &|path| path.exists(),
-        })
+    /// Registers the source of a bundle, as it was when it was exported, and puts its models into
+    /// the store. No request is made.
+    ///
+    /// Everything is unpacked and checked first. Then the source becomes visible at once, and after
+    /// it model by model. An interrupted import leaves a registered source with some of its models,
+    /// each complete; importing again adds the others.
+    ///
+    /// # Errors
+    /// [`Error::PermissionNeeded`] as [`Zoo::register_source`]; [`Error::Bundle`] if the file is
+    /// not a bundle, is damaged, or has another tree than the registered source;
+    /// [`Error::ArtifactChanged`] if it has other files of a model than the lock pins.
+    pub fn import_bundle(
+        &self,
+        file: &Path,
+        options: ImportOptions<'_>,
+    ) -> Result<Imported, Error> {
+        self.registry().import(file, options)
     }
 
-    pub(crate) fn client(&self) -> Result<&Client, Error> {
-        if let Some(client) = self.client.get() {
-            return Ok(client);
-        }
-        let credentials = match &self.config.github_token {
-            Some(token) => Origin::of(&self.config.github_api)
-                .map(|origin| Credential::bearer(origin, token))
-                .into_iter()
-                .collect(),
-            None => Vec::new(),
-        };
-        let client = Client::new(modelzoo_net::Config {
-            offline: self.config.offline,
-            private: self.config.private.clone(),
-            mirrors: self.config.mirrors.clone(),
-            ca_bundle: self.config.ca_bundle.clone(),
-            credentials,
-            ..modelzoo_net::Config::default()
-        })?;
-        Ok(self.client.get_or_init(|| client))
+    /// Reads the audit log: what each source was allowed and denied, and the least permissions that
+    /// it needed.
+    ///
+    /// # Errors
+    /// [`Error::NoRecords`] if there is no record of the requested source; if the log or the lock
+    /// cannot be read. Lines of the log that cannot be read are counted, and not an error.
+    pub fn audit(&self, options: &AuditOptions) -> Result<AuditReport, Error> {
+        self.registry().audit(options)
+    }
+}
+
+/// Models.
+impl Zoo {
+    /// The models that a filter selects, sorted by name and then by source.
+    ///
+    /// # Errors
+    /// If the lock cannot be read; [`Error::UnknownSource`] if the filter names a source that is
+    /// not registered. A source whose manifests cannot be read is left out, with a warning.
+    pub fn list(&self, filter: &Filter) -> Result<Vec<ModelSummary>, Error> {
+        self.models().list(filter)
     }
 
-    pub(crate) fn engine(&self) -> Result<&Engine, Error> {
-        if let Some(engine) = self.engine.get() {
-            return Ok(engine);
-        }
-        let engine = Engine::with_compiler(
-            Some(&self.store.cache_dir()),
-            self.config.limits.clone(),
-            self.config.compiler.clone(),
-        )
-        .map_err(Error::Sandbox)?;
-        Ok(self.engine.get_or_init(|| engine))
+    /// The model that a name means: the one of that version, or the latest. `source` keeps the
+    /// search to one source.
+    ///
+    /// # Errors
+    /// [`Error::UnknownModel`] with the nearest names, [`Error::AmbiguousModel`] if several sources
+    /// declare the name.
+    pub fn model(&self, name: &str, source: Option<&str>) -> Result<ModelRecord, Error> {
+        self.models().find(name, source)
+    }
+
+    /// Downloads a model. `name_or_source` is a model's name, or a reference to a source, which is
+    /// registered if it is not.
+    ///
+    /// # Errors
+    /// As [`Zoo::model`] and [`Zoo::register_source`], and whatever stops the download. A model
+    /// that was downloaded before is then still there.
+    pub async fn download(
+        &self,
+        name_or_source: &str,
+        options: DownloadOptions<'_>,
+    ) -> Result<Downloaded, Error> {
+        self.models().download(name_or_source, options).await
+    }
+
+    /// Loads a model, as FiftyOne's `load_zoo_model`. `name_or_source` is a model's name, or a
+    /// reference to a source, which is registered if it is not. The model is downloaded if it is
+    /// not, its requirements are checked, and its plan is built on the device. The plan comes from
+    /// the manifest's configuration, or else from the source's `load_model` hook.
+    ///
+    /// # Errors
+    /// As [`Zoo::download`]; [`Error::NotDownloaded`] if the options forbid the download;
+    /// [`Error::Requirement`] if the manifest excludes the device; [`Error::Hook`] if the hook
+    /// fails, for example over an unknown kwarg; [`Error::Runtime`] if the device or the precision
+    /// is not available, or the embeddings layer does not exist; [`Error::Build`] if the plan
+    /// cannot be built.
+    pub async fn load_model(
+        &self,
+        name_or_source: &str,
+        options: LoadOptions<'_>,
+    ) -> Result<Arc<LoadedModel>, Error> {
+        self.models().load_model(name_or_source, options).await
+    }
+
+    /// Deletes the files of a model; its source stays registered.
+    ///
+    /// # Errors
+    /// [`Error::NotDownloaded`] if there is nothing to delete; [`Error::InUse`] if the model is
+    /// loaded; as [`Zoo::model`].
+    pub fn delete(&self, name: &str, source: Option<&str>) -> Result<ModelRecord, Error> {
+        self.models().delete(name, source)
+    }
+
+    /// Reads every byte of the sources and of the downloaded models, or of the named models, and
+    /// checks it against the lock and the receipts.
+    ///
+    /// # Errors
+    /// If the lock or a directory cannot be read; as [`Zoo::model`]. A difference is not an error
+    /// but a problem in the result.
+    pub fn verify(&self, names: &[String]) -> Result<Vec<Verified>, Error> {
+        self.models().verify(names)
+    }
+
+    /// As [`Zoo::verify`]; downloads a model with a problem again.
+    ///
+    /// # Errors
+    /// As [`Zoo::verify`] and [`Zoo::download`].
+    pub async fn repair(&self, names: &[String]) -> Result<Vec<Verified>, Error> {
+        self.models().repair(names).await
+    }
+}
+
+/// The store and the machine.
+impl Zoo {
+    /// The disk usage of each source, each downloaded model, the cache and the staging area.
+    ///
+    /// # Errors
+    /// If the lock or a directory cannot be read.
+    pub fn usage(&self) -> Result<Vec<Usage>, Error> {
+        self.context.store.usage()
+    }
+
+    /// What in the store is not reachable from the lock: unfinished work, old snapshots, and models
+    /// that no registered source declares.
+    ///
+    /// # Errors
+    /// If the lock or a directory cannot be read.
+    pub fn garbage(&self) -> Result<Vec<Garbage>, Error> {
+        self.context.store.garbage()
+    }
+
+    /// Removes what [`Zoo::garbage`] lists, also the unfinished work of another process.
+    ///
+    /// # Errors
+    /// As [`Zoo::garbage`], and if something cannot be removed.
+    pub fn collect_garbage(&self) -> Result<Vec<Garbage>, Error> {
+        self.context.store.collect_garbage()
+    }
+
+    /// What this machine offers, and whether anything is broken. Makes no request and leaves
+    /// nothing behind.
+    #[must_use]
+    pub fn doctor(&self) -> Diagnosis {
+        Diagnosis::of(&self.context.config)
     }
 }

@@ -1,32 +1,33 @@
-//! Downloading models through their source's hook, and deleting them.
+//! Downloading models, and deleting them.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use modelzoo_sandbox::{Artifact, DownloadCall, Identity};
+use modelzoo_sandbox::{Artifact, Component, DownloadCall, Identity};
 
-use crate::Zoo;
+use super::Models;
 use crate::error::Error;
-use crate::models::catalog::ModelRecord;
-use crate::models::managed;
 use crate::name::ModelQuery;
-use crate::reference::{SourceId, SourceRef};
-use crate::sources::grant::Grant;
+use crate::reference::SourceRef;
+use crate::sources::Grant;
+use crate::sources::fetch_list::FetchList;
 use crate::sources::register::Replace;
 use crate::store::audit::{AuditLog, Event, now};
-use crate::store::files::{digest_of, read_capped};
+use crate::store::files::read_capped;
 use crate::store::in_use::Claim;
-use crate::store::lock::record_artifacts;
 use crate::store::receipt::{FILES, FORMAT, Receipt, ReceiptFile};
+use crate::store::{ModelRecord, create_dir_all};
 
-/// How to download.
+/// Options of downloading a model.
+#[derive(Default)]
 pub struct DownloadOptions<'a> {
-    /// The model, when a source was named rather than a model.
+    /// The model, if a source is named instead of a model.
     pub model_name: Option<String>,
-    /// The source that the model is looked for in.
+    /// The source that declares the model.
     pub source: Option<String>,
-    /// Download a model again that is downloaded already.
+    /// Download the model again if it is downloaded already.
     pub overwrite: bool,
-    /// Who grants permissions when a source is registered on the way.
+    /// Who grants permissions if the source has to be registered first.
     pub grant: Grant<'a>,
 }
 
@@ -35,53 +36,57 @@ pub struct DownloadOptions<'a> {
 pub struct Downloaded {
     /// The model.
     pub record: ModelRecord,
-    /// What is there.
+    /// Its files.
     pub receipt: Receipt,
-    /// Whether it was downloaded now, rather than before.
+    /// Whether this call downloaded it; false if it was downloaded before.
     pub fresh: bool,
 }
 
-impl Zoo {
+impl Models<'_> {
     /// Downloads a model. `name_or_source` is a model's name, or a reference to a source, which is
     /// registered if it is not.
-    ///
-    /// # Errors
-    /// What [`Zoo::model`] and [`Zoo::register_source`] say, and whatever stops the hook. A model
-    /// that was downloaded before is still there then.
-    pub async fn download(
+    pub(crate) async fn download(
         &self,
         name_or_source: &str,
         options: DownloadOptions<'_>,
     ) -> Result<Downloaded, Error> {
         let overwrite = options.overwrite;
-        // A source that cannot be restored matters only if nobody else has the model.
-        let restored = self.restore_sources().await;
-        let record = match self.choose(name_or_source, options).await {
-            Err(unknown @ Error::UnknownModel { .. }) => {
-                return Err(restored.err().unwrap_or(unknown));
-            }
-            chosen => chosen?,
-        };
+        let record = self.choose(name_or_source, options).await?;
         self.download_record(record, overwrite).await
     }
 
-    /// The model that was meant, with its source registered.
-    async fn choose(
+    /// The model that is meant, with its source registered and restored.
+    pub(super) async fn choose(
+        &self,
+        name_or_source: &str,
+        options: DownloadOptions<'_>,
+    ) -> Result<ModelRecord, Error> {
+        // A source that cannot be restored matters only if no other source has the model.
+        let restored = self.registry().restore_all().await;
+        match self.choose_restored(name_or_source, options).await {
+            Err(unknown @ Error::UnknownModel { .. }) => Err(restored.err().unwrap_or(unknown)),
+            chosen => chosen,
+        }
+    }
+
+    async fn choose_restored(
         &self,
         name_or_source: &str,
         options: DownloadOptions<'_>,
     ) -> Result<ModelRecord, Error> {
         let Some(source) = self.as_source(name_or_source, options.model_name.as_deref())? else {
-            return self.model(name_or_source, options.source.as_deref());
+            return self.find(name_or_source, options.source.as_deref());
         };
         let registered = self
-            .register(&source, Replace::Never, options.grant)
+            .registry()
+            .register_reference(&source, Replace::Never, options.grant)
             .await?;
+        let store = &self.context.store;
         let id = registered.source.locked.id;
         let models = registered.source.models;
         match (options.model_name, models.as_slice()) {
-            (Some(name), _) => self.model_in(&ModelQuery::parse(&name)?, &name, Some(&id)),
-            (None, [only]) => self.model_in(&ModelQuery::parse(only)?, only, Some(&id)),
+            (Some(name), _) => store.find_model(&ModelQuery::parse(&name)?, &name, Some(&id)),
+            (None, [only]) => store.find_model(&ModelQuery::parse(only)?, only, Some(&id)),
             (None, _) => Err(Error::ModelNotChosen {
                 source_id: id,
                 models,
@@ -89,26 +94,27 @@ impl Zoo {
         }
     }
 
-    /// The reference that a text is, when it is no model's name.
+    /// The reference that a text is, if it is not the name of a model.
     ///
-    /// `user/repo` could be either: it is a source when a model is named beside it, or when such a
-    /// source is registered and no model has that name.
+    /// `user/repo` can be either: it is a source if a model is named too, or if such a source is
+    /// registered and no model has that name.
     fn as_source(&self, text: &str, model_name: Option<&str>) -> Result<Option<SourceRef>, Error> {
-        // `source:name` names a model, though it starts as a reference does.
+        let registry = self.registry();
+        // `source:name` names a model, although it starts like a reference.
         if let Ok(ModelQuery {
             source: Some(source),
             ..
         }) = ModelQuery::parse(text)
-            && self.find_source(&source).is_ok()
+            && registry.find(&source).is_ok()
         {
             return Ok(None);
         }
         if SourceRef::is_explicit(text) || model_name.is_some() {
-            return self.parse_reference(text).map(Some);
+            return registry.parse_reference(text).map(Some);
         }
-        match self.parse_reference(text) {
-            Ok(reference) if self.lock()?.get(&reference.id()).is_some() => {
-                let is_model = !matches!(self.model(text, None), Err(Error::UnknownModel { .. }));
+        match registry.parse_reference(text) {
+            Ok(reference) if self.context.store.lock()?.get(&reference.id()).is_some() => {
+                let is_model = !matches!(self.find(text, None), Err(Error::UnknownModel { .. }));
                 Ok((!is_model).then_some(reference))
             }
             _ => Ok(None),
@@ -127,20 +133,24 @@ impl Zoo {
                 fresh: false,
             });
         }
-        let audit = self.audit_of(&record.source.id, Some(record.name()));
+        let audit = self
+            .context
+            .store
+            .audit_log(&record.source.id, Some(record.name()));
         let refused = |error: &Error| {
             audit.record(&Event::Refused {
                 reason: &error.to_string(),
             });
         };
-        let staging = self.store().stage()?;
+        let staging = self.context.store.stage()?;
         self.check_room(&record).inspect_err(refused)?;
         let files = staging.path().join("model").join(FILES);
-        crate::store::create_dir_all(&files)?;
-        let (component, artifacts) = match managed::managed(&record)? {
-            Some(wanted) => (
+        create_dir_all(&files)?;
+        let list = FetchList::of(&record.entry, record.component.is_some(), &record.source.id)?;
+        let (component, artifacts) = match list {
+            Some(list) => (
                 None,
-                self.fetch_artifacts(&record, &wanted, &files, &audit)
+                self.fetch_artifacts(&record, &list, &files, &audit)
                     .await
                     .inspect_err(refused)?,
             ),
@@ -162,7 +172,10 @@ impl Zoo {
         let receipt = receipt(&record, component, artifacts);
         let staged = staging.path().join("model");
         receipt.write(&staged)?;
-        record_artifacts(self.store(), &receipt, self.config().frozen).inspect_err(refused)?;
+        let store = &self.context.store;
+        store
+            .pin_artifacts(&receipt, self.context.config.frozen)
+            .inspect_err(refused)?;
         for file in &receipt.files {
             audit.record(&Event::File {
                 name: file.name.as_ref(),
@@ -170,10 +183,10 @@ impl Zoo {
                 sha256: &file.sha256,
             });
         }
-        // Something that is no whole model may be replaced; so may a model when that was asked
-        // for. Otherwise another process was faster, and its copy is as good.
+        // An incomplete model is replaced, and so is a complete one under `overwrite`. Otherwise
+        // another process has published its copy first, which is as good.
         let replace = overwrite || record.receipt().is_none();
-        self.store().publish_dir(&staged, &record.dir, replace)?;
+        store.publish_dir(&staged, &record.dir, replace)?;
         let receipt = record.receipt().unwrap_or(receipt);
         Ok(Downloaded {
             record,
@@ -182,15 +195,15 @@ impl Zoo {
         })
     }
 
-    /// Runs `download_model`; answers with the component's digest and the files.
+    /// Runs `download_model`; returns the digest of the component and the files.
     async fn run_hook(
         &self,
         record: &ModelRecord,
-        files: &std::path::Path,
+        files: &Path,
         audit: &AuditLog,
     ) -> Result<(Option<String>, Vec<Artifact>), Error> {
         let component = self.component(record, true)?;
-        let partials = self.store().partials_dir(&record.source.id.key())?;
+        let partials = self.context.store.partials_dir(&record.source.id.key())?;
         let call = DownloadCall {
             identity: &identity(record),
             model_name: &record.name(),
@@ -198,24 +211,28 @@ impl Zoo {
             source_dir: &record.manifest_dir,
             model_dir: files,
             partials: Some(&partials),
-            client: self.client()?,
+            client: self.context.client()?,
             permissions: &record.source.granted,
             use_credentials: false,
             max_download_bytes: record.max_download_bytes,
             audit: Arc::new(audit.for_call("download_model")),
-            progress: self.shared_progress(),
-            log: self.log_of(&record.source.id),
+            progress: Arc::clone(&self.context.progress),
+            log: self.context.log_of(&record.source.id),
         };
-        let artifacts = self.engine()?.download_model(&component, call).await?;
+        let artifacts = self
+            .context
+            .engine()?
+            .download_model(&component, call)
+            .await?;
         Ok((Some(component.info().sha256.clone()), artifacts))
     }
 
-    /// The component of a model's source, compiled, if it has the hook that is wanted.
+    /// The compiled component of a model's source, if it has the hook.
     pub(crate) fn component(
         &self,
         record: &ModelRecord,
         download: bool,
-    ) -> Result<modelzoo_sandbox::Component, Error> {
+    ) -> Result<Component, Error> {
         let without = |reason: &str| Error::NoHook {
             model: record.name(),
             download,
@@ -225,14 +242,14 @@ impl Zoo {
             .component
             .as_ref()
             .ok_or_else(|| without("its source has no component (source.wasm)"))?;
-        let snapshot = self.snapshot_dir(&record.source);
-        if digest_of(&snapshot)? != record.source.tree {
+        if !self.context.store.is_intact(&record.source) {
             return Err(Error::SnapshotChanged {
                 source_id: record.source.id.clone(),
             });
         }
-        let bytes = read_capped(path, self.config().limits.component_bytes)?;
+        let bytes = read_capped(path, self.context.config.limits.component_bytes)?;
         let component = self
+            .context
             .engine()?
             .load(&bytes)
             .map_err(|source| Error::Component {
@@ -252,18 +269,16 @@ impl Zoo {
         }
     }
 
-    /// Deletes what was downloaded of a model; its source stays registered.
-    ///
-    /// # Errors
-    /// [`Error::NotDownloaded`] when there is nothing to delete; [`Error::InUse`] when it is
-    /// loaded; what [`Zoo::model`] says.
-    pub fn delete(&self, name: &str, source: Option<&str>) -> Result<ModelRecord, Error> {
-        let record = self.model(name, source)?;
+    /// Deletes the files of a model; its source stays registered.
+    pub(crate) fn delete(&self, name: &str, source: Option<&str>) -> Result<ModelRecord, Error> {
+        let store = &self.context.store;
+        let record = self.find(name, source)?;
         let _claim = Claim::take(&record.dir).ok_or_else(|| Error::InUse {
             models: vec![record.name()],
         })?;
-        if self.store().remove_dir(&record.dir)? {
-            self.audit_of(&record.source.id, Some(record.name()))
+        if store.remove_dir(&record.dir)? {
+            store
+                .audit_log(&record.source.id, Some(record.name()))
                 .record(&Event::Deleted);
             Ok(record)
         } else {
@@ -282,11 +297,10 @@ pub(crate) fn identity(record: &ModelRecord) -> Identity {
 }
 
 fn receipt(record: &ModelRecord, component: Option<String>, artifacts: Vec<Artifact>) -> Receipt {
-    let source: SourceId = record.source.id.clone();
     Receipt {
         format: FORMAT,
         model: record.name(),
-        source,
+        source: record.source.id.clone(),
         commit: record.source.commit.clone(),
         tree: record.source.tree.clone(),
         component,

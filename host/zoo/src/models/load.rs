@@ -7,15 +7,14 @@ use modelzoo_runtime::{Device, Model, PrecisionSpec};
 use modelzoo_sandbox::LoadCall;
 use serde_json::{Map, Value};
 
-use crate::Zoo;
+use super::Models;
+use super::download::identity;
 use crate::error::Error;
 use crate::manifest::Deployment;
-use crate::models::catalog::ModelRecord;
-use crate::models::download::identity;
-use crate::models::managed::manager_file;
+use crate::sources::fetch_list::manager_file;
 use crate::store::audit::Event;
 use crate::store::in_use::InUse;
-use crate::store::receipt::Receipt;
+use crate::store::{ModelRecord, Receipt};
 use crate::translate::{TranslateError, Translated, translate, wants_half};
 
 /// How often a model is built whose files another command replaces meanwhile.
@@ -83,7 +82,15 @@ impl LoadedModel {
     }
 }
 
-impl Zoo {
+impl LoadedModel {
+    /// Takes embeddings from the output of the layer of this name, or from its input if the name
+    /// follows a `<`.
+    pub(super) fn set_embeddings_layer(&mut self, layer: &str) -> Result<(), Error> {
+        Ok(self.model.set_embeddings_layer(layer)?)
+    }
+}
+
+impl Models<'_> {
     /// Loads a downloaded model: asks its source's `load_model` hook for a plan, or translates the
     /// manifest's, and builds it on a device. `precision` decides between full and half precision,
     /// whatever `device` has; a manifest's configuration may say which of them
@@ -93,7 +100,7 @@ impl Zoo {
     /// [`Error::NotDownloaded`]; [`Error::Hook`] when the hook fails, for example over a kwarg
     /// that it does not know; [`Error::Runtime`] when the device does not compute in half
     /// precision; [`Error::Build`] when the plan cannot be built.
-    pub async fn load(
+    pub(crate) async fn load(
         &self,
         record: &ModelRecord,
         kwargs: Map<String, Value>,
@@ -108,7 +115,7 @@ impl Zoo {
             kwargs,
             model,
             component,
-            results_dir: self.store().results_dir()?,
+            results_dir: self.context.store.results_dir()?,
             _in_use: in_use,
         })
     }
@@ -149,7 +156,10 @@ impl Zoo {
             source_id: record.source.id.clone(),
             source: Box::new(source),
         };
-        let audit = self.audit_of(&record.source.id, Some(record.name()));
+        let audit = self
+            .context
+            .store
+            .audit_log(&record.source.id, Some(record.name()));
         audit.record(&Event::Refused {
             reason: &error.to_string(),
         });
@@ -178,16 +188,19 @@ impl Zoo {
             source_dir: &record.manifest_dir,
             model_dir: &record.files_dir(),
             kwargs,
-            log: self.log_of(&record.source.id),
+            log: self.context.log_of(&record.source.id),
         };
-        match self.engine()?.load_model(&component, call).await {
+        match self.context.engine()?.load_model(&component, call).await {
             Ok(modelzoo_sandbox::Loaded::Plan(plan)) => Ok(Described {
                 plan,
                 component: Some(component.info().sha256.clone()),
                 half,
             }),
             Err(error) => {
-                let audit = self.audit_of(&record.source.id, Some(record.name()));
+                let audit = self
+                    .context
+                    .store
+                    .audit_log(&record.source.id, Some(record.name()));
                 audit.record(&Event::HookFailed {
                     hook: "load_model",
                     reason: &error.to_string(),
@@ -207,12 +220,15 @@ fn said(record: &ModelRecord, kwargs: &Map<String, Value>) -> Result<Said, Error
     };
     let file = match (&entry.base_filename, &entry.manager) {
         (Some(file), _) => Some(file.clone()),
-        (None, Some(_)) => Some(manager_file(record)?),
+        (None, Some(_)) => Some(manager_file(&record.entry)?),
         (None, None) => None,
     };
     let translated = translate(deployment, kwargs, file.as_ref(), &record.files_dir());
-    or_hook(translated, deployment, record.component.is_some())
-        .map_err(|error| Error::translate(record, error))
+    or_hook(translated, deployment, record.component.is_some()).map_err(|source| Error::Translate {
+        model: record.name(),
+        source_id: record.source.id.clone(),
+        source: Box::new(source),
+    })
 }
 
 /// A source may serve the reference system by a configuration and us by a hook.

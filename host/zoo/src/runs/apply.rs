@@ -12,7 +12,7 @@ use crate::runs::run::{Applied, Place, Watch, Work, image, run};
 /// How to apply a model.
 #[derive(Debug, Clone)]
 pub struct ApplyOptions {
-    /// The field that the labels are written to.
+    /// The field that the labels are written to; `predictions` by default.
     pub label_field: String,
     /// Samples a batch; [`None`] for the default.
     pub batch_size: Option<usize>,
@@ -27,6 +27,20 @@ pub struct ApplyOptions {
     pub output: Option<PathBuf>,
     /// Replace an output that is there.
     pub overwrite_output: bool,
+}
+
+impl Default for ApplyOptions {
+    fn default() -> Self {
+        Self {
+            label_field: "predictions".to_owned(),
+            batch_size: None,
+            confidence_thresh: None,
+            classes: None,
+            store_logits: false,
+            output: None,
+            overwrite_output: false,
+        }
+    }
 }
 
 impl LoadedModel {

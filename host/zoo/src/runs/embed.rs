@@ -13,7 +13,7 @@ use crate::runs::run::{Applied, Place, Watch, Work, image, run};
 /// How to embed.
 #[derive(Debug, Clone)]
 pub struct EmbedOptions {
-    /// The field that the embeddings are written to.
+    /// The field that the embeddings are written to; `embeddings` by default.
     pub field: String,
     /// Samples a batch; [`None`] for the default.
     pub batch_size: Option<usize>,
@@ -22,6 +22,17 @@ pub struct EmbedOptions {
     pub output: Option<PathBuf>,
     /// Replace an output that is there.
     pub overwrite_output: bool,
+}
+
+impl Default for EmbedOptions {
+    fn default() -> Self {
+        Self {
+            field: "embeddings".to_owned(),
+            batch_size: None,
+            output: None,
+            overwrite_output: false,
+        }
+    }
 }
 
 impl LoadedModel {
@@ -65,15 +76,6 @@ impl LoadedModel {
             }
             false => run(self, &Images { model: self }, dataset, &place, watch),
         }
-    }
-
-    /// Takes embeddings from another layer than the model says: from the output of the layer of
-    /// this name, or from its input where the name follows a `<`.
-    ///
-    /// # Errors
-    /// [`Error::Runtime`] when the network has no such layer.
-    pub fn set_embeddings_layer(&mut self, layer: &str) -> Result<(), Error> {
-        Ok(self.model.set_embeddings_layer(layer)?)
     }
 }
 

@@ -10,41 +10,22 @@ use std::sync::atomic::AtomicBool;
 
 use modelzoo_archive::{Limits, Options, RelPath};
 use modelzoo_net::{Access, Download, Grants, Request};
-use tempfile::TempDir;
 
-use crate::Zoo;
+use super::Registry;
+use super::github::{GitHub, Resolved};
+use super::snapshot::{Snapshot, declared};
 use crate::error::Error;
 use crate::manifest::Manifest;
 use crate::reference::{GitHubRepo, SourceRef};
-use crate::sources::github::{GitHub, Resolved};
 use crate::store::audit::AuditLog;
+use crate::store::create_dir_all;
 use crate::store::files::{copy_plain, digest_of, entries, name_of, read_capped};
+use crate::store::snapshot::{MANIFEST, MAX_MANIFEST};
 
-pub(crate) const MANIFEST: &str = "manifest.json";
-/// The component of a manifest that names none, where it is there.
-pub(crate) const COMPONENT: &str = "source.wasm";
 /// How deep below its root a source's manifests are looked for.
 const MANIFEST_DEPTH: usize = 5;
 /// The most bytes of an archive that is fetched for a source.
 const MAX_ARCHIVE: u64 = 4 << 30;
-pub(crate) const MAX_MANIFEST: u64 = 16 << 20;
-
-/// A source in staging, checked and ready to be published.
-#[derive(Debug)]
-pub(crate) struct Snapshot {
-    /// Holds `root`; removed with this value.
-    pub(crate) _staging: TempDir,
-    /// The directory to publish.
-    pub(crate) root: PathBuf,
-    /// The commit, where the reference has one.
-    pub(crate) commit: Option<String>,
-    /// The directory of the repository that is the source; empty for its root.
-    pub(crate) subdir: String,
-    /// The digest of the files.
-    pub(crate) tree: String,
-    /// The manifests, each with its directory (`.` for the root).
-    pub(crate) manifests: Vec<(String, Manifest)>,
-}
 
 /// Where the files of a source are read from.
 enum Origin {
@@ -57,20 +38,20 @@ enum Origin {
     },
 }
 
-impl Zoo {
+impl Registry<'_> {
     /// Fetches what a reference names now, and checks it.
     pub(crate) async fn acquire(&self, reference: &SourceRef) -> Result<Snapshot, Error> {
         self.acquire_at(reference, None).await
     }
 
-    /// As [`Zoo::acquire`]; a repository at the commit and directory that are given.
+    /// As [`Registry::acquire`]; a repository at the commit and directory that are given.
     pub(crate) async fn acquire_at(
         &self,
         reference: &SourceRef,
         pin: Option<Resolved>,
     ) -> Result<Snapshot, Error> {
-        let staging = self.store().stage()?;
-        let audit = self.audit_of(&reference.id(), None);
+        let staging = self.context.store.stage()?;
+        let audit = self.context.store.audit_log(&reference.id(), None);
         let mut at = None;
         let origin = match reference {
             SourceRef::Local(path) if path.is_dir() => Origin::Directory(path.clone()),
@@ -102,7 +83,7 @@ impl Zoo {
             None => (None, String::new()),
         };
         let root = staging.path().join("snapshot");
-        crate::store::create_dir_all(&root)?;
+        create_dir_all(&root)?;
         let manifests = origin.take(&subdir, &root, reference)?;
         let tree = digest_of(&root)?;
         Ok(Snapshot {
@@ -122,12 +103,12 @@ impl Zoo {
         audit: &'a AuditLog,
     ) -> Result<GitHub<'a>, Error> {
         Ok(GitHub {
-            client: self.client()?,
-            api: &self.config().github_api,
+            client: self.context.client()?,
+            api: &self.context.config.github_api,
             repo,
             audit,
-            progress: self.progress(),
-            use_token: AtomicBool::new(self.config().github_token.is_some()),
+            progress: &*self.context.progress,
+            use_token: AtomicBool::new(self.context.config.github_token.is_some()),
         })
     }
 
@@ -151,7 +132,10 @@ impl Zoo {
             expect_size: None,
             refuse_html: true,
         };
-        self.client()?.download(&request, access, &download).await?;
+        self.context
+            .client()?
+            .download(&request, access, &download)
+            .await?;
         Ok(into)
     }
 
@@ -161,7 +145,7 @@ impl Zoo {
             grants: Grants::UserAsked,
             use_credentials: true,
             audit,
-            progress: self.progress(),
+            progress: &*self.context.progress,
         }
     }
 }
@@ -261,7 +245,7 @@ impl Origin {
         base: Option<&RelPath>,
         into: &Path,
     ) -> Result<Vec<(String, PathBuf)>, Error> {
-        crate::store::create_dir_all(into)?;
+        create_dir_all(into)?;
         match self {
             Self::Directory(dir) => {
                 let top = base.map_or(dir.clone(), |b| b.under(dir));
@@ -280,7 +264,7 @@ impl Origin {
                     None => into.to_owned(),
                     Some(_) => into.with_extension("whole"),
                 };
-                crate::store::create_dir_all(&unpacked)?;
+                create_dir_all(&unpacked)?;
                 let options = Options {
                     limits: Limits::default(),
                     strip_root: *strip_root,
@@ -316,51 +300,6 @@ fn relative(path: &RelPath, strip_root: bool, base: Option<&RelPath>) -> Option<
         }
     }
     RelPath::parse(&parts.collect::<Vec<_>>().join("/")).ok()
-}
-
-/// The files of a source that the manifest in `dir` declares.
-pub(crate) fn declared(
-    dir: &str,
-    manifest: &Manifest,
-    files: &[RelPath],
-) -> Result<Vec<RelPath>, Error> {
-    let join = |name: &str| match dir {
-        "." => name.to_owned(),
-        _ => format!("{dir}/{name}"),
-    };
-    let mut known = vec![
-        MANIFEST,
-        "README.md",
-        "LICENSE",
-        "LICENSE.md",
-        "LICENSE.txt",
-    ];
-    if manifest.component.is_none() {
-        known.push(COMPONENT);
-    }
-    let known: Vec<String> = known.into_iter().map(join).collect();
-    let is_known = |file: &&RelPath| known.iter().any(|name| file.as_ref() == name);
-    let mut wanted: Vec<RelPath> = files.iter().filter(is_known).cloned().collect();
-    let Some(component) = &manifest.component else {
-        return Ok(wanted);
-    };
-    for name in std::iter::once(&component.path).chain(&component.files) {
-        let name = join(name.as_ref());
-        let below = format!("{name}/");
-        let found: Vec<_> = files
-            .iter()
-            .filter(|f| f.as_ref() == name || f.as_ref().starts_with(&below))
-            .cloned()
-            .collect();
-        if found.is_empty() {
-            return Err(Error::MissingFile {
-                manifest: join(MANIFEST),
-                file: name,
-            });
-        }
-        wanted.extend(found);
-    }
-    Ok(wanted)
 }
 
 /// Lists the plain files that may belong to a source in a directory: as deep as manifests are

@@ -3,46 +3,48 @@
 use modelzoo_net::policy::{Permission, Permissions};
 use serde::Serialize;
 
-use crate::Zoo;
+use super::Registry;
+use super::info::{SourceInfo, asked};
 use crate::error::Error;
 use crate::manifest::Manifest;
 use crate::reference::SourceId;
-use crate::sources::register::SourceInfo;
 use crate::store::audit::Event;
 use crate::store::lock::LockedSource;
 
 /// Who decides what a source may reach.
+#[derive(Default)]
 pub enum Grant<'a> {
-    /// Only what it has been granted before.
+    /// Only what was granted before.
+    #[default]
     Nothing,
     /// All that its manifest declares.
     All,
     /// These of the declared permissions, and what it has been granted before.
     Only(Permissions),
-    /// A person, who is shown what is asked for.
+    /// The user, who is shown what the source asks for.
     Ask(&'a mut (dyn FnMut(&PermissionRequest) -> bool + Send)),
 }
 
-/// What a person decides about.
+/// What the user decides about.
 #[derive(Debug, Clone, Serialize)]
 pub struct PermissionRequest {
     /// The source.
     pub source: SourceId,
-    /// The hosts that it wants to reach and may not reach yet.
+    /// The hosts that it asks to reach and may not reach yet.
     pub network: Permissions,
-    /// The most bytes that it means to download a model, where it says.
+    /// The most bytes that it downloads for a model, if the manifest says so.
     pub max_download_bytes: Option<u64>,
 }
 
 impl Grant<'_> {
-    /// Whether somebody has decided already, rather than is to be asked.
+    /// Whether the decision is made already, without asking.
     pub(crate) fn is_explicit(&self) -> bool {
         matches!(self, Self::All | Self::Only(_))
     }
 }
 
-impl Zoo {
-    /// What a source gets of what it asks for; the audit log hears of it.
+impl Registry<'_> {
+    /// What a source is granted of what it asks for; a refusal is recorded in the audit log.
     pub(crate) fn decide(
         &self,
         id: &SourceId,
@@ -56,19 +58,25 @@ impl Zoo {
             .max();
         choose(id, &asked(manifests), before, grant, bytes).inspect_err(|error| {
             if let Error::PermissionNeeded { missing, .. } = error {
-                self.audit_of(id, None).record(&Event::Withheld {
-                    permissions: &texts(missing),
-                });
+                self.context
+                    .store
+                    .audit_log(id, None)
+                    .record(&Event::Withheld {
+                        permissions: &texts(missing),
+                    });
             }
         })
     }
 
-    /// Tells the audit log what a source has been granted, if that is new.
+    /// Records what a source was granted in the audit log, if that is new.
     pub(crate) fn record_grant(&self, before: Option<&Permissions>, source: &LockedSource) {
         if before.is_none_or(|before| *before != source.granted) && !source.granted.is_empty() {
-            self.audit_of(&source.id, None).record(&Event::Granted {
-                permissions: &texts(&source.granted),
-            });
+            self.context
+                .store
+                .audit_log(&source.id, None)
+                .record(&Event::Granted {
+                    permissions: &texts(&source.granted),
+                });
         }
     }
 }
@@ -77,7 +85,7 @@ fn texts(permissions: &Permissions) -> Vec<String> {
     permissions.iter().map(ToString::to_string).collect()
 }
 
-/// What of the permissions asked for the source gets.
+/// Which of the permissions that are asked for the source is granted.
 fn choose(
     id: &SourceId,
     asked: &Permissions,
@@ -130,12 +138,4 @@ fn choose(
             missing,
         }),
     }
-}
-
-/// All hosts that the manifests of a source ask for.
-pub(crate) fn asked(manifests: &[(String, Manifest)]) -> Permissions {
-    manifests
-        .iter()
-        .flat_map(|(_, manifest)| manifest.permissions.network.iter().cloned())
-        .collect()
 }

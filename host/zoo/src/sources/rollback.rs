@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::sources::register::SourceInfo;
-use crate::store::lock::LockedSource;
+use super::info::SourceInfo;
+use crate::store::LockedSource;
 use crate::version::Version;
 
 /// What an update would take back, in words; nothing when it would not.

@@ -1,62 +1,48 @@
-//! Bringing registered sources up to date, and seeing what that would change.
+//! Updating registered sources, and restoring their snapshots.
 
-use crate::Zoo;
+use super::Registry;
+use super::github::Resolved;
+use super::grant::Grant;
+use super::info::SourceInfo;
+use super::register::{Registered, Replace};
+use super::snapshot::Snapshot;
 use crate::error::Error;
 use crate::reference::SourceRef;
-use crate::sources::acquire::Snapshot;
-use crate::sources::github::Resolved;
-use crate::sources::grant::Grant;
-use crate::sources::register::{RegisterOutcome, Registered, Replace, SourceInfo, warnings};
-use crate::store::files::digest_of;
-use crate::store::lock::LockedSource;
+use crate::store::{LockedSource, RegisterOutcome};
 
-/// How to update.
+/// Options of updating a source.
+#[derive(Default)]
 pub struct UpdateOptions<'a> {
-    /// Take also what lacks a model that was there, or has a lower version of one.
+    /// Accept a version that lacks a model, or has a lower version of one.
     pub allow_rollback: bool,
     /// Who grants permissions.
     pub grant: Grant<'a>,
 }
 
-impl Zoo {
-    /// Fetches a registered source anew and replaces it, if it has changed.
-    ///
-    /// # Errors
-    /// [`Error::UnknownSource`]; [`Error::Rollback`] when what is there now looks older than what is
-    /// registered; otherwise as [`Zoo::register_source`]. The source is then as it was.
-    pub async fn update_source(
+impl Registry<'_> {
+    /// Fetches a registered source again and replaces it if it has changed.
+    pub(crate) async fn update(
         &self,
         source: &str,
         options: UpdateOptions<'_>,
     ) -> Result<Registered, Error> {
         let locked = self.locked(source)?;
         let reference = self.parse_reference(&locked.reference)?;
-        if self.config().locked {
-            return Err(Error::NotLocked {
-                source_id: locked.id,
-            });
-        }
-        let UpdateOptions {
-            allow_rollback,
-            grant,
-        } = options;
+        self.check_not_locked(&locked.id)?;
         if self.same_commit(&locked, &reference).await? {
             self.note_check(&locked.id);
-            return self.registered_already(&locked, grant, RegisterOutcome::Unchanged);
+            return self.registered_already(&locked, options.grant, RegisterOutcome::Unchanged);
         }
-        let replace = match allow_rollback {
+        let replace = match options.allow_rollback {
             true => Replace::Always,
             false => Replace::Forward,
         };
-        self.register(&reference, replace, grant).await
+        self.register_reference(&reference, replace, options.grant)
+            .await
     }
 
-    /// What [`Zoo::update_source`] would change. Nothing is stored but when that was.
-    ///
-    /// # Errors
-    /// As [`Zoo::update_source`], but for permissions, which are not asked for, and for what looks
-    /// older, which is shown.
-    pub async fn check_source(&self, source: &str) -> Result<Registered, Error> {
+    /// What an update would change. Only the time of the check is stored.
+    pub(crate) async fn check(&self, source: &str) -> Result<Registered, Error> {
         let locked = self.locked(source)?;
         let reference = self.parse_reference(&locked.reference)?;
         if self.same_commit(&locked, &reference).await? {
@@ -66,7 +52,7 @@ impl Zoo {
         let snapshot = self.acquire(&reference).await?;
         self.note_check(&locked.id);
         let components = self.check_components(&snapshot)?;
-        let before = self.source_info(&locked);
+        let before = self.info(&locked);
         let locked = LockedSource {
             commit: snapshot.commit.clone(),
             subdir: snapshot.subdir.clone(),
@@ -77,36 +63,36 @@ impl Zoo {
         Ok(Registered {
             outcome: self.outcome(Some(&before), &after, &components),
             source: after,
-            warnings: warnings(&snapshot),
+            warnings: snapshot.warnings(),
         })
     }
 
-    /// Fetches the snapshots that the lock names and the store lacks, as when a lock was brought
-    /// from another machine.
-    ///
-    /// All are tried; the answer is the first failure.
-    pub(crate) async fn restore_sources(&self) -> Result<(), Error> {
+    /// Fetches the snapshots that the lock names and the store lacks, for example when the lock
+    /// comes from another machine. All are tried; the error is the first one.
+    pub(crate) async fn restore_all(&self) -> Result<(), Error> {
         let mut result = Ok(());
-        for source in self.lock()?.sources() {
+        for source in self.context.store.lock()?.sources() {
             let restored = self.restore(source).await;
             result = result.and(restored);
         }
         result
     }
 
-    /// Fetches the snapshot of a source at the commit that is locked, if it is not there.
+    /// Fetches the snapshot of a source at the locked commit, if the store lacks it.
     pub(crate) async fn restore(&self, locked: &LockedSource) -> Result<(), Error> {
-        let dir = self.snapshot_dir(locked);
+        let dir = self.context.store.snapshot_dir(locked);
         if dir.is_dir() {
             return Ok(());
         }
         let snapshot = self.acquire_locked(locked).await?;
-        self.store().publish_dir(&snapshot.root, &dir, false)?;
+        self.context
+            .store
+            .publish_dir(&snapshot.root, &dir, false)?;
         Ok(())
     }
 
     /// Fetches a source to staging as the lock pins it.
-    pub(crate) async fn acquire_locked(&self, locked: &LockedSource) -> Result<Snapshot, Error> {
+    pub(super) async fn acquire_locked(&self, locked: &LockedSource) -> Result<Snapshot, Error> {
         let pin = locked.commit.as_ref().map(|commit| Resolved {
             commit: commit.clone(),
             subdir: locked.subdir.clone(),
@@ -123,18 +109,8 @@ impl Zoo {
         Ok(snapshot)
     }
 
-    pub(crate) fn locked(&self, source: &str) -> Result<LockedSource, Error> {
-        let id = self.find_source(source)?;
-        let lock = self.lock()?;
-        let locked = lock.get(&id).cloned();
-        locked.ok_or_else(|| Error::UnknownSource {
-            wanted: source.to_owned(),
-            nearest: Vec::new(),
-        })
-    }
-
-    /// Whether GitHub says that a source is at the commit that is locked: then nothing need be
-    /// fetched, if the snapshot is whole.
+    /// Whether GitHub says that a source is still at the locked commit, and the snapshot is
+    /// intact: then nothing has to be fetched.
     async fn same_commit(
         &self,
         locked: &LockedSource,
@@ -143,10 +119,10 @@ impl Zoo {
         let (SourceRef::GitHub(repo, git_ref), Some(commit)) = (reference, &locked.commit) else {
             return Ok(false);
         };
-        if digest_of(&self.snapshot_dir(locked)).ok().as_ref() != Some(&locked.tree) {
+        if !self.context.store.is_intact(locked) {
             return Ok(false);
         }
-        let audit = self.audit_of(&locked.id, None);
+        let audit = self.context.store.audit_log(&locked.id, None);
         let resolved = self.github(repo, &audit)?.resolve(git_ref.as_ref()).await?;
         Ok(resolved.commit == *commit && resolved.subdir == locked.subdir)
     }

@@ -21,6 +21,8 @@ use modelzoo_base::file;
 use tempfile::TempDir;
 
 use crate::error::Error;
+use crate::manifest::ModelEntry;
+use crate::reference::SourceId;
 
 /// Unfinished work older than this is removed when a store is opened; partial downloads are kept
 /// as long, so that they can be resumed.
@@ -51,8 +53,8 @@ impl Store {
         self.home.join("modelzoo.lock")
     }
 
-    /// Who holds this file may change the lock.
-    pub(crate) fn turn_path(&self) -> PathBuf {
+    /// Whoever holds this file may change the lock.
+    pub(crate) fn guard_path(&self) -> PathBuf {
         self.staging_dir().join("registry.turn")
     }
 
@@ -66,6 +68,12 @@ impl Store {
 
     pub(crate) fn models_dir(&self, key: &str) -> PathBuf {
         self.home.join("models").join(key)
+    }
+
+    /// The directory of a model's artifacts and receipt.
+    pub(crate) fn model_dir(&self, source: &SourceId, entry: &ModelEntry) -> PathBuf {
+        self.models_dir(&source.key())
+            .join(entry.name().directory())
     }
 
     pub(crate) fn cache_dir(&self) -> PathBuf {

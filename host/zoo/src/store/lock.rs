@@ -12,10 +12,10 @@ use modelzoo_archive::RelPath;
 use modelzoo_net::policy::Permissions;
 use serde::{Deserialize, Serialize};
 
+use super::layout::{FileLock, Store, write_atomic};
+use super::receipt::Receipt;
 use crate::error::Error;
 use crate::reference::SourceId;
-use crate::store::receipt::Receipt;
-use crate::store::{FileLock, Store, write_atomic};
 
 /// The version of the file's format.
 const FORMAT: u32 = 1;
@@ -148,11 +148,7 @@ impl LockedSource {
         Ok(())
     }
 
-    /// Holds the files of a model against those that were first downloaded, if any were.
-    fn check_artifacts(&self, receipt: &Receipt) -> Result<(), Error> {
-        self.check_pins(&receipt.model, &receipt.digests())
-    }
-
+    /// Checks the files of a model against those that are pinned, if any are.
     fn check_pins(&self, model: &str, now: &BTreeMap<String, String>) -> Result<(), Error> {
         let Some(known) = self.artifacts.get(model) else {
             return Ok(());
@@ -170,7 +166,7 @@ impl LockedSource {
         }
     }
 
-    /// Takes over the pins of an earlier entry, which those that are there must not contradict.
+    /// Adds the pins of an earlier entry; fails if a pin of this entry contradicts one.
     pub(crate) fn keep_pins(
         &mut self,
         earlier: BTreeMap<String, BTreeMap<String, String>>,
@@ -183,60 +179,63 @@ impl LockedSource {
     }
 }
 
-/// Records what was downloaded, or refuses it when something else was downloaded before.
-pub(crate) fn record_artifacts(
-    store: &Store,
-    receipt: &Receipt,
-    frozen: bool,
-) -> Result<(), Error> {
-    let mut turn = Turn::wait(store)?;
-    let source = turn
-        .lock
-        .sources
-        .iter_mut()
-        .find(|s| s.id == receipt.source);
-    // A source that was replaced meanwhile would have its hook download something else.
-    let Some(source) = source.filter(|source| source.tree == receipt.tree) else {
-        return Err(Error::ChangedMeanwhile {
-            source_id: receipt.source.clone(),
-        });
-    };
-    source.check_artifacts(receipt)?;
-    if frozen && !source.artifacts.contains_key(&receipt.model) {
-        return Err(Error::Frozen {
-            model: receipt.model.clone(),
-        });
+impl Store {
+    /// The registered sources.
+    pub(crate) fn lock(&self) -> Result<Lock, Error> {
+        Lock::read(&self.lock_path())
     }
-    source
-        .artifacts
-        .insert(receipt.model.clone(), receipt.digests());
-    turn.commit()
-}
 
-/// The lock while it is being changed: processes that do so at the same time take turns, and a turn
-/// lasts until this is dropped.
-pub(crate) struct Turn<'a> {
-    store: &'a Store,
-    before: Lock,
-    /// What it will be.
-    pub(crate) lock: Lock,
-    _file: FileLock,
-}
-
-impl<'a> Turn<'a> {
-    /// Waits for the turn, and reads the lock as it is then.
-    pub(crate) fn wait(store: &'a Store) -> Result<Self, Error> {
-        let file = FileLock::acquire(&store.turn_path())?;
-        let lock = Lock::read(&store.lock_path())?;
-        Ok(Self {
-            store,
+    /// Waits until no other process changes the lock, and reads it.
+    pub(crate) fn change_lock(&self) -> Result<LockGuard<'_>, Error> {
+        let file = FileLock::acquire(&self.guard_path())?;
+        let lock = self.lock()?;
+        Ok(LockGuard {
+            store: self,
             before: lock.clone(),
             lock,
             _file: file,
         })
     }
 
-    /// Writes the changed lock. The turn goes on, for what has to follow.
+    /// Pins the files that a receipt lists. Fails if other files are pinned, or, when `frozen`, if
+    /// none are.
+    pub(crate) fn pin_artifacts(&self, receipt: &Receipt, frozen: bool) -> Result<(), Error> {
+        let mut guard = self.change_lock()?;
+        let source = guard
+            .lock
+            .sources
+            .iter_mut()
+            .find(|s| s.id == receipt.source);
+        // The hook of a source that was replaced meanwhile could download other files.
+        let Some(source) = source.filter(|source| source.tree == receipt.tree) else {
+            return Err(Error::ChangedMeanwhile {
+                source_id: receipt.source.clone(),
+            });
+        };
+        source.check_pins(&receipt.model, &receipt.digests())?;
+        if frozen && !source.artifacts.contains_key(&receipt.model) {
+            return Err(Error::Frozen {
+                model: receipt.model.clone(),
+            });
+        }
+        source
+            .artifacts
+            .insert(receipt.model.clone(), receipt.digests());
+        guard.commit()
+    }
+}
+
+/// The lock while this process changes it: no other process does so until this is dropped.
+pub(crate) struct LockGuard<'a> {
+    store: &'a Store,
+    before: Lock,
+    /// The lock to write.
+    pub(crate) lock: Lock,
+    _file: FileLock,
+}
+
+impl LockGuard<'_> {
+    /// Writes the changed lock. The guard stays valid, for the work that has to follow.
     pub(crate) fn commit(&mut self) -> Result<(), Error> {
         if self.lock != self.before {
             self.lock.clone().write(&self.store.lock_path())?;

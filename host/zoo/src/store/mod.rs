@@ -1,18 +1,35 @@
 //! The store: what is kept on disk, and how it is checked.
 //!
-//! [`layout`] says where things are and how they get there, [`lock`] what is registered,
-//! [`receipt`] what is downloaded, [`audit`] what happened.
+//! `layout` says where files are and how they become visible at once; `lock` says what is
+//! registered, `snapshot` holds the files of a source, `receipt` says what is downloaded,
+//! `record` and `catalog` put manifests, lock and receipts together. `audit` is the log of
+//! what happened; `usage`, `garbage` and `verify` look at what is there.
 
 pub(crate) mod audit;
+pub(crate) mod catalog;
 pub(crate) mod checks;
-pub(crate) mod disk;
 pub(crate) mod files;
+pub(crate) mod garbage;
 pub(crate) mod in_use;
 pub(crate) mod layout;
 pub(crate) mod lock;
+pub(crate) mod outcome;
 pub(crate) mod receipt;
+pub(crate) mod record;
+pub(crate) mod snapshot;
+pub(crate) mod usage;
 pub(crate) mod verify;
 
-pub(crate) use layout::{
-    FileLock, KEPT, Store, create_dir_all, free_bytes, is_work, subdirs, sync_tree, write_atomic,
+pub(crate) use layout::{Store, create_dir_all, free_bytes, sync_tree};
+
+pub use audit::{
+    AuditReport, BadDate, Denied, Failed, Narrower, Needed, OriginUse, Since, SourceAudit,
 };
+pub use checks::age_of;
+pub use garbage::Garbage;
+pub use lock::LockedSource;
+pub use outcome::{Changes, RegisterOutcome};
+pub use receipt::{Receipt, ReceiptFile};
+pub use record::ModelRecord;
+pub use usage::Usage;
+pub use verify::{Verified, VerifiedKind};

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::error::Error;
+use crate::manifest::ModelEntry;
 use crate::reference::SourceId;
 
 /// The version of the receipt's format.
@@ -71,6 +72,20 @@ impl Receipt {
             .collect()
     }
 
+    /// Whether it lists the files that a manifest declares for a model.
+    pub(crate) fn satisfies(&self, entry: &ModelEntry) -> bool {
+        let declared = entry.artifacts.iter().filter(|a| !a.unpack);
+        declared.into_iter().all(|artifact| {
+            let file = self.files.iter().find(|file| file.name == artifact.path);
+            file.is_some_and(|file| {
+                artifact
+                    .sha256
+                    .as_ref()
+                    .is_none_or(|want| *want == file.sha256)
+            })
+        })
+    }
+
     /// All bytes of the artifacts.
     #[must_use]
     pub fn size(&self) -> u64 {
@@ -85,7 +100,7 @@ impl Receipt {
         fs::write(&path, text).map_err(|e| Error::io("write", &path, e))
     }
 
-    /// Reads the receipt of a model's directory and holds the files against it.
+    /// Reads the receipt of a model's directory and checks the files against it.
     ///
     /// `None` when the model is not downloaded: there is no receipt, or it is not whole, or a file
     /// is missing, is not a plain file, or has another size.

@@ -1,4 +1,4 @@
-//! Holding what is stored against what was recorded.
+//! Checks the stored files against the lock and the receipts.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,12 +6,12 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::Zoo;
+use super::files::{digest_of, hash_file, list_files};
+use super::layout::Store;
+use super::receipt::Receipt;
+use super::record::ModelRecord;
 use crate::error::Error;
-use crate::models::catalog::ModelRecord;
 use crate::reference::SourceId;
-use crate::store::files::{digest_of, hash_file, list_files};
-use crate::store::receipt::Receipt;
 
 /// The state of one source or model.
 #[derive(Debug, Clone, Serialize)]
@@ -24,7 +24,7 @@ pub struct Verified {
     pub kind: VerifiedKind,
     /// What is wrong with it; empty when nothing is.
     pub problems: Vec<String>,
-    /// Whether it was fetched anew.
+    /// Whether it was downloaded again.
     pub repaired: bool,
 }
 
@@ -38,25 +38,11 @@ pub enum VerifiedKind {
     Model,
 }
 
-impl Zoo {
-    /// Reads every byte of the sources and of the downloaded models, or of the models named, and
-    /// holds it against the lock and the receipts.
-    ///
-    /// # Errors
-    /// When the lock or a directory cannot be read; what [`Zoo::model`] says of a name. What does
-    /// not match is no error, but a problem in the answer.
-    pub fn verify(&self, names: &[String]) -> Result<Vec<Verified>, Error> {
+impl Store {
+    /// Reads every byte of the registered sources and of the downloaded models, and checks it
+    /// against the lock and the receipts.
+    pub(crate) fn verify(&self) -> Result<Vec<Verified>, Error> {
         let mut results = Vec::new();
-        if !names.is_empty() {
-            for name in names {
-                let record = self.model(name, None)?;
-                let problems = check_model(&record)?.ok_or_else(|| Error::NotDownloaded {
-                    model: record.name(),
-                })?;
-                results.push(model_result(&record, problems));
-            }
-            return Ok(results);
-        }
         for source in self.lock()?.sources() {
             let dir = self.snapshot_dir(source);
             let problems = match digest_of(&dir) {
@@ -74,39 +60,25 @@ impl Zoo {
             });
             if intact {
                 for record in self.models_of(source)? {
-                    if let Some(problems) = check_model(&record)? {
-                        results.push(model_result(&record, problems));
-                    }
+                    results.extend(record.verify()?);
                 }
-            }
-        }
-        Ok(results)
-    }
-
-    /// As [`Zoo::verify`]; a model with a problem is downloaded anew.
-    ///
-    /// # Errors
-    /// As [`Zoo::verify`] and [`Zoo::download`].
-    pub async fn repair(&self, names: &[String]) -> Result<Vec<Verified>, Error> {
-        let mut results = self.verify(names)?;
-        for result in &mut results {
-            if result.kind == VerifiedKind::Model && !result.problems.is_empty() {
-                let record = self.model(&result.name, Some(result.source.as_str()))?;
-                self.download_record(record, true).await?;
-                result.repaired = true;
             }
         }
         Ok(results)
     }
 }
 
-fn model_result(record: &ModelRecord, problems: Vec<String>) -> Verified {
-    Verified {
-        name: record.name(),
-        source: record.source.id.clone(),
-        kind: VerifiedKind::Model,
-        problems,
-        repaired: false,
+impl ModelRecord {
+    /// Checks every byte of the model against its receipt; `None` if nothing is downloaded.
+    pub(crate) fn verify(&self) -> Result<Option<Verified>, Error> {
+        let problems = check_model(self)?;
+        Ok(problems.map(|problems| Verified {
+            name: self.name(),
+            source: self.source.id.clone(),
+            kind: VerifiedKind::Model,
+            problems,
+            repaired: false,
+        }))
     }
 }
 
@@ -141,7 +113,7 @@ fn check_model(record: &ModelRecord) -> Result<Option<Vec<String>>, Error> {
 fn check_file(path: &Path, size: u64, sha256: &str) -> Option<String> {
     match fs::symlink_metadata(path) {
         Err(error) => Some(error.to_string()),
-        Ok(meta) if !meta.is_file() => Some("is no plain file".into()),
+        Ok(meta) if !meta.is_file() => Some("is not a regular file".into()),
         Ok(meta) if meta.len() != size => {
             Some(format!("has {} bytes instead of {size}", meta.len()))
         }

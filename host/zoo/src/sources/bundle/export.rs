@@ -12,15 +12,16 @@ use modelzoo_net::Task;
 use serde::Serialize;
 use sha2::Digest as _;
 
-use super::{BundleError, Declared, FORMAT, INDEX, Index, MODELS, SNAPSHOT, declared_models};
-use crate::Zoo;
-use crate::error::Error;
-use crate::models::catalog::ModelRecord;
+use super::{Declared, FORMAT, INDEX, Index, MODELS, SNAPSHOT, declared_models};
+use crate::context::Context;
+use crate::error::{BundleError, Error};
 use crate::name::ModelQuery;
 use crate::reference::SourceId;
+use crate::sources::Registry;
 use crate::store::files::{hash_file, list_files};
-use crate::store::lock::LockedSource;
 use crate::store::receipt::{FILES, RECEIPT, Receipt, tree_digest};
+use crate::store::usage::size_of;
+use crate::store::{LockedSource, ModelRecord};
 
 /// A bundle that was written.
 #[derive(Debug, Clone, Serialize)]
@@ -39,22 +40,17 @@ pub struct Exported {
     pub sha256: String,
 }
 
-impl Zoo {
-    /// Writes a registered source and its downloaded models, or those of them that are named, into
-    /// one new file. Every byte is held against the lock and the receipts on the way.
-    ///
-    /// # Errors
-    /// [`Error::UnknownSource`]; [`Error::UnknownModel`] and [`Error::NotDownloaded`] for a model
-    /// that is named; [`Error::SnapshotChanged`] and [`Error::Bundle`] when something is not what
-    /// was registered or downloaded, or when `output` is there. Nothing is left behind then.
-    pub fn export_bundle(
+impl Registry<'_> {
+    /// Writes a registered source and its downloaded models, or the named ones, into one new file.
+    /// Every byte is checked against the lock and the receipts on the way.
+    pub(crate) fn export(
         &self,
         source: &str,
         models: &[String],
         output: &Path,
     ) -> Result<Exported, Error> {
-        let id = self.find_source(source)?;
-        let lock = self.lock()?;
+        let id = self.find(source)?;
+        let lock = self.context.store.lock()?;
         let locked = lock.get(&id).ok_or_else(|| Error::UnknownSource {
             wanted: source.to_owned(),
             nearest: Vec::new(),
@@ -64,10 +60,14 @@ impl Zoo {
             return Err(BundleError::FileExists(output.to_owned()).into());
         }
         let mut packer = Packer::create(output)?;
-        packer.watch(self, locked, &chosen);
+        packer.watch(self.context, locked, &chosen);
         let index = index(locked, &chosen)?;
         packer.bytes(INDEX, &index)?;
-        pack_snapshot(&mut packer, &self.snapshot_dir(locked), locked)?;
+        pack_snapshot(
+            &mut packer,
+            &self.context.store.snapshot_dir(locked),
+            locked,
+        )?;
         for (record, receipt) in chosen.values() {
             pack_model(&mut packer, record, receipt)?;
         }
@@ -88,18 +88,21 @@ impl Zoo {
         locked: &LockedSource,
         names: &[String],
     ) -> Result<BTreeMap<String, (ModelRecord, Receipt)>, Error> {
-        let snapshot = self.snapshot_dir(locked);
-        let declared = declared_models(&snapshot, &self.manifests(locked)?)?;
+        let snapshot = self.context.store.snapshot_dir(locked);
+        let declared = declared_models(&snapshot, &self.context.store.manifests(locked)?)?;
         let mut chosen = BTreeMap::new();
         if names.is_empty() {
-            for record in self.models_of(locked)? {
+            for record in self.context.store.models_of(locked)? {
                 if let Some(receipt) = record.receipt() {
                     chosen.insert(record.name(), (record, receipt));
                 }
             }
         }
         for name in names {
-            let record = self.model_in(&ModelQuery::parse(name)?, name, Some(&locked.id))?;
+            let record =
+                self.context
+                    .store
+                    .find_model(&ModelQuery::parse(name)?, name, Some(&locked.id))?;
             let receipt = record.receipt().ok_or_else(|| Error::NotDownloaded {
                 model: record.name(),
             })?;
@@ -189,16 +192,16 @@ impl Packer {
         })
     }
 
-    /// Tells the zoo's user how far it is.
+    /// Reports progress.
     fn watch(
         &mut self,
-        zoo: &Zoo,
+        context: &Context,
         locked: &LockedSource,
         chosen: &BTreeMap<String, (ModelRecord, Receipt)>,
     ) {
         let models: u64 = chosen.values().map(|(_, receipt)| receipt.size()).sum();
-        let snapshot = crate::store::disk::size_of(&zoo.snapshot_dir(locked)).unwrap_or_default();
-        self.task = Some(zoo.progress().start("bundle", Some(models + snapshot)));
+        let snapshot = size_of(&context.store.snapshot_dir(locked)).unwrap_or_default();
+        self.task = Some(context.progress.start("bundle", Some(models + snapshot)));
     }
 
     fn bytes(&mut self, name: &str, bytes: &[u8]) -> Result<(), Error> {

@@ -4,19 +4,17 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::BundleError;
 use super::unpack::{Bundle, Unpacked, foreign};
-use crate::Zoo;
-use crate::error::Error;
+use crate::error::{BundleError, Error};
+use crate::sources::Registry;
 use crate::sources::grant::Grant;
-use crate::sources::register::{RegisterOutcome, Registered, SourceInfo, warnings};
+use crate::sources::info::SourceInfo;
+use crate::sources::register::Registered;
 use crate::store::audit::{Event, now};
-use crate::store::files::digest_of;
-use crate::store::lock::LockedSource;
-use crate::store::receipt::Receipt;
-use crate::store::sync_tree;
+use crate::store::{LockedSource, Receipt, RegisterOutcome, sync_tree};
 
-/// How to import.
+/// Options of importing a bundle.
+#[derive(Default)]
 pub struct ImportOptions<'a> {
     /// Replace a source that is registered with another tree, and models that are there.
     pub overwrite: bool,
@@ -43,36 +41,29 @@ pub struct ImportedModel {
     pub fresh: bool,
 }
 
-impl Zoo {
-    /// Registers the source of a bundle, as it was when it was exported, and puts its models into
-    /// the store. No host is asked.
-    ///
-    /// Everything is unpacked and checked first. Then the source becomes visible at once, and after
-    /// it model by model: whoever is interrupted finds a registered source with some of its models,
-    /// each whole, and importing again brings the others.
-    ///
-    /// # Errors
-    /// [`Error::PermissionNeeded`] as [`Zoo::register_source`]; [`Error::Bundle`] when the file is
-    /// no bundle, is damaged, or brings another tree than is registered;
-    /// [`Error::ArtifactChanged`] when it brings other files of a model than the lock pins.
-    pub fn import_bundle(
+impl Registry<'_> {
+    /// Registers the source of a bundle, and puts its models into the store.
+    pub(crate) fn import(
         &self,
         file: &Path,
         options: ImportOptions<'_>,
     ) -> Result<Imported, Error> {
-        let bundle = Bundle::open(file, self.store().stage()?)?;
+        let bundle = Bundle::open(file, self.context.store.stage()?)?;
         let id = bundle.source.id.clone();
-        self.import(bundle, options).inspect_err(|error| {
-            self.audit_of(&id, None).record(&Event::Refused {
-                reason: &error.to_string(),
-            });
+        self.import_opened(bundle, options).inspect_err(|error| {
+            self.context
+                .store
+                .audit_log(&id, None)
+                .record(&Event::Refused {
+                    reason: &error.to_string(),
+                });
         })
     }
 
-    fn import(&self, bundle: Bundle, options: ImportOptions<'_>) -> Result<Imported, Error> {
+    fn import_opened(&self, bundle: Bundle, options: ImportOptions<'_>) -> Result<Imported, Error> {
         let ImportOptions { overwrite, grant } = options;
         let reference = self.reference_of(&bundle)?;
-        let before = self.lock()?.get(&bundle.source.id).cloned();
+        let before = self.context.store.lock()?.get(&bundle.source.id).cloned();
         let same = before.as_ref().filter(|b| b.tree == bundle.source.tree);
         if let (Some(locked), None, false) = (&before, same, overwrite) {
             return Err(Error::Bundle(BundleError::OtherTree {
@@ -95,7 +86,7 @@ impl Zoo {
         let unpacked = bundle.unpack()?;
         let manifests = &unpacked.snapshot.manifests;
         let components = self.check_components(&unpacked.snapshot)?;
-        let info = before.as_ref().map(|locked| self.source_info(locked));
+        let info = before.as_ref().map(|locked| self.info(locked));
         let granted = self.decide(&source.id, manifests, info.as_ref(), grant)?;
         let locked = match same {
             Some(same) => LockedSource {
@@ -121,7 +112,9 @@ impl Zoo {
             }
             _ => self.outcome(info.as_ref(), &after, &components),
         };
-        self.audit_of(&after.locked.id, None)
+        self.context
+            .store
+            .audit_log(&after.locked.id, None)
             .record(&Event::Imported {
                 bundle: &file.to_string_lossy(),
                 outcome: &outcome,
@@ -130,7 +123,7 @@ impl Zoo {
         let registered = Registered {
             outcome,
             source: after,
-            warnings: warnings(&unpacked.snapshot),
+            warnings: unpacked.snapshot.warnings(),
         };
         Ok(Imported { registered, models })
     }
@@ -149,13 +142,13 @@ impl Zoo {
         }
         let locked = self.publish(&unpacked.snapshot, locked, before)?;
         self.record_grant(before.map(|b| &b.granted), &locked);
-        let dir = self.store().models_dir(&locked.id.key());
+        let dir = self.context.store.models_dir(&locked.id.key());
         let mut models = Vec::new();
         for (model, staged) in &unpacked.models {
             let target = dir.join(&model.dir);
             let fresh = overwrite || !has_files(&target, &model.receipt);
             if fresh {
-                self.store().publish_dir(staged, &target, true)?;
+                self.context.store.publish_dir(staged, &target, true)?;
                 self.record_files(&model.receipt);
             }
             models.push(ImportedModel {
@@ -183,14 +176,12 @@ impl Zoo {
     /// Holds what is to be done against `--locked` and `--frozen`.
     fn check_modes(&self, bundle: &Bundle, same: Option<&LockedSource>) -> Result<(), Error> {
         let source_id = &bundle.source.id;
-        if self.config().locked && same.is_none() {
-            return Err(Error::NotLocked {
-                source_id: source_id.clone(),
-            });
+        if same.is_none() {
+            self.check_not_locked(source_id)?;
         }
         let unpinned = |name: &&String| same.is_none_or(|s| !s.artifacts.contains_key(*name));
         let mut names = bundle.models.iter().map(|model| &model.receipt.model);
-        match names.find(unpinned).filter(|_| self.config().frozen) {
+        match names.find(unpinned).filter(|_| self.context.config.frozen) {
             None => Ok(()),
             Some(model) => Err(Error::Frozen {
                 model: model.clone(),
@@ -203,14 +194,14 @@ impl Zoo {
         let key = locked.id.key();
         bundle.models.iter().all(|model| {
             let receipt = &model.receipt;
-            let dir = self.store().models_dir(&key).join(&model.dir);
+            let dir = self.context.store.models_dir(&key).join(&model.dir);
             locked.artifacts.get(&receipt.model) == Some(&receipt.digests())
                 && has_files(&dir, receipt)
-        }) && digest_of(&self.snapshot_dir(locked)).is_ok_and(|tree| tree == locked.tree)
+        }) && self.context.store.is_intact(locked)
     }
 
     fn check_disk(&self, bundle: &Bundle) -> Result<(), Error> {
-        match self.store().free_bytes() {
+        match self.context.store.free_bytes() {
             Some(free) if bundle.bytes > free => Err(Error::NoRoom {
                 model: bundle.file().display().to_string(),
                 size: bundle.bytes,
@@ -221,7 +212,10 @@ impl Zoo {
     }
 
     fn record_files(&self, receipt: &Receipt) {
-        let audit = self.audit_of(&receipt.source, Some(receipt.model.clone()));
+        let audit = self
+            .context
+            .store
+            .audit_log(&receipt.source, Some(receipt.model.clone()));
         for file in &receipt.files {
             audit.record(&Event::File {
                 name: file.name.as_ref(),

@@ -15,7 +15,6 @@
 //! it brings is as trustworthy as who made it, and is kept within bounds as any source is. So the
 //! permissions of the store that it came from stay there; who imports it is asked.
 
-mod error;
 mod export;
 mod import;
 mod unpack;
@@ -25,16 +24,15 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-pub use error::BundleError;
 pub use export::Exported;
 pub use import::{ImportOptions, Imported, ImportedModel};
 
 use crate::error::Error;
 use crate::manifest::{Manifest, ModelEntry};
-use crate::models::catalog::{component_file, is_as_declared};
 use crate::store::files::hash_file;
 use crate::store::lock::LockedSource;
 use crate::store::receipt::Receipt;
+use crate::store::snapshot::component_file;
 
 /// The version of the format.
 const FORMAT: u32 = 1;
@@ -79,7 +77,7 @@ impl Declared {
         if receipt.component.is_some() && receipt.component != self.component {
             return Some("another component downloaded it");
         }
-        (!is_as_declared(&self.entry, receipt))
+        (!receipt.satisfies(&self.entry))
             .then_some("its files are not those that the manifest declares")
     }
 }

@@ -7,13 +7,14 @@ use modelzoo_archive::{ErrorKind, Extracted, Format, Limits, Options, RelPath};
 use serde::Deserialize;
 use tempfile::TempDir;
 
-use super::{BundleError, FORMAT, INDEX, Index, MODELS, SNAPSHOT, declared_models};
-use crate::error::Error;
+use super::{FORMAT, INDEX, Index, MODELS, SNAPSHOT, declared_models};
+use crate::error::{BundleError, Error};
 use crate::manifest::Manifest;
-use crate::sources::acquire::{MANIFEST, MAX_MANIFEST, Snapshot, declared};
+use crate::sources::snapshot::{Snapshot, declared};
+use crate::store::LockedSource;
 use crate::store::files::read_capped;
-use crate::store::lock::LockedSource;
 use crate::store::receipt::{FILES, RECEIPT, Receipt, tree_digest};
+use crate::store::snapshot::{MANIFEST, MAX_MANIFEST};
 
 /// The most bytes of `bundle.json` and all receipts together; they are held in memory.
 const MAX_SMALL: u64 = 64 << 20;

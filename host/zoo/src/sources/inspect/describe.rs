@@ -1,35 +1,26 @@
 //! What there is to say about a source.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use modelzoo_net::policy::Permissions;
 
-use super::component::is_component;
 use super::{InspectedFile, InspectedKind, InspectedManifest, InspectedModel, Inspection};
-use crate::Zoo;
 use crate::configuration::in_force;
 use crate::error::Error;
 use crate::manifest::{Manifest, ModelEntry};
-use crate::models::catalog::{component_file, is_as_declared};
-use crate::models::managed::{self, By};
 use crate::reference::{SourceId, SourceRef};
-use crate::sources::acquire::Snapshot;
-use crate::sources::grant::asked;
-use crate::store::files::digest_of;
-use crate::store::lock::LockedSource;
-use crate::store::receipt::Receipt;
+use crate::sources::Registry;
+use crate::sources::component::is_component;
+use crate::sources::fetch_list::{Downloader, FetchList};
+use crate::sources::info::asked;
+use crate::sources::snapshot::Snapshot;
+use crate::store::snapshot::component_file;
+use crate::store::{LockedSource, Receipt};
 
-impl Zoo {
-    /// Shows what a source is and asks for. `source` is a registered source, in any spelling; or a
-    /// reference to one that is not, which is fetched to staging and not kept; or the path of a
-    /// component.
-    ///
-    /// A component that registering would refuse is part of the answer, with the reason.
-    ///
-    /// # Errors
-    /// What is wrong with the reference, the network, or the source's manifest.
-    pub async fn inspect(&self, source: &str) -> Result<Inspection, Error> {
-        if self.find_source(source).is_ok() {
+impl Registry<'_> {
+    /// Describes a source, registered or not, or a component.
+    pub(crate) async fn inspect(&self, source: &str) -> Result<Inspection, Error> {
+        if self.find(source).is_ok() {
             return self.inspect_registered(self.locked(source)?).await;
         }
         let reference = self.parse_reference(source)?;
@@ -38,11 +29,7 @@ impl Zoo {
         {
             return self.inspect_component(path);
         }
-        if self.config().locked {
-            return Err(Error::NotLocked {
-                source_id: reference.id(),
-            });
-        }
+        self.check_not_locked(&reference.id())?;
         let snapshot = self.acquire(&reference).await?;
         let mut inspection = self.new_inspection(InspectedKind::Fetched, reference.to_string());
         inspection.id = Some(reference.id());
@@ -59,17 +46,17 @@ impl Zoo {
         inspection.subdir = locked.subdir.clone();
         inspection.tree = Some(locked.tree.clone());
         inspection.registered = Some(locked.registered.clone());
-        inspection.checked = Some(self.last_check(&locked));
+        inspection.checked = Some(self.context.store.last_check(&locked));
         inspection.granted = locked.granted.clone();
-        let root = self.snapshot_dir(&locked);
+        let root = self.context.store.snapshot_dir(&locked);
         if root.is_dir() {
-            if digest_of(&root).ok().as_ref() != Some(&locked.tree) {
+            if !self.context.store.is_intact(&locked) {
                 let changed = Error::SnapshotChanged {
                     source_id: locked.id.clone(),
                 };
                 inspection.problems.push(changed.to_string());
             }
-            match self.manifests(&locked) {
+            match self.context.store.manifests(&locked) {
                 Ok(manifests) => self.describe(&mut inspection, &root, &manifests, Some(&locked)),
                 Err(error) => inspection.problems.push(error.to_string()),
             }
@@ -119,7 +106,7 @@ impl Zoo {
             granted: Permissions::none(),
             not_granted: Vec::new(),
             manifests: Vec::new(),
-            limits: in_force(self.config()),
+            limits: in_force(&self.context.config),
             problems: Vec::new(),
         }
     }
@@ -178,37 +165,32 @@ impl Zoo {
         locked: Option<&LockedSource>,
     ) -> InspectedModel {
         let name = entry.name().to_string();
-        let dir = locked.map(|locked| self.model_dir(&locked.id, entry));
+        let dir = locked.map(|locked| self.context.store.model_dir(&locked.id, entry));
         let received = dir.as_deref().and_then(Receipt::read_unchecked);
         let downloaded = dir.as_deref().and_then(Receipt::read);
-        let by = By::of(entry, has_component);
-        let managed = id.map(|id| managed::of_entry(entry, has_component, id));
-        let (managed, problem) = match managed.transpose() {
-            Ok(managed) => (managed.flatten(), None),
+        let downloader = Downloader::of(entry, has_component);
+        let fetched = id.map(|id| FetchList::of(entry, has_component, id));
+        let (fetched, problem) = match fetched.transpose() {
+            Ok(list) => (list.flatten(), None),
             Err(error) => (None, Some(error.to_string())),
         };
         InspectedModel {
             version: entry.version.clone(),
             license: entry.license.clone(),
             size_bytes: entry.size_bytes,
-            downloaded_by: match by {
-                By::Artifacts => "artifacts",
-                By::Manager => "manager",
-                By::Configuration => "configuration",
-                By::Hook => "download_model",
-                By::Nobody => "nobody",
+            downloaded_by: match downloader {
+                Downloader::Artifacts => "artifacts",
+                Downloader::Manager => "manager",
+                Downloader::Configuration => "configuration",
+                Downloader::Hook => "download_model",
+                Downloader::Nobody => "nobody",
             },
-            urls: managed.map(|m| m.addresses()).unwrap_or_default(),
+            urls: fetched.map(|list| list.addresses()).unwrap_or_default(),
             problem,
-            downloaded: downloaded.is_some_and(|receipt| is_as_declared(entry, &receipt)),
+            downloaded: downloaded.is_some_and(|receipt| receipt.satisfies(entry)),
             files: files(entry, locked, &name, received.as_ref()),
             name,
         }
-    }
-
-    fn model_dir(&self, id: &SourceId, entry: &ModelEntry) -> PathBuf {
-        let models = self.store().models_dir(&id.key());
-        models.join(entry.name().directory())
     }
 }
 

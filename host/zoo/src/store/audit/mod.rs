@@ -14,11 +14,13 @@ use modelzoo_net::RequestRecord;
 use serde::Serialize;
 use serde_json::Value;
 
-pub use self::report::{AuditOptions, AuditReport, BadDate, Since};
-pub use self::tally::{Denied, Narrower, Needed, OriginUse, SourceAudit, Trouble};
+pub use self::report::{AuditReport, BadDate, Since};
+pub(crate) use self::tally::Mirrors;
+pub use self::tally::{Denied, Failed, Narrower, Needed, OriginUse, SourceAudit};
 
 use crate::reference::SourceId;
-use crate::sources::register::RegisterOutcome;
+use crate::store::layout::Store;
+use crate::store::outcome::RegisterOutcome;
 
 /// Writes the records of one source.
 #[derive(Debug, Clone)]
@@ -99,16 +101,19 @@ struct Line<'a> {
     event: &'a Event<'a>,
 }
 
-impl AuditLog {
-    pub(crate) fn new(path: PathBuf, source: SourceId, model: Option<String>) -> Self {
-        Self {
-            path,
-            source,
+impl Store {
+    /// The audit log, for records of a source and perhaps one of its models.
+    pub(crate) fn audit_log(&self, source: &SourceId, model: Option<String>) -> AuditLog {
+        AuditLog {
+            path: self.audit_path(),
+            source: source.clone(),
             model,
             call: None,
         }
     }
+}
 
+impl AuditLog {
     /// The log for one call of a hook: the requests are its own, not the host's.
     pub(crate) fn for_call(&self, hook: &'static str) -> Self {
         let moment = jiff::Timestamp::now().as_nanosecond();

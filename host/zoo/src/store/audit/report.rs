@@ -6,24 +6,13 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use modelzoo_net::policy::Origin;
 use serde::Serialize;
 
 use super::log;
 use super::record::Record;
 use super::tally::{Mirrors, SourceAudit, Tally};
-use crate::Zoo;
 use crate::error::Error;
-
-/// What of the log is read.
-#[derive(Debug, Clone, Default)]
-pub struct AuditOptions {
-    /// Only the records of this source, in any spelling; also of one that is not registered any
-    /// more.
-    pub source: Option<String>,
-    /// Only records of then or later.
-    pub since: Option<Since>,
-}
+use crate::store::layout::Store;
 
 /// A moment: a day, from its beginning in UTC (`2026-01-31`), or a time (RFC 3339).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,22 +49,16 @@ pub struct AuditReport {
     pub unknown: u64,
 }
 
-impl Zoo {
-    /// Reads the audit log: what each source was allowed and denied, and the least permissions that
-    /// it needed.
-    ///
-    /// # Errors
-    /// [`Error::NoRecords`] when there is no record of the source that is asked for; when the log or
-    /// the lock cannot be read. Lines of the log that cannot be read are counted, and no error.
-    pub fn audit(&self, options: &AuditOptions) -> Result<AuditReport, Error> {
+impl Store {
+    /// Reads the audit log. `wanted` keeps to the records of these sources, `since` to those of
+    /// then or later; `mirrors` are the user's.
+    pub(crate) fn audit_report(
+        &self,
+        wanted: Option<&BTreeSet<String>>,
+        since: Option<Since>,
+        mirrors: &Mirrors,
+    ) -> Result<AuditReport, Error> {
         let lock = self.lock()?;
-        let wanted = options.source.as_deref().map(|source| self.ids_of(source));
-        let mirrors: Mirrors = self
-            .config()
-            .mirrors
-            .iter()
-            .filter_map(|mirror| Some((Origin::of(&mirror.to)?, mirror.from.clone())))
-            .collect();
         let mut report = AuditReport {
             sources: Vec::new(),
             records: 0,
@@ -91,25 +74,18 @@ impl Zoo {
             let read = Record::read(line);
             report.torn += u64::from(read.torn);
             let chosen = read.record.filter(|record| {
-                options.since.is_none_or(|since| record.time >= since.0)
-                    && wanted
-                        .as_ref()
-                        .is_none_or(|ids| ids.contains(&record.source))
+                since.is_none_or(|since| record.time >= since.0)
+                    && wanted.is_none_or(|ids| ids.contains(&record.source))
             });
             if let Some(record) = chosen {
                 report.records += 1;
                 let tally = tallies.entry(record.source.clone()).or_default();
-                report.unknown += u64::from(!tally.add(&record, &mirrors));
+                report.unknown += u64::from(!tally.add(&record, mirrors));
             }
         };
-        let path = self.store().audit_path();
+        let path = self.audit_path();
         for (path, file) in log::open(&path).map_err(|e| Error::io("read", &path, e))? {
             log::for_each_line(file, &mut add).map_err(|e| Error::io("read", &path, e))?;
-        }
-        if let (Some(source), true) = (&options.source, tallies.is_empty()) {
-            return Err(Error::NoRecords {
-                source_id: source.clone(),
-            });
         }
         report.sources = tallies
             .into_iter()
@@ -119,15 +95,6 @@ impl Zoo {
             })
             .collect();
         Ok(report)
-    }
-
-    /// The ids that somebody can mean by a text.
-    fn ids_of(&self, source: &str) -> BTreeSet<String> {
-        let mut ids = BTreeSet::from([source.to_owned()]);
-        if let Ok(reference) = self.parse_reference(source) {
-            ids.insert(reference.id().to_string());
-        }
-        ids
     }
 }
 

@@ -39,7 +39,8 @@ pub struct SourceAudit {
     /// Permissions that it asked for and did not get.
     pub withheld: Vec<String>,
     /// What else did not succeed: registrations, hooks, models that could not be built.
-    pub troubles: Vec<Trouble>,
+    #[serde(rename = "troubles")]
+    pub failures: Vec<Failed>,
     /// What it may reach now; nothing when it is not registered.
     pub granted: Permissions,
     /// The least permissions that the recorded runs needed.
@@ -76,9 +77,9 @@ pub struct Denied {
     pub last: String,
 }
 
-/// Something that did not succeed.
+/// An operation that failed.
 #[derive(Debug, Clone, Serialize)]
-pub struct Trouble {
+pub struct Failed {
     /// The hook that failed; `None` for something else.
     pub hook: Option<String>,
     /// What was said.
@@ -109,7 +110,7 @@ pub struct Narrower {
 }
 
 /// The user's mirrors: what is fetched from the first origin is granted as the second.
-pub(super) type Mirrors = BTreeMap<Origin, Origin>;
+pub(crate) type Mirrors = BTreeMap<Origin, Origin>;
 
 /// Adds up the records of one source.
 #[derive(Debug, Default)]
@@ -127,7 +128,7 @@ pub(super) struct Tally {
     denied: BTreeMap<String, (u64, Timestamp)>,
     offline: u64,
     withheld: BTreeSet<String>,
-    troubles: BTreeMap<(Option<String>, String), (u64, Timestamp)>,
+    failures: BTreeMap<(Option<String>, String), (u64, Timestamp)>,
 }
 
 impl Tally {
@@ -149,7 +150,7 @@ impl Tally {
             "refused" | "hook_failed" => {
                 let hook = record.text("hook").map(str::to_owned);
                 let reason = record.text("reason").unwrap_or_default().to_owned();
-                count(&mut self.troubles, (hook, reason), record.time);
+                count(&mut self.failures, (hook, reason), record.time);
             }
             "granted" | "registered" | "imported" | "deleted" => {}
             _ => return false,
@@ -222,7 +223,7 @@ impl Tally {
             denied: denials(self.denied),
             offline: self.offline,
             withheld: self.withheld.into_iter().collect(),
-            troubles: troubles(self.troubles),
+            failures: failures(self.failures),
             unused: uses
                 .iter()
                 .filter(|(_, used)| used.is_empty())
@@ -292,17 +293,17 @@ fn denials(counts: BTreeMap<String, (u64, Timestamp)>) -> Vec<Denied> {
 }
 
 /// The latest first.
-fn troubles(counts: BTreeMap<(Option<String>, String), (u64, Timestamp)>) -> Vec<Trouble> {
-    let mut troubles: Vec<_> = counts.into_iter().collect();
-    troubles.sort_by_key(|(_, (_, last))| std::cmp::Reverse(*last));
+fn failures(counts: BTreeMap<(Option<String>, String), (u64, Timestamp)>) -> Vec<Failed> {
+    let mut failures: Vec<_> = counts.into_iter().collect();
+    failures.sort_by_key(|(_, (_, last))| std::cmp::Reverse(*last));
     let of =
-        |((hook, reason), (times, last)): ((Option<String>, String), (u64, Timestamp))| Trouble {
+        |((hook, reason), (times, last)): ((Option<String>, String), (u64, Timestamp))| Failed {
             hook,
             reason,
             times,
             last: last.to_string(),
         };
-    troubles.into_iter().map(of).collect()
+    failures.into_iter().map(of).collect()
 }
 
 /// The permission that a denial was for the lack of, from what [`modelzoo_net::Refusal`] says.

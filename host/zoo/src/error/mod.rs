@@ -1,4 +1,6 @@
-//! What can go wrong, in words for the person at the terminal.
+//! The error of the library. It lies below everything that reports one.
+
+mod bundle;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,7 +8,8 @@ use std::path::{Path, PathBuf};
 use modelzoo_base::Remedy;
 use modelzoo_net::policy::Permissions;
 
-use crate::models::catalog::ModelRecord;
+pub use self::bundle::BundleError;
+
 use crate::reference::SourceId;
 use crate::translate::TranslateError;
 
@@ -105,6 +108,8 @@ pub enum Error {
         source_id: SourceId,
         models: Vec<String>,
     },
+    #[error("{model} does not support {device}")]
+    Requirement { model: String, device: &'static str },
     #[error("{model} is not downloaded")]
     NotDownloaded { model: String },
     #[error("{model} cannot be {}: {reason}", if *download { "downloaded" } else { "loaded" })]
@@ -156,7 +161,7 @@ pub enum Error {
     #[error("{model} has {size} bytes, and {free} are free on the disk of the store")]
     NoRoom { model: String, size: u64, free: u64 },
     #[error(transparent)]
-    Bundle(#[from] crate::sources::bundle::BundleError),
+    Bundle(#[from] BundleError),
     #[error("the download hook of {model} ended without leaving a file")]
     NothingDownloaded { model: String },
 
@@ -200,14 +205,6 @@ impl Error {
             action,
             path: path.to_owned(),
             source,
-        }
-    }
-
-    pub(crate) fn translate(record: &ModelRecord, source: TranslateError) -> Self {
-        Self::Translate {
-            model: record.name(),
-            source_id: record.source.id.clone(),
-            source: Box::new(source),
         }
     }
 
@@ -261,6 +258,7 @@ impl Error {
                 Some(Remedy::did_you_mean(nearest, Remedy::ListModels))
             }
             Self::AmbiguousModel { .. } => Some(Remedy::NameSource),
+            Self::Requirement { .. } => Some(Remedy::OtherDeviceOrLevel),
             Self::ModelNotChosen { .. } => Some(Remedy::NameModel),
             Self::NotDownloaded { model } => Some(Remedy::Download {
                 model: model.clone(),

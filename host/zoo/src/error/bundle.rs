@@ -1,3 +1,5 @@
+//! Errors of bundles.
+
 use std::path::PathBuf;
 
 use modelzoo_base::Remedy;

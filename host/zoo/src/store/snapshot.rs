@@ -1,0 +1,56 @@
+//! Snapshots: the files of a registered source, as the lock names them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::files::digest_of;
+use super::layout::Store;
+use super::lock::LockedSource;
+use crate::error::Error;
+use crate::manifest::Manifest;
+
+pub(crate) const MANIFEST: &str = "manifest.json";
+/// The component of a manifest that names none, if the file exists.
+pub(crate) const COMPONENT: &str = "source.wasm";
+/// The largest manifest that is read, in bytes.
+pub(crate) const MAX_MANIFEST: u64 = 16 << 20;
+
+impl Store {
+    /// The directory of a source's snapshot.
+    pub(crate) fn snapshot_dir(&self, source: &LockedSource) -> PathBuf {
+        let tree = source.tree.get(..32).unwrap_or(&source.tree);
+        self.source_dir(&source.id.key()).join(tree)
+    }
+
+    /// Whether a source's snapshot has the files that the lock names. Reads all of them.
+    pub(crate) fn is_intact(&self, source: &LockedSource) -> bool {
+        digest_of(&self.snapshot_dir(source)).is_ok_and(|tree| tree == source.tree)
+    }
+
+    /// The manifests of a registered source, each with its directory within the snapshot.
+    pub(crate) fn manifests(
+        &self,
+        source: &LockedSource,
+    ) -> Result<Vec<(String, Manifest)>, Error> {
+        let snapshot = self.snapshot_dir(source);
+        source
+            .manifests
+            .iter()
+            .map(|dir| {
+                let path = snapshot.join(dir).join(MANIFEST);
+                let bytes = fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
+                Ok((dir.clone(), Manifest::parse(&bytes)?))
+            })
+            .collect()
+    }
+}
+
+/// The name and path of a manifest's component; `None` if it has none.
+pub(crate) fn component_file(dir: &Path, manifest: &Manifest) -> Option<(String, PathBuf)> {
+    let name = match &manifest.component {
+        Some(component) => component.path.to_string(),
+        None => COMPONENT.to_owned(),
+    };
+    let path = dir.join(&name);
+    (manifest.component.is_some() || path.is_file()).then_some((name, path))
+}
