@@ -106,8 +106,8 @@ fn what_was_denied_is_not_needed() {
     let denied = &report["denied"][0];
     assert_eq!(denied["permission"], origin(&server));
     assert_eq!(denied["times"], 2, "in both ways");
-    let trouble = &report["troubles"][0];
-    assert_eq!(trouble["hook"], "download_model");
+    let failed = &report["failures"][0];
+    assert_eq!(failed["hook"], "download_model");
     assert_eq!(server.seen().len(), 0);
     let text = world.ok(&["audit"]).stdout;
     assert!(

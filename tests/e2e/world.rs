@@ -127,7 +127,7 @@ impl World {
         let mut files = BTreeMap::new();
         collect(&self.home().join("staging"), &mut files);
         let kept =
-            |p: &PathBuf| p.ends_with("registry.turn") || p.iter().any(|part| part == "partials");
+            |p: &PathBuf| p.ends_with("registry.lock") || p.iter().any(|part| part == "partials");
         files.into_keys().filter(|p| !kept(p)).collect()
     }
 

@@ -3,7 +3,9 @@
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::Arc;
 
-use modelzoo::{Config, Grant, PermissionRequest, Permissions, Zoo};
+use modelzoo::net::Permissions;
+use modelzoo::sources::{Grant, PermissionRequest};
+use modelzoo::{Config, Zoo};
 use serde::Serialize;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};

@@ -16,8 +16,6 @@ pub(crate) enum Hint {
     ReplaceDamaged,
     /// Give a list as one argument for the hook.
     ListAsOneValue,
-    /// Compute elsewhere, or in spite of what the manifest says.
-    OtherDeviceOrLevel,
     /// Write a permission in one of its forms.
     FormsOfPermissions,
 }
@@ -41,11 +39,6 @@ impl Hint {
             Self::ListAsOneValue => format!(
                 "a list is one value, for example {}",
                 option(flag::KWARG, r#"'classes=["a","b"]'"#)
-            ),
-            Self::OtherDeviceOrLevel => format!(
-                "choose another device, as in {}, or try it nevertheless with {}",
-                option(flag::DEVICE, "cpu"),
-                option(flag::ERROR_LEVEL, "1")
             ),
             Self::FormsOfPermissions => {
                 "a permission is https://host[:port], https://*.host, or `all`".to_owned()
@@ -192,6 +185,11 @@ fn remedy_text(remedy: &Remedy) -> String {
             "use {}, or {} for whatever there is",
             option(flag::DEVICE, "cpu"),
             option(flag::DEVICE, "auto")
+        ),
+        Remedy::OtherDeviceOrLevel => format!(
+            "choose another device, as in {}, or try it nevertheless with {}",
+            option(flag::DEVICE, "cpu"),
+            option(flag::ERROR_LEVEL, "1")
         ),
         Remedy::FullPrecision => format!(
             "numbers beyond 65504 are infinite in half precision: use {}",

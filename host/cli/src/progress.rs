@@ -3,9 +3,12 @@
 use std::io::{self, IsTerminal as _, Write};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use modelzoo::Messages;
+use modelzoo::net::{Progress, Task};
 use modelzoo::reference::SourceId;
+use modelzoo::runs::Watch;
+use modelzoo::sandbox::Level;
 use modelzoo::text::escape;
-use modelzoo::{Level, Messages, Progress, Task, Watch};
 
 use crate::args::Global;
 

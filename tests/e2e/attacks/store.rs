@@ -50,7 +50,7 @@ fn two_processes_fifty_times() {
 #[test]
 fn a_lock_file_that_nobody_holds() {
     let arena = Arena::new();
-    let turn = arena.world.home().join("staging/registry.turn");
+    let turn = arena.world.home().join("staging/registry.lock");
     // What a killed process left, or another program.
     for contents in ["", "4294967295", "\u{1b}[2J"] {
         std::fs::write(&turn, contents).unwrap();
@@ -62,7 +62,7 @@ fn a_lock_file_that_nobody_holds() {
 #[test]
 fn a_lock_that_somebody_holds_is_waited_for() {
     let arena = Arena::new();
-    let turn = std::fs::File::open(arena.world.home().join("staging/registry.turn")).unwrap();
+    let turn = std::fs::File::open(arena.world.home().join("staging/registry.lock")).unwrap();
     turn.lock().unwrap();
     let args = ["download", GOOD, "--overwrite"];
     let mut waiting = arena.world.command(&args).spawn().unwrap();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use modelzoo::Permission;
+use modelzoo::net::Permission;
 use modelzoo::manifest::Manifest;
 use modelzoo_archive::RelPath;
 

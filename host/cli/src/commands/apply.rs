@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use modelzoo::ApplyOptions;
+use modelzoo::runs::ApplyOptions;
 
 use super::running::{RunArgs, report};
 use crate::console::Console;
@@ -39,7 +39,7 @@ pub(crate) struct ApplyArgs {
 
 pub(crate) async fn run(args: &ApplyArgs, console: &Console) -> Result<ExitCode, Failure> {
     let dataset = args.run.dataset(None, console)?;
-    let model = args.run.model(console).await?;
+    let model = args.run.model(None, console).await?;
     let options = ApplyOptions {
         label_field: args.label_field.clone(),
         batch_size: args.run.batch_size(),

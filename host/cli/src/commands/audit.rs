@@ -3,8 +3,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 use indicatif::DecimalBytes;
+use modelzoo::sources::AuditOptions;
+use modelzoo::store::{AuditReport, OriginUse, Since, SourceAudit};
 use modelzoo::text::escape;
-use modelzoo::{AuditOptions, AuditReport, OriginUse, Since, SourceAudit};
 
 use crate::console::Console;
 use crate::failure::Failure;
@@ -123,12 +124,12 @@ fn print_denials(out: &mut impl Write, source: &SourceAudit) -> io::Result<()> {
     for permission in &source.withheld {
         row(out, "withheld", permission)?;
     }
-    for trouble in source.troubles.iter().take(SHOWN) {
-        let what = trouble.hook.as_ref().map_or("refused", |_| "failed");
-        let count = times(trouble.times, "time");
-        row(out, what, &format!("{} ({count})", trouble.reason))?;
+    for failed in source.failures.iter().take(SHOWN) {
+        let what = failed.hook.as_ref().map_or("refused", |_| "failed");
+        let count = times(failed.times, "time");
+        row(out, what, &format!("{} ({count})", failed.reason))?;
     }
-    more(out, source.troubles.len())
+    more(out, source.failures.len())
 }
 
 fn more(out: &mut impl Write, all: usize) -> io::Result<()> {

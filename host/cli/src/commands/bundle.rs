@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use indicatif::DecimalBytes;
+use modelzoo::sources::ImportOptions;
+use modelzoo::store::RegisterOutcome;
 use modelzoo::text::escape;
-use modelzoo::{ImportOptions, RegisterOutcome};
 
 use super::register_source;
 use crate::args::GrantArgs;

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use modelzoo::Compiler;
+use modelzoo::sandbox::Compiler;
 
 /// The first argument of that process. Users do not type it, and no help lists it.
 const COMPILE: &str = "__compile-component";
@@ -50,5 +50,5 @@ fn program() -> std::io::Result<PathBuf> {
 /// Compiles a component and returns the exit status, if this is the process for it.
 pub(crate) fn run_child() -> Option<ExitCode> {
     let mut args = std::env::args_os().skip(1);
-    (args.next()? == COMPILE).then(|| modelzoo::compile_child(args))
+    (args.next()? == COMPILE).then(|| modelzoo::sandbox::compile_child(args))
 }

@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use modelzoo::DownloadOptions;
+use modelzoo::models::DownloadOptions;
 use serde_json::json;
 
 use crate::args::GrantArgs;

@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use modelzoo::EmbedOptions;
+use modelzoo::runs::EmbedOptions;
 
 use super::running::{RunArgs, report};
 use crate::console::Console;
@@ -37,10 +37,7 @@ pub(crate) struct EmbedArgs {
 
 pub(crate) async fn run(args: &EmbedArgs, console: &Console) -> Result<ExitCode, Failure> {
     let dataset = args.run.dataset(args.text_field.as_deref(), console)?;
-    let mut model = args.run.model(console).await?;
-    if let Some(layer) = &args.layer {
-        model.set_embeddings_layer(layer)?;
-    }
+    let model = args.run.model(args.layer.as_deref(), console).await?;
     let options = EmbedOptions {
         field: args.field.clone(),
         batch_size: args.run.batch_size(),

@@ -3,11 +3,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 use indicatif::{BinaryBytes, DecimalBytes};
-use modelzoo::text::escape;
-use modelzoo::{
-    ImportAnswer, InspectedComponent, InspectedManifest, InspectedModel, Inspection, LimitInForce,
-    Remedy,
+use modelzoo::sources::{
+    ImportAnswer, InspectedComponent, InspectedManifest, InspectedModel, Inspection,
 };
+use modelzoo::text::escape;
+use modelzoo::{LimitInForce, Remedy};
 use serde_json::Value;
 
 use super::list_sources::ago;

@@ -2,7 +2,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Args;
-use modelzoo::Filter;
+use modelzoo::models::Filter;
 
 use crate::console::Console;
 use crate::failure::Failure;

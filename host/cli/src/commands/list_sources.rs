@@ -59,7 +59,7 @@ pub(crate) fn run(console: &Console) -> Result<ExitCode, Failure> {
 
 /// How long ago a time was, in days.
 pub(super) fn ago(time: &str) -> String {
-    match modelzoo::age_of(time).map(|age| age.as_secs() / (24 * 3600)) {
+    match modelzoo::store::age_of(time).map(|age| age.as_secs() / (24 * 3600)) {
         None => "never".to_owned(),
         Some(0) => "today".to_owned(),
         Some(1) => "1 day ago".to_owned(),

@@ -2,8 +2,9 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Args;
+use modelzoo::sources::{RegisterOptions, Registered};
+use modelzoo::store::{Changes, RegisterOutcome};
 use modelzoo::text::escape;
-use modelzoo::{Changes, RegisterOptions, RegisterOutcome, Registered};
 
 use crate::args::GrantArgs;
 use crate::console::Console;

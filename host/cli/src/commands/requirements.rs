@@ -2,12 +2,12 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Args;
+use modelzoo::device::DeviceSpec;
+use modelzoo::models::ErrorLevel;
 use modelzoo::text::escape;
-use modelzoo::{Device, DeviceSpec, ModelRecord};
 
 use crate::console::Console;
 use crate::failure::Failure;
-use crate::hints::Hint;
 use crate::names::flag;
 
 const EXAMPLES: &str = "\
@@ -73,24 +73,16 @@ pub(crate) fn run(args: &RequirementsArgs, console: &Console) -> Result<ExitCode
         out.flush()?;
     }
     if args.ensure {
-        meets(&record, &device, args.error_level, console)?;
+        record.check_requirements(&device, error_level(args.error_level))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Checks a device against what the manifest says that the model runs on.
-pub(super) fn meets(
-    record: &ModelRecord,
-    device: &Device,
-    error_level: u8,
-    console: &Console,
-) -> Result<(), Failure> {
-    match (record.unmet(device), error_level) {
-        (Some(unmet), 0) => Err(Failure::hinted(unmet, Hint::OtherDeviceOrLevel)),
-        (Some(unmet), 1) => {
-            console.warn(&unmet);
-            Ok(())
-        }
-        _ => Ok(()),
+/// What the value of `--error-level` stands for.
+pub(super) fn error_level(level: u8) -> ErrorLevel {
+    match level {
+        0 => ErrorLevel::Error,
+        1 => ErrorLevel::Warn,
+        _ => ErrorLevel::Ignore,
     }
 }

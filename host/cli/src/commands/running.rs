@@ -3,11 +3,13 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
-use modelzoo::{
-    Applied, Dataset, Device, DeviceSpec, DownloadOptions, LoadedModel, OpenOptions, PrecisionSpec,
-};
+use modelzoo::data::{Dataset, OpenOptions};
+use modelzoo::device::{Device, DeviceSpec, PrecisionSpec};
+use modelzoo::models::{LoadOptions, LoadedModel};
+use modelzoo::runs::Applied;
 use serde_json::{Map, Value};
 
 use super::requirements;
@@ -79,25 +81,31 @@ impl RunArgs {
         Ok(dataset)
     }
 
-    /// Downloads the model if it is not downloaded yet, and loads it.
-    pub(crate) async fn model(&self, console: &Console) -> Result<LoadedModel, Failure> {
+    /// Loads the model; downloads it first if necessary.
+    pub(crate) async fn model(
+        &self,
+        embeddings_layer: Option<&str>,
+        console: &Console,
+    ) -> Result<Arc<LoadedModel>, Failure> {
         let kwargs = kwargs(&self.kwargs)?;
-        let device = self.device()?;
         let zoo = console.zoo()?;
-        let downloaded = console
+        let loaded = console
             .with_grant(&self.grant, async |grant| {
-                let options = DownloadOptions {
+                let options = LoadOptions {
                     model_name: self.model_name.clone(),
                     source: self.source.clone(),
-                    overwrite: false,
                     grant,
+                    error_level: requirements::error_level(self.error_level),
+                    kwargs,
+                    device: self.device,
+                    precision: self.precision,
+                    embeddings_layer: embeddings_layer.map(str::to_owned),
+                    ..LoadOptions::default()
                 };
-                zoo.download(&self.name_or_source, options).await
+                zoo.load_model(&self.name_or_source, options).await
             })
             .await??;
-        requirements::meets(&downloaded.record, &device, self.error_level, console)?;
-        let record = &downloaded.record;
-        Ok(zoo.load(record, kwargs, &device, self.precision).await?)
+        Ok(loaded)
     }
 
     /// Opens the device, and checks that it has the precision.

@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use modelzoo::{Grant, Registered, UpdateOptions};
+use modelzoo::sources::{Grant, Registered, UpdateOptions};
 
 use super::register_source;
 use crate::args::GrantArgs;

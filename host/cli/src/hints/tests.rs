@@ -21,7 +21,6 @@ fn failed(hint: &Hint) -> &'static [&'static str] {
         Hint::Remedy(remedy) => remedy,
         Hint::ReplaceDamaged => return &["modelzoo verify"],
         Hint::ListAsOneValue => return &[APPLY, EMBED],
-        Hint::OtherDeviceOrLevel => return &[APPLY, EMBED],
         Hint::FormsOfPermissions => return &[REGISTER],
     };
     match remedy {
@@ -46,9 +45,10 @@ fn failed(hint: &Hint) -> &'static [&'static str] {
             &[APPLY, EMBED]
         }
         Remedy::Embed { .. } => &[APPLY],
-        Remedy::OtherDevice { .. } | Remedy::FullPrecision | Remedy::FullPrecisionOrGpu => {
-            &[APPLY, EMBED]
-        }
+        Remedy::OtherDevice { .. }
+        | Remedy::OtherDeviceOrLevel
+        | Remedy::FullPrecision
+        | Remedy::FullPrecisionOrGpu => &[APPLY, EMBED],
         Remedy::OtherLayer | Remedy::TextColumn(_) => &[EMBED],
         Remedy::AllowOutside | Remedy::WriteElsewhere { .. } | Remedy::OtherField => {
             &[APPLY, EMBED]
@@ -113,6 +113,7 @@ fn all() -> Vec<Hint> {
         Remedy::OtherDevice {
             feature: Some("cuda"),
         },
+        Remedy::OtherDeviceOrLevel,
         Remedy::FullPrecision,
         Remedy::FullPrecisionOrGpu,
         Remedy::OtherLayer,
@@ -128,7 +129,6 @@ fn all() -> Vec<Hint> {
     hints.extend([
         Hint::ReplaceDamaged,
         Hint::ListAsOneValue,
-        Hint::OtherDeviceOrLevel,
         Hint::FormsOfPermissions,
     ]);
     hints

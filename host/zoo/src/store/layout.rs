@@ -55,7 +55,7 @@ impl Store {
 
     /// Whoever holds this file may change the lock.
     pub(crate) fn guard_path(&self) -> PathBuf {
-        self.staging_dir().join("registry.turn")
+        self.staging_dir().join("registry.lock")
     }
 
     pub(crate) fn audit_path(&self) -> PathBuf {

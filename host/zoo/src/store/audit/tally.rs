@@ -39,7 +39,6 @@ pub struct SourceAudit {
     /// Permissions that it asked for and did not get.
     pub withheld: Vec<String>,
     /// What else did not succeed: registrations, hooks, models that could not be built.
-    #[serde(rename = "troubles")]
     pub failures: Vec<Failed>,
     /// What it may reach now; nothing when it is not registered.
     pub granted: Permissions,
