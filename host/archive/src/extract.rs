@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::io::Seek as _;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -62,8 +63,8 @@ impl Default for Options<'_> {
 /// # Errors
 /// The first thing that is wrong with the archive, or that it passes the limits.
 pub fn list(archive: &Path, limits: &Limits) -> Result<Vec<Entry>, Error> {
-    Archive::open(archive, limits)
-        .and_then(|mut opened| opened.entries())
+    Opened::open(archive, *limits)
+        .and_then(|opened| opened.entries())
         .map_err(|kind| Error::new(archive, kind))
 }
 
@@ -82,21 +83,33 @@ pub fn extract(
     into: &Path,
     options: &Options<'_>,
 ) -> Result<Vec<Extracted>, Error> {
-    Archive::open(archive, &options.limits)
-        .and_then(|mut opened| opened.extract(into, options))
+    Opened::open(archive, options.limits)
+        .and_then(|opened| {
+            let entries = opened.entries()?;
+            let strip = options.strip_root && root(&entries).is_some();
+            let place = |path: &RelPath| {
+                let target = match strip {
+                    true => path.without_first()?,
+                    false => path.clone(),
+                };
+                (options.select)(&target).then_some(target)
+            };
+            opened.extract(&entries, into, &place)
+        })
         .map_err(|kind| Error::new(archive, kind))
 }
 
 /// An open archive.
-struct Archive<'a> {
+#[derive(Debug)]
+pub(crate) struct Opened {
     file: File,
     length: u64,
     format: Format,
-    limits: &'a Limits,
+    limits: Limits,
 }
 
-impl<'a> Archive<'a> {
-    fn open(path: &Path, limits: &'a Limits) -> Result<Self, ErrorKind> {
+impl Opened {
+    pub(crate) fn open(path: &Path, limits: Limits) -> Result<Self, ErrorKind> {
         let mut file = File::open(path).map_err(ErrorKind::Read)?;
         let length = file.metadata().map_err(ErrorKind::Read)?.len();
         let format = detect_in(&mut file)?;
@@ -109,51 +122,66 @@ impl<'a> Archive<'a> {
     }
 
     /// All files, every entry checked.
-    fn entries(&mut self) -> Result<Vec<Entry>, ErrorKind> {
+    pub(crate) fn entries(&self) -> Result<Vec<Entry>, ErrorKind> {
         if self.format == Format::Zip {
-            return Ok(Zip::open(&self.file, self.length, self.limits)?.entries());
+            return Ok(Zip::open(&self.file, self.length, &self.limits)?.entries());
         }
+        self.tar_entries(&mut self.stream()?)
+    }
+
+    /// All files, every entry checked. A compressed tar is decompressed to `spool` meanwhile, and
+    /// read from there in future.
+    pub(crate) fn spooled(self, spool: File) -> Result<(Self, Vec<Entry>), ErrorKind> {
+        if matches!(self.format, Format::Zip | Format::Tar) {
+            let entries = self.entries()?;
+            return Ok((self, entries));
+        }
+        let mut stream = self.stream()?.spooled(&spool);
+        let entries = self.tar_entries(&mut stream)?;
+        let length = stream.finish()?;
+        let spooled = Self {
+            file: spool,
+            length,
+            format: Format::Tar,
+            limits: self.limits,
+        };
+        Ok((spooled, entries))
+    }
+
+    /// Unpacks the files to which `place` gives a path.
+    pub(crate) fn extract(
+        &self,
+        entries: &[Entry],
+        into: &Path,
+        place: &dyn Fn(&RelPath) -> Option<RelPath>,
+    ) -> Result<Vec<Extracted>, ErrorKind> {
+        let target = |entry: &Entry| Some((entry.path.clone(), place(&entry.path)?));
+        let targets: HashMap<RelPath, RelPath> = entries.iter().filter_map(target).collect();
+        if self.format == Format::Zip {
+            let mut zip = Zip::open(&self.file, self.length, &self.limits)?;
+            return unpack(into, &targets, |visit| {
+                zip.walk(&|entry| targets.contains_key(&entry.path), visit)
+            });
+        }
+        unpack(into, &targets, |visit| {
+            tar::walk(&mut self.stream()?, &mut Ledger::new(&self.limits), visit)
+        })
+    }
+
+    fn tar_entries(&self, stream: &mut Stream<'_>) -> Result<Vec<Entry>, ErrorKind> {
         let mut entries = Vec::new();
-        self.walk_tar(&mut |entry, _| {
+        tar::walk(stream, &mut Ledger::new(&self.limits), &mut |entry, _| {
             entries.push(entry.clone());
             Ok(ControlFlow::Continue(()))
         })?;
         Ok(entries)
     }
 
-    fn extract(&mut self, into: &Path, options: &Options<'_>) -> Result<Vec<Extracted>, ErrorKind> {
-        if self.format == Format::Zip {
-            let mut zip = Zip::open(&self.file, self.length, self.limits)?;
-            let targets = targets(zip.entries(), options);
-            return unpack(into, &targets, |visit| {
-                zip.walk(&|entry| targets.contains_key(&entry.path), visit)
-            });
-        }
-        let targets = targets(self.entries()?, options);
-        unpack(into, &targets, |visit| self.walk_tar(visit))
+    /// The bytes of a tar, from its start.
+    fn stream(&self) -> Result<Stream<'_>, ErrorKind> {
+        (&self.file).rewind().map_err(ErrorKind::Read)?;
+        Stream::new(&self.file, self.length, self.format, &self.limits)
     }
-
-    fn walk_tar(&mut self, visit: &mut Visit<'_>) -> Result<(), ErrorKind> {
-        std::io::Seek::rewind(&mut self.file).map_err(ErrorKind::Read)?;
-        let mut stream = Stream::new(&self.file, self.length, self.format, self.limits)?;
-        tar::walk(&mut stream, &mut Ledger::new(self.limits), visit)
-    }
-}
-
-/// Where each selected file goes.
-fn targets(entries: Vec<Entry>, options: &Options<'_>) -> HashMap<RelPath, RelPath> {
-    let strip = options.strip_root && has_root(&entries);
-    entries
-        .into_iter()
-        .filter_map(|entry| {
-            let target = if strip {
-                entry.path.without_first()?
-            } else {
-                entry.path.clone()
-            };
-            (options.select)(&target).then_some((entry.path, target))
-        })
-        .collect()
 }
 
 /// Writes the files that have a target, as a walk visits them.
@@ -183,13 +211,11 @@ fn unpack(
     Ok(done)
 }
 
-/// Whether all files lie in one directory.
-fn has_root(entries: &[Entry]) -> bool {
+/// The one directory that all files lie in, if there is one.
+pub(crate) fn root(entries: &[Entry]) -> Option<&str> {
     let mut roots = entries
         .iter()
         .map(|entry| entry.path.as_ref().split_once('/').map(|(root, _)| root));
-    match roots.next() {
-        Some(Some(root)) => roots.all(|other| other == Some(root)),
-        _ => false,
-    }
+    let root = roots.next()??;
+    roots.all(|other| other == Some(root)).then_some(root)
 }

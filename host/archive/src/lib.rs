@@ -6,7 +6,7 @@
 //! - accepts regular files and directories only: an archive that holds a link, a device, an
 //!   encrypted entry or a name that could mean another place is refused as a whole;
 //! - checks **every** entry before it writes the first one, which for a compressed tar means to
-//!   decompress it twice;
+//!   decompress it twice, or once through [`Archive`];
 //! - stops at [`Limits`] before it has unpacked more than they allow;
 //! - writes each file as a new one, below directories that it opens without following links,
 //!   with default permissions and the present time whatever the archive says.
@@ -27,6 +27,7 @@
 //! # }
 //! ```
 
+mod archive;
 mod error;
 mod extract;
 mod format;
@@ -39,6 +40,7 @@ mod write;
 mod zip;
 mod zip_end;
 
+pub use archive::Archive;
 pub use error::{Error, ErrorKind};
 pub use extract::{Entry, Extracted, Options, extract, list};
 pub use format::{Format, detect};

@@ -1,7 +1,7 @@
 //! The bytes of a tar, decompressed no further than its limits allow.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, BufWriter, Read, Write as _};
 
 use crate::error::ErrorKind;
 use crate::format::Format;
@@ -26,6 +26,7 @@ pub(crate) struct Stream<'a> {
     limits: &'a Limits,
     packed: u64,
     unpacked: u64,
+    spool: Option<BufWriter<&'a File>>,
 }
 
 impl<'a> Stream<'a> {
@@ -49,7 +50,24 @@ impl<'a> Stream<'a> {
             limits,
             packed,
             unpacked: 0,
+            spool: None,
         })
+    }
+
+    /// Also writes every byte that is read to a file.
+    pub(crate) fn spooled(self, spool: &'a File) -> Self {
+        Self {
+            spool: Some(BufWriter::with_capacity(BLOCK, spool)),
+            ..self
+        }
+    }
+
+    /// Finishes the file that is written; returns its length.
+    pub(crate) fn finish(self) -> Result<u64, ErrorKind> {
+        if let Some(mut spool) = self.spool {
+            spool.flush().map_err(spooling)?;
+        }
+        Ok(self.unpacked)
     }
 
     /// Reads some bytes; 0 at the end. One read is at most the buffer's length past a limit.
@@ -63,6 +81,9 @@ impl<'a> Stream<'a> {
         };
         self.unpacked += count as u64;
         self.limits.check_ratio(self.packed, self.unpacked)?;
+        if let (Some(spool), Some(read)) = (&mut self.spool, into.get(..count)) {
+            spool.write_all(read).map_err(spooling)?;
+        }
         Ok(count)
     }
 
@@ -98,6 +119,13 @@ impl<'a> Stream<'a> {
 
 pub(crate) fn truncated() -> ErrorKind {
     ErrorKind::malformed("it ends in the middle of an entry")
+}
+
+fn spooling(source: io::Error) -> ErrorKind {
+    ErrorKind::Write {
+        path: "decompressed tar".to_owned(),
+        source,
+    }
 }
 
 fn xz<R: Read>(file: BufReader<R>) -> Result<impl Read, ErrorKind> {

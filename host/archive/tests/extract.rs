@@ -11,7 +11,9 @@ mod common;
 use std::fs;
 
 use common::{Place, TarBytes, bz2, gz, refused, refused_within, xz, zip, zst};
-use modelzoo_archive::{ErrorKind, Format, Limits, Options, PathError, detect, list};
+use modelzoo_archive::{
+    Archive, ErrorKind, Format, Limits, Options, PathError, RelPath, detect, list,
+};
 use sha2::{Digest, Sha256};
 use tar::EntryType;
 
@@ -99,6 +101,67 @@ fn the_root_is_stripped_and_files_are_selected() {
             [("manifest.json".to_owned(), b"{}".to_vec())],
             "{format}"
         );
+    }
+}
+
+#[test]
+fn archive_is_unpacked_in_parts_and_decompressed_once() {
+    for (format, bytes) in formats(SOURCE) {
+        let place = Place::new(&bytes);
+        let spool = tempfile::tempfile().unwrap();
+        let archive = Archive::open(&place.archive, Limits::default(), spool).unwrap();
+        assert_eq!(archive.root(), Some("repo-1"), "{format}");
+        assert_eq!(archive.entries().len(), 3, "{format}");
+        if !matches!(format, Format::Zip | Format::Tar) {
+            fs::write(&place.archive, "another archive").unwrap();
+        }
+        for (name, contents) in [
+            ("manifest.json", b"{}".to_vec()),
+            ("a/b/weights.bin", vec![7; 5000]),
+        ] {
+            let only = |path: &RelPath| path.without_first().filter(|path| path.as_ref() == name);
+            let into = tempfile::tempdir().unwrap();
+            let done = archive.extract(into.path(), &only).unwrap();
+            assert_eq!(done.len(), 1, "{format}");
+            assert_eq!(done[0].path.as_ref(), name, "{format}");
+            assert_eq!(
+                done[0].sha256,
+                <[u8; 32]>::from(Sha256::digest(&contents)),
+                "{format}"
+            );
+            assert_eq!(
+                fs::read(into.path().join(name)).unwrap(),
+                contents,
+                "{format}"
+            );
+        }
+    }
+}
+
+#[test]
+fn spooled_archive_keeps_its_limits() {
+    let tar = TarBytes::default().file("zeros", &vec![0; 32 << 20]).end();
+    for bytes in [gz(&tar), bz2(&tar), xz(&tar), zst(&tar)] {
+        let place = Place::new(&bytes);
+        let spool = tempfile::tempfile().unwrap();
+        let copy = spool.try_clone().unwrap();
+        let error = Archive::open(&place.archive, Limits::default(), spool).unwrap_err();
+        assert!(
+            matches!(error.kind, ErrorKind::RatioTooHigh { .. }),
+            "{error}"
+        );
+        assert!(copy.metadata().unwrap().len() <= 17 << 20);
+
+        let limits = Limits {
+            max_bytes: 1000,
+            max_ratio: u64::MAX,
+            ..Limits::default()
+        };
+        let spool = tempfile::tempfile().unwrap();
+        let copy = spool.try_clone().unwrap();
+        let error = Archive::open(&place.archive, limits, spool).unwrap_err();
+        assert!(matches!(error.kind, ErrorKind::TooLarge { .. }), "{error}");
+        assert!(copy.metadata().unwrap().len() <= 1 << 20);
     }
 }
 

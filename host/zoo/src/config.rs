@@ -22,10 +22,7 @@ pub const ENVIRONMENT: &[(&str, &str)] = &[
         "MODELZOO_HOME",
         "the store: sources, models, caches and config.toml",
     ),
-    (
-        "MODELZOO_OFFLINE",
-        "`1` or `true`: open no socket",
-    ),
+    ("MODELZOO_OFFLINE", "`1` or `true`: open no socket"),
     (
         "MODELZOO_ALLOW_PRIVATE",
         "private hosts, addresses or networks that may be reached, also by http",

@@ -11,6 +11,7 @@ pub(crate) mod github;
 pub(crate) mod grant;
 pub(crate) mod info;
 pub(crate) mod inspect;
+pub(crate) mod origin;
 pub(crate) mod publish;
 pub(crate) mod register;
 pub(crate) mod registry;

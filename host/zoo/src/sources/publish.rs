@@ -95,8 +95,14 @@ impl Registry<'_> {
         }
         let store = &self.context.store;
         let before = store.manifests(current).unwrap_or_default();
-        let before = described(&store.snapshot_dir(current), &before);
-        let after = described(&snapshot.root, &snapshot.manifests);
+        let root = store.snapshot_dir(current);
+        let before = described(&before, |dir, manifest| {
+            component_digest(&root.join(dir), manifest)
+        });
+        let after = described(&snapshot.manifests, |dir, manifest| {
+            let (_, _, (_, sha256)) = snapshot.component(dir, manifest)?;
+            Some(sha256.clone())
+        });
         let holds = |model: &String| {
             before
                 .get(model)
@@ -110,12 +116,12 @@ impl Registry<'_> {
 
 /// Each model of a snapshot, with its manifest entry and the digest of its component.
 fn described(
-    root: &Path,
     manifests: &[(String, Manifest)],
+    component_digest: impl Fn(&str, &Manifest) -> Option<String>,
 ) -> BTreeMap<String, (Value, Option<String>)> {
     let mut models = BTreeMap::new();
     for (dir, manifest) in manifests {
-        let component = component_digest(&root.join(dir), manifest);
+        let component = component_digest(dir, manifest);
         for model in &manifest.models {
             models.insert(
                 model.name().to_string(),

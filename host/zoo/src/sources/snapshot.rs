@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use crate::error::Error;
 use crate::manifest::Manifest;
+use crate::store::files::FileDigests;
 use crate::store::snapshot::{COMPONENT, MANIFEST};
 
 /// A source in staging, checked and ready to be published.
@@ -24,18 +25,33 @@ pub(crate) struct Snapshot {
     pub(crate) tree: String,
     /// The manifests, each with its directory (`.` for the root).
     pub(crate) manifests: Vec<(String, Manifest)>,
+    /// All files.
+    pub(crate) files: FileDigests,
 }
 
 impl Snapshot {
+    /// The component of a manifest, if it has one: its name relative to the manifest, its path, its
+    /// size and its digest.
+    pub(crate) fn component(
+        &self,
+        dir: &str,
+        manifest: &Manifest,
+    ) -> Option<(String, PathBuf, &(u64, String))> {
+        let name = match &manifest.component {
+            Some(component) => component.path.as_ref(),
+            None => COMPONENT,
+        };
+        let at = RelPath::parse(&join(dir, name)).ok()?;
+        let digest = self.files.get(&at)?;
+        Some((name.to_owned(), at.under(&self.root), digest))
+    }
+
     /// The warnings of all manifests, each with the manifest's path.
     pub(crate) fn warnings(&self) -> Vec<String> {
         self.manifests
             .iter()
             .flat_map(|(dir, m)| m.warnings.iter().map(move |w| (dir, w)))
-            .map(|(dir, warning)| match dir.as_str() {
-                "." => format!("{MANIFEST}: {warning}"),
-                dir => format!("{dir}/{MANIFEST}: {warning}"),
-            })
+            .map(|(dir, warning)| format!("{}: {warning}", join(dir, MANIFEST)))
             .collect()
     }
 }
@@ -46,10 +62,7 @@ pub(crate) fn declared(
     manifest: &Manifest,
     files: &[RelPath],
 ) -> Result<Vec<RelPath>, Error> {
-    let join = |name: &str| match dir {
-        "." => name.to_owned(),
-        _ => format!("{dir}/{name}"),
-    };
+    let join = |name: &str| join(dir, name);
     let mut known = vec![
         MANIFEST,
         "README.md",
@@ -83,4 +96,12 @@ pub(crate) fn declared(
         wanted.extend(found);
     }
     Ok(wanted)
+}
+
+/// The name of a file in a directory of the source.
+fn join(dir: &str, name: &str) -> String {
+    match dir {
+        "." => name.to_owned(),
+        dir => format!("{dir}/{name}"),
+    }
 }

@@ -1,5 +1,6 @@
 //! Files as the zoo reads them: listed, hashed, copied, within limits.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -7,8 +8,9 @@ use modelzoo_archive::RelPath;
 use modelzoo_base::digest;
 use sha2::Digest as _;
 
+use super::layout::create_dir_all;
+use super::receipt::tree_digest;
 use crate::error::Error;
-use crate::store::receipt::tree_digest;
 
 /// All plain files below a directory of the store, sorted, hidden ones included.
 pub(crate) fn list_files(root: &Path) -> Result<Vec<RelPath>, Error> {
@@ -19,7 +21,7 @@ pub(crate) fn list_files(root: &Path) -> Result<Vec<RelPath>, Error> {
             } else {
                 let odd = || Error::BadPath {
                     path: path.display().to_string(),
-                    reason: "it is no file that modelzoo has written".into(),
+                    reason: "modelzoo did not write it".into(),
                 };
                 files.push(
                     name_of(root, &path)
@@ -54,15 +56,16 @@ pub(crate) fn entries(dir: &Path) -> Result<Vec<(PathBuf, fs::FileType)>, Error>
     Ok(entries)
 }
 
-/// Copies a file to where none is.
-pub(crate) fn copy_plain(from: &Path, to: &Path) -> Result<(), Error> {
+/// Copies a file to a new path; returns its size and its hexadecimal SHA-256.
+pub(crate) fn copy_hashed(from: &Path, to: &Path) -> Result<(u64, String), Error> {
     if let Some(dir) = to.parent() {
-        crate::store::create_dir_all(dir)?;
+        create_dir_all(dir)?;
     }
     let mut input = fs::File::open(from).map_err(|e| Error::io("read", from, e))?;
     let mut output = fs::File::create_new(to).map_err(|e| Error::io("write", to, e))?;
-    std::io::copy(&mut input, &mut output).map_err(|e| Error::io("copy", from, e))?;
-    Ok(())
+    let copied = digest::copy(&mut input, &mut output);
+    let (size, hasher) = copied.map_err(|e| Error::io("copy", from, e))?;
+    Ok((size, hex::encode(hasher.finalize())))
 }
 
 /// Reads a file of at most `cap` bytes.
@@ -80,18 +83,26 @@ pub(crate) fn read_capped(path: &Path, cap: u64) -> Result<Vec<u8>, Error> {
     fs::read(path).map_err(|e| Error::io("read", path, e))
 }
 
-/// The digest of a snapshot.
+/// Files with their sizes and their hexadecimal SHA-256.
+pub(crate) type FileDigests = BTreeMap<RelPath, (u64, String)>;
+
+/// The digest of a snapshot that is made of these files.
+pub(crate) fn tree_of(files: &FileDigests) -> String {
+    tree_digest(
+        files
+            .iter()
+            .map(|(name, (size, sha256))| (name.as_ref(), *size, sha256.as_str())),
+    )
+}
+
+/// The digest of the snapshot in a directory. Reads every file.
 pub(crate) fn digest_of(root: &Path) -> Result<String, Error> {
-    let files = list_files(root)?;
-    let mut rows = Vec::new();
-    for file in &files {
-        let path = file.under(root);
-        let (size, sha256) = hash_file(&path)?;
-        rows.push((file.to_string(), size, sha256));
-    }
-    Ok(tree_digest(
-        rows.iter().map(|(n, s, h)| (n.as_str(), *s, h.as_str())),
-    ))
+    let hashed = |name: RelPath| {
+        let digest = hash_file(&name.under(root))?;
+        Ok((name, digest))
+    };
+    let files: Result<FileDigests, Error> = list_files(root)?.into_iter().map(hashed).collect();
+    Ok(tree_of(&files?))
 }
 
 /// The size and the hexadecimal SHA-256 of a file.

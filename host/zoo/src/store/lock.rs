@@ -20,8 +20,7 @@ use crate::reference::SourceId;
 /// The version of the file's format.
 const FORMAT: u32 = 1;
 
-const HEADER: &str =
-    "# The registered sources. modelzoo writes this file.\n\n";
+const HEADER: &str = "# The registered sources. modelzoo writes this file.\n\n";
 
 /// One registered source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,8 +12,8 @@ use crate::error::{BundleError, Error};
 use crate::manifest::Manifest;
 use crate::sources::snapshot::{Snapshot, declared};
 use crate::store::LockedSource;
-use crate::store::files::read_capped;
-use crate::store::receipt::{FILES, RECEIPT, Receipt, tree_digest};
+use crate::store::files::{FileDigests, read_capped, tree_of};
+use crate::store::receipt::{FILES, RECEIPT, Receipt};
 use crate::store::snapshot::{MANIFEST, MAX_MANIFEST};
 
 /// The most bytes of `bundle.json` and all receipts together; they are held in memory.
@@ -122,8 +122,8 @@ impl Bundle {
         let Self { file, source, .. } = &self;
         let root = self.staging.path();
         let large = |path: &RelPath| !is_small(path);
-        let mut snapshot = BTreeMap::new();
-        let mut files: BTreeMap<&str, BTreeMap<RelPath, (u64, String)>> = BTreeMap::new();
+        let mut snapshot = FileDigests::new();
+        let mut files: BTreeMap<&str, FileDigests> = BTreeMap::new();
         let extracted = extract(file, self.bytes, root, &large)?;
         for written in &extracted {
             let row = (written.size, hex::encode(written.sha256));
@@ -135,10 +135,7 @@ impl Bundle {
                 _ => {}
             }
         }
-        let rows = snapshot
-            .iter()
-            .map(|(name, (size, sha256))| (name.as_ref(), *size, sha256.as_str()));
-        if tree_digest(rows) != source.tree {
+        if tree_of(&snapshot) != source.tree {
             return Err(changed(file, "the files of the source have another digest"));
         }
         for model in &self.models {
@@ -148,21 +145,22 @@ impl Bundle {
         if let Some(dir) = files.keys().next() {
             return Err(foreign(file, format!("{dir} has files and no receipt")));
         }
-        let names: Vec<RelPath> = snapshot.into_keys().collect();
-        let snapshot = root.join(SNAPSHOT);
-        let manifests = read_manifests(file, &snapshot, source, &names)?;
-        check_models(file, &snapshot, &manifests, source, &self.models)?;
+        let names: Vec<RelPath> = snapshot.keys().cloned().collect();
+        let directory = root.join(SNAPSHOT);
+        let manifests = read_manifests(file, &directory, source, &names)?;
+        check_models(file, &directory, &manifests, source, &self.models)?;
         let staged = |model: BundledModel| {
             let dir = root.join(MODELS).join(&model.dir);
             (model, dir)
         };
         let models = self.models.into_iter().map(staged).collect();
         let snapshot = Snapshot {
-            root: snapshot,
+            root: directory,
             commit: self.source.commit,
             subdir: self.source.subdir,
             tree: self.source.tree,
             manifests,
+            files: snapshot,
             _staging: self.staging,
         };
         Ok(Unpacked { snapshot, models })
@@ -271,11 +269,7 @@ fn read_receipts(
 }
 
 /// Holds the files of a model, with their sizes and digests, against its receipt.
-fn check_files(
-    file: &Path,
-    receipt: &Receipt,
-    found: &BTreeMap<RelPath, (u64, String)>,
-) -> Result<(), Error> {
+fn check_files(file: &Path, receipt: &Receipt, found: &FileDigests) -> Result<(), Error> {
     let model = &receipt.model;
     for listed in &receipt.files {
         let name = &listed.name;

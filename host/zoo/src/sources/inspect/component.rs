@@ -1,53 +1,45 @@
 //! Describing a component.
 
-use std::path::Path;
-
-use modelzoo_sandbox::Hooks;
+use modelzoo_sandbox::{Hooks, Limits};
 
 use super::{ImportAnswer, InspectedComponent, InspectedImport, RefusedComponent};
-use crate::error::Error;
-use crate::sources::Registry;
-use crate::store::files::hash_file;
+use crate::sources::component::ComponentFile;
 
 /// Our WIT package, as imports name it.
 const OURS: &str = "modelzoo:source/";
 
-impl Registry<'_> {
-    /// Looks at a component as registering does.
-    pub(super) fn look_at(
-        &self,
-        file: String,
-        path: &Path,
-        declared_sha256: Option<String>,
-    ) -> Result<InspectedComponent, Error> {
-        let (size, sha256) = hash_file(path)?;
-        let mut component = InspectedComponent {
-            file: file.clone(),
-            size,
-            sha256,
-            declared_sha256: declared_sha256.clone(),
-            wit_version: None,
-            hooks: Hooks::default(),
-            imports: Vec::new(),
-            exports: Vec::new(),
-            refused: None,
-        };
-        match self.check_component(file, path, declared_sha256) {
-            Ok(info) => {
-                component.wit_version = info.wit_version;
-                component.hooks = info.hooks;
-                component.imports = info.imports.into_iter().map(import).collect();
-                component.exports = info.exports;
-            }
-            Err(error) => {
-                component.refused = Some(RefusedComponent {
-                    reason: error.to_string(),
-                    remedy: error.remedy(),
-                });
-            }
+/// Describes a component, refused or not.
+pub(super) fn describe(
+    file: &ComponentFile,
+    declared: Option<&str>,
+    limits: &Limits,
+) -> InspectedComponent {
+    let mut component = InspectedComponent {
+        file: file.name.clone(),
+        size: file.size,
+        sha256: file.sha256.clone(),
+        declared_sha256: declared.map(str::to_owned),
+        wit_version: None,
+        hooks: Hooks::default(),
+        imports: Vec::new(),
+        exports: Vec::new(),
+        refused: None,
+    };
+    match file.check(declared, limits) {
+        Ok(info) => {
+            component.wit_version = info.wit_version;
+            component.hooks = info.hooks;
+            component.imports = info.imports.into_iter().map(import).collect();
+            component.exports = info.exports;
         }
-        Ok(component)
+        Err(error) => {
+            component.refused = Some(RefusedComponent {
+                reason: error.to_string(),
+                remedy: error.remedy(),
+            });
+        }
     }
+    component
 }
 
 fn import(name: String) -> InspectedImport {

@@ -4,13 +4,14 @@ use std::path::Path;
 
 use modelzoo_net::policy::Permissions;
 
+use super::component;
 use super::{InspectedFile, InspectedKind, InspectedManifest, InspectedModel, Inspection};
 use crate::configuration::in_force;
 use crate::error::Error;
 use crate::manifest::{Manifest, ModelEntry};
 use crate::reference::{SourceId, SourceRef};
 use crate::sources::Registry;
-use crate::sources::component::is_component;
+use crate::sources::component::{ComponentFile, is_component};
 use crate::sources::fetch_list::{Downloader, FetchList};
 use crate::sources::info::asked;
 use crate::sources::snapshot::Snapshot;
@@ -76,7 +77,8 @@ impl Registry<'_> {
 
     fn inspect_component(&self, path: &Path) -> Result<Inspection, Error> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let component = self.look_at(name.into_owned(), path, None)?;
+        let limits = &self.context.config.limits;
+        let file = ComponentFile::read(name.into_owned(), path, limits)?;
         let mut inspection =
             self.new_inspection(InspectedKind::Component, path.display().to_string());
         inspection.manifests.push(InspectedManifest {
@@ -85,7 +87,7 @@ impl Registry<'_> {
             url: None,
             network: Permissions::none(),
             max_download_bytes: None,
-            component: Some(component),
+            component: Some(component::describe(&file, None, limits)),
             models: Vec::new(),
             warnings: Vec::new(),
         });
@@ -128,13 +130,15 @@ impl Registry<'_> {
     ) {
         inspection.asked = asked(manifests);
         let id = inspection.id.clone();
+        let limits = &self.context.config.limits;
         for (dir, manifest) in manifests {
-            let declared = manifest.component.as_ref().and_then(|c| c.sha256.clone());
+            let declared = manifest.component.as_ref();
+            let declared = declared.and_then(|c| c.sha256.as_deref());
             let component = component_file(&root.join(dir), manifest);
             let has_component = component.is_some();
-            let component = component.map(|(name, path)| self.look_at(name, &path, declared));
-            let component = match component.transpose() {
-                Ok(component) => component,
+            let read = component.map(|(name, path)| ComponentFile::read(name, &path, limits));
+            let component = match read.transpose() {
+                Ok(file) => file.map(|file| component::describe(&file, declared, limits)),
                 Err(error) => {
                     inspection.problems.push(error.to_string());
                     None
