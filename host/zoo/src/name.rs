@@ -17,9 +17,9 @@ const MAX_VERSION: usize = 64;
 /// The longest name with its version, in bytes: it becomes the name of one directory.
 const MAX_NAME: usize = 255;
 
-/// Why a text is no name.
+/// Why a text is not a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is no name: {reason}", escape(&shortened(.text)))]
+#[error("`{}` is not a name: {reason}", escape(&shortened(.text)))]
 pub struct NameError {
     /// What was given.
     pub text: String,
@@ -164,7 +164,7 @@ impl ModelName {
         self.base.rsplit('/').next().unwrap_or_default().to_owned()
     }
 
-    /// The spelling that the reference system uses: the version before what looks like an
+    /// The spelling that FiftyOne uses: the version before what looks like an
     /// extension of the name.
     fn legacy(&self) -> Option<String> {
         let version = self.version.as_deref()?;

@@ -1,6 +1,6 @@
 //! What a manifest says that a model requires. It is shown and checked, never run.
 //!
-//! The reference system installs these packages with pip, reads them from a file, or calls a
+//! FiftyOne installs these packages with pip, reads them from a file, or calls a
 //! function that the manifest names. Here they are words: what computes is part of the host, which
 //! stands in for the packages of a closed table, and nothing is opened, resolved or installed.
 
@@ -47,7 +47,7 @@ pub struct Requirements {
     /// The cuDNN versions that it needs, as written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cudnn_version: Option<String>,
-    /// The function that would list the packages in the reference system, as written; never
+    /// The function that would list the packages in FiftyOne, as written; never
     /// resolved or called.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entrypoint: Option<Value>,
@@ -76,7 +76,7 @@ impl Requirements {
         let mut requirements = Self::default();
         let Some(object) = value.as_object() else {
             if !value.is_null() {
-                problems.push((String::new(), "is no object".to_owned()));
+                problems.push((String::new(), "is not an object".to_owned()));
             }
             return (requirements, problems);
         };
@@ -146,7 +146,7 @@ impl Reader<'_> {
     ) -> Option<&'v Map<String, Value>> {
         let value = member(of, at)?;
         if !value.is_object() {
-            self.problem(at, "is no object");
+            self.problem(at, "is not an object");
         }
         value.as_object()
     }
@@ -164,7 +164,7 @@ impl Reader<'_> {
             Value::String(text) => Some(text.clone()),
             Value::Number(number) => Some(number.to_string()),
             _ => {
-                self.problem(at, "is no text");
+                self.problem(at, "is not a string");
                 None
             }
         }
@@ -181,13 +181,13 @@ impl Reader<'_> {
                     match item.as_str().map(str::trim) {
                         Some("") => {}
                         Some(text) => packages.push(text.to_owned()),
-                        None => self.problem(&format!("{at}[{index}]"), "is no text"),
+                        None => self.problem(&format!("{at}[{index}]"), "is not a string"),
                     }
                 }
                 packages
             }
             Some(_) => {
-                self.problem(at, "is neither a list nor a text");
+                self.problem(at, "is neither a list nor a string");
                 Vec::new()
             }
         }
@@ -328,24 +328,24 @@ mod tests {
     #[test]
     fn what_is_odd_is_left_out_and_named() {
         for (value, expected) in [
-            (json!([]), ": is no object"),
+            (json!([]), ": is not an object"),
             (
                 json!({"packages": 1}),
-                "packages: is neither a list nor a text",
+                "packages: is neither a list nor a string",
             ),
-            (json!({"packages": ["a", 1]}), "packages[1]: is no text"),
-            (json!({"cpu": true}), "cpu: is no object"),
+            (json!({"packages": ["a", 1]}), "packages[1]: is not a string"),
+            (json!({"cpu": true}), "cpu: is not an object"),
             (
                 json!({"cpu": {"support": "yes"}}),
                 "cpu.support: is neither true nor false",
             ),
             (
                 json!({"gpu": {"packages": {}}}),
-                "gpu.packages: is neither a list nor a text",
+                "gpu.packages: is neither a list nor a string",
             ),
             (
                 json!({"gpu": {"cuda_version": []}}),
-                "gpu.cuda_version: is no text",
+                "gpu.cuda_version: is not a string",
             ),
         ] {
             assert_eq!(read(&value).1, [expected], "{value}");

@@ -54,7 +54,7 @@ fn names_that_are_none() {
             refused
                 .says(field)
                 .says("manifest.json, line ")
-                .says("is no name");
+                .says("is not a name");
         }
     }
     arena.is_well();
@@ -93,7 +93,7 @@ fn files_that_lead_elsewhere() {
             source(&arena, |m| set(m, path));
             arena
                 .refuses(1, REGISTER)
-                .says("is no safe path")
+                .says("is not a safe path")
                 .recorded();
         }
     }

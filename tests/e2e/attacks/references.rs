@@ -195,7 +195,7 @@ fn names_with_more_than_one_at() {
             .write(&world.path("odd"));
         arena
             .refuses(1, &["register-source", "./odd"])
-            .says("is no name")
+            .says("is not a name")
             .recorded();
     }
     arena.is_well();

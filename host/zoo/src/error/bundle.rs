@@ -18,7 +18,7 @@ pub enum BundleError {
     #[error("{file} of {model} is not what was downloaded")]
     ModelChanged { model: String, file: String },
 
-    #[error("{path} is no bundle: {reason}", path = path.display())]
+    #[error("{path} is not a bundle: {reason}", path = path.display())]
     NotABundle { path: PathBuf, reason: String },
     #[error("{path} is not as it was exported: {reason}", path = path.display())]
     Damaged { path: PathBuf, reason: String },

@@ -64,7 +64,7 @@ pub enum ManifestError {
     },
     /// A path leads out of its directory, or is not the same on every system.
     #[error(
-        "manifest.json, line {line}, column {column}: {field}: `{path}` is no safe path: {source}"
+        "manifest.json, line {line}, column {column}: {field}: `{path}` is not a safe path: {source}"
     )]
     BadPath {
         /// Where it is.

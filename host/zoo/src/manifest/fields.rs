@@ -18,7 +18,7 @@ pub(super) struct Fields<'a, 'w> {
 
 impl<'a, 'w> Fields<'a, 'w> {
     /// # Errors
-    /// When the value is no object.
+    /// When the value is not an object.
     pub(super) fn new(
         value: &'a Value,
         at: String,
@@ -30,8 +30,8 @@ impl<'a, 'w> Fields<'a, 'w> {
                 at,
                 warnings,
             }),
-            _ if at.is_empty() => Err(ManifestError::field("the whole".into(), "is no object")),
-            _ => Err(ManifestError::field(at, "is no object")),
+            _ if at.is_empty() => Err(ManifestError::field("the manifest".into(), "is not an object")),
+            _ => Err(ManifestError::field(at, "is not an object")),
         }
     }
 
@@ -53,7 +53,7 @@ impl<'a, 'w> Fields<'a, 'w> {
     pub(super) fn object(&mut self, name: &str) -> Option<Fields<'a, '_>> {
         let value = self.get(name)?;
         if !value.is_object() {
-            self.left_out(name, "is no object");
+            self.left_out(name, "is not an object");
         }
         let at = self.path(name);
         Fields::new(value, at, self.warnings).ok()
@@ -109,7 +109,7 @@ impl<'a, 'w> Fields<'a, 'w> {
     pub(super) fn required_text(&self, name: &str) -> Result<String, ManifestError> {
         match self.get(name) {
             Some(Value::String(text)) => Ok(text.clone()),
-            Some(_) => Err(self.error(name, "is no text")),
+            Some(_) => Err(self.error(name, "is not a string")),
             None => Err(self.error(name, "is missing")),
         }
     }
@@ -117,7 +117,7 @@ impl<'a, 'w> Fields<'a, 'w> {
     pub(super) fn required_list(&self, name: &str) -> Result<&'a [Value], ManifestError> {
         match self.get(name) {
             Some(Value::Array(items)) => Ok(items),
-            Some(_) => Err(self.error(name, "is no list")),
+            Some(_) => Err(self.error(name, "is not a list")),
             None => Err(self.error(name, "is missing")),
         }
     }
@@ -138,7 +138,7 @@ impl<'a, 'w> Fields<'a, 'w> {
                 let place = format!("{name}[{index}]");
                 match item.as_str() {
                     Some(text) => Ok((place, text)),
-                    None => Err(self.error(&place, "is no text")),
+                    None => Err(self.error(&place, "is not a string")),
                 }
             })
             .collect()
@@ -149,7 +149,7 @@ impl<'a, 'w> Fields<'a, 'w> {
             None => Ok(None),
             Some(value) => match whole_number(value) {
                 Some(bytes) => Ok(Some(bytes)),
-                None => Err(self.error(name, "is no number of bytes")),
+                None => Err(self.error(name, "is not a number of bytes")),
             },
         }
     }
@@ -177,7 +177,7 @@ impl<'a, 'w> Fields<'a, 'w> {
             None => Ok(None),
             Some(Value::String(text)) if text.is_empty() => Ok(None),
             Some(Value::String(text)) => self.parse_path(name, text).map(Some),
-            Some(_) => Err(self.error(name, "is no text")),
+            Some(_) => Err(self.error(name, "is not a string")),
         }
     }
 
@@ -192,7 +192,7 @@ impl<'a, 'w> Fields<'a, 'w> {
         match self.get(name)? {
             Value::String(text) => Some(text.clone()).filter(|text| !text.is_empty()),
             _ => {
-                self.left_out(name, "is no text");
+                self.left_out(name, "is not a string");
                 None
             }
         }
@@ -213,7 +213,7 @@ impl<'a, 'w> Fields<'a, 'w> {
         }
     }
 
-    /// A list of texts; one text is a list of one. Members that are no texts are left out.
+    /// A list of texts; one text is a list of one. Members that are not strings are left out.
     pub(super) fn texts(&mut self, name: &str) -> Vec<String> {
         let items = match self.get(name) {
             None => return Vec::new(),
@@ -223,7 +223,7 @@ impl<'a, 'w> Fields<'a, 'w> {
                 return vec![text.clone()];
             }
             Some(_) => {
-                self.left_out(name, "is no list of texts");
+                self.left_out(name, "is not a list of strings");
                 return Vec::new();
             }
         };
@@ -231,7 +231,7 @@ impl<'a, 'w> Fields<'a, 'w> {
         for (index, item) in items.iter().enumerate() {
             match item {
                 Value::String(text) => texts.push(text.clone()),
-                _ => self.left_out(&format!("{name}[{index}]"), "is no text"),
+                _ => self.left_out(&format!("{name}[{index}]"), "is not a string"),
             }
         }
         texts
@@ -241,7 +241,7 @@ impl<'a, 'w> Fields<'a, 'w> {
         let value = self.get(name)?;
         let bytes = whole_number(value);
         if bytes.is_none() {
-            self.left_out(name, "is no number of bytes");
+            self.left_out(name, "is not a number of bytes");
         }
         bytes
     }
@@ -257,13 +257,13 @@ impl<'a, 'w> Fields<'a, 'w> {
         }
     }
 
-    /// The members of a list, to be read one by one; what is no list is noted.
+    /// The members of a list, to be read one by one; what is not a list is noted.
     pub(super) fn items(&mut self, name: &str) -> &'a [Value] {
         match self.get(name) {
             None => &[],
             Some(Value::Array(items)) => items,
             Some(_) => {
-                self.left_out(name, "is no list");
+                self.left_out(name, "is not a list");
                 &[]
             }
         }

@@ -175,7 +175,7 @@ mod tests {
             ("models[0].component.path", 6, 5),
             ("models[9].x", 5, 13),
             ("component", 2, 1),
-            ("the whole", 2, 1),
+            ("the manifest", 2, 1),
         ] {
             assert_eq!(
                 place_of(TEXT.as_bytes(), field),

@@ -45,9 +45,9 @@ pub struct ModelEntry {
     pub date_added: Option<DateTime>,
     /// What it requires.
     pub requirements: Requirements,
-    /// How the reference system downloads it without a hook.
+    /// How FiftyOne downloads it without a hook.
     pub manager: Option<Manager>,
-    /// How the reference system loads it without a hook.
+    /// How FiftyOne loads it without a hook.
     pub default_deployment_config_dict: Option<Deployment>,
     /// What it was trained on.
     pub training_data: Vec<TrainingData>,
@@ -56,7 +56,7 @@ pub struct ModelEntry {
     raw: Value,
 }
 
-/// A manager of the reference system: one file, by its address.
+/// A manager of FiftyOne: one file, by its address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manager {
     /// The class that it names, as written; never resolved.
@@ -71,7 +71,7 @@ pub struct Manager {
     pub delete_archive: bool,
 }
 
-/// A model's configuration in the reference system, as far as it has a form.
+/// A model's configuration in FiftyOne, as far as it has a form.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Deployment {
     /// The class that it names, as written; never resolved here.
@@ -135,7 +135,7 @@ fn date_added(fields: &mut Fields<'_, '_>) -> Option<DateTime> {
     if date.is_none() {
         fields.left_out(
             "date_added",
-            "is no date such as 2026-01-31 or 2026-01-31 12:00:00",
+            "is not a date such as 2026-01-31 or 2026-01-31 12:00:00",
         );
     }
     date
@@ -216,7 +216,7 @@ fn training_data(fields: &mut Fields<'_, '_>) -> Vec<TrainingData> {
                 name,
                 url: text("url"),
             }),
-            None => fields.left_out(&place, "is no object with a `name`"),
+            None => fields.left_out(&place, "is not an object with a `name`"),
         }
     }
     sets

@@ -10,14 +10,14 @@ fn errors_name_their_place() {
     let sha = "0".repeat(64);
     let artifact = |value: Value| with_model(json!({"base_name": "m", "artifacts": [value]}));
     for (value, expected) in [
-        (json!([]), "the whole is no object"),
+        (json!([]), "the manifest is not an object"),
         (json!({"models": []}), "name is missing"),
-        (json!({"name": 1, "models": []}), "name is no text"),
+        (json!({"name": 1, "models": []}), "name is not a string"),
         (json!({"name": "a/b"}), "models is missing"),
-        (json!({"name": "a/b", "models": {}}), "models is no list"),
+        (json!({"name": "a/b", "models": {}}), "models is not a list"),
         (
             json!({"name": "a", "models": [1]}),
-            "models[0] is no object",
+            "models[0] is not an object",
         ),
         (with_model(json!({})), "models[0].base_name is missing"),
         (
@@ -26,19 +26,19 @@ fn errors_name_their_place() {
         ),
         (
             with_model(json!({"base_name": "a/../b"})),
-            "models[0].base_name: `a/../b` is no name",
+            "models[0].base_name: `a/../b` is not a name",
         ),
         (
             with_model(json!({"base_name": "a", "version": "1/2"})),
-            "models[0].version: `a@1/2` is no name",
+            "models[0].version: `a@1/2` is not a name",
         ),
         (
             with_model(json!({"base_name": "a", "base_filename": 1})),
-            "models[0].base_filename is no text",
+            "models[0].base_filename is not a string",
         ),
         (
             json!({"name": "a", "models": [], "component": "x"}),
-            "component is no object",
+            "component is not an object",
         ),
         (
             json!({"name": "a", "models": [], "component": {}}),
@@ -46,7 +46,7 @@ fn errors_name_their_place() {
         ),
         (
             json!({"name": "a", "models": [], "component": {"path": "/x"}}),
-            "component.path: `/x` is no safe path",
+            "component.path: `/x` is not a safe path",
         ),
         (
             json!({"name": "a", "models": [], "component": {"path": "x", "sha256": "1"}}),
@@ -54,11 +54,11 @@ fn errors_name_their_place() {
         ),
         (
             json!({"name": "a", "models": [], "component": {"path": "x", "files": ["a", "../b"]}}),
-            "component.files[1]: `../b` is no safe path",
+            "component.files[1]: `../b` is not a safe path",
         ),
         (
             json!({"name": "a", "models": [], "permissions": []}),
-            "permissions is no object",
+            "permissions is not an object",
         ),
         (
             json!({"name": "a", "models": [], "permissions": {"network": ["https://a.example", "*"]}}),
@@ -66,7 +66,7 @@ fn errors_name_their_place() {
         ),
         (
             json!({"name": "a", "models": [], "permissions": {"max_download_bytes": -1}}),
-            "permissions.max_download_bytes is no number",
+            "permissions.max_download_bytes is not a number",
         ),
         (
             artifact(json!({"url": "https://x"})),
@@ -74,7 +74,7 @@ fn errors_name_their_place() {
         ),
         (
             artifact(json!({"path": "../x", "url": "https://x"})),
-            "artifacts[0].path: `../x` is no safe path",
+            "artifacts[0].path: `../x` is not a safe path",
         ),
         (
             artifact(json!({"path": "x"})),

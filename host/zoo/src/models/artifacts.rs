@@ -19,7 +19,7 @@ use crate::store::{ModelRecord, create_dir_all};
 const MAX_BYTES: u64 = 64 << 30;
 
 impl Models<'_> {
-    /// Fetches files into a model's directory, and answers with all that is there then.
+    /// Fetches files into a model's directory, and returns all that is there then.
     pub(crate) async fn fetch_artifacts(
         &self,
         record: &ModelRecord,

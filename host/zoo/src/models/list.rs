@@ -17,7 +17,7 @@ pub struct Filter {
     pub tags: Vec<String>,
     /// Only models of this source, in any spelling.
     pub source: Option<String>,
-    /// Only models that have one of these licences; different spellings of a licence are equal.
+    /// Only models that have one of these licenses; different spellings of a license are equal.
     pub licenses: Vec<String>,
     /// Only models that are downloaded.
     pub downloaded_only: bool,

@@ -231,7 +231,7 @@ fn said(record: &ModelRecord, kwargs: &Map<String, Value>) -> Result<Said, Error
     })
 }
 
-/// A source may serve the reference system by a configuration and us by a hook.
+/// A source may serve FiftyOne by a configuration and us by a hook.
 fn or_hook(
     translated: Result<Translated, TranslateError>,
     deployment: &Deployment,

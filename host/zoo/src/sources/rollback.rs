@@ -1,6 +1,6 @@
 //! Whether an update would take a source back to what it was before.
 //!
-//! Who can decide what a host answers with can answer with an older version of a source, whose
+//! Who can decide what a host returns can answer with an older version of a source, whose
 //! mistakes are known. No archive says that it is older; what can be known is what a manifest
 //! declares: a model that was there and is gone, or whose latest version is lower than it was.
 

@@ -130,7 +130,7 @@ impl Lock {
 }
 
 impl LockedSource {
-    /// Checks what becomes a path: a lock may have come from elsewhere. Answers with the field
+    /// Checks what becomes a path: a lock may have come from elsewhere. Returns the field
     /// that is wrong.
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         let hex = |text: &str| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));

@@ -18,7 +18,7 @@ const LISTS: [(&str, &str); 3] = [
     ),
 ];
 
-/// What stands before a list's name: a directory of the reference system, never opened here.
+/// What stands before a list's name: a directory of FiftyOne, never opened here.
 const RESOURCES: &str = "{{eta-resources}}/";
 
 /// The processors of outputs whose part the heads play, by the ends of their names.

@@ -1,4 +1,4 @@
-//! Why a configuration of the reference system cannot be taken over.
+//! Why a configuration of FiftyOne cannot be taken over.
 
 use std::path::PathBuf;
 

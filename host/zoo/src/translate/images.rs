@@ -1,4 +1,4 @@
-//! The reference system's `image_*` fields.
+//! FiftyOne's `image_*` fields.
 
 use modelzoo_model::plan::{Color, Normalization, Preprocessing, Resampling, Size, Step};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! The reference system's `default_deployment_config_dict`, as a plan.
+//! FiftyOne's `default_deployment_config_dict`, as a plan.
 //!
 //! A manifest names classes and functions of Python. Here they are names in a closed table, never
 //! resolved; an unknown one is an error that says which is most like it. One structure describes a

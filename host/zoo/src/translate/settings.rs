@@ -51,7 +51,7 @@ pub(super) struct Settings {
 
 impl Settings {
     /// The manifest's fields, and `kwargs` over them: objects are merged one level deep, anything
-    /// else is replaced, as in the reference system.
+    /// else is replaced, as in FiftyOne.
     pub(super) fn new(config: &Map<String, Value>, kwargs: &Map<String, Value>) -> Self {
         let mut fields = config.clone();
         for (key, value) in kwargs {

@@ -208,7 +208,7 @@ impl Packer {
         self.append(name, bytes.len() as u64, bytes)
     }
 
-    /// Adds a file; answers with the size and the digest of what was added.
+    /// Adds a file; returns the size and the digest of what was added.
     fn file(&mut self, name: &str, path: &Path) -> Result<(u64, String), Error> {
         let failed = |e| Error::io("read", path, e);
         let file = File::open(path).map_err(failed)?;
@@ -242,7 +242,7 @@ impl Packer {
         Ok(())
     }
 
-    /// Makes the file visible; answers with its size and digest.
+    /// Makes the file visible; returns its size and digest.
     fn finish(self) -> Result<(u64, String), Error> {
         let output = self.output;
         let failed = |e| Error::io("write", &output, e);

@@ -219,7 +219,7 @@ fn read_index(file: &Path, root: &Path) -> Result<Index, Error> {
     Ok(index)
 }
 
-/// Checks an entry of the lock further than one that this store has written. Answers with the
+/// Checks an entry of the lock further than one that this store has written. Returns the
 /// field that is wrong.
 fn check_entry(source: &LockedSource) -> Result<(), &'static str> {
     source.check()?;
