@@ -302,7 +302,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_limit_has_bounds_that_its_default_keeps() {
+    fn every_default_limit_is_within_its_bounds() {
         let names: Vec<_> = BOUNDS.iter().map(|b| b.name).collect();
         let fields = values(&Limits::default());
         let fields: Vec<_> = fields.as_object().unwrap().keys().cloned().collect();
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_out_of_bounds_is_named() {
+    fn limit_out_of_bounds_is_named() {
         let limits = Limits {
             memory_bytes: u64::MAX,
             ..Limits::default()

@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_store_is_tried_where_it_is_or_will_be() {
+    fn store_is_probed_in_its_directory_or_a_parent() {
         let dir = tempfile::tempdir().unwrap();
         let home = dir.path().join("a/b");
         assert!(store(&home).writable);
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn proxies_are_named_in_either_case() {
+    fn proxies_are_found_in_either_case() {
         let set = ["https_proxy", "NO_PROXY"];
         assert_eq!(proxies(&|name| set.contains(&name)), set);
     }

@@ -244,7 +244,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_are_refused() {
+    fn bad_names_are_refused() {
         let long = "a".repeat(65);
         let deep = "a/b/c/d/e";
         for bad in [
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_stands_after_the_last_slash() {
+    fn version_follows_the_last_slash() {
         assert!(ModelQuery::parse("a@b/c@1").is_err());
         let query = ModelQuery::parse("gh:acme/digits:acme/m@1.0").unwrap();
         assert_eq!(query.source.as_deref(), Some("gh:acme/digits"));
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn the_spelling_of_the_reference_system_is_understood() {
+    fn spelling_of_fiftyone_is_understood() {
         let name = ModelName::new("a/clip-v1.5", Some("2")).unwrap();
         assert_eq!(name.to_string(), "a/clip-v1.5@2");
         assert!(ModelQuery::parse("a/clip-v1.5@2").unwrap().matches(&name));
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_that_are_refused() {
+    fn bad_versions_are_refused() {
         for bad in [
             "",
             ".",

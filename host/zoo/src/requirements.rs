@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form() {
+    fn every_form_of_requirements_is_read() {
         let (read, problems) = read(&json!({
             "packages": ["torch>=2", "Torch_Vision", "torchvision", "acme|numpy", "open.clip__torch[x]==1; python_version<'4'", "torch @ git+https://x"],
             "cpu": {"support": false},
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_with_commas_is_a_list() {
+    fn string_with_commas_is_a_list() {
         for (text, packages) in [
             ("torch,numpy==1.14.0", &["torch", "numpy==1.14.0"][..]),
             (
@@ -304,7 +304,7 @@ mod tests {
 
     /// C01: a function is shown and never called.
     #[test]
-    fn a_function_is_described_and_never_called() {
+    fn entrypoint_function_is_shown_and_never_called() {
         let function =
             json!({"entrypoint_fcn": "os.system", "entrypoint_args": {"command": "touch pwned"}});
         let (read, problems) = read(&json!({"packages": function}));
@@ -318,7 +318,7 @@ mod tests {
 
     /// C02: the name of a file is a word like any other.
     #[test]
-    fn a_file_name_is_only_a_text() {
+    fn file_name_is_only_a_string() {
         let (read, problems) = read(&json!({"packages": "/etc/passwd"}));
         assert_eq!(read.packages, ["/etc/passwd"]);
         assert!(!read.packages(false)[0].satisfied);
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_odd_is_left_out_and_named() {
+    fn bad_requirements_are_left_out_and_named() {
         for (value, expected) in [
             (json!([]), ": is not an object"),
             (

@@ -83,7 +83,7 @@ mod tests {
     use super::parse;
 
     #[test]
-    fn dates_as_they_are_written() {
+    fn written_dates_are_read() {
         for (text, date) in [
             ("2020-12-11", "2020-12-11T00:00:00"),
             ("2020-12-11 13:45:51", "2020-12-11T13:45:51"),
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_date() {
+    fn bad_dates_are_refused() {
         for text in [
             "",
             "soon",

@@ -134,7 +134,7 @@ fn errors_have_lines_and_columns() {
 
 /// C03.
 #[test]
-fn names_of_sources() {
+fn bad_source_names_are_refused() {
     for name in [
         "..",
         ".",
@@ -156,7 +156,7 @@ fn names_of_sources() {
 
 /// C04, V7.
 #[test]
-fn paths_stay_below_the_models_directory() {
+fn paths_stay_below_the_model_directory() {
     for path in [
         "/etc/passwd",
         "../x",
@@ -245,7 +245,7 @@ fn models_must_be_distinct() {
 
 /// C10: what a source says is intact for those who ask for JSON.
 #[test]
-fn texts_are_kept_as_they_are() {
+fn strings_are_kept_as_written() {
     let text = "\u{1b}]52;c;x\u{7} \u{202e}abc";
     let manifest = parse(&with_model(
         json!({"base_name": "m", "description": text, "tags": [text]}),

@@ -15,7 +15,7 @@ pub(super) fn with_models(models: &[Value]) -> Value {
 }
 
 #[test]
-fn a_whole_manifest() {
+fn complete_manifest_is_read() {
     let manifest = parse(&json!({
         "name": "acme/zoo",
         "url": "https://github.com/acme/zoo",
@@ -100,7 +100,7 @@ fn a_whole_manifest() {
 
 /// D3: what is optional may be absent, `null` or empty.
 #[test]
-fn absent_null_and_empty_are_the_same() {
+fn absent_null_and_empty_fields_are_equal() {
     let empty = json!({
         "base_name": "m", "base_filename": null, "version": "", "tags": null, "size_bytes": null, "manager": null,
         "author": "", "requirements": null, "training_data": null, "date_added": "", "artifacts": null,
@@ -115,7 +115,7 @@ fn absent_null_and_empty_are_the_same() {
 }
 
 #[test]
-fn a_bad_optional_field_is_a_warning_that_names_it() {
+fn bad_optional_field_is_a_warning_that_names_it() {
     let manager =
         |config: Value| json!({"type": "fiftyone.core.models.ModelManager", "config": config});
     for (field, value, place) in [
@@ -173,7 +173,7 @@ fn a_bad_optional_field_is_a_warning_that_names_it() {
 }
 
 #[test]
-fn what_can_be_understood_is_kept() {
+fn valid_fields_are_kept_beside_bad_ones() {
     let model = json!({"base_name": "m", "version": 2, "size_bytes": 1e6, "tags": ["a", 1], "training_data": ["x", {"name": "y"}]});
     let manifest = parse(&with_model(model)).unwrap();
     let model = &manifest.models[0];
@@ -193,7 +193,7 @@ fn what_can_be_understood_is_kept() {
 }
 
 #[test]
-fn a_field_of_ours_that_is_misspelled_is_noticed() {
+fn misspelled_field_is_a_warning() {
     let manifest = parse(&json!({
         "name": "a", "models": [],
         "component": {"path": "source.wasm", "sha265": "x"},
@@ -213,7 +213,7 @@ fn a_field_of_ours_that_is_misspelled_is_noticed() {
 }
 
 #[test]
-fn models_that_share_a_file_are_noticed() {
+fn models_that_share_a_file_are_a_warning() {
     let model = |name: &str, file: &str, version: &str| json!({"base_name": name, "base_filename": file, "version": version});
     let models = [
         model("a", "W.pt", ""),

@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn half_precision_is_asked_for_where_a_hook_gives_the_plan() {
+    fn half_precision_applies_to_a_plan_of_a_hook() {
         for (config, kwargs, half) in [
             (json!({"use_half_precision": true}), json!({}), true),
             (json!({"use_half_precision": false}), json!({}), false),

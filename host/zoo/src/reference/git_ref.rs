@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ref_may_be_followed_by_a_directory() {
+    fn ref_is_followed_by_a_directory() {
         assert_eq!(readings("main"), pairs(&[("main", "")]));
         assert_eq!(
             readings("feature/x/models"),
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_are_told_from_the_text() {
+    fn kind_of_ref_comes_from_the_text() {
         let sha = "0123456789ABCDEF0123456789abcdef01234567";
         for (text, kind, canonical) in [
             ("v1.0", RefKind::Any, "v1.0"),
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn what_git_refuses_is_refused() {
+    fn refs_that_git_refuses_are_refused() {
         for text in [
             "",
             "../../other",
@@ -406,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn what_git_allows_is_allowed() {
+    fn refs_that_git_allows_are_allowed() {
         for text in [
             "main",
             "release-1.x",

@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_no_part_of_an_id() {
+    fn credentials_are_not_part_of_an_id() {
         for (url, id) in [
             ("https://h/a.zip?token=1", "https://h/a.zip"),
             (
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_is_a_directory_name_that_the_source_cannot_choose() {
+    fn key_is_a_directory_name_that_the_source_cannot_choose() {
         let a: SourceId = "gh:acme/digits".parse().unwrap();
         let b: SourceId = "gh:acme/digits@main".parse().unwrap();
         assert_eq!(a.key().len(), 32);

@@ -151,7 +151,7 @@ fn every_spelling_has_its_id() {
 
 /// A01: only the host decides what is GitHub's.
 #[test]
-fn look_alikes_are_other_hosts() {
+fn similar_hosts_are_not_github() {
     for url in [
         "https://notgithub.com/u/r",
         "https://evil.example/github.com/u/r",
@@ -246,7 +246,7 @@ fn bad_refs_are_refused() {
 }
 
 #[test]
-fn names_that_github_does_not_allow_are_refused() {
+fn names_that_github_forbids_are_refused() {
     for text in [
         "u/..",
         "u/.git",
@@ -271,7 +271,7 @@ fn names_that_github_does_not_allow_are_refused() {
 }
 
 #[test]
-fn pages_that_are_no_sources_name_what_to_use() {
+fn pages_that_are_not_sources_suggest_one() {
     for (url, instead) in [
         (
             "https://github.com/u/r/blob/main/README.md",
@@ -304,7 +304,7 @@ fn pages_that_are_no_sources_name_what_to_use() {
 }
 
 #[test]
-fn what_names_nothing_says_what_would() {
+fn bad_references_suggest_the_valid_forms() {
     for text in [
         "",
         "   ",
@@ -341,7 +341,7 @@ fn what_names_nothing_says_what_would() {
 
 /// A06: what is shown means the same source when it is typed again.
 #[test]
-fn references_and_ids_can_be_typed_again() {
+fn references_and_ids_parse_again() {
     for (typed, shown) in [
         ("Acme/Digits", "https://github.com/Acme/Digits"),
         ("u/r/feature/x", "https://github.com/u/r/tree/feature/x"),
@@ -382,7 +382,7 @@ fn references_and_ids_can_be_typed_again() {
 }
 
 #[test]
-fn the_kind_of_ref_is_kept() {
+fn kind_of_ref_is_kept() {
     let kind = |text: &str| match parse(text) {
         Ok(SourceRef::GitHub(_, Some(git_ref))) => (git_ref.kind(), git_ref.candidates().len()),
         other => panic!("{text}: {other:?}"),
@@ -398,7 +398,7 @@ fn the_kind_of_ref_is_kept() {
 }
 
 #[test]
-fn credentials_are_fetched_with_and_not_shown() {
+fn credentials_are_used_and_not_shown() {
     let parsed = parse("https://x.example/y.zip?token=s3cret&v=2").unwrap();
     assert!(!format!("{parsed} {parsed:?} {}", parsed.id()).contains("s3cret"));
     match parsed {
@@ -421,7 +421,7 @@ fn credentials_are_fetched_with_and_not_shown() {
 }
 
 #[test]
-fn a_directory_of_the_same_name_is_only_a_hint() {
+fn directory_of_the_same_name_is_only_a_hint() {
     let context = ReferenceContext {
         github_hosts: vec!["github.com".into()],
         current_dir: PathBuf::from("/here"),
@@ -441,7 +441,7 @@ fn a_directory_of_the_same_name_is_only_a_hint() {
 }
 
 #[test]
-fn a_source_can_be_told_from_a_model() {
+fn source_is_told_from_a_model() {
     for text in [
         "https://x/y",
         "gh:u/r",
@@ -467,7 +467,7 @@ fn a_source_can_be_told_from_a_model() {
 }
 
 #[test]
-fn the_api_names_the_hosts() {
+fn hosts_come_from_the_api_url() {
     let hosts = |api: &str| github_hosts(&api.parse().unwrap());
     assert_eq!(hosts("https://api.github.com"), ["github.com"]);
     assert_eq!(

@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_gone_or_lower_is_a_step_back() {
+    fn removed_or_lower_model_is_a_rollback() {
         let cases: &[(&[&str], &[&str], &[&str])] = &[
             (&["a/m@1.0"], &["a/m@1.0"], &[]),
             (&["a/m@1.0"], &["a/m@1.1"], &[]),
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_downloaded_counts_where_the_manifest_cannot_be_read() {
+    fn pinned_models_count_if_the_manifest_cannot_be_read() {
         let back = steps_back(&source(&[], &["a/m@1.0"]), &source(&[], &[]));
         assert_eq!(back, ["a/m is gone"]);
     }

@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_used_is_not_claimed() {
+    fn model_in_use_is_not_claimed() {
         let models = tempfile::tempdir().unwrap();
         let [a, b] = ["a~m@1", "b~m@1"].map(|name| models.path().join(name));
         for dir in [&a, &b] {

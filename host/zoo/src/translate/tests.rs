@@ -47,7 +47,7 @@ fn refused(deployment: &Deployment, kwargs: Value) -> String {
 }
 
 #[test]
-fn a_network_of_torchvision_becomes_a_plan() {
+fn torchvision_model_becomes_a_plan() {
     let resnet = torchvision("torchvision.models.resnet.resnet50");
     let plan = translated(&resnet, json!({})).unwrap();
     assert_eq!(plan.architecture.name, "resnet");
@@ -70,7 +70,7 @@ fn a_network_of_torchvision_becomes_a_plan() {
 }
 
 #[test]
-fn keyword_arguments_go_over_the_manifest() {
+fn kwargs_override_the_manifest() {
     let resnet = torchvision("torchvision.models.resnet18");
     let kwargs = json!({"classes": ["a", "b"], "confidence_thresh": 0.5, "filter_classes": ["a"], "image_size": [8, 9]});
     let plan = translated(&resnet, kwargs).unwrap();
@@ -111,7 +111,7 @@ fn keyword_arguments_go_over_the_manifest() {
 }
 
 #[test]
-fn half_precision_changes_the_device_and_not_the_plan() {
+fn half_precision_changes_the_device_not_the_plan() {
     let resnet = torchvision("torchvision.models.resnet18");
     let mut half = resnet.clone();
     half.config
@@ -135,7 +135,7 @@ fn half_precision_changes_the_device_and_not_the_plan() {
 }
 
 #[test]
-fn arguments_cannot_change_what_was_downloaded() {
+fn kwargs_cannot_change_the_downloaded_files() {
     let vit = deployment(
         "fiftyone.utils.transformers.FiftyOneTransformerForImageClassification",
         json!({"name_or_path": "google/vit-base-patch16-224"}),
@@ -156,7 +156,7 @@ fn arguments_cannot_change_what_was_downloaded() {
 }
 
 #[test]
-fn names_that_are_not_known_are_answered_with_those_that_are() {
+fn unknown_names_suggest_known_ones() {
     let error = translated(
         &torchvision("torchvision.models.resnet.resnet51"),
         json!({}),
@@ -222,7 +222,7 @@ fn clip_fetches_its_merges_and_compares_with_prompts() {
 }
 
 #[test]
-fn a_network_of_the_hub_has_a_known_address() {
+fn hub_model_has_a_known_address() {
     let dinov2 = |model: &str| {
         deployment(
             "fiftyone.utils.torch.TorchImageModel",
@@ -268,7 +268,7 @@ fn repository(config: &Value, processor: &Value) -> tempfile::TempDir {
 }
 
 #[test]
-fn a_repository_brings_its_own_configuration() {
+fn repository_brings_its_own_configuration() {
     let name = "fiftyone.utils.transformers.FiftyOneTransformerForImageClassification";
     let convnext = deployment(
         name,
@@ -297,7 +297,7 @@ fn a_repository_brings_its_own_configuration() {
 }
 
 #[test]
-fn a_repository_that_is_not_known_is_refused() {
+fn unknown_repository_is_refused() {
     let name = "FiftyOneTransformer";
     for repository in ["a", "a/b/c", "../b", "a/..", "a/b?c", "a/ b"] {
         let dinov3 = deployment(name, json!({"name_or_path": repository}));

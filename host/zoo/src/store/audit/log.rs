@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn full_files_are_put_aside_and_the_oldest_goes() {
+    fn full_files_are_rotated_and_the_oldest_removed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("audit.jsonl");
         let filler = "x".repeat(FULL as usize);
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_put_aside_while_the_log_is_opened_is_read_once() {
+    fn file_rotated_while_the_log_is_opened_is_read_once() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("audit.jsonl");
         append(&path, "one").unwrap();
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_an_end_is_read() {
+    fn line_without_an_end_is_read() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("audit.jsonl");
         fs::write(&path, "one\n\ntwo").unwrap();

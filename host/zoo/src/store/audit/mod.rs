@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_texts_are_cut_and_origins_stay() {
+    fn long_strings_are_cut_and_origins_kept() {
         let url = format!("https://{}.example/{}", "a".repeat(200), "ä".repeat(5000));
         let mut record = serde_json::json!({
             "reason": "ä".repeat(5000),

@@ -85,7 +85,7 @@ mod tests {
     const LINE: &str = r#"{"time":"2026-01-02T03:04:05Z","source":"file:/s","event":"request","hops":[{"url":"https://a.example/x","status":200}],"bytes":7,"what":{"is":"new"}}"#;
 
     #[test]
-    fn what_is_not_known_is_passed_over() {
+    fn unknown_fields_are_ignored() {
         let read = Record::read(LINE.as_bytes());
         let record = read.record.unwrap();
         assert!(!read.torn);
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn the_record_behind_a_torn_one_is_read() {
+    fn record_after_a_torn_one_is_read() {
         for cut in 1..LINE.len() {
             let line = format!("{}{LINE}", &LINE[..cut]);
             let read = Record::read(line.as_bytes());
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_record_is_torn() {
+    fn bad_line_is_torn() {
         for line in [
             "",
             "{",

@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn days_and_times() {
+    fn days_and_times_are_parsed() {
         let time = |text: &str| text.parse::<Since>().map(|since| since.0.to_string());
         assert_eq!(time("2026-01-31").unwrap(), "2026-01-31T00:00:00Z");
         assert_eq!(
