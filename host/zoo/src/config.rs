@@ -1,4 +1,4 @@
-//! What a user can set: `config.toml` in the store's home, and the environment.
+//! The settings: `config.toml` in the store's directory, and the environment.
 //!
 //! Every environment variable that modelzoo reads is named in this file, in [`ENVIRONMENT`].
 
@@ -61,7 +61,7 @@ pub struct Config {
     pub private: Vec<PrivateException>,
     /// A PEM file with further certificate authorities.
     pub ca_bundle: Option<PathBuf>,
-    /// Origins that are fetched from elsewhere.
+    /// Mirrors of origins.
     pub mirrors: Vec<Mirror>,
     /// The root of GitHub's API.
     pub github_api: Url,
@@ -71,8 +71,8 @@ pub struct Config {
     pub limits: Limits,
     /// The names of the limits that `config.toml` sets.
     pub(crate) limits_set: BTreeSet<String>,
-    /// Where components are compiled. In this process, unless the program that embeds modelzoo
-    /// says otherwise: with another one, compiling is limited and a crash of it harmless.
+    /// Where components are compiled: in this process by default. In a child process, compiling is
+    /// limited, and a crash of the compiler does no harm.
     pub compiler: Compiler,
 }
 

@@ -21,8 +21,8 @@ struct Bound {
 const MIB: f64 = 1_048_576.0;
 const TIB: f64 = 1_099_511_627_776.0;
 
-/// What a hook may be given at most is what a machine survives; at least, what a hook that copies
-/// a file needs.
+/// The upper bounds are what a machine can bear; the lower bounds what a hook that copies a file
+/// needs.
 const BOUNDS: &[Bound] = &[
     bound(
         "component_bytes",
@@ -143,7 +143,7 @@ const fn bound(
     }
 }
 
-/// Holds limits against their bounds.
+/// Checks limits against their bounds.
 pub(crate) fn check(limits: &Limits) -> Result<(), Error> {
     let values = values(limits);
     for bound in BOUNDS {
@@ -166,7 +166,7 @@ pub(crate) fn check(limits: &Limits) -> Result<(), Error> {
     Ok(())
 }
 
-/// A limit as it is in force.
+/// A limit in force.
 #[derive(Debug, Clone, Serialize)]
 pub struct LimitInForce {
     /// The key of `[limits]` in `config.toml`.
@@ -177,14 +177,14 @@ pub struct LimitInForce {
     pub unit: &'static str,
     /// What is limited: reads on from the unit.
     pub what: &'static str,
-    /// Who has set it.
+    /// Where it is set.
     pub from: LimitOrigin,
 }
 
-/// Who has set a limit.
+/// Where a limit is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum LimitOrigin {
-    /// Nobody: it is what modelzoo comes with.
+    /// Nowhere: it is the default.
     #[serde(rename = "default")]
     Default,
     /// `config.toml` in the store's home.
@@ -205,7 +205,7 @@ impl std::fmt::Display for LimitOrigin {
     }
 }
 
-/// All limits as they are in force.
+/// All limits in force.
 pub(crate) fn in_force(config: &Config) -> Vec<LimitInForce> {
     let (values, defaults) = (values(&config.limits), values(&Limits::default()));
     let limit = |bound: &Bound| {

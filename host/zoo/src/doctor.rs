@@ -10,8 +10,8 @@ use serde::Serialize;
 use crate::config::Config;
 use crate::store::free_bytes;
 
-/// The environment variables that name proxies, and who is reached without one. Upper case or
-/// lower case, they mean the same.
+/// The environment variables that name proxies, and the hosts that are reached without one. Upper
+/// and lower case mean the same.
 const PROXIES: &[&str] = &["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"];
 
 /// What [`Zoo::doctor`](crate::Zoo::doctor) finds.
@@ -45,18 +45,18 @@ pub struct Diagnosis {
 pub struct StoreState {
     /// Its directory.
     pub path: PathBuf,
-    /// Whether something can be written there, or the directory be made.
+    /// Whether the directory is writable, or can be created.
     pub writable: bool,
     /// Why not.
     pub reason: Option<String>,
-    /// The bytes that are free on its disk, where that can be told.
+    /// The free bytes on its disk, if known.
     pub free_bytes: Option<u64>,
 }
 
 /// How components are compiled.
 #[derive(Debug, Clone, Serialize)]
 pub struct CompilerState {
-    /// Whether that is in a process of its own, with limits of memory and time.
+    /// Whether in a child process, with limits of memory and time.
     pub limited: bool,
     /// Whether it works.
     pub works: bool,
@@ -67,7 +67,7 @@ pub struct CompilerState {
 /// A device.
 #[derive(Debug, Clone, Serialize)]
 pub struct DeviceState {
-    /// Its name, as `--device` has it.
+    /// Its name, as device options have it.
     pub name: &'static str,
     /// Whether models can run on it.
     pub available: bool,
@@ -76,7 +76,7 @@ pub struct DeviceState {
 }
 
 impl Diagnosis {
-    /// What has to be put right before modelzoo can work; empty when nothing has.
+    /// What has to be fixed before modelzoo can work; empty if nothing has.
     #[must_use]
     pub fn broken(&self) -> Vec<String> {
         let mut broken = Vec::new();
@@ -146,7 +146,7 @@ fn store(home: &Path) -> StoreState {
     }
 }
 
-/// Writes a file without a name to the directory, or to the one that it would be made in.
+/// Writes an unnamed file to the directory, or to the parent in which it would be created.
 fn try_to_write(home: &Path) -> io::Result<()> {
     let there = home.ancestors().find(|directory| directory.exists());
     tempfile::tempfile_in(there.unwrap_or(home)).map(drop)

@@ -21,7 +21,7 @@ const MAX_NAME: usize = 255;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is not a name: {reason}", escape(&shortened(.text)))]
 pub struct NameError {
-    /// What was given.
+    /// The text.
     pub text: String,
     /// What is wrong with it.
     pub reason: &'static str,
@@ -153,8 +153,8 @@ impl ModelName {
         self.version.as_deref()
     }
 
-    /// A directory name that no other model of the source has: `~`, which no name holds, stands
-    /// for the slashes.
+    /// A directory name that no other model of the source has: `~`, which names do not contain,
+    /// replaces the slashes.
     pub(crate) fn directory(&self) -> String {
         self.to_string().replace('/', "~")
     }
@@ -195,9 +195,9 @@ pub struct ModelQuery {
 
 impl ModelQuery {
     /// # Errors
-    /// [`NameError`] when the text can be no model's name.
+    /// [`NameError`] if the text cannot be the name of a model.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        // A name holds no colon: what stands before the last one is a source.
+        // A name contains no colon: a source precedes the last one.
         let (source, name) = match text.rsplit_once(':') {
             Some((source, name)) if !source.is_empty() && !name.starts_with("//") => {
                 (Some(source.to_owned()), name)

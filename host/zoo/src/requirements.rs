@@ -1,14 +1,14 @@
 //! What a manifest says that a model requires. It is shown and checked, never run.
 //!
-//! FiftyOne installs these packages with pip, reads them from a file, or calls a
-//! function that the manifest names. Here they are words: what computes is part of the host, which
-//! stands in for the packages of a closed table, and nothing is opened, resolved or installed.
+//! FiftyOne installs these packages with pip, reads them from a file, or calls a function that the
+//! manifest names. Here nothing is opened, resolved or installed: the host computes itself, and a
+//! closed table says which packages it replaces.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// Packages whose part the host plays itself, as pip normalises their names, each with what does.
-const STANDS_IN: &[(&str, &str)] = &[
+/// The packages that the host replaces, by their normalized names, each with its replacement.
+const REPLACED: &[(&str, &str)] = &[
     ("accelerate", "candle"),
     ("huggingface-hub", "the downloader"),
     ("numpy", "candle"),
@@ -47,8 +47,7 @@ pub struct Requirements {
     /// The cuDNN versions that it needs, as written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cudnn_version: Option<String>,
-    /// The function that would list the packages in FiftyOne, as written; never
-    /// resolved or called.
+    /// The function that lists the packages in FiftyOne, as written; never resolved or called.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entrypoint: Option<Value>,
 }
@@ -58,14 +57,14 @@ pub struct Requirements {
 pub struct PackageState {
     /// As written.
     pub package: String,
-    /// Whether the host stands in for it.
+    /// Whether the host replaces it.
     pub satisfied: bool,
-    /// The part of the host that does.
+    /// The part of the host that replaces it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<&'static str>,
 }
 
-/// One requirement that was read: its place within `requirements`, and what is odd about it.
+/// A bad requirement: its place within `requirements`, and what is wrong with it.
 pub(crate) type Problem = (String, String);
 
 impl Requirements {
@@ -105,7 +104,7 @@ impl Requirements {
         (requirements, problems)
     }
 
-    /// Each package for a device, with whether the host stands in for it.
+    /// Each package for a device, with whether the host replaces it.
     #[must_use]
     pub fn packages(&self, on_gpu: bool) -> Vec<PackageState> {
         let device = if on_gpu {
@@ -117,7 +116,7 @@ impl Requirements {
             .iter()
             .chain(device)
             .map(|package| {
-                let by = package.split('|').find_map(stands_in);
+                let by = package.split('|').find_map(replacement);
                 PackageState {
                     package: package.clone(),
                     satisfied: by.is_some(),
@@ -128,7 +127,7 @@ impl Requirements {
     }
 }
 
-/// Reads the members of one object, noting what is odd. A place such as `cpu.packages` is the
+/// Reads the members of one object, noting problems. A place such as `cpu.packages` is the
 /// member `packages`.
 struct Reader<'p> {
     problems: &'p mut Vec<Problem>,
@@ -221,14 +220,14 @@ fn split(text: &str) -> Vec<String> {
     packages
 }
 
-/// The part of the host that plays the part of a package.
-fn stands_in(requirement: &str) -> Option<&'static str> {
+/// The part of the host that replaces a package.
+fn replacement(requirement: &str) -> Option<&'static str> {
     let requirement = requirement.trim();
     let end = requirement
         .find(|c: char| !(c.is_ascii_alphanumeric() || "._-".contains(c)))
         .unwrap_or(requirement.len());
     let (name, rest) = requirement.split_at(end);
-    // `name @ url` asks for something else than the package of that name.
+    // `name @ url` is not the package of that name.
     if rest.contains('@') {
         return None;
     }
@@ -241,7 +240,7 @@ fn stands_in(requirement: &str) -> Option<&'static str> {
             c => folded.push(c),
         }
     }
-    STANDS_IN
+    REPLACED
         .iter()
         .find(|(known, _)| *known == folded)
         .map(|(_, by)| *by)
@@ -316,7 +315,7 @@ mod tests {
         );
     }
 
-    /// C02: the name of a file is a word like any other.
+    /// C02: the name of a file is a string like any other.
     #[test]
     fn file_name_is_only_a_string() {
         let (read, problems) = read(&json!({"packages": "/etc/passwd"}));
@@ -333,7 +332,10 @@ mod tests {
                 json!({"packages": 1}),
                 "packages: is neither a list nor a string",
             ),
-            (json!({"packages": ["a", 1]}), "packages[1]: is not a string"),
+            (
+                json!({"packages": ["a", 1]}),
+                "packages[1]: is not a string",
+            ),
             (json!({"cpu": true}), "cpu: is not an object"),
             (
                 json!({"cpu": {"support": "yes"}}),

@@ -30,7 +30,10 @@ impl<'a, 'w> Fields<'a, 'w> {
                 at,
                 warnings,
             }),
-            _ if at.is_empty() => Err(ManifestError::field("the manifest".into(), "is not an object")),
+            _ if at.is_empty() => Err(ManifestError::field(
+                "the manifest".into(),
+                "is not an object",
+            )),
             _ => Err(ManifestError::field(at, "is not an object")),
         }
     }

@@ -19,7 +19,7 @@ use crate::store::{ModelRecord, create_dir_all};
 const MAX_BYTES: u64 = 64 << 30;
 
 impl Models<'_> {
-    /// Fetches files into a model's directory, and returns all that is there then.
+    /// Fetches files into a model's directory, and returns all files in it.
     pub(crate) async fn fetch_artifacts(
         &self,
         record: &ModelRecord,
@@ -145,7 +145,7 @@ impl Models<'_> {
     }
 }
 
-/// Whether a server said that there is no such file.
+/// Whether the file does not exist on the server.
 fn is_missing(error: &Error) -> bool {
     matches!(
         error,

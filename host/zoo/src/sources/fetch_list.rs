@@ -103,7 +103,7 @@ impl FetchList {
             .as_ref()
             .map(|manager| by_manager(entry, manager));
         let managed = managed.transpose()?.flatten();
-        // Without a manager, a hook goes before what the configuration implies.
+        // Without a manager, a hook takes precedence over what the configuration implies.
         if managed.is_none() && has_component {
             return Ok(None);
         }
@@ -111,7 +111,7 @@ impl FetchList {
             None => Vec::new(),
             Some(deployment) => match translate::fetches(deployment) {
                 Ok(fetches) => implied(fetches)?,
-                // The manager's file is worth having, whoever can load it.
+                // The manager's file is fetched even if the host cannot load it.
                 Err(_) if managed.is_some() => Vec::new(),
                 Err(source) => {
                     return Err(Error::Translate {

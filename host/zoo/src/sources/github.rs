@@ -1,4 +1,4 @@
-//! GitHub, through its REST API: from a ref to the commit it names, and from a commit to an archive.
+//! GitHub's REST API: from a ref to its commit, and from a commit to an archive.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,15 +9,15 @@ use url::Url;
 use crate::error::Error;
 use crate::reference::{GitHubRepo, RefKind, RefSpec};
 
-/// The most bytes of an API answer that are read.
+/// The largest response that is read, in bytes.
 const MAX_ANSWER: u64 = 4 << 20;
 
-/// A commit, and what of the reference was not part of the ref.
+/// A commit, and the part of the reference after the ref.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Resolved {
     /// 40 hexadecimal digits.
     pub(crate) commit: String,
-    /// What followed the ref: the directory of the repository that is meant; empty for its root.
+    /// The directory of the repository, which follows the ref; empty for its root.
     pub(crate) subdir: String,
 }
 
@@ -133,7 +133,7 @@ impl GitHub<'_> {
         }
     }
 
-    /// An API answer; `None` when there is no such thing.
+    /// The body of a response; `None` if the API has no such object.
     async fn get(&self, url: &str, accept: &str) -> Result<Option<Vec<u8>>, Error> {
         let request = Request {
             url: url.to_owned(),
@@ -160,7 +160,7 @@ impl GitHub<'_> {
         }
     }
 
-    /// How requests to this API are made: only the user asked for them, and the token goes along.
+    /// How requests to this API are made: on the user's behalf, with the token.
     pub(crate) fn access(&self) -> Access<'_> {
         Access {
             grants: Grants::UserAsked,

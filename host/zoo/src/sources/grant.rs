@@ -1,4 +1,4 @@
-//! Permissions: what a source asks for, and what it gets.
+//! Permissions: what a source asks for, and what it is granted.
 
 use modelzoo_net::policy::{Permission, Permissions};
 use serde::Serialize;
@@ -93,8 +93,8 @@ fn choose(
     grant: Grant<'_>,
     max_download_bytes: Option<u64>,
 ) -> Result<Permissions, Error> {
-    // A source that was registered with less than it asked for keeps to that: what counts as new
-    // is what its earlier manifests did not ask for.
+    // A source that was registered with fewer permissions than it asked for keeps those: only
+    // what its earlier manifests did not ask for is new.
     let known = before.map(|b| b.asked.clone()).unwrap_or_default();
     let kept = before.map(|b| b.locked.granted.clone()).unwrap_or_default();
     let still_asked = |p: &&Permission| asked.iter().any(|a| a == *p);

@@ -1,8 +1,8 @@
-//! Whether an update would take a source back to what it was before.
+//! Whether an update is a rollback.
 //!
-//! Who can decide what a host returns can answer with an older version of a source, whose
-//! mistakes are known. No archive says that it is older; what can be known is what a manifest
-//! declares: a model that was there and is gone, or whose latest version is lower than it was.
+//! An attacker who controls the responses of a host can serve an older version of a source with
+//! known faults. An archive does not say that it is older, but the manifests do: a model that was
+//! declared is gone, or its latest version is lower than before.
 
 use std::collections::BTreeMap;
 
@@ -10,9 +10,9 @@ use super::info::SourceInfo;
 use crate::store::LockedSource;
 use crate::version::Version;
 
-/// What an update would take back, in words; nothing when it would not.
+/// The models that an update would remove or lower, in words; none if it is not a rollback.
 pub(crate) fn steps_back(before: &SourceInfo, after: &SourceInfo) -> Vec<String> {
-    // What was downloaded is in the lock, even where the manifest cannot be read any more.
+    // Downloaded models are in the lock, even if the manifest cannot be read any more.
     let LockedSource { artifacts, .. } = &before.locked;
     let before = latest(before.models.iter().chain(artifacts.keys()));
     let after = latest(after.models.iter());
@@ -28,7 +28,7 @@ pub(crate) fn steps_back(before: &SourceInfo, after: &SourceInfo) -> Vec<String>
     before.into_iter().filter_map(step).collect()
 }
 
-/// A version with its text; one that is missing comes before all.
+/// A version with its text; a missing version is the lowest.
 type Latest<'a> = Option<(Version, &'a str)>;
 
 /// The latest version of each model, by its base name.

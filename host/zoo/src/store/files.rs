@@ -1,4 +1,4 @@
-//! Files as the zoo reads them: listed, hashed, copied, within limits.
+//! Listing, hashing, copying and reading files, within limits.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use super::layout::create_dir_all;
 use super::receipt::tree_digest;
 use crate::error::Error;
 
-/// All plain files below a directory of the store, sorted, hidden ones included.
+/// All regular files below a directory of the store, sorted, hidden ones included.
 pub(crate) fn list_files(root: &Path) -> Result<Vec<RelPath>, Error> {
     fn all(root: &Path, dir: &Path, files: &mut Vec<RelPath>) -> Result<(), Error> {
         for (path, kind) in entries(dir)? {
@@ -38,13 +38,13 @@ pub(crate) fn list_files(root: &Path) -> Result<Vec<RelPath>, Error> {
     Ok(files)
 }
 
-/// The name of a path below a directory; none where it could be read as another place.
+/// The name of a path below a directory; `None` if it could be read as another path.
 pub(crate) fn name_of(root: &Path, path: &Path) -> Option<RelPath> {
     let name = path.strip_prefix(root).ok()?.to_str()?;
     RelPath::parse(&name.replace('\\', "/")).ok()
 }
 
-/// What a directory holds, sorted by name.
+/// The entries of a directory, sorted by name.
 pub(crate) fn entries(dir: &Path) -> Result<Vec<(PathBuf, fs::FileType)>, Error> {
     let failed = |e| Error::io("read", dir, e);
     let mut entries = Vec::new();

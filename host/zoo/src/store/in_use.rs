@@ -1,8 +1,7 @@
-//! Who is using a downloaded model: a shared lock on its receipt for as long as it is loaded.
+//! Which downloaded models are in use: a shared lock on a model's receipt while it is loaded.
 //!
-//! The lock is advice. Nothing is wrong without it, where a file system has none: a model that is
-//! deleted under somebody's hands is then gone for them. The system drops the lock of a process
-//! that dies.
+//! The lock is advisory. On a file system without locks, a model can be deleted while it is loaded.
+//! The system releases the lock of a process that ends.
 
 use std::fs::{self, File, TryLockError};
 use std::path::Path;
@@ -16,8 +15,7 @@ pub(crate) struct InUse {
 }
 
 impl InUse {
-    /// Says that the model in a directory is used. Waits while it is being deleted; afterwards it
-    /// is not there.
+    /// Marks the model in a directory as used. Waits while it is being deleted.
     pub(crate) fn hold(dir: &Path) -> Self {
         let receipt = File::open(dir.join(RECEIPT)).ok();
         Self {
@@ -26,16 +24,16 @@ impl InUse {
     }
 }
 
-/// Keeps others from beginning to use a model until it is dropped.
+/// Keeps other processes from loading a model until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Claim {
     _receipt: Option<File>,
 }
 
 impl Claim {
-    /// Claims the model in a directory; `None` when somebody is using it.
+    /// Claims the model in a directory; `None` if it is in use.
     pub(crate) fn take(dir: &Path) -> Option<Self> {
-        // Nobody can use what has no receipt.
+        // A model without a receipt cannot be loaded.
         let Ok(receipt) = File::open(dir.join(RECEIPT)) else {
             return Some(Self { _receipt: None });
         };
@@ -47,8 +45,10 @@ impl Claim {
         }
     }
 
-    /// Claims all models in a directory of models; or the names of the directories of those that
-    /// somebody is using.
+    /// Claims all models in a directory of models.
+    ///
+    /// # Errors
+    /// The names of the directories of the models in use.
     pub(crate) fn take_all(models: &Path) -> Result<Vec<Self>, Vec<String>> {
         let mut claims = Vec::new();
         let mut used = Vec::new();

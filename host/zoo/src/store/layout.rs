@@ -1,4 +1,4 @@
-//! The store on disk: where things are, and how they get there without ever being half there.
+//! The layout of the store on disk, and how files and directories become visible at once.
 //!
 //! ```text
 //! modelzoo.lock                             what is registered
@@ -9,8 +9,8 @@
 //! audit.jsonl                               what was granted, denied and fetched
 //! ```
 //!
-//! Whatever becomes visible is first made below `staging/` (same file system), flushed to disk,
-//! and then renamed into place.
+//! Everything is first written below `staging/` (on the same file system), flushed to disk, and
+//! then renamed into place.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -28,10 +28,10 @@ use crate::reference::SourceId;
 /// as long, so that they can be resumed.
 const STALE: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// What the names of directories of unfinished work begin with.
+/// The prefix of the names of directories of unfinished work.
 const WORK: &str = "work-";
 
-/// The directories of staging that are always there; what is in them may go.
+/// The permanent directories of staging; their contents are unfinished work.
 pub(crate) const KEPT: [&str; 2] = ["partials", "results"];
 
 /// The directory of a zoo.
@@ -53,7 +53,7 @@ impl Store {
         self.home.join("modelzoo.lock")
     }
 
-    /// Whoever holds this file may change the lock.
+    /// The file whose holder may change the lock.
     pub(crate) fn guard_path(&self) -> PathBuf {
         self.staging_dir().join("registry.lock")
     }
@@ -91,14 +91,14 @@ impl Store {
         Ok(dir)
     }
 
-    /// The directory for the results of runs over datasets that are not complete.
+    /// The directory for the results of interrupted runs over datasets.
     pub(crate) fn results_dir(&self) -> Result<PathBuf, Error> {
         let dir = self.staging_dir().join("results");
         create_dir_all(&dir)?;
         Ok(dir)
     }
 
-    /// A fresh directory for unfinished work; removed again when the value is dropped.
+    /// A new directory for unfinished work; removed when the value is dropped.
     pub(crate) fn stage(&self) -> Result<TempDir, Error> {
         let dir = self.staging_dir();
         create_dir_all(&dir)?;
@@ -109,13 +109,13 @@ impl Store {
             .map_err(|e| Error::io("create a directory in", &dir, e))
     }
 
-    /// The bytes that are free where the store is; `None` where that cannot be told.
+    /// The free bytes on the disk of the store, if known.
     pub(crate) fn free_bytes(&self) -> Option<u64> {
         free_bytes(&self.home)
     }
 
-    /// Moves a finished directory to `target`. When something is there already it is replaced if
-    /// `replace`, and else left as it is. Answers whether `staged` is now at `target`.
+    /// Moves a finished directory to `target`. A directory that is there already is replaced if
+    /// `replace`, and kept otherwise. Returns whether `staged` is now at `target`.
     pub(crate) fn publish_dir(
         &self,
         staged: &Path,
@@ -135,7 +135,7 @@ impl Store {
         Ok(true)
     }
 
-    /// Puts `staged` where `target` is; what was there ends up in staging.
+    /// Swaps `staged` and `target`.
     fn exchange(&self, staged: &Path, target: &Path) -> Result<(), Error> {
         #[cfg(target_os = "linux")]
         {
@@ -148,13 +148,13 @@ impl Store {
         let old = aside.path().join("old");
         fs::rename(target, &old).map_err(|e| Error::io("move aside", target, e))?;
         fs::rename(staged, target).map_err(|e| {
-            // The old one goes back, so that a failure leaves what was there.
+            // Restore the old directory.
             let _ = fs::rename(&old, target);
             Error::io("move into place", target, e)
         })
     }
 
-    /// Removes a directory so that it is gone at once: renamed into staging first.
+    /// Removes a directory atomically: renames it into staging first.
     pub(crate) fn remove_dir(&self, dir: &Path) -> Result<bool, Error> {
         let aside = self.stage()?;
         match fs::rename(dir, aside.path().join("gone")) {
@@ -166,8 +166,7 @@ impl Store {
         Ok(true)
     }
 
-    /// Removes unfinished work that nobody will come back to. Failing to is no error: the next
-    /// command tries again.
+    /// Removes abandoned unfinished work. A failure is ignored: the next command tries again.
     fn sweep(&self) {
         let staging = self.staging_dir();
         let partials = staging.join("partials");
@@ -187,7 +186,7 @@ impl Store {
             });
             let path = entry.path();
             let ours = is_work(&path) || path.parent() != Some(&*staging);
-            // A directory's time says nothing of the parts that grow in it.
+            // The time of a directory does not change when a file in it grows.
             if !stale || !ours || of_sources.contains(&path) {
                 continue;
             }
@@ -199,7 +198,7 @@ impl Store {
     }
 }
 
-/// The bytes that are free where a directory is; `None` where that cannot be told.
+/// The free bytes on the disk of a directory, if known.
 pub(crate) fn free_bytes(directory: &Path) -> Option<u64> {
     #[cfg(unix)]
     {
@@ -213,8 +212,8 @@ pub(crate) fn free_bytes(directory: &Path) -> Option<u64> {
     }
 }
 
-/// The directories in a directory, links left out; none where there is no such directory, or only
-/// a link to one.
+/// The directories in a directory, without links; none if the directory does not exist or is a
+/// link.
 pub(crate) fn subdirs(dir: &Path) -> Vec<PathBuf> {
     if dir.is_symlink() {
         return Vec::new();
@@ -226,13 +225,13 @@ pub(crate) fn subdirs(dir: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Whether a path is named as directories of unfinished work are.
+/// Whether a path has the name of a directory of unfinished work.
 pub(crate) fn is_work(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str());
     name.is_some_and(|name| name.starts_with(WORK))
 }
 
-/// Whether a rename failed because its target is a directory with something in it.
+/// Whether a rename failed because its target is a directory that is not empty.
 fn is_occupied(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -278,11 +277,11 @@ pub(crate) struct FileLock {
     _file: File,
 }
 
-/// How long a lock is waited for before that is said.
+/// How long to wait for a lock before telling the user.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Locks a file. The system frees the lock of a process that was killed, so only one that lives is
-/// waited for; after a while the user is told.
+/// Locks a file. The system releases the lock of a process that was killed, so this waits for a
+/// live one only; after a while the user is told.
 fn wait_for(file: &File) -> io::Result<()> {
     let start = Instant::now();
     while start.elapsed() < PATIENCE {
@@ -297,7 +296,7 @@ fn wait_for(file: &File) -> io::Result<()> {
 }
 
 impl FileLock {
-    /// Waits for the lock. The file is made when it is not there, and stays.
+    /// Waits for the lock. The file is created if it does not exist, and stays.
     pub(crate) fn acquire(path: &Path) -> Result<Self, Error> {
         create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
         let file = OpenOptions::new()

@@ -1,8 +1,8 @@
-//! `modelzoo.lock`: which sources are registered, exactly.
+//! `modelzoo.lock`: the registered sources.
 //!
 //! The file is the one commit point of the registry. A snapshot is written first, to a directory
-//! named after its contents; then the lock that names it replaces the old one. Whoever reads the
-//! lock therefore sees a whole registry, before or after.
+//! named after its contents; then the lock that names it replaces the old one. A reader of the
+//! lock therefore sees a complete registry, before or after.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -30,7 +30,7 @@ pub struct LockedSource {
     /// What the user typed; a local path is absolute.
     pub reference: String,
     /// The commit that a branch, tag or default branch was resolved to (40 hexadecimal digits);
-    /// none for what has no commits.
+    /// none for a directory or an archive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
     /// The directory of the repository that is the source; empty for its root.
@@ -44,8 +44,8 @@ pub struct LockedSource {
     pub granted: Permissions,
     /// When the source was registered or last updated (RFC 3339, UTC).
     pub registered: String,
-    /// The files of each model that was downloaded from this snapshot, by model and file, each
-    /// with its SHA-256: what a later download has to be as well.
+    /// The SHA-256 of the files of each model that was downloaded, by model and file. A later
+    /// download must have the same.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub artifacts: BTreeMap<String, BTreeMap<String, String>>,
 }
@@ -130,8 +130,10 @@ impl Lock {
 }
 
 impl LockedSource {
-    /// Checks what becomes a path: a lock may have come from elsewhere. Returns the field
-    /// that is wrong.
+    /// Checks the fields that become paths: a lock may come from another machine.
+    ///
+    /// # Errors
+    /// The field that is wrong.
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         let hex = |text: &str| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         if self.tree.len() != 64 || !hex(&self.tree) {

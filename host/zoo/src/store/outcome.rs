@@ -27,11 +27,12 @@ pub struct Changes {
     pub component: Option<(String, String)>,
     /// Models that are new.
     pub models_added: Vec<String>,
-    /// Models that are gone. What was downloaded of them stays until it is deleted.
+    /// Models that are gone. Their downloaded files stay until they are deleted.
     pub models_removed: Vec<String>,
     /// Permissions that were not asked for before.
     pub permissions_added: Vec<String>,
-    /// Models that are gone altogether, or whose latest version is lower than it was, in words.
+    /// Models that are gone in every version, or whose latest version is lower than before, in
+    /// words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rollback: Vec<String>,
 }

@@ -1,7 +1,7 @@
-//! Receipts: what makes a model downloaded.
+//! Receipts: the record of a downloaded model.
 //!
 //! A model's directory holds `files/` and, written last, `receipt.json`. A model counts as
-//! downloaded when the receipt is there and every file that it lists has the size that it says.
+//! downloaded if the receipt exists and every file that it lists has the size that it says.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -32,7 +32,7 @@ pub struct ReceiptFile {
     pub sha256: String,
 }
 
-/// What a download left behind, and where it came from.
+/// The files of a downloaded model, and where they came from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     /// The version of this file's format.
@@ -41,7 +41,7 @@ pub struct Receipt {
     pub model: String,
     /// The source that declares it.
     pub source: SourceId,
-    /// The source's commit, where it has one.
+    /// The source's commit, if it has one.
     pub commit: Option<String>,
     /// The digest of the source's snapshot.
     pub tree: String,
@@ -92,7 +92,7 @@ impl Receipt {
         self.files.iter().map(|f| f.size).sum()
     }
 
-    /// Writes the receipt into a model's directory, as the last thing that is put there.
+    /// Writes the receipt into a model's directory, after all other files.
     pub(crate) fn write(&self, dir: &Path) -> Result<(), Error> {
         let path = dir.join(RECEIPT);
         let text =
@@ -102,12 +102,12 @@ impl Receipt {
 
     /// Reads the receipt of a model's directory and checks the files against it.
     ///
-    /// `None` when the model is not downloaded: there is no receipt, or it is not whole, or a file
-    /// is missing, is not a plain file, or has another size.
+    /// `None` if the model is not downloaded: the receipt is missing or incomplete, or a file is
+    /// missing, is not a regular file, or has another size.
     pub(crate) fn read(dir: &Path) -> Option<Self> {
         let receipt = Self::read_unchecked(dir)?;
         let files = dir.join(FILES);
-        // What a link leads to is not the store's.
+        // The target of a link is not part of the store.
         if dir.is_symlink() || files.is_symlink() {
             return None;
         }
@@ -118,8 +118,8 @@ impl Receipt {
         matches.then_some(receipt)
     }
 
-    /// What tells the files that are in a model's directory now from any that are put there later,
-    /// even for a moment only. `None` where one is a link, or is not there.
+    /// What identifies the files that are in a model's directory now, so that a replacement is
+    /// noticed. `None` if one is a link, or does not exist.
     pub(crate) fn marks(&self, dir: &Path) -> Option<Vec<Mark>> {
         let files = dir.join(FILES);
         let paths = self.files.iter().map(|f| f.name.under(&files));
@@ -130,14 +130,14 @@ impl Receipt {
             .collect()
     }
 
-    /// Reads the receipt of a model's directory, whatever has become of the files.
+    /// Reads the receipt of a model's directory without checking the files.
     pub(crate) fn read_unchecked(dir: &Path) -> Option<Self> {
         let receipt: Self = serde_json::from_slice(&fs::read(dir.join(RECEIPT)).ok()?).ok()?;
         (receipt.format == FORMAT).then_some(receipt)
     }
 }
 
-/// The device, the number, and the last change of a file: of its name, too.
+/// The device, the inode, and the time of the last change of a file, also of its name.
 #[cfg(unix)]
 pub(crate) type Mark = (u64, u64, i64, i64);
 /// The size and the last change of a file.

@@ -17,9 +17,9 @@ pub struct ModelRecord {
     pub(crate) manifest_dir: PathBuf,
     /// The component beside that manifest.
     pub(crate) component: Option<PathBuf>,
-    /// The most bytes that the source means to download for a model.
+    /// The most bytes that the source may download for a model, as its manifest says.
     pub(crate) max_download_bytes: Option<u64>,
-    /// Where the model is, or will be.
+    /// The directory of the model, whether it is downloaded or not.
     pub(crate) dir: PathBuf,
 }
 
@@ -30,15 +30,15 @@ impl ModelRecord {
         self.entry.name().to_string()
     }
 
-    /// What the download left, if the model is downloaded and is what the manifest declares.
+    /// The receipt, if the model is downloaded and is what the manifest declares.
     #[must_use]
     pub fn receipt(&self) -> Option<Receipt> {
         let receipt = Receipt::read(&self.dir)?;
         receipt.satisfies(&self.entry).then_some(receipt)
     }
 
-    /// Where the model's files are: what the manifest's `base_filename` names if that is there,
-    /// else the directory of all its files. `None` when it is not downloaded.
+    /// The file that the manifest's `base_filename` names, or the directory of all files if it
+    /// names none. `None` if the model is not downloaded.
     #[must_use]
     pub fn path(&self) -> Option<PathBuf> {
         self.receipt()?;
@@ -55,7 +55,7 @@ impl ModelRecord {
         self.dir.join(FILES)
     }
 
-    /// Where hooks find the model's `base_filename` in their file system.
+    /// The path of the model's `base_filename` in the file system of its hooks.
     pub(crate) fn guest_path(&self) -> String {
         let name = match &self.entry.base_filename {
             Some(name) => name.to_string(),

@@ -49,7 +49,7 @@ impl Store {
     }
 }
 
-/// What a directory holds, sorted; nothing where there is none, or only a link to one.
+/// The entries of a directory, sorted; none if it does not exist or is a link.
 pub(super) fn entries(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     if dir.is_symlink() {
         return Ok(Vec::new());

@@ -174,7 +174,7 @@ fn pack_model(packer: &mut Packer, record: &ModelRecord, receipt: &Receipt) -> R
     Ok(())
 }
 
-/// A bundle in the making, beside the file that it will be.
+/// Writes a bundle to a temporary file beside its target.
 struct Packer {
     tar: tar::Builder<Hashing<AtomicFile>>,
     output: PathBuf,
@@ -222,9 +222,9 @@ impl Packer {
         Ok((size, hex::encode(hasher.finalize())))
     }
 
-    /// Adds an entry with a header in which nothing depends on this machine.
+    /// Adds an entry with a header that does not depend on this machine.
     fn append(&mut self, name: &str, size: u64, contents: impl Read) -> Result<(), Error> {
-        // What could not be imported is not exported either.
+        // A name that could not be imported is not exported either.
         RelPath::parse(name).map_err(|e| Error::BadPath {
             path: name.to_owned(),
             reason: e.to_string(),

@@ -1,4 +1,4 @@
-//! Putting a bundle into a store.
+//! Importing a bundle into the store.
 
 use std::path::Path;
 
@@ -22,13 +22,13 @@ pub struct ImportOptions<'a> {
     pub grant: Grant<'a>,
 }
 
-/// What importing did.
+/// The result of importing a bundle.
 #[derive(Debug, Clone, Serialize)]
 pub struct Imported {
-    /// What became of the source.
+    /// What changed of the source.
     #[serde(flatten)]
     pub registered: Registered,
-    /// What became of the models, sorted by name.
+    /// The models, sorted by name.
     pub models: Vec<ImportedModel>,
 }
 
@@ -37,7 +37,7 @@ pub struct Imported {
 pub struct ImportedModel {
     /// The name with its version.
     pub name: String,
-    /// Whether it was put there now, rather than was there before.
+    /// Whether this call put it there; false if it was there before.
     pub fresh: bool,
 }
 
@@ -136,7 +136,7 @@ impl Registry<'_> {
         before: Option<&LockedSource>,
         overwrite: bool,
     ) -> Result<(LockedSource, Vec<ImportedModel>), Error> {
-        // A disk that is full says so before anything is visible.
+        // A full disk is an error before anything becomes visible.
         for (_, staged) in &unpacked.models {
             sync_tree(staged)?;
         }
@@ -159,8 +159,8 @@ impl Registry<'_> {
         Ok((locked, models))
     }
 
-    /// What the user would have typed for the source of a bundle. It is made from the id: a bundle
-    /// must not have a source updated from elsewhere than its id says.
+    /// The reference of the source of a bundle. It is made from the id, so that a bundle cannot have
+    /// a source updated from anywhere else.
     fn reference_of(&self, bundle: &Bundle) -> Result<String, Error> {
         let id = &bundle.source.id;
         let reference = self.parse_reference(id.as_str())?;
@@ -173,7 +173,7 @@ impl Registry<'_> {
         }
     }
 
-    /// Holds what is to be done against `--locked` and `--frozen`.
+    /// Checks the import against the settings `locked` and `frozen`.
     fn check_modes(&self, bundle: &Bundle, same: Option<&LockedSource>) -> Result<(), Error> {
         let source_id = &bundle.source.id;
         if same.is_none() {
@@ -189,7 +189,7 @@ impl Registry<'_> {
         }
     }
 
-    /// Whether the store has all that a bundle would bring, and the snapshot is whole.
+    /// Whether the store has everything in the bundle, and the snapshot is intact.
     fn has_all(&self, locked: &LockedSource, bundle: &Bundle) -> bool {
         let key = locked.id.key();
         bundle.models.iter().all(|model| {
@@ -231,7 +231,7 @@ fn has_files(dir: &Path, receipt: &Receipt) -> bool {
     Receipt::read(dir).is_some_and(|there| there.digests() == receipt.digests())
 }
 
-/// The models of a bundle that brings nothing new.
+/// The models of a bundle, none of them new.
 fn all_there(bundle: &Bundle) -> Vec<ImportedModel> {
     let model = |name: &String| ImportedModel {
         name: name.clone(),

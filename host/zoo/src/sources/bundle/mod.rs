@@ -11,9 +11,9 @@
 //! ```
 //!
 //! `bundle.json` holds the digest of the snapshot and of each receipt, and a receipt the digests of
-//! its files: every byte is held against one when a bundle is imported. Nobody signs a bundle: what
-//! it brings is as trustworthy as who made it, and is kept within bounds as any source is. So the
-//! permissions of the store that it came from stay there; who imports it is asked.
+//! its files: an import checks every byte against one of them. A bundle is not signed: it is
+//! untrusted input like any source. So it does not carry the permissions of the store that it comes
+//! from; the user who imports it is asked.
 
 mod export;
 mod import;
@@ -63,10 +63,10 @@ impl Declared {
         self.entry.name().directory()
     }
 
-    /// Why a receipt is not one of this model as a source pins it; `None` when it is.
+    /// Why a receipt does not match this model and the pins of the source; `None` if it does.
     ///
-    /// Its `tree` may be an earlier one of the source: a pin outlives an update that leaves the
-    /// model as it was, and then it is the pin that ties the files to the present tree.
+    /// Its `tree` may be an earlier one of the source: a pin survives an update that does not change
+    /// the model, and then the pin ties the files to the present tree.
     fn mismatch(&self, receipt: &Receipt, source: &LockedSource) -> Option<&'static str> {
         if receipt.source != source.id {
             return Some("it was downloaded from another source");

@@ -1,4 +1,4 @@
-//! Reading a bundle into staging. The file may come from anybody.
+//! Reading a bundle, which is untrusted input, into staging.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -20,13 +20,13 @@ use crate::store::snapshot::{MANIFEST, MAX_MANIFEST};
 const MAX_SMALL: u64 = 64 << 20;
 const MAX_ENTRIES: u64 = 1_000_000;
 
-/// A bundle of which the index and the receipts have been read, and nothing else yet.
+/// A bundle of which only the index and the receipts have been read.
 pub(super) struct Bundle {
     file: PathBuf,
     staging: TempDir,
     /// Of the file.
     pub(super) bytes: u64,
-    /// The source's entry, without what is not for a bundle to say.
+    /// The source's entry, without permissions and other models.
     pub(super) source: LockedSource,
     /// Sorted by name.
     pub(super) models: Vec<BundledModel>,
@@ -39,14 +39,14 @@ pub(super) struct BundledModel {
     pub(super) dir: String,
 }
 
-/// A bundle that is whole, in staging.
+/// A complete bundle in staging.
 pub(super) struct Unpacked {
     pub(super) snapshot: Snapshot,
     /// Each model, with its directory in staging.
     pub(super) models: Vec<(BundledModel, PathBuf)>,
 }
 
-/// Where something in a bundle belongs.
+/// The role of an entry of a bundle.
 enum Place<'a> {
     Index,
     Snapshot(RelPath),
@@ -117,7 +117,7 @@ impl Bundle {
         &self.file
     }
 
-    /// Unpacks the rest, and holds every byte against the index and the receipts.
+    /// Unpacks the rest, and checks every byte against the index and the receipts.
     pub(super) fn unpack(self) -> Result<Unpacked, Error> {
         let Self { file, source, .. } = &self;
         let root = self.staging.path();
@@ -167,7 +167,7 @@ impl Bundle {
     }
 }
 
-/// An uncompressed archive unpacks to no more than it is.
+/// The limits of an uncompressed archive: it unpacks to at most its own size.
 fn limits(bytes: u64) -> Limits {
     Limits {
         max_bytes: bytes,
@@ -219,8 +219,10 @@ fn read_index(file: &Path, root: &Path) -> Result<Index, Error> {
     Ok(index)
 }
 
-/// Checks an entry of the lock further than one that this store has written. Returns the
-/// field that is wrong.
+/// Checks an entry of the lock that this store has not written.
+///
+/// # Errors
+/// The field that is wrong.
 fn check_entry(source: &LockedSource) -> Result<(), &'static str> {
     source.check()?;
     let hex = |text: &String| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
@@ -231,14 +233,14 @@ fn check_entry(source: &LockedSource) -> Result<(), &'static str> {
     {
         return Err("`commit`");
     }
-    // Sorted, so that none is there twice.
+    // Sorted, so that there are no duplicates.
     match source.manifests.is_sorted_by(|a, b| a < b) && !source.manifests.is_empty() {
         true => Ok(()),
         false => Err("`manifests`"),
     }
 }
 
-/// The receipts that were unpacked, which have to be those that the index lists.
+/// The unpacked receipts; they must be those that the index lists.
 fn read_receipts(
     file: &Path,
     root: &Path,
@@ -268,7 +270,7 @@ fn read_receipts(
     }
 }
 
-/// Holds the files of a model, with their sizes and digests, against its receipt.
+/// Checks the sizes and digests of the files of a model against its receipt.
 fn check_files(file: &Path, receipt: &Receipt, found: &FileDigests) -> Result<(), Error> {
     let model = &receipt.model;
     for listed in &receipt.files {
@@ -294,7 +296,7 @@ fn check_files(file: &Path, receipt: &Receipt, found: &FileDigests) -> Result<()
     }
 }
 
-/// The manifests of a snapshot, which have to declare each of its files.
+/// The manifests of a snapshot; they must declare each of its files.
 fn read_manifests(
     file: &Path,
     snapshot: &Path,
@@ -324,7 +326,7 @@ fn read_manifests(
     }
 }
 
-/// Holds the receipts against the source.
+/// Checks the receipts against the source.
 fn check_models(
     file: &Path,
     snapshot: &Path,
@@ -346,7 +348,7 @@ fn check_models(
     Ok(())
 }
 
-/// The error for what no export writes.
+/// The error for a file that no export writes.
 pub(super) fn foreign(file: &Path, reason: impl Into<String>) -> Error {
     Error::Bundle(BundleError::NotABundle {
         path: file.to_owned(),
@@ -354,7 +356,7 @@ pub(super) fn foreign(file: &Path, reason: impl Into<String>) -> Error {
     })
 }
 
-/// The error for what was changed since it was exported.
+/// The error for a bundle that was changed after its export.
 fn changed(file: &Path, reason: impl Into<String>) -> Error {
     Error::Bundle(BundleError::Damaged {
         path: file.to_owned(),
@@ -362,7 +364,7 @@ fn changed(file: &Path, reason: impl Into<String>) -> Error {
     })
 }
 
-/// The error for an archive that cannot be unpacked: it was changed, or else is none of ours.
+/// The error for an archive that cannot be unpacked: it was changed, or is not a bundle.
 fn broken(file: &Path, error: modelzoo_archive::Error) -> Error {
     match &error.kind {
         ErrorKind::Malformed { reason, .. } => changed(file, reason.clone()),

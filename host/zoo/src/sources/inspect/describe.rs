@@ -1,4 +1,4 @@
-//! What there is to say about a source.
+//! Describing a source.
 
 use std::path::Path;
 
@@ -62,7 +62,7 @@ impl Registry<'_> {
                 Err(error) => inspection.problems.push(error.to_string()),
             }
         } else {
-            // The lock came from another machine.
+            // The lock comes from another machine.
             let snapshot = self.acquire_locked(&locked).await?;
             self.describe(
                 &mut inspection,

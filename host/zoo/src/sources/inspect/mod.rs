@@ -1,4 +1,4 @@
-//! Looking at a source without running, compiling or keeping anything of it.
+//! Inspecting a source without running, compiling or keeping anything of it.
 
 mod component;
 mod describe;
@@ -14,13 +14,13 @@ use crate::reference::SourceId;
 /// What a source is and asks for.
 #[derive(Debug, Clone, Serialize)]
 pub struct Inspection {
-    /// What was looked at.
+    /// What was inspected.
     pub kind: InspectedKind,
     /// Its id; a component has none.
     pub id: Option<SourceId>,
-    /// What names it.
+    /// Its reference.
     pub reference: String,
-    /// The commit, where it has one.
+    /// The commit, if it has one.
     pub commit: Option<String>,
     /// The directory of the repository that it is; empty for its root.
     pub subdir: String,
@@ -28,11 +28,11 @@ pub struct Inspection {
     pub tree: Option<String>,
     /// When it was registered or last updated (RFC 3339, UTC), if it is registered.
     pub registered: Option<String>,
-    /// When somebody last asked whether it has changed.
+    /// When it was last checked for changes.
     pub checked: Option<String>,
     /// What its manifests ask for.
     pub asked: Permissions,
-    /// What it was granted; nothing when it is not registered.
+    /// What it was granted; nothing if it is not registered.
     pub granted: Permissions,
     /// What it asks for and was not granted.
     pub not_granted: Vec<Permission>,
@@ -40,11 +40,11 @@ pub struct Inspection {
     pub manifests: Vec<InspectedManifest>,
     /// The limits that its hooks have here.
     pub limits: Vec<LimitInForce>,
-    /// What is wrong with it, but for components that are refused.
+    /// What is wrong with it, except for refused components.
     pub problems: Vec<String>,
 }
 
-/// What was looked at.
+/// What was inspected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InspectedKind {
@@ -56,24 +56,24 @@ pub enum InspectedKind {
     Component,
 }
 
-/// A manifest of a source. Texts are as they are written: escape them before they are printed.
+/// A manifest of a source. Strings are as written: escape them before printing.
 #[derive(Debug, Clone, Serialize)]
 pub struct InspectedManifest {
     /// The directory of the source that holds it; `.` for its root.
     pub dir: String,
     /// The name that the source gives itself; empty for a component alone.
     pub name: String,
-    /// Where it says that it comes from.
+    /// The URL that it gives.
     pub url: Option<String>,
     /// The hosts that its hooks ask for.
     pub network: Permissions,
-    /// The most bytes that they may download for a model; `None` where only the limits hold.
+    /// The most bytes that they may download for a model; `None` if only the limits apply.
     pub max_download_bytes: Option<u64>,
     /// Its component.
     pub component: Option<InspectedComponent>,
     /// Its models, in the manifest's order.
     pub models: Vec<InspectedModel>,
-    /// What is odd about it.
+    /// Warnings about it.
     pub warnings: Vec<String>,
 }
 
@@ -88,7 +88,7 @@ pub struct InspectedComponent {
     pub sha256: String,
     /// The digest that the manifest says it has, if it says so.
     pub declared_sha256: Option<String>,
-    /// The version of `modelzoo:source` that it is for.
+    /// The version of `modelzoo:source` that it uses.
     pub wit_version: Option<String>,
     /// The hooks that it exports.
     pub hooks: Hooks,
@@ -105,7 +105,7 @@ pub struct InspectedComponent {
 pub struct RefusedComponent {
     /// The reason.
     pub reason: String,
-    /// What to do about it, where that is known.
+    /// What would fix it, if known.
     #[serde(rename = "hint")]
     pub remedy: Option<Remedy>,
 }
@@ -115,11 +115,11 @@ pub struct RefusedComponent {
 pub struct InspectedImport {
     /// Its name, with its version.
     pub name: String,
-    /// Who answers its calls.
+    /// What answers its calls.
     pub answer: ImportAnswer,
 }
 
-/// Who answers the calls of an import.
+/// What answers the calls of an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ImportAnswer {
@@ -127,11 +127,11 @@ pub enum ImportAnswer {
     Host,
     /// The host in `download_model`; in `load_model` a call ends the hook.
     DownloadOnly,
-    /// Nobody: a call ends the hook.
+    /// Nothing: a call ends the hook.
     Trap,
 }
 
-/// A model. Texts are as they are written: escape them before they are printed.
+/// A model. Strings are as written: escape them before printing.
 #[derive(Debug, Clone, Serialize)]
 pub struct InspectedModel {
     /// The name with its version.
@@ -142,12 +142,12 @@ pub struct InspectedModel {
     pub license: Option<String>,
     /// Bytes, as the manifest has it.
     pub size_bytes: Option<u64>,
-    /// Who downloads it: the hook, `download_model`; or the host, as the manifest's `artifacts`,
+    /// What downloads it: the hook, `download_model`; or the host, as the manifest's `artifacts`,
     /// `manager` or, by what it implies, `configuration` says; or `nobody`.
     pub downloaded_by: &'static str,
     /// The addresses that the host itself may fetch for it, in order. They may lead elsewhere.
     pub urls: Vec<String>,
-    /// Why it cannot be downloaded, where that is known.
+    /// Why it cannot be downloaded, if known.
     pub problem: Option<String>,
     /// Whether it is downloaded.
     pub downloaded: bool,
@@ -155,16 +155,16 @@ pub struct InspectedModel {
     pub files: Vec<InspectedFile>,
 }
 
-/// A file of a model, with its digest (64 hexadecimal digits) by those who know it.
+/// A file of a model, with its digest (64 hexadecimal digits) from each record of it.
 #[derive(Debug, Clone, Serialize)]
 pub struct InspectedFile {
     /// Where it is, relative to the model's files.
     pub name: String,
-    /// By the manifest.
+    /// From the manifest.
     pub declared: Option<String>,
-    /// By the lock: what was downloaded first.
+    /// From the lock: the pinned digest.
     pub pinned: Option<String>,
-    /// By the receipt: what is there.
+    /// From the receipt: the downloaded file.
     pub received: Option<String>,
 }
 

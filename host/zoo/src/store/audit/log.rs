@@ -1,8 +1,8 @@
-//! The files of the log: appended to, put aside when they are full, and read as one.
+//! The files of the log: appended to, rotated when they are full, and read as one.
 //!
-//! `audit.jsonl` is written to. When it is full it becomes `audit.1.jsonl`, the one before it
-//! `audit.2.jsonl`, and so on; the oldest goes. A process that has the file open meanwhile goes on
-//! writing to it under its new name, so that no line is lost.
+//! When `audit.jsonl` is full it becomes `audit.1.jsonl`, the one before it `audit.2.jsonl`, and
+//! so on; the oldest is removed. A process that has the file open meanwhile continues to write to
+//! it under its new name, so that no line is lost.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -24,14 +24,14 @@ pub(super) fn append(path: &Path, text: &str) -> io::Result<()> {
     // One write of a whole line: lines of several processes do not mix.
     file.write_all(format!("{text}\n").as_bytes())?;
     if file.metadata()?.len() >= FULL {
-        put_aside(path, &file)?;
+        rotate(path, &file)?;
     }
     Ok(())
 }
 
-/// Puts a full file aside, unless another process does so.
-fn put_aside(path: &Path, file: &File) -> io::Result<()> {
-    // Where there are no locks, the worst is that a file is put aside before it is full.
+/// Rotates the files, unless another process does so.
+fn rotate(path: &Path, file: &File) -> io::Result<()> {
+    // Without locks, a file may be rotated before it is full.
     if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
         return Ok(());
     }
@@ -47,15 +47,15 @@ fn put_aside(path: &Path, file: &File) -> io::Result<()> {
     fs::rename(path, earlier(path, 1))
 }
 
-/// The file that was put aside `age` times ago.
+/// The file after `age` rotations.
 fn earlier(path: &Path, age: u32) -> PathBuf {
     path.with_extension(format!("{age}.jsonl"))
 }
 
-/// Opens the files that there are, the oldest first.
+/// Opens the existing files, the oldest first.
 pub(super) fn open(path: &Path) -> io::Result<Vec<(PathBuf, File)>> {
     let mut files: Vec<(PathBuf, File)> = Vec::new();
-    // From the newest: what is put aside meanwhile is then met twice rather than never.
+    // From the newest: a file that is rotated meanwhile is then found twice rather than never.
     for age in 0..=KEPT {
         let path = match age {
             0 => path.to_owned(),
@@ -90,8 +90,8 @@ fn is_open(_: &[(PathBuf, File)], _: &File) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Calls `each` with every line of a file, without its end; with nothing for one that is longer
-/// than any that is written.
+/// Calls `each` with every line of a file, without the line feed; with `None` for a line that is
+/// longer than any record.
 pub(super) fn for_each_line(file: File, mut each: impl FnMut(Option<&[u8]>)) -> io::Result<()> {
     let mut reader = BufReader::with_capacity(1 << 18, file);
     let mut line = Vec::new();
@@ -138,10 +138,10 @@ mod tests {
         let names = fs::read_dir(dir.path()).unwrap().count();
         assert_eq!(names, KEPT as usize + 1);
         let read = lines(&path);
-        // The first file that was kept begins with the line after one that filled the one before.
+        // The first kept file begins with the line after the one that filled the file before.
         assert_eq!(read.first().unwrap().as_deref(), Some("2 short"));
         assert_eq!(read.last().unwrap().as_deref(), Some("10 short"));
-        // What is longer than any record is passed over, not read into memory.
+        // A line that is longer than any record is skipped, not read into memory.
         assert_eq!(read.iter().filter(|line| line.is_none()).count(), 8);
     }
 

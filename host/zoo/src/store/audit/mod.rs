@@ -1,7 +1,7 @@
 //! The audit log: one JSON line per grant, denial and request, in `audit.jsonl` of the store.
 //!
-//! The log is kept within bounds ([`log`]): a source whose hooks make many requests must not fill
-//! the disk, and must not push everything else out of the log with a few long lines.
+//! The log is bounded ([`log`]): a source whose hooks make many requests must not fill the disk, and
+//! must not push all other records out of the log with a few long lines.
 
 mod log;
 mod record;
@@ -35,30 +35,31 @@ pub(crate) struct AuditLog {
 #[derive(Debug, Clone)]
 struct Call {
     hook: &'static str,
-    /// Tells one call from another.
+    /// Distinguishes calls.
     id: String,
 }
 
-/// Who asked for something, where it is no hook.
+/// The name of the host where a hook could be named.
 const HOST: &str = "host";
-/// The longest text of a record that is kept, in bytes: an error message has less.
+/// The longest string of a record, in bytes: error messages are shorter.
 const MAX_TEXT: usize = 4 << 10;
-/// The longest text in a list or an object of a record, in bytes: a URL's origin has less.
+/// The longest string in a list or an object of a record, in bytes: the origin of a URL is
+/// shorter.
 const MAX_INNER_TEXT: usize = 320;
 
 /// What a record is about.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case", tag = "event")]
 pub(crate) enum Event<'a> {
-    /// Permissions were given to a source.
+    /// Permissions were granted to a source.
     Granted { permissions: &'a [String] },
-    /// Permissions were asked for and not given.
+    /// Permissions were asked for and not granted.
     Withheld { permissions: &'a [String] },
     /// A request was made, or refused.
     Request {
         /// The hook that asked for it, or `host`.
         by: &'a str,
-        /// Which call of the hook that was.
+        /// The call of the hook.
         #[serde(skip_serializing_if = "Option::is_none")]
         call: Option<&'a str>,
         #[serde(flatten)]
@@ -76,18 +77,18 @@ pub(crate) enum Event<'a> {
         outcome: &'a RegisterOutcome,
         tree: &'a str,
     },
-    /// A source was brought by a bundle.
+    /// A source was imported from a bundle.
     Imported {
         bundle: &'a str,
         #[serde(flatten)]
         outcome: &'a RegisterOutcome,
         tree: &'a str,
     },
-    /// Something was not done.
+    /// An operation was refused.
     Refused { reason: &'a str },
-    /// A source, or what was downloaded of a model, was deleted.
+    /// A source, or the files of a model, were deleted.
     Deleted,
-    /// A hook ended without success.
+    /// A hook failed.
     HookFailed { hook: &'a str, reason: &'a str },
 }
 
@@ -126,7 +127,7 @@ impl AuditLog {
         }
     }
 
-    /// Appends one line. A log that cannot be written is reported, and stops nothing.
+    /// Appends one line. If the log cannot be written, a warning says so.
     pub(crate) fn record(&self, event: &Event<'_>) {
         let line = Line {
             time: now(),
@@ -158,7 +159,7 @@ impl modelzoo_net::Audit for AuditLog {
     }
 }
 
-/// Cuts off what is so long that only somebody who wants to fill the log writes it.
+/// Truncates strings that are longer than any legitimate one.
 fn shorten(record: &mut Value) {
     fn cut(value: &mut Value, max: usize) {
         match value {

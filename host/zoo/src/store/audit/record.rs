@@ -1,10 +1,9 @@
-//! A line of the log, read as what it may have become: torn by a crash, or written by another
-//! version.
+//! A line of the log, which a crash may have torn, or another version may have written.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-/// How every record begins. It cannot stand within a text, where a quotation mark is escaped.
+/// How every record begins. A string cannot contain it, because quotation marks are escaped.
 const START: &[u8] = b"{\"";
 
 /// One record.
@@ -25,7 +24,7 @@ pub(super) struct Read {
 }
 
 impl Record {
-    /// Reads a line. One that a crash cut off has the next record behind its rest.
+    /// Reads a line. If a crash cut off a record, the next one follows it on the same line.
     pub(super) fn read(line: &[u8]) -> Read {
         if let Some(record) = Self::parse(line) {
             return Read {
@@ -61,7 +60,7 @@ impl Record {
         number.unwrap_or_default()
     }
 
-    /// The texts of a list.
+    /// The strings of a list.
     pub(super) fn texts(&self, name: &str) -> impl Iterator<Item = &str> {
         self.items(name).filter_map(Value::as_str)
     }
@@ -104,7 +103,7 @@ mod tests {
             assert!(read.torn, "{line}");
             assert_eq!(read.record.unwrap().source, "file:/s", "{line}");
         }
-        // What looks like a record within a text of one is none.
+        // A string that looks like a record is not one.
         let fake = LINE.replace('"', "\\\"");
         let line = format!("{{\"time\":\"{fake}\",");
         assert!(Record::read(line.as_bytes()).record.is_none(), "{line}");

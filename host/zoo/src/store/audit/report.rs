@@ -18,7 +18,7 @@ use crate::store::layout::Store;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Since(Timestamp);
 
-/// A text is no [`Since`].
+/// A text is not a [`Since`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("neither a day such as 2026-01-31 nor a time such as 2026-01-31T12:00:00Z")]
 pub struct BadDate;
@@ -41,7 +41,7 @@ impl FromStr for Since {
 pub struct AuditReport {
     /// What it says of each source, sorted by id.
     pub sources: Vec<SourceAudit>,
-    /// How many records that is.
+    /// How many records were read.
     pub records: u64,
     /// Lines of the log that cannot be read, or not in full.
     pub torn: u64,

@@ -36,19 +36,19 @@ pub struct SourceAudit {
     pub denied: Vec<Denied>,
     /// Requests that were not made because modelzoo was offline.
     pub offline: u64,
-    /// Permissions that it asked for and did not get.
+    /// Permissions that it asked for and was not granted.
     pub withheld: Vec<String>,
-    /// What else did not succeed: registrations, hooks, models that could not be built.
+    /// What else failed: registrations, hooks, models that could not be built.
     pub failures: Vec<Failed>,
-    /// What it may reach now; nothing when it is not registered.
+    /// What it may reach now; nothing if it is not registered.
     pub granted: Permissions,
     /// The least permissions that the recorded runs needed.
     pub needed: Needed,
-    /// What is granted, and that no hook used.
+    /// What is granted and no hook used.
     pub unused: Vec<Permission>,
-    /// What is granted, and allows more than was used.
+    /// What is granted and allows more than was used.
     pub narrower: Vec<Narrower>,
-    /// What the recorded runs needed, and that is not granted now.
+    /// What the recorded runs needed and is not granted now.
     pub not_granted: Vec<Permission>,
 }
 
