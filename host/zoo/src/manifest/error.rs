@@ -1,4 +1,4 @@
-//! What is wrong, or only odd, about a manifest.
+//! Errors and warnings about a manifest.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ const MAX_WARNINGS: usize = 200;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ManifestError {
-    /// It is longer than any manifest has reason to be.
+    /// It is too long.
     #[error("manifest.json is {size} bytes, and at most {MAX_BYTES} are read")]
     TooLarge {
         /// Its length in bytes.
@@ -218,12 +218,12 @@ pub(super) fn shown(text: &str) -> String {
     shown
 }
 
-/// A field that is not as it should be. The manifest can be used all the same.
+/// A bad field that does not make the manifest unusable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     /// Where it is, for example `models[2].size_bytes`.
     pub field: String,
-    /// What is wrong with it, and what became of it.
+    /// What is wrong with it, and how it was read.
     pub reason: String,
 }
 
@@ -233,7 +233,7 @@ impl fmt::Display for Warning {
     }
 }
 
-/// Collects warnings, as many as anybody reads.
+/// Collects warnings, up to a maximum.
 #[derive(Debug, Default)]
 pub(super) struct Warnings {
     kept: Vec<Warning>,

@@ -1,7 +1,7 @@
 //! The fields of one JSON object, read one by one.
 //!
-//! Fields of FiftyOne's are read tolerantly: one that is not as it should be is noted and left
-//! out. What decides about safety is read strictly: paths, digests, addresses, permissions.
+//! FiftyOne's fields are read tolerantly: a bad one is a warning and left out. Fields that decide
+//! about safety are read strictly: paths, digests, addresses, permissions.
 
 use modelzoo_archive::RelPath;
 use modelzoo_base::nearest;
@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::error::{ManifestError, Warnings, shown};
 
-/// An object, where it is, and where to note what is odd.
+/// An object, its place, and the warnings.
 pub(super) struct Fields<'a, 'w> {
     object: &'a Map<String, Value>,
     at: String,
@@ -52,7 +52,7 @@ impl<'a, 'w> Fields<'a, 'w> {
         }
     }
 
-    /// The object in a field; one that is none is noted.
+    /// The object in a field; anything else is a warning.
     pub(super) fn object(&mut self, name: &str) -> Option<Fields<'a, '_>> {
         let value = self.get(name)?;
         if !value.is_object() {
@@ -93,7 +93,7 @@ impl<'a, 'w> Fields<'a, 'w> {
         self.warn(name, format!("{reason}; it is left out"));
     }
 
-    /// Notes the fields that are none of these: a misspelled one would be missed in silence.
+    /// Warns of all fields but these: a misspelled one would be ignored silently.
     pub(super) fn only(&mut self, known: &[&str]) {
         for name in self
             .object
@@ -216,7 +216,7 @@ impl<'a, 'w> Fields<'a, 'w> {
         }
     }
 
-    /// A list of texts; one text is a list of one. Members that are not strings are left out.
+    /// A list of strings; one string is a list of one. Members that are not strings are left out.
     pub(super) fn texts(&mut self, name: &str) -> Vec<String> {
         let items = match self.get(name) {
             None => return Vec::new(),

@@ -52,7 +52,7 @@ pub struct Manifest {
     pub permissions: PermissionsAsked,
     /// Its models, in order; no two of the same name and version.
     pub models: Vec<ModelEntry>,
-    /// What is odd about it.
+    /// Warnings about it.
     pub warnings: Vec<Warning>,
 }
 
@@ -70,9 +70,9 @@ pub struct ComponentRef {
 /// What the hooks of a source ask for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PermissionsAsked {
-    /// The hosts that they want to reach.
+    /// The hosts that they ask to reach.
     pub network: Permissions,
-    /// The most bytes that they mean to download for a model.
+    /// The most bytes that they download for a model.
     pub max_download_bytes: Option<u64>,
 }
 
@@ -165,7 +165,7 @@ fn permissions(fields: &mut Fields<'_, '_>) -> Result<PermissionsAsked, Manifest
 }
 
 /// Two models of one name and version, in whatever case, would share a directory; and where one
-/// has a version and another of the name has none, nobody can say which is the later.
+/// has a version and another of the name has none, neither is the later one.
 fn check_distinct(models: &[ModelEntry]) -> Result<(), ManifestError> {
     let mut whole: BTreeMap<String, usize> = BTreeMap::new();
     let mut bases: BTreeMap<String, usize> = BTreeMap::new();

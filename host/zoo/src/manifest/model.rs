@@ -12,14 +12,14 @@ use super::fields::Fields;
 use crate::name::{self, ModelName};
 use crate::requirements::Requirements;
 
-/// The managers whose part the host plays: they download one file by its address.
+/// The managers that the host replaces: they download one file by its address.
 const MANAGERS: [&str; 3] = [
     "fiftyone.core.models.ModelManager",
     "eta.core.models.ETAModelManager",
     "ModelManager",
 ];
 
-/// A model of a manifest. Texts are as they are written: escape them before they are printed.
+/// A model of a manifest. Strings are as written: escape them before printing.
 #[derive(Debug, Clone)]
 pub struct ModelEntry {
     name: ModelName,
@@ -71,7 +71,7 @@ pub struct Manager {
     pub delete_archive: bool,
 }
 
-/// A model's configuration in FiftyOne, as far as it has a form.
+/// A model's configuration in FiftyOne.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Deployment {
     /// The class that it names, as written; never resolved here.

@@ -5,7 +5,7 @@ use modelzoo_model::task::{Classification, Head, Scoring, ZeroShot};
 use super::error::TranslateError as Error;
 use super::settings::Settings;
 
-/// The lists that manifests name, one class a line, by the ends of their paths.
+/// The lists that manifests name, one class per line, by the ends of their paths.
 const LISTS: [(&str, &str); 3] = [
     (
         "imagenet-labels-no-background.txt",
@@ -21,7 +21,7 @@ const LISTS: [(&str, &str); 3] = [
 /// What stands before a list's name: a directory of FiftyOne, never opened here.
 const RESOURCES: &str = "{{eta-resources}}/";
 
-/// The processors of outputs whose part the heads play, by the ends of their names.
+/// The output processors that the heads replace, by the ends of their names.
 const PROCESSORS: [&str; 2] = [
     "ClassifierOutputProcessor",
     "TransformersClassifierOutputProcessor",

@@ -58,7 +58,7 @@ pub(super) fn plan(settings: &Settings, weights: Option<String>) -> Result<Plan,
     ] {
         settings.text(field)?;
     }
-    // What the reference embeds with is the image tower, which is what embeddings come from here.
+    // FiftyOne embeds with the image tower, which is what embeddings come from here.
     let layer = settings.text("embeddings_layer")?;
     if layer.is_some_and(|layer| layer != "visual") {
         return Err(Error::bad(

@@ -1,4 +1,4 @@
-//! Why a configuration of FiftyOne cannot be taken over.
+//! Why a configuration of FiftyOne cannot be translated.
 
 use std::path::PathBuf;
 
@@ -17,7 +17,7 @@ pub enum TranslateError {
     UnknownType {
         /// The class.
         name: String,
-        /// Those most like it, best first; may be empty.
+        /// The nearest known ones, best first; may be empty.
         nearest: Vec<String>,
     },
     /// The class is known, and what it does is not built.
@@ -33,7 +33,7 @@ pub enum TranslateError {
     UnknownEntrypoint {
         /// The function.
         name: String,
-        /// Those most like it, best first; may be empty.
+        /// The nearest known ones, best first; may be empty.
         nearest: Vec<String>,
     },
     /// A repository's configuration names a kind of network that is not known.
@@ -41,10 +41,10 @@ pub enum TranslateError {
     UnknownModelType {
         /// The kind.
         name: String,
-        /// Those most like it, best first; may be empty.
+        /// The nearest known ones, best first; may be empty.
         nearest: Vec<String>,
     },
-    /// A field has a value that cannot be taken over.
+    /// A field has a value that cannot be translated.
     #[error("`{}`: {}", text::escape(.field), text::escape(.reason))]
     BadField {
         /// The field.
@@ -52,7 +52,7 @@ pub enum TranslateError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A field has a value that this version has nothing for.
+    /// A field has a value that this version does not support.
     #[error("`{}`: {}", text::escape(.field), text::escape(.reason))]
     UnknownValue {
         /// The field.
@@ -65,7 +65,7 @@ pub enum TranslateError {
     UnknownField {
         /// The field.
         name: String,
-        /// Those most like it, best first; may be empty.
+        /// The nearest known ones, best first; may be empty.
         nearest: Vec<String>,
     },
     /// A file of the model is missing, or not what it should be.
@@ -78,11 +78,11 @@ pub enum TranslateError {
     },
 }
 
-/// The way out where this version has nothing for a configuration.
+/// The remedy if this version does not support a configuration.
 const HOOK: &str = "a source can bring a component whose `load_model` describes the model";
 
 impl TranslateError {
-    /// What the reader can do about it, where there is something.
+    /// What would fix it, if known.
     #[must_use]
     pub fn remedy(&self) -> Option<Remedy> {
         match self {
@@ -103,7 +103,7 @@ impl TranslateError {
         }
     }
 
-    /// Whether the configuration is for what this version has nothing for.
+    /// Whether this version does not support the configuration.
     pub(crate) fn is_unknown(&self) -> bool {
         matches!(
             self,

@@ -7,9 +7,9 @@ pub struct Fetch {
     pub name: String,
     /// Where it is.
     pub url: String,
-    /// Whether the model can do without it.
+    /// Whether the model works without it.
     pub optional: bool,
-    /// Fetched only where the file before it in the list is not there.
+    /// Fetched only if the file before it in the list does not exist.
     pub instead: bool,
 }
 

@@ -33,7 +33,7 @@ pub(super) enum Use {
 }
 
 impl Use {
-    /// The repository that the reference takes when none is named.
+    /// The repository that FiftyOne uses if none is named.
     fn default_repository(self) -> Option<&'static str> {
         match self {
             Self::Labels => Some("google/vit-base-patch16-224"),

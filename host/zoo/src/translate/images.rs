@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::error::TranslateError as Error;
 use super::settings::{Settings, count};
 
-/// From an image to the network's input, as the reference's transforms do it: first the size,
+/// From an image to the network's input, as FiftyOne's transforms do it: first the size,
 /// then the crop to patches, then mean and deviation. Resizing is bilinear, and squares what
 /// `image_size` says, which is height, then width.
 pub(super) fn preprocessing(settings: &Settings) -> Result<Preprocessing, Error> {
@@ -72,7 +72,7 @@ fn bound(
     Ok(size.or(dim.map(square)))
 }
 
-/// One number a channel, or one for all.
+/// One number per channel, or one for all.
 fn values(settings: &Settings, field: &'static str) -> Result<Option<Vec<f32>>, Error> {
     settings
         .get(field)

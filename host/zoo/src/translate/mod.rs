@@ -1,7 +1,7 @@
 //! FiftyOne's `default_deployment_config_dict`, as a plan.
 //!
 //! A manifest names classes and functions of Python. Here they are names in a closed table, never
-//! resolved; an unknown one is an error that says which is most like it. One structure describes a
+//! resolved; an unknown one is an error that suggests the nearest. One structure describes a
 //! model, whoever wrote it: a hook, or this table.
 
 mod classes;
@@ -48,7 +48,7 @@ const TYPES: [(&str, Class); 7] = [
     ("FiftyOneTransformer", Class::HuggingFace(Use::Embeddings)),
 ];
 
-/// What the names of classes end in that give what this version does not.
+/// The ends of the names of classes whose outputs this version does not support.
 const NOT_YET: [(&str, &str); 4] = [
     ("Detection", "finds objects in images"),
     ("Segmentation", "finds objects or regions in images"),

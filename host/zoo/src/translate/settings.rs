@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::error::TranslateError as Error;
 
-/// Fields that say where and how fast the reference computes, not what.
+/// Fields that say where and how fast FiftyOne computes, not what.
 const WITHOUT_EFFECT: [&str; 7] = [
     "channels_last",
     "cudnn_benchmark",
