@@ -8,7 +8,6 @@ use crate::reference::SourceId;
 
 /// Why a bundle cannot be made or imported.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 #[allow(missing_docs, reason = "the fields are what the messages say they are")]
 pub enum BundleError {
     #[error("{path} is there already", path = .0.display())]

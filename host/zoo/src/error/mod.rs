@@ -17,7 +17,6 @@ use crate::translate::TranslateError;
 ///
 /// The text is one line that names the thing and the reason; [`Error::remedy`] says what to do.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 #[allow(missing_docs, reason = "the fields are what the messages say they are")]
 pub enum Error {
     #[error("{setting}: {reason}")]
@@ -311,7 +310,13 @@ impl Error {
             Self::WrongSamples { .. } => Some(Remedy::advice(
                 "images are a directory of them, or a FiftyOneDataset",
             )),
-            _ => None,
+            Self::Config { .. }
+            | Self::BadLock { .. }
+            | Self::FileTooLarge { .. }
+            | Self::BadPath { .. }
+            | Self::NoSuchRef { .. }
+            | Self::NoHook { .. }
+            | Self::NothingDownloaded { .. } => None,
         }
     }
 

@@ -15,7 +15,6 @@ const MAX_WARNINGS: usize = 200;
 
 /// Why a manifest cannot be used. Lines and columns count from 1.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum ManifestError {
     /// It is too long.
     #[error("manifest.json is {size} bytes, and at most {MAX_BYTES} are read")]

@@ -7,7 +7,6 @@ use crate::text::escape;
 
 /// Why a text names no source.
 #[derive(Debug, Clone, thiserror::Error)]
-#[non_exhaustive]
 pub enum ReferenceError {
     /// The text has none of the forms that a source is named in.
     #[error("`{text}` does not name a source: {reason}")]

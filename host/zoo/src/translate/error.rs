@@ -10,7 +10,6 @@ use crate::text;
 ///
 /// Names come from a manifest; the messages show them escaped.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum TranslateError {
     /// The class is not one that is known.
     #[error("type `{}` is not known", text::escape(.name))]
