@@ -169,7 +169,7 @@ impl Config {
         }
         config.github_token = env("GITHUB_TOKEN").map(Secret::new);
         config.mirrors = mirrors(&file.mirrors)?;
-        crate::configuration::check(&file.limits)?;
+        crate::limits::check(&file.limits)?;
         config.limits = file.limits;
         config.limits_set = file.limits_set;
         Ok(config)

@@ -49,6 +49,7 @@ mod configuration;
 mod context;
 mod doctor;
 mod error;
+mod limits;
 mod zoo;
 
 pub mod license;
@@ -64,10 +65,11 @@ pub mod translate;
 pub mod version;
 
 pub use config::{Config, ENVIRONMENT};
-pub use configuration::{LimitInForce, LimitOrigin, configuration_page};
+pub use configuration::configuration_page;
 pub use context::Messages;
 pub use doctor::{CompilerState, DeviceState, Diagnosis, StoreState};
 pub use error::{BundleError, Error};
+pub use limits::{LimitInForce, LimitOrigin};
 pub use modelzoo_base::{Remedy, text};
 pub use zoo::Zoo;
 

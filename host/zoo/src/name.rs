@@ -9,7 +9,7 @@ use std::fmt;
 use modelzoo_archive::RelPath;
 use modelzoo_base::Remedy;
 
-use crate::text::escape;
+use modelzoo_base::text::escape;
 
 const MAX_PARTS: usize = 4;
 const MAX_PART: usize = 64;

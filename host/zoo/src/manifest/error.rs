@@ -6,7 +6,7 @@ use modelzoo_base::Remedy;
 
 use super::locate::{Place, field_at, place_of};
 use crate::name::NameError;
-use crate::text::escape;
+use modelzoo_base::text::escape;
 
 /// The largest manifest, in bytes.
 pub(super) const MAX_BYTES: usize = 16 << 20;

@@ -3,7 +3,7 @@
 use modelzoo_base::Remedy;
 use modelzoo_net::policy::Refusal;
 
-use crate::text::escape;
+use modelzoo_base::text::escape;
 
 /// Why a text names no source.
 #[derive(Debug, Clone, thiserror::Error)]

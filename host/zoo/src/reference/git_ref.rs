@@ -5,7 +5,7 @@ use std::fmt;
 use modelzoo_archive::RelPath;
 
 use super::error::ReferenceError;
-use crate::text::escape;
+use modelzoo_base::text::escape;
 
 /// The longest ref, in bytes.
 const MAX_REF: usize = 1024;

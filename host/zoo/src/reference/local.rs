@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::ReferenceContext;
 use super::error::ReferenceError;
-use crate::text::escape;
+use modelzoo_base::text::escape;
 
 /// Whether a text can only be meant as a path: it says so by how it starts.
 pub(super) fn is_explicit(text: &str) -> bool {

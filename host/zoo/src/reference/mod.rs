@@ -140,7 +140,7 @@ impl fmt::Display for SourceRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Local(path) => match path.to_str() {
-                Some(text) if crate::text::escape(text) == text => f.write_str(text),
+                Some(text) if modelzoo_base::text::escape(text) == text => f.write_str(text),
                 _ => self.id().fmt(f),
             },
             Self::Archive(_) => self.id().fmt(f),

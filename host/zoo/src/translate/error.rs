@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use modelzoo_base::Remedy;
 
-use crate::text;
+use modelzoo_base::text;
 
 /// Why a `default_deployment_config_dict` describes no model that this version runs.
 ///

@@ -6,8 +6,8 @@ use modelzoo_net::policy::Permissions;
 
 use super::component;
 use super::{InspectedFile, InspectedKind, InspectedManifest, InspectedModel, Inspection};
-use crate::configuration::in_force;
 use crate::error::Error;
+use crate::limits::in_force;
 use crate::manifest::{Manifest, ModelEntry};
 use crate::reference::{SourceId, SourceRef};
 use crate::sources::Registry;
@@ -108,7 +108,7 @@ impl Registry<'_> {
             granted: Permissions::none(),
             not_granted: Vec::new(),
             manifests: Vec::new(),
-            limits: in_force(&self.context.config),
+            limits: in_force(&self.context.config.limits, &self.context.config.limits_set),
             problems: Vec::new(),
         }
     }

@@ -8,7 +8,7 @@ use modelzoo_net::policy::{Permission, Permissions};
 use modelzoo_sandbox::Hooks;
 use serde::Serialize;
 
-use crate::configuration::LimitInForce;
+use crate::limits::LimitInForce;
 use crate::reference::SourceId;
 
 /// What a source is and asks for.
