@@ -8,7 +8,7 @@ use modelzoo_archive::{Extracted, Limits, Options};
 use modelzoo_net::{Access, Download, Downloaded, Grants, Request};
 use modelzoo_sandbox::Artifact;
 
-use super::Models;
+use super::catalog::Models;
 use crate::error::Error;
 use crate::manifest::ArtifactEntry;
 use crate::sources::fetch_list::FetchList;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::load::LoadedModel;
+use super::loaded::LoadedModel;
 
 /// Loaded models by what decides how they are built. A model is dropped with its last user.
 #[derive(Default)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use modelzoo_sandbox::{Artifact, Component, DownloadCall, Identity};
 
-use super::Models;
+use super::catalog::Models;
 use crate::error::Error;
 use crate::name::ModelQuery;
 use crate::reference::SourceRef;

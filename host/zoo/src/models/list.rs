@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::Models;
+use super::catalog::Models;
 use crate::error::Error;
 use crate::license;
 use crate::reference::SourceId;

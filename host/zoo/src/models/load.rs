@@ -1,14 +1,13 @@
-//! Loading downloaded models through their source's hook.
-
-use std::path::PathBuf;
+//! Building a downloaded model from its plan.
 
 use modelzoo_model::plan::Plan;
 use modelzoo_runtime::{Device, Model, PrecisionSpec};
 use modelzoo_sandbox::LoadCall;
 use serde_json::{Map, Value};
 
-use super::Models;
+use super::catalog::Models;
 use super::download::identity;
+use super::loaded::LoadedModel;
 use crate::error::Error;
 use crate::manifest::Deployment;
 use crate::sources::fetch_list::manager_file;
@@ -17,26 +16,8 @@ use crate::store::in_use::InUse;
 use crate::store::{ModelRecord, Receipt};
 use crate::translate::{TranslateError, Translated, translate, wants_half};
 
-/// How often a model is built whose files another command replaces meanwhile.
+/// How often to build a model whose files another command replaces meanwhile.
 const ATTEMPTS: u32 = 3;
-
-/// A model that is ready to run.
-pub struct LoadedModel {
-    /// The model's record.
-    pub record: ModelRecord,
-    /// What it was built from.
-    pub receipt: Receipt,
-    /// The kwargs that its hook was given.
-    pub kwargs: Map<String, Value>,
-    /// The model, on its device.
-    pub model: Model,
-    /// The digest of the component whose hook described it; none where its manifest did.
-    pub component: Option<String>,
-    /// Where results are kept until they are complete.
-    pub(crate) results_dir: PathBuf,
-    /// Nobody deletes the files meanwhile.
-    _in_use: InUse,
-}
 
 /// A model that is not built yet.
 struct Described {
@@ -49,45 +30,12 @@ struct Described {
 
 /// What a manifest's configuration says about a model.
 #[derive(Debug, PartialEq)]
-struct Said {
-    /// None where there is no configuration, or where it is for what this version has nothing for:
-    /// the source's hook says then what the model is.
+struct Configured {
+    /// None if there is no configuration, or this version does not support it: then the source's
+    /// hook gives the plan.
     plan: Option<Plan>,
     /// Whether it asks for half precision, which is known without the plan.
     half: bool,
-}
-
-impl LoadedModel {
-    /// What the model is, as the hook or the manifest describes it.
-    #[must_use]
-    pub fn plan(&self) -> &Plan {
-        self.model.plan()
-    }
-
-    /// Where a label of this model comes from: what is recorded beside the labels.
-    #[must_use]
-    pub fn provenance(&self) -> Value {
-        serde_json::json!({
-            "model": self.record.name(),
-            "source": self.record.source.id,
-            "commit": self.record.source.commit,
-            "tree": self.record.source.tree,
-            "component": self.component,
-            "model_digest": self.receipt.digest(),
-            "kwargs": self.kwargs,
-            "device": self.model.device().to_string(),
-            "precision": self.model.device().precision(),
-            "version": env!("CARGO_PKG_VERSION"),
-        })
-    }
-}
-
-impl LoadedModel {
-    /// Takes embeddings from the output of the layer of this name, or from its input if the name
-    /// follows a `<`.
-    pub(super) fn set_embeddings_layer(&mut self, layer: &str) -> Result<(), Error> {
-        Ok(self.model.set_embeddings_layer(layer)?)
-    }
 }
 
 impl Models<'_> {
@@ -122,8 +70,8 @@ impl Models<'_> {
 
     /// Builds the model from the files that its receipt lists, and no others.
     ///
-    /// The files are opened by their names, and a link in the place of one would be followed. So
-    /// what the names stand for must be the same before and after, and be no link.
+    /// The files are opened by name, which follows links. So the names must stand for the same files
+    /// before and after, and none of them may be a link.
     async fn build(
         &self,
         record: &ModelRecord,
@@ -149,7 +97,7 @@ impl Models<'_> {
         })
     }
 
-    /// The error for a plan that makes no model; it is in the audit log, too.
+    /// The error for a plan that cannot be built; it is also recorded in the audit log.
     fn unbuildable(&self, record: &ModelRecord, source: modelzoo_runtime::Error) -> Error {
         let error = Error::Build {
             model: record.name(),
@@ -172,7 +120,7 @@ impl Models<'_> {
         record: &ModelRecord,
         kwargs: &Map<String, Value>,
     ) -> Result<Described, Error> {
-        let Said { plan, half } = said(record, kwargs)?;
+        let Configured { plan, half } = configured(record, kwargs)?;
         if let Some(plan) = plan {
             return Ok(Described {
                 plan,
@@ -212,11 +160,11 @@ impl Models<'_> {
 }
 
 /// What the manifest says about the model.
-fn said(record: &ModelRecord, kwargs: &Map<String, Value>) -> Result<Said, Error> {
+fn configured(record: &ModelRecord, kwargs: &Map<String, Value>) -> Result<Configured, Error> {
     let entry = &record.entry;
     let Some(deployment) = &entry.default_deployment_config_dict else {
         let (plan, half) = (None, false);
-        return Ok(Said { plan, half });
+        return Ok(Configured { plan, half });
     };
     let file = match (&entry.base_filename, &entry.manager) {
         (Some(file), _) => Some(file.clone()),
@@ -231,18 +179,18 @@ fn said(record: &ModelRecord, kwargs: &Map<String, Value>) -> Result<Said, Error
     })
 }
 
-/// A source may serve FiftyOne by a configuration and us by a hook.
+/// A source may have a configuration for FiftyOne and a hook for modelzoo.
 fn or_hook(
     translated: Result<Translated, TranslateError>,
     deployment: &Deployment,
     has_component: bool,
-) -> Result<Said, TranslateError> {
+) -> Result<Configured, TranslateError> {
     match translated {
-        Ok(Translated { plan, half }) => Ok(Said {
+        Ok(Translated { plan, half }) => Ok(Configured {
             plan: Some(plan),
             half,
         }),
-        Err(error) if error.is_unknown() && has_component => Ok(Said {
+        Err(error) if error.is_unknown() && has_component => Ok(Configured {
             plan: None,
             half: wants_half(deployment)?,
         }),
@@ -258,7 +206,11 @@ mod tests {
 
     use super::*;
 
-    fn said_by(config: Value, kwargs: Value, has_component: bool) -> Result<Said, TranslateError> {
+    fn configured_by(
+        config: Value,
+        kwargs: Value,
+        has_component: bool,
+    ) -> Result<Configured, TranslateError> {
         let deployment = Deployment {
             kind: "acme.models.OfItsOwn".to_owned(),
             config: serde_json::from_value(config).unwrap(),
@@ -282,15 +234,17 @@ mod tests {
             ),
             (json!({}), json!({"use_half_precision": "yes"}), false),
         ] {
-            let said = said_by(config, kwargs, true).unwrap();
-            assert_eq!(said, Said { plan: None, half });
+            let configured = configured_by(config, kwargs, true).unwrap();
+            assert_eq!(configured, Configured { plan: None, half });
         }
-        let error = said_by(json!({"use_half_precision": "yes"}), json!({}), true).unwrap_err();
+        let error =
+            configured_by(json!({"use_half_precision": "yes"}), json!({}), true).unwrap_err();
         assert!(
             error.to_string().starts_with("`use_half_precision`"),
             "{error}"
         );
-        let error = said_by(json!({"use_half_precision": true}), json!({}), false).unwrap_err();
+        let error =
+            configured_by(json!({"use_half_precision": true}), json!({}), false).unwrap_err();
         assert!(error.to_string().contains("OfItsOwn"), "{error}");
     }
 }

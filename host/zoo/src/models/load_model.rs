@@ -5,9 +5,9 @@ use std::sync::Arc;
 use modelzoo_runtime::{Device, DeviceSpec, PrecisionSpec};
 use serde_json::{Map, Value};
 
-use super::Models;
+use super::catalog::Models;
 use super::download::DownloadOptions;
-use super::load::LoadedModel;
+use super::loaded::LoadedModel;
 use super::requirements::ErrorLevel;
 use crate::error::Error;
 use crate::sources::Grant;

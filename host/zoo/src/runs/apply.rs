@@ -6,7 +6,7 @@ use modelzoo_data::{Classification, Classifications, Dataset, Label, LabelType, 
 use modelzoo_runtime::{Input, PredictOptions, Prediction, PredictionKind};
 
 use crate::error::Error;
-use crate::models::load::LoadedModel;
+use crate::models::loaded::LoadedModel;
 use crate::runs::run::{Applied, Place, Watch, Work, image, run};
 
 /// How to apply a model.

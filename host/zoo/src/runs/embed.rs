@@ -7,7 +7,7 @@ use modelzoo_data::{Dataset, Label, LabelType, Sample};
 use modelzoo_runtime::{Input, Tokens};
 
 use crate::error::Error;
-use crate::models::load::LoadedModel;
+use crate::models::loaded::LoadedModel;
 use crate::runs::run::{Applied, Place, Watch, Work, image, run};
 
 /// How to embed.

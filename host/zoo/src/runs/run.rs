@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::models::load::LoadedModel;
+use crate::models::loaded::LoadedModel;
 
 /// How many samples are computed at once when nothing else is said.
 const BATCH_SIZE: usize = 16;

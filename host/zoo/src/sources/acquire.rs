@@ -8,9 +8,9 @@ use std::sync::atomic::AtomicBool;
 
 use modelzoo_net::{Access, Download, Grants, Request};
 
-use super::Registry;
 use super::github::{GitHub, Resolved};
 use super::origin::{Collected, Origin};
+use super::registry::Registry;
 use super::snapshot::Snapshot;
 use crate::error::Error;
 use crate::reference::{GitHubRepo, SourceRef};

@@ -7,7 +7,7 @@ use std::path::Path;
 use modelzoo_sandbox::{ComponentInfo, Limits};
 use sha2::{Digest as _, Sha256};
 
-use super::Registry;
+use super::registry::Registry;
 use super::snapshot::Snapshot;
 use crate::error::Error;
 use crate::store::files::{hash_file, read_capped};

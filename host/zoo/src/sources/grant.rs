@@ -3,8 +3,8 @@
 use modelzoo_net::policy::{Permission, Permissions};
 use serde::Serialize;
 
-use super::Registry;
 use super::info::{SourceInfo, asked};
+use super::registry::Registry;
 use crate::error::Error;
 use crate::manifest::Manifest;
 use crate::reference::SourceId;

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::Registry;
 use super::info::SourceInfo;
+use super::registry::Registry;
 use super::rollback::steps_back;
 use super::snapshot::Snapshot;
 use crate::error::Error;

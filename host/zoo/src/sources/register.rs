@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::Registry;
 use super::grant::Grant;
 use super::info::SourceInfo;
 use super::publish::unchanged;
+use super::registry::Registry;
 use super::rollback::steps_back;
 use super::snapshot::Snapshot;
 use crate::error::Error;

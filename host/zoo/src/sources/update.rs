@@ -1,10 +1,10 @@
 //! Updating registered sources, and restoring their snapshots.
 
-use super::Registry;
 use super::github::Resolved;
 use super::grant::Grant;
 use super::info::SourceInfo;
 use super::register::{Registered, Replace};
+use super::registry::Registry;
 use super::snapshot::Snapshot;
 use crate::error::Error;
 use crate::reference::SourceRef;

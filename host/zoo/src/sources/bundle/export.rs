@@ -12,12 +12,12 @@ use modelzoo_net::Task;
 use serde::Serialize;
 use sha2::Digest as _;
 
-use super::{Declared, FORMAT, INDEX, Index, MODELS, SNAPSHOT, declared_models};
+use super::index::{Declared, FORMAT, INDEX, Index, MODELS, SNAPSHOT, declared_models};
 use crate::context::Context;
 use crate::error::{BundleError, Error};
 use crate::name::ModelQuery;
 use crate::reference::SourceId;
-use crate::sources::Registry;
+use crate::sources::registry::Registry;
 use crate::store::files::{hash_file, list_files};
 use crate::store::receipt::{FILES, RECEIPT, Receipt, tree_digest};
 use crate::store::usage::size_of;

@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use super::unpack::{Bundle, Unpacked, foreign};
 use crate::error::{BundleError, Error};
-use crate::sources::Registry;
 use crate::sources::grant::Grant;
 use crate::sources::info::SourceInfo;
 use crate::sources::register::Registered;
+use crate::sources::registry::Registry;
 use crate::store::audit::{Event, now};
 use crate::store::{LockedSource, Receipt, RegisterOutcome, sync_tree};
 

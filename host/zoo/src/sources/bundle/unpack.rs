@@ -7,7 +7,7 @@ use modelzoo_archive::{ErrorKind, Extracted, Format, Limits, Options, RelPath};
 use serde::Deserialize;
 use tempfile::TempDir;
 
-use super::{FORMAT, INDEX, Index, MODELS, SNAPSHOT, declared_models};
+use super::index::{FORMAT, INDEX, Index, MODELS, SNAPSHOT, declared_models};
 use crate::error::{BundleError, Error};
 use crate::manifest::Manifest;
 use crate::sources::snapshot::{Snapshot, declared};

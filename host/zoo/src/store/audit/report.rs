@@ -8,7 +8,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use super::log;
+use super::files;
 use super::record::Record;
 use super::tally::{Mirrors, SourceAudit, Tally};
 use crate::error::Error;
@@ -84,8 +84,8 @@ impl Store {
             }
         };
         let path = self.audit_path();
-        for (path, file) in log::open(&path).map_err(|e| Error::io("read", &path, e))? {
-            log::for_each_line(file, &mut add).map_err(|e| Error::io("read", &path, e))?;
+        for (path, file) in files::open(&path).map_err(|e| Error::io("read", &path, e))? {
+            files::for_each_line(file, &mut add).map_err(|e| Error::io("read", &path, e))?;
         }
         report.sources = tallies
             .into_iter()

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use modelzoo_net::policy::{Origin, Permission, Permissions, parse_url};
 use serde::Serialize;
 
-use super::HOST;
+use super::log::HOST;
 use super::record::Record;
 use crate::store::lock::LockedSource;
 

@@ -1,0 +1,86 @@
+//! What is in a bundle.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::manifest::{Manifest, ModelEntry};
+use crate::store::files::hash_file;
+use crate::store::snapshot::component_file;
+use crate::store::{LockedSource, Receipt};
+
+/// The version of the format.
+pub(super) const FORMAT: u32 = 1;
+pub(super) const INDEX: &str = "bundle.json";
+pub(super) const SNAPSHOT: &str = "snapshot";
+pub(super) const MODELS: &str = "models";
+
+/// What `bundle.json` says.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Index {
+    pub(super) format: u32,
+    /// With the pins of `models` only, and without permissions.
+    pub(super) source: LockedSource,
+    /// The SHA-256 of each model's receipt, by the model's name.
+    pub(super) models: BTreeMap<String, String>,
+}
+
+/// A model that a snapshot declares.
+pub(super) struct Declared {
+    pub(super) entry: ModelEntry,
+    /// The digest of the component beside its manifest.
+    pub(super) component: Option<String>,
+}
+
+impl Declared {
+    /// The name of the model's directory.
+    pub(super) fn dir(&self) -> String {
+        self.entry.name().directory()
+    }
+
+    /// Why a receipt does not match this model and the pins of the source; `None` if it does.
+    ///
+    /// Its `tree` may be an earlier one of the source: a pin survives an update that does not change
+    /// the model, and then the pin ties the files to the present tree.
+    pub(super) fn mismatch(
+        &self,
+        receipt: &Receipt,
+        source: &LockedSource,
+    ) -> Option<&'static str> {
+        if receipt.source != source.id {
+            return Some("it was downloaded from another source");
+        }
+        if source.artifacts.get(&receipt.model) != Some(&receipt.digests()) {
+            return Some("its files are not those that the source's entry of the lock pins");
+        }
+        if receipt.component.is_some() && receipt.component != self.component {
+            return Some("another component downloaded it");
+        }
+        (!receipt.satisfies(&self.entry))
+            .then_some("its files are not those that the manifest declares")
+    }
+}
+
+/// The models of a snapshot, by name.
+pub(super) fn declared_models(
+    snapshot: &Path,
+    manifests: &[(String, Manifest)],
+) -> Result<BTreeMap<String, Declared>, Error> {
+    let mut models = BTreeMap::new();
+    for (dir, manifest) in manifests {
+        let component = match component_file(&snapshot.join(dir), manifest) {
+            Some((_, path)) => Some(hash_file(&path)?.1),
+            None => None,
+        };
+        for entry in &manifest.models {
+            let declared = Declared {
+                entry: entry.clone(),
+                component: component.clone(),
+            };
+            models.insert(entry.name().to_string(), declared);
+        }
+    }
+    Ok(models)
+}
