@@ -21,6 +21,8 @@ pub enum Error {
         name: String,
         /// The most similar known names, best first; may be empty.
         nearest: Vec<String>,
+        /// All known names.
+        known: Vec<&'static str>,
     },
     /// A field of an architecture's configuration is unknown, missing or out of range.
     #[error("config of architecture `{architecture}`: {}{reason}", field_prefix(.field))]
@@ -297,9 +299,8 @@ impl Error {
     #[must_use]
     pub fn remedy(&self) -> Option<Remedy> {
         match self {
-            Self::UnknownArchitecture { nearest, .. } if nearest.is_empty() => {
-                let known = crate::architectures().iter().map(|known| known.name);
-                let known = known.collect::<Vec<_>>().join("`, `");
+            Self::UnknownArchitecture { nearest, known, .. } if nearest.is_empty() => {
+                let known = known.join("`, `");
                 Some(Remedy::advice(format!(
                     "the known architectures are `{known}`"
                 )))

@@ -36,6 +36,7 @@ mod image;
 mod layers;
 mod model;
 mod precision;
+mod precision_spec;
 mod preprocess;
 mod resample;
 mod text;
@@ -55,7 +56,8 @@ pub use modelzoo_model::plan::{
     Resampling, Size, Step, Tokenizer, TokenizerFormat,
 };
 pub use modelzoo_model::task::{Classification, Head, MultiLabel, Scoring, ZeroShot};
-pub use precision::{Precision, PrecisionSpec};
+pub use precision::Precision;
+pub use precision_spec::PrecisionSpec;
 pub use preprocess::Input;
 pub use text::Tokens;
 pub use weights::Weights;

@@ -98,9 +98,11 @@ pub(crate) fn parse(architecture: &Architecture) -> Result<Box<dyn ArchitectureC
     let Architecture { name, config } = architecture;
     let found = ARCHITECTURES.iter().find(|known| known.name == *name);
     let Some(found) = found else {
+        let known: Vec<_> = ARCHITECTURES.iter().map(|known| known.name).collect();
         return Err(Error::UnknownArchitecture {
             name: name.clone(),
-            nearest: nearest(name, ARCHITECTURES.iter().map(|known| known.name)),
+            nearest: nearest(name, known.iter().copied()),
+            known,
         });
     };
     (found.parse)(&ConfigChecker::new(found.name), config)

@@ -3,7 +3,10 @@
 use candle_core::Tensor;
 use modelzoo_kernels::{self as kernels, Isa, adaptive_range};
 
-use super::{FeatureMap, check_size, cpu, global_average};
+use super::cpu;
+use super::map::FeatureMap;
+use super::pool::global_average;
+use super::size::check_size;
 use crate::device::Kernels;
 use crate::error::Error;
 use crate::precision::in_full;

@@ -4,7 +4,8 @@ use candle_core::Tensor;
 use candle_nn::ops::softmax_last_dim;
 use modelzoo_kernels::{self as kernels, AttentionJob, Heads, Isa};
 
-use super::{check_size, cpu};
+use super::cpu;
+use super::size::check_size;
 use crate::device::{Device, Kernels};
 use crate::error::Error;
 use crate::precision::full;

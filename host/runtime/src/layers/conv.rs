@@ -2,12 +2,15 @@
 
 use candle_core::{DType, Tensor};
 use modelzoo_kernels::{
-    self as kernels, Depthwise, Epilogue, Isa, Packed, Shape, Window, Windows, Winograd,
+    self as kernels, Activation, Depthwise, Epilogue, Isa, Packed, Shape, Window, Windows, Winograd,
 };
 
 use super::activate::with_candle;
+use super::batch_norm::BatchNorm;
+use super::cpu;
 use super::linear::packed;
-use super::{Activation, BatchNorm, FeatureMap, check_size, cpu};
+use super::map::FeatureMap;
+use super::size::check_size;
 use crate::device::{Device, Kernels};
 use crate::error::Error;
 use crate::weights::Scope;

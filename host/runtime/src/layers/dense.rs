@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::BatchNorm;
+use super::batch_norm::BatchNorm;
 use crate::error::Error;
 use crate::weights::Scope;
 

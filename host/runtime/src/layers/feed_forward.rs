@@ -1,9 +1,11 @@
 //! The MLP of a transformer block: two linear layers with an activation between them.
 
 use candle_core::Tensor;
-use modelzoo_kernels::{self as kernels, Mlp};
+use modelzoo_kernels::{self as kernels, Activation, Mlp};
 
-use super::{Activation, FeatureMap, Linear, cpu};
+use super::cpu;
+use super::linear::Linear;
+use super::map::FeatureMap;
 use crate::error::Error;
 
 /// A linear layer to more features, with an activation, and one back.

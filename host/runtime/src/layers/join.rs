@@ -3,10 +3,13 @@
 use std::ops::Range;
 
 use candle_core::Tensor;
-use modelzoo_kernels::{self as kernels, Isa, Shape};
+use modelzoo_kernels::{self as kernels, Activation, Isa, Shape};
 
 use super::activate::with_candle;
-use super::{Activation, BatchNorm, FeatureMap, check_size, cpu};
+use super::batch_norm::BatchNorm;
+use super::cpu;
+use super::map::FeatureMap;
+use super::size::check_size;
 use crate::device::{Device, Kernels};
 use crate::error::Error;
 use crate::precision::in_full;

@@ -4,7 +4,8 @@ use candle_core::{D, Tensor};
 use candle_nn::ops::layer_norm;
 use modelzoo_kernels::{self as kernels, Isa};
 
-use super::{FeatureMap, cpu};
+use super::cpu;
+use super::map::FeatureMap;
 use crate::device::{Device, Kernels};
 use crate::error::Error;
 use crate::precision::in_full;

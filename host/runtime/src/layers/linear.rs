@@ -1,10 +1,13 @@
 //! Linear layers.
 
 use candle_core::Tensor;
-use modelzoo_kernels::{self as kernels, Epilogue, Isa, Packed, Windows};
+use modelzoo_kernels::{self as kernels, Activation, Epilogue, Isa, Packed, Windows};
 
 use super::activate::with_candle;
-use super::{Activation, BatchNorm, Dense, check_size, cpu};
+use super::batch_norm::BatchNorm;
+use super::cpu;
+use super::dense::Dense;
+use super::size::check_size;
 use crate::device::{Device, Kernels};
 use crate::error::Error;
 use crate::weights::Scope;

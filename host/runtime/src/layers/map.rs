@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use modelzoo_kernels::Shape;
 
 use super::activate::activate;
-use super::check_size;
+use super::size::check_size;
 use crate::device::{Device, Kernels};
 use crate::error::Error;
 use crate::preprocess::Input;

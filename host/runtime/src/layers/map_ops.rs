@@ -3,7 +3,9 @@
 use candle_core::Tensor;
 use modelzoo_kernels::{self as kernels, Isa, Margins};
 
-use super::{FeatureMap, check_size, cpu};
+use super::cpu;
+use super::map::FeatureMap;
+use super::size::check_size;
 use crate::device::{Device, Kernels};
 use crate::error::Error;
 

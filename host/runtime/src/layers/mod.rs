@@ -39,6 +39,8 @@
 mod activate;
 mod adaptive;
 mod attention;
+mod batch_norm;
+mod channel_scale;
 mod conv;
 mod cpu;
 mod dense;
@@ -51,9 +53,9 @@ mod layer_norm;
 mod linear;
 mod map;
 mod map_ops;
-mod norm;
 mod pool;
 mod self_attention;
+mod size;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -65,6 +67,8 @@ mod tokens;
 pub(crate) use activate::activate;
 pub(crate) use adaptive::adaptive_average;
 pub(crate) use attention::{Attention, Mask};
+pub(crate) use batch_norm::BatchNorm;
+pub(crate) use channel_scale::ChannelScale;
 pub(crate) use conv::{Conv2d, ConvGeometry};
 pub(crate) use dense::Dense;
 pub(crate) use feed_forward::FeedForward;
@@ -73,30 +77,9 @@ pub(crate) use join::{NormedConcat, concat, interleave};
 pub(crate) use layer_norm::LayerNorm;
 pub(crate) use linear::Linear;
 pub(crate) use map::FeatureMap;
-pub(crate) use norm::{BatchNorm, ChannelScale};
 pub(crate) use pool::{Pool, PoolWindow, global_average};
 pub(crate) use self_attention::SelfAttention;
+pub(crate) use size::check_size;
 pub(crate) use tokens::{Embedding, Gather, add_rows, gate, prepend_rows};
 
 pub(crate) use modelzoo_kernels::Activation;
-
-use crate::error::Error;
-
-/// The most elements of one feature map, 4 GiB of f32: a plan can ask for any number of channels,
-/// and must not exhaust the memory of the process.
-const MAX_ELEMENTS: usize = 1 << 30;
-
-/// Refuses a result of more than [`MAX_ELEMENTS`].
-pub(crate) fn check_size(layer: &str, dims: &[usize]) -> Result<(), Error> {
-    let elements = dims
-        .iter()
-        .fold(1_usize, |product, &dim| product.saturating_mul(dim));
-    if elements > MAX_ELEMENTS {
-        return Err(Error::TooLarge {
-            layer: layer.to_owned(),
-            elements,
-            limit: MAX_ELEMENTS,
-        });
-    }
-    Ok(())
-}

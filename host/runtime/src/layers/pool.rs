@@ -3,7 +3,9 @@
 use candle_core::{DType, Tensor};
 use modelzoo_kernels::{self as kernels, Isa, PoolKind, Shape, Window};
 
-use super::{FeatureMap, check_size, cpu};
+use super::cpu;
+use super::map::FeatureMap;
+use super::size::check_size;
 use crate::device::Kernels;
 use crate::error::Error;
 use crate::precision::in_full;

@@ -1,9 +1,12 @@
 //! Self-attention, with its projections.
 
 use candle_core::Tensor;
-use modelzoo_kernels as kernels;
+use modelzoo_kernels::{self as kernels, Activation};
 
-use super::{Activation, Attention, Dense, Linear, Mask, cpu};
+use super::attention::{Attention, Mask};
+use super::cpu;
+use super::dense::Dense;
+use super::linear::Linear;
 use crate::device::Device;
 use crate::error::Error;
 

@@ -12,6 +12,7 @@ use modelzoo_kernels::{PoolKind, Window};
 
 use super::*;
 use crate::device::Device;
+use crate::error::Error;
 use crate::weights::Weights;
 
 pub(super) fn random(dims: &[usize]) -> Tensor {

@@ -1,10 +1,11 @@
 //! Sequences of tokens: `[batch, tokens, features]`, contiguous.
 
 use candle_core::Tensor;
-use modelzoo_kernels::{self as kernels, Isa};
+use modelzoo_kernels::{self as kernels, Activation, Isa};
 
 use super::activate::with_candle;
-use super::{Activation, check_size, cpu};
+use super::cpu;
+use super::size::check_size;
 use crate::device::{Device, Kernels};
 use crate::error::Error;
 use crate::weights::Scope;

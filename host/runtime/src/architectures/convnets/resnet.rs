@@ -168,7 +168,8 @@ impl ResNet {
         let shortcut = if stride != 1 || channels != outputs {
             let geometry = square(channels, outputs, 1, stride, 0);
             let downsample = weights.child("downsample");
-            Shortcut::Projection(downsample.normed(["0", "1"], geometry, Activation::Identity)?)
+            let projection = downsample.normed(["0", "1"], geometry, Activation::Identity)?;
+            Shortcut::Projection(Box::new(projection))
         } else {
             Shortcut::Identity
         };

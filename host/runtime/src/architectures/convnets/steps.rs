@@ -94,7 +94,7 @@ pub(super) enum Shortcut {
     None,
     Identity,
     /// A convolution of the block's input.
-    Projection(Conv2d),
+    Projection(Box<Conv2d>),
 }
 
 impl Shortcut {

@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use modelzoo_kernels::{PoolKind, Window};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::layers::{BatchNorm, ConvGeometry, PoolWindow};
 
 /// The configuration of `sequential`: a list of layers, like PyTorch's `nn.Sequential`.
 ///
@@ -184,6 +187,73 @@ pub enum SequentialLayer {
     Hardswish {},
 }
 
+impl SequentialLayer {
+    /// The geometry of a convolution; none for other layers.
+    pub(super) fn geometry(&self) -> Option<ConvGeometry> {
+        let Self::Conv2d {
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            groups,
+            ..
+        } = self
+        else {
+            return None;
+        };
+        let window = Window {
+            kernel: kernel_size.0,
+            stride: stride.0,
+            padding: padding.0,
+            dilation: dilation.0,
+        };
+        Some(ConvGeometry {
+            in_channels: *in_channels,
+            out_channels: *out_channels,
+            window,
+            groups: *groups,
+        })
+    }
+
+    /// The window and the kind of a pool; none for other layers.
+    pub(super) fn pool(&self) -> Option<(PoolWindow, PoolKind)> {
+        let (kernel_size, stride, padding, ceil, kind) = match self {
+            Self::MaxPool {
+                kernel_size,
+                stride,
+                padding,
+                ceil_mode,
+            } => (kernel_size, stride, padding, *ceil_mode, PoolKind::Max),
+            Self::AvgPool {
+                kernel_size,
+                stride,
+                padding,
+                ceil_mode,
+                count_include_pad,
+            } => (
+                kernel_size,
+                stride,
+                padding,
+                *ceil_mode,
+                PoolKind::Average {
+                    count_padding: *count_include_pad,
+                },
+            ),
+            _ => return None,
+        };
+        let stride = stride.unwrap_or(*kernel_size).0;
+        let window = Window {
+            kernel: kernel_size.0,
+            stride,
+            padding: padding.0,
+            dilation: [1; 2],
+        };
+        Some((PoolWindow { window, ceil }, kind))
+    }
+}
+
 /// The values of `type`, for suggestions.
 pub(super) const TYPES: &[&str] = &[
     "conv2d",
@@ -273,7 +343,7 @@ const fn yes() -> bool {
 }
 
 const fn eps() -> f64 {
-    crate::layers::BatchNorm::EPS
+    BatchNorm::EPS
 }
 
 const fn half() -> f64 {

@@ -1,11 +1,10 @@
 //! A list of layers that the plan describes.
 
+mod check;
 mod config;
-mod trace;
 
 use candle_core::Tensor;
 use modelzoo_base::nearest;
-use modelzoo_kernels::{PoolKind, Window};
 use serde_json::Value;
 
 pub use config::{Approximation, Pair, SequentialConfig, SequentialLayer};
@@ -15,8 +14,7 @@ use crate::architectures::shared::network::{ArchitectureConfig, ImageTower, Netw
 use crate::device::Device;
 use crate::error::Error;
 use crate::layers::{
-    Activation, BatchNorm, ChannelScale, Conv2d, ConvGeometry, FeatureMap, Linear, Pool,
-    PoolWindow, activate, global_average,
+    Activation, BatchNorm, ChannelScale, Conv2d, FeatureMap, Linear, Pool, activate, global_average,
 };
 use crate::plan::Size;
 use crate::trace::{Trace, Traced};
@@ -40,8 +38,8 @@ impl Sequential {
                 SequentialLayer::Conv2d { name, bias, .. } => {
                     let norm = take_norm(&mut rest, weights)?;
                     let activation = take_activation(&mut rest);
-                    let geometry = geometry(layer).ok_or_else(|| {
-                        let at = trace::layer_checker(&self.checker, index);
+                    let geometry = layer.geometry().ok_or_else(|| {
+                        let at = check::layer_checker(&self.checker, index);
                         at.error("", "is not a convolution")
                     })?;
                     let weights = weights.child(name);
@@ -83,7 +81,7 @@ impl Sequential {
                 }
                 SequentialLayer::GlobalAvgPool {} => Node::GlobalAverage,
                 SequentialLayer::Flatten {} => Node::Flatten,
-                other => match (pool(other), activation(other)) {
+                other => match (other.pool(), activation(other)) {
                     (Some((window, kind)), _) => Node::Pool(Pool {
                         name: format!("layers[{index}]"),
                         window,
@@ -126,35 +124,6 @@ fn check_type(at: &ConfigChecker, layer: &Value) -> Result<(), Error> {
     Err(at.error("type", reason))
 }
 
-/// The sizes of a convolution.
-fn geometry(layer: &SequentialLayer) -> Option<ConvGeometry> {
-    let SequentialLayer::Conv2d {
-        in_channels,
-        out_channels,
-        kernel_size,
-        stride,
-        padding,
-        dilation,
-        groups,
-        ..
-    } = layer
-    else {
-        return None;
-    };
-    let window = Window {
-        kernel: kernel_size.0,
-        stride: stride.0,
-        padding: padding.0,
-        dilation: dilation.0,
-    };
-    Some(ConvGeometry {
-        in_channels: *in_channels,
-        out_channels: *out_channels,
-        window,
-        groups: *groups,
-    })
-}
-
 impl ArchitectureConfig for Sequential {
     /// Reads the layers one by one, so that an error names the layer.
     fn parse(checker: &ConfigChecker, config: &Value) -> Result<Self, Error> {
@@ -166,11 +135,11 @@ impl ArchitectureConfig for Sequential {
         let Unread { layers } = checker.read(config)?;
         let mut checked = Vec::with_capacity(layers.len());
         for (index, layer) in layers.iter().enumerate() {
-            let at = trace::layer_checker(checker, index);
+            let at = check::layer_checker(checker, index);
             check_type(&at, layer)?;
             checked.push(at.read(layer)?);
         }
-        trace::check(checker, &checked)?;
+        check::check(checker, &checked)?;
         Ok(Self {
             checker: checker.clone(),
             layers: checked,
@@ -178,11 +147,11 @@ impl ArchitectureConfig for Sequential {
     }
 
     fn in_channels(&self) -> Option<usize> {
-        trace::in_channels(&self.layers)
+        check::in_channels(&self.layers)
     }
 
     fn outputs(&self, channels: usize, size: Option<Size>) -> Result<Option<usize>, Error> {
-        trace::outputs(&self.checker, &self.layers, channels, size)
+        check::outputs(&self.checker, &self.layers, channels, size)
     }
 
     fn build(self: Box<Self>, weights: &Scope<'_>, device: &Device) -> Result<Network, Error> {
@@ -193,42 +162,6 @@ impl ArchitectureConfig for Sequential {
         let embedding = layers.last().map(|layer| format!("<{layer}"));
         Ok(Network::of_images(network, layers, embedding))
     }
-}
-
-/// The pool that a layer describes.
-fn pool(layer: &SequentialLayer) -> Option<(PoolWindow, PoolKind)> {
-    let (kernel_size, stride, padding, ceil, kind) = match layer {
-        SequentialLayer::MaxPool {
-            kernel_size,
-            stride,
-            padding,
-            ceil_mode,
-        } => (kernel_size, stride, padding, *ceil_mode, PoolKind::Max),
-        SequentialLayer::AvgPool {
-            kernel_size,
-            stride,
-            padding,
-            ceil_mode,
-            count_include_pad,
-        } => (
-            kernel_size,
-            stride,
-            padding,
-            *ceil_mode,
-            PoolKind::Average {
-                count_padding: *count_include_pad,
-            },
-        ),
-        _ => return None,
-    };
-    let stride = stride.unwrap_or(*kernel_size).0;
-    let window = Window {
-        kernel: kernel_size.0,
-        stride,
-        padding: padding.0,
-        dilation: [1; 2],
-    };
-    Some((PoolWindow { window, ceil }, kind))
 }
 
 /// The activation that a layer is; dropout does nothing.
@@ -355,7 +288,7 @@ impl Node {
             (Self::Flatten, Flow::Map(x)) => Flow::Rows(x.flatten()?),
             (Self::Flatten, Flow::Rows(x)) => Flow::Rows(x),
             (Self::Linear(layer), Flow::Rows(x)) => Flow::Rows(layer.forward(&x)?),
-            // `trace` has refused these.
+            // `check` has refused these.
             (Self::Conv(_) | Self::Pool(_) | Self::GlobalAverage, Flow::Rows(_))
             | (Self::Linear(_), Flow::Map(_)) => {
                 let reason = "a layer gets an input of the wrong kind";

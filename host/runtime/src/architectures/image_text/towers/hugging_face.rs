@@ -1,6 +1,7 @@
 //! The names of the tensors that CLIP and SigLIP share in transformers.
 
-use super::{Blocks, ClipTextTower, Projection, TextPool};
+use super::blocks::{Blocks, Projection};
+use super::text::{ClipTextTower, TextPool};
 use crate::architectures::shared::block::{BlockLayout, MlpNames, Order, QkvNames};
 use crate::architectures::shared::encoder::EncoderConfig;
 use crate::device::Device;

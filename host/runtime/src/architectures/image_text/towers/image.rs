@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::{Blocks, Projection};
+use super::blocks::{Blocks, Projection};
 use crate::architectures::shared::block::BlockConfig;
 use crate::architectures::shared::config::ConfigChecker;
 use crate::architectures::shared::network::ImageTower;

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::{Blocks, Projection};
+use super::blocks::{Blocks, Projection};
 use crate::architectures::shared::network::{TextTower, TokenBatch};
 use crate::device::Device;
 use crate::error::Error;

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{SequentialLayer, geometry, pool};
+use super::config::SequentialLayer;
 use crate::architectures::shared::config::ConfigChecker;
 use crate::error::Error;
 use crate::plan::Size;
@@ -85,7 +85,7 @@ fn check_sizes(at: &ConfigChecker, layer: &SequentialLayer) -> Result<(), Error>
                 .try_for_each(|side| at.check_range(field, side, least..=MAX_SIDE))
         })
     };
-    if let Some(geometry) = geometry(layer) {
+    if let Some(geometry) = layer.geometry() {
         sides(&geometry.window)?;
         at.check_range("in_channels", geometry.in_channels, 1..=MAX_FEATURES)?;
         at.check_range("out_channels", geometry.out_channels, 1..=MAX_FEATURES)?;
@@ -99,7 +99,7 @@ fn check_sizes(at: &ConfigChecker, layer: &SequentialLayer) -> Result<(), Error>
             ));
         }
     }
-    if let Some((pool, _)) = pool(layer) {
+    if let Some((pool, _)) = layer.pool() {
         let window = pool.window;
         sides(&window)?;
         if window
@@ -167,7 +167,7 @@ pub(super) fn outputs(
 }
 
 fn step(at: &ConfigChecker, layer: &SequentialLayer, shape: Shape) -> Result<Shape, Error> {
-    if let Some(geometry) = geometry(layer) {
+    if let Some(geometry) = layer.geometry() {
         let (channels, size) = map(at, shape, "a convolution")?;
         same(at, "in_channels", geometry.in_channels, channels)?;
         let window = geometry.window;
@@ -177,7 +177,7 @@ fn step(at: &ConfigChecker, layer: &SequentialLayer, shape: Shape) -> Result<Sha
             size,
         });
     }
-    if let Some((pool, _)) = pool(layer) {
+    if let Some((pool, _)) = layer.pool() {
         let (channels, size) = map(at, shape, "a pool")?;
         let size = slide(at, size, |axis, length| pool.places(axis, length))?;
         return Ok(Shape::Map { channels, size });
