@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::Result;
-use crate::command::{cargo, output, say};
+use crate::command::{cargo, output, print_line};
 use crate::page::Part;
 
 /// Check that every attack has a test, and write the table of them
@@ -83,7 +83,7 @@ pub(crate) fn run(args: &AttacksArgs) -> Result<()> {
     let changed = TABLE.write(&table(&suite)?, args.check)?;
     let named: BTreeSet<_> = suite.case.iter().flat_map(|case| &case.tests).collect();
     let written = if changed { "; the table is new" } else { "" };
-    say(format_args!(
+    print_line(format_args!(
         "{} cases have {} tests{written}",
         suite.case.len(),
         named.len()

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::attacks::{self, AttacksArgs};
-use crate::command::{self, cargo, complain, run_within, say};
+use crate::command::{self, cargo, print_error, print_line, run_within};
 use crate::test::{self, TestArgs};
 use crate::{Result, quickstart, tool, wasm};
 
@@ -33,11 +33,11 @@ pub(crate) fn run() -> Result<()> {
         let state = if result.is_ok() { "ok" } else { "FAILED" };
         summary.push(format!("{name:<14}{state:<8}{seconds:>5} s"));
         if let Err(error) = result {
-            complain(format_args!("error: {error}"));
+            print_error(format_args!("error: {error}"));
             failed.push(name);
         }
     }
-    say(format_args!("\n{}", summary.join("\n")));
+    print_line(format_args!("\n{}", summary.join("\n")));
     if failed.is_empty() {
         return Ok(());
     }
@@ -71,7 +71,7 @@ fn dependencies() -> Result<()> {
         .env("GIT_HTTP_LOW_SPEED_LIMIT", "1000")
         .env("GIT_HTTP_LOW_SPEED_TIME", "30");
     if let Err(error) = run_within(Duration::from_secs(120), &mut fetch) {
-        say(format_args!(
+        print_line(format_args!(
             "\nwarning: security advisories were NOT checked: their database cannot be fetched ({error})"
         ));
         return Ok(());

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use crate::Result;
 
 /// Prints a line. Whoever reads the output may stop before its end.
-pub(crate) fn say(text: impl Display) {
+pub(crate) fn print_line(text: impl Display) {
     let _ = writeln!(io::stdout().lock(), "{text}");
 }
 
 /// Prints a line to standard error.
-pub(crate) fn complain(text: impl Display) {
+pub(crate) fn print_error(text: impl Display) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
@@ -27,7 +27,7 @@ pub(crate) fn cargo() -> Command {
 
 /// Shows a command and runs it; a failure is an error.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
-    say(format_args!("\n$ {}", line(command)));
+    print_line(format_args!("\n$ {}", line(command)));
     let status = command
         .status()
         .map_err(|error| format!("cannot run {}: {error}", name(command.get_program())))?;
@@ -40,7 +40,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 
 /// The same with a limit on its time; it is killed when that has passed.
 pub(crate) fn run_within(limit: Duration, command: &mut Command) -> Result<()> {
-    say(format_args!("\n$ {}", line(command)));
+    print_line(format_args!("\n$ {}", line(command)));
     let started = Instant::now();
     let mut child = command
         .stdin(Stdio::null())

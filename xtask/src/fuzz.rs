@@ -9,7 +9,7 @@ use std::time::Instant;
 use clap::Args;
 
 use crate::Result;
-use crate::command::{self, output, say};
+use crate::command::{self, output, print_line};
 use crate::tool;
 
 /// The targets, and the feature that has each; those that need little are built first.
@@ -94,7 +94,7 @@ pub(crate) fn run(args: &FuzzArgs) -> Result<()> {
         ));
         broken.extend(new.iter().map(|input| repeat(name, input)));
     }
-    say(format_args!("\n{}", table.join("\n")));
+    print_line(format_args!("\n{}", table.join("\n")));
     if broken.is_empty() {
         return Ok(());
     }
@@ -166,7 +166,7 @@ fn findings(name: &str) -> Result<BTreeSet<PathBuf>> {
 fn program(name: &str) -> Result<PathBuf> {
     let version = output(Command::new("rustc").arg("-vV"))?;
     let host = version.lines().find_map(|line| line.strip_prefix("host: "));
-    let host = host.ok_or("rustc does not say what it runs on")?;
+    let host = host.ok_or("rustc does not print the host")?;
     Ok(Path::new(PLACE).join(host).join("release").join(name))
 }
 

@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use crate::Result;
-use crate::command::{cargo, output, say};
+use crate::command::{cargo, output, print_line};
 
 /// Print the crates of the workspace and the arrows between them, the files of each folder and the
 /// lines of each crate
@@ -149,9 +149,9 @@ pub(crate) fn run(args: &HouseArgs) -> Result<()> {
         &total.longest.0.to_string(),
         &format!("{count} arrows between {} crates", packages.len()),
     ]));
-    say(rows.join("\n"));
+    print_line(rows.join("\n"));
     if args.folders {
-        say(format_args!("\n{}", folders.join("\n")));
+        print_line(format_args!("\n{}", folders.join("\n")));
     }
     Ok(())
 }

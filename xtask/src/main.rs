@@ -24,7 +24,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::complain;
+use crate::command::print_error;
 
 /// What any step may fail with: a message for the terminal.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -88,7 +88,7 @@ fn main() -> ExitCode {
     match entered.and_then(|()| cli.task.run()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(format_args!("error: {error}"));
+            print_error(format_args!("error: {error}"));
             ExitCode::FAILURE
         }
     }

@@ -1,4 +1,4 @@
-//! Virtual environments of Python, for what only Python's packages can say.
+//! Virtual environments of Python, for what only Python packages can compute.
 
 use std::fs;
 use std::path::{Path, PathBuf};

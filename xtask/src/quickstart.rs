@@ -9,7 +9,7 @@ use std::process::Command;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-use crate::command::{self, cargo, say};
+use crate::command::{self, cargo, print_line};
 use crate::{Result, report, serve, wasm};
 
 const EXAMPLE: &str = "examples/digits";
@@ -46,7 +46,7 @@ pub(crate) fn run() -> Result<()> {
     copy_dir(&Path::new(EXAMPLE).join("dataset"), &dataset)?;
     let address = serve::serve("/digits.zip", archive()?)?;
     let url = format!("http://{address}/digits.zip");
-    say(format_args!("\nThe source is served at {url}"));
+    print_line(format_args!("\nThe source is served at {url}"));
 
     let modelzoo = |arguments: &[&str]| -> Result<()> {
         let mut command = Command::new(binary()?);
@@ -63,12 +63,12 @@ pub(crate) fn run() -> Result<()> {
     modelzoo(&["apply", MODEL, &dataset_text, FIELD])?;
 
     let samples = fs::read_to_string(dataset.join("samples.json"))?;
-    say(format_args!("\n{}\n", report::report(&samples, FIELD)?));
-    say(format_args!(
+    print_line(format_args!("\n{}\n", report::report(&samples, FIELD)?));
+    print_line(format_args!(
         "The store:   {}",
         place.join("home").display()
     ));
-    say(format_args!("The dataset: {dataset_text}"));
+    print_line(format_args!("The dataset: {dataset_text}"));
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::Result;
-use crate::command::{cargo, output, say};
+use crate::command::{cargo, output, print_line};
 use crate::page::Part;
 use crate::python;
 
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &ScoreboardArgs) -> Result<()> {
         "--",
     ]);
     let printed = output(example.arg(manifest).arg(FIXTURES))?;
-    say(printed.trim_end());
+    print_line(printed.trim_end());
     let totals = printed.lines().last().unwrap_or_default();
     let totals: Value = serde_json::from_str(totals)?;
     let count = |name: &str| totals.get(name).and_then(Value::as_u64).unwrap_or_default();

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::Result;
-use crate::command::{output, run, run_within, say, succeeds};
+use crate::command::{output, print_line, run, run_within, succeeds};
 
 /// The target's name.
 pub(crate) const TARGET: &str = "wasm32-wasip2";
@@ -18,12 +18,12 @@ pub(crate) fn ensure() -> Result<()> {
     if is_installed()? {
         return Ok(());
     }
-    say(format_args!("The Rust target {TARGET} is not installed."));
+    print_line(format_args!("The Rust target {TARGET} is not installed."));
     if succeeds(Command::new("rustup").arg("--version")) {
         let mut rustup = Command::new("rustup");
         rustup.args(["target", "add", TARGET]);
         if let Err(error) = run_within(Duration::from_secs(300), &mut rustup) {
-            say(error);
+            print_line(error);
         }
     }
     if !is_installed()? && succeeds(Command::new("apt-get").arg("--version")) {
