@@ -1,13 +1,14 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use modelzoo_model::label::Label;
 use serde_json::Value;
 
 use crate::document::Document;
-use crate::label::Label;
+use crate::error::{Error, MediaError};
 use crate::options::OpenOptions;
 use crate::readers::{self, Entry, Reader, Samples};
 use crate::sample::{Sample, SampleKey};
-use crate::{Error, MediaError, text};
+use crate::{media, text};
 
 /// A list of samples on disk, each with a file and perhaps labels.
 ///
@@ -92,9 +93,17 @@ impl Dataset {
         let key = entry.key();
         Ok(Some(match entry {
             Entry::File { stored, document } => {
-                let path = match &stored {
-                    Ok(stored) => self.reader.root().vet(stored, self.options.allow_outside),
-                    Err(reason) => Err(MediaError::NoFilepath {
+                let media = document.as_ref().and_then(Document::other_media);
+                let path = match (&stored, media) {
+                    (Ok(filepath), Some(media)) => Err(MediaError::NotAnImage {
+                        filepath: filepath.clone(),
+                        media,
+                    }),
+                    (Ok(filepath), None) => {
+                        let root = self.reader.media_root();
+                        root.vet(filepath, self.options.allow_outside)
+                    }
+                    (Err(reason), _) => Err(MediaError::NoFilepath {
                         reason: reason.clone(),
                     }),
                 };
@@ -162,6 +171,13 @@ impl Dataset {
             Some(Entry::File { .. } | Entry::Row { .. }) | None => return Ok(None),
         };
         label(&document, self.reader.member(field)).map_err(failed)
+    }
+
+    /// The path that a sample stores as `stored`, absolute where the root is.
+    pub(crate) fn media_path(&self, stored: &str) -> PathBuf {
+        let root = self.reader.media_root();
+        let spelled = root.spelled(stored, self.options.allow_outside);
+        media::normalize(&root.real.join(spelled))
     }
 
     /// The dataset as it is on disk now, if that is not what was opened.

@@ -55,6 +55,17 @@ impl Document {
         }
     }
 
+    /// What the document says that the sample is, where that is not an image.
+    pub(crate) fn other_media(&self) -> Option<&'static str> {
+        match self.value("_media_type")?.as_str()? {
+            "video" => Some("a video"),
+            "point-cloud" => Some("a point cloud"),
+            "3d" | "three-d" => Some("a 3D scene"),
+            "multimodal" => Some("a recording of several kinds"),
+            _ => None,
+        }
+    }
+
     /// The text with members set; every other byte is as it was.
     pub(crate) fn edited(&self, edits: &[(&str, Vec<u8>)]) -> Vec<u8> {
         self.object.edited(&self.text, edits)

@@ -36,6 +36,18 @@ pub enum Error {
         /// Those that there are; none where the format has no columns.
         columns: Vec<String>,
     },
+    /// A file of texts has several columns of the name.
+    #[error(
+        "{}: several columns are named '{}'",
+        escape_path(path),
+        escape(column)
+    )]
+    AmbiguousColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column that was asked for.
+        column: String,
+    },
     /// A file of texts is never changed, so it cannot take results.
     #[error("{}: a file of texts takes no results", escape_path(path))]
     TableInPlace {
@@ -238,7 +250,7 @@ impl Error {
                 "a dataset is a directory of images, one with metadata.json and samples.json, or a file of texts (.txt, .jsonl, .csv)",
             ),
             Self::NoColumn { columns, .. } if columns.is_empty() => {
-                Remedy::advice("a plain text file has one text a line, and no columns")
+                Remedy::advice("a plain text file has one text per line, and no columns")
             }
             Self::NoColumn { columns, .. } => Remedy::TextColumn(
                 columns
@@ -246,6 +258,9 @@ impl Error {
                     .map(|column| escape(column).into_owned())
                     .collect(),
             ),
+            Self::AmbiguousColumn { .. } => {
+                Remedy::advice("rename one of them in the first row of the file")
+            }
             Self::TableInPlace { .. } => Remedy::WriteElsewhere {
                 endings: &[".jsonl", ".npy", ".parquet"],
             },
@@ -256,12 +271,9 @@ impl Error {
             Self::VectorLength { .. } => Remedy::advice(
                 "choose an output that ends in .jsonl or .parquet, or let the model pool its features",
             ),
-            Self::NoImages { .. } => Remedy::advice(format!(
-                "images end in one of {}",
-                crate::readers::IMAGE_EXTENSIONS
-                    .map(|end| format!(".{end}"))
-                    .join(", ")
-            )),
+            Self::NoImages { .. } => {
+                Remedy::advice("images are found by their names and by how they begin")
+            }
             Self::FieldName { .. } => {
                 Remedy::advice("a field is a letter, then letters, digits and underscores")
             }
@@ -325,6 +337,14 @@ pub enum MediaError {
         filepath: String,
         /// What it is.
         kind: &'static str,
+    },
+    /// The document says that the file is not an image.
+    #[error("{}: {media}, not an image", escape(filepath))]
+    NotAnImage {
+        /// The path as stored.
+        filepath: String,
+        /// What it is.
+        media: &'static str,
     },
     /// A row of a file of texts holds none.
     #[error("{}: no text: {reason}", escape(row))]

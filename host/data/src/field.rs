@@ -1,7 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::Error;
+use crate::error::Error;
 
 /// The name of a sample field that may be written: a letter, then letters,
 /// digits and underscores, and none of the names that a sample has already.
@@ -18,46 +18,85 @@ pub struct FieldName(String);
 
 const MAX_LENGTH: usize = 128;
 
-/// What FiftyOne's samples have as fields or attributes, and what a line of a
-/// JSONL result holds besides the label.
+/// What FiftyOne's samples and their MongoEngine documents have as fields or attributes, and what
+/// a line of a JSONL result holds besides the label.
 const RESERVED: &[&str] = &[
+    "DoesNotExist",
+    "MultipleObjectsReturned",
+    "STRICT",
+    "add_field",
+    "add_implied_field",
     "add_labels",
+    "cascade_save",
+    "clean",
     "clear_field",
+    "collection_name",
+    "compare_indexes",
     "compute_metadata",
     "copy",
+    "copy_with_new_id",
+    "create_index",
     "created_at",
     "dataset",
     "dataset_id",
+    "default_fields",
+    "default_fields_ordered",
+    "delete",
+    "drop_collection",
+    "ensure_indexes",
     "error",
+    "excluded_field_names",
+    "fancy_repr",
     "field_names",
+    "field_to_mongo",
+    "field_to_python",
     "filename",
     "filepath",
+    "filtered_field_names",
     "frames",
     "from_dict",
     "from_doc",
     "from_frame",
     "from_json",
     "get_field",
+    "get_field_schema",
     "get_media_key",
+    "get_text_score",
     "groups",
     "has_field",
     "id",
     "in_dataset",
+    "in_db",
     "iter_fields",
     "last_modified_at",
+    "list_indexes",
     "media_reference",
     "media_type",
     "merge",
+    "merge_field_schema",
+    "meta",
     "metadata",
+    "modify",
+    "my_metaclass",
+    "objects",
     "pk",
+    "register_delete_rule",
     "reload",
     "save",
+    "select_related",
+    "selected_field_names",
     "set_field",
+    "switch_collection",
+    "switch_db",
     "tags",
+    "to_dbref",
     "to_dict",
     "to_json",
+    "to_mongo",
     "to_mongo_dict",
+    "update",
     "update_fields",
+    "validate",
 ];
 
 impl FieldName {
@@ -117,7 +156,8 @@ mod tests {
         let long = "a".repeat(129);
         for name in [
             "", "_a", "1a", "a.b", "a/b", "a\\b", "../a", "a b", "$a", "é", "a\u{1b}", "a\0", "id",
-            "filepath", "tags", "metadata", "error", &long,
+            "filepath", "tags", "metadata", "error", "clean", "to_mongo", "STRICT", "validate",
+            "objects", &long,
         ] {
             assert!(name.parse::<FieldName>().is_err(), "{name}");
         }

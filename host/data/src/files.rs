@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use modelzoo_base::file::open_regular;
 use modelzoo_base::json::ScanError;
 
-use crate::Error;
+use crate::error::Error;
 
 /// The largest document that is read: masks make some of them large.
 pub(crate) const MAX_DOCUMENT: u64 = 256 * 1024 * 1024;

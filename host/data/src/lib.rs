@@ -71,13 +71,11 @@ mod sink;
 mod text;
 mod writers;
 
-use modelzoo_model::label;
-
 pub use dataset::Dataset;
 pub use document::Document;
 pub use error::{Error, MediaError};
 pub use field::FieldName;
-pub use label::{Classification, Classifications, Label, LabelType, ObjectId};
+pub use modelzoo_model::label::{Classification, Classifications, Label, LabelType, ObjectId};
 pub use options::OpenOptions;
 pub use sample::{Sample, SampleKey};
 pub use sink::{ResultSink, SinkOptions, Written};

@@ -1,17 +1,18 @@
 //! Which file a sample's `filepath` means, and whether it may be read.
 //!
-//! A dataset comes from somebody else: its paths may point anywhere. A path is
+//! A dataset is untrusted input: its paths may point anywhere. A path is
 //! first judged by its text, so that nothing outside the dataset is so much as
 //! looked up, then by where it leads once links are followed. Only regular files
 //! are opened, and never in a way that could wait for a pipe.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io::{self, Read};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, MAIN_SEPARATOR, Path, PathBuf};
 
 use modelzoo_base::file::open_regular;
 
-use crate::MediaError;
+use crate::error::MediaError;
 
 /// The directory that paths are relative to.
 pub(crate) struct Root {
@@ -42,18 +43,18 @@ impl Root {
                 filepath: filepath(),
             });
         }
-        let path = Path::new(stored);
+        let path = self.spelled(stored, allow_outside);
         let outside = || MediaError::Outside {
             filepath: filepath(),
         };
-        if !allow_outside && !self.spells_inside(path) {
+        if !allow_outside && !self.spells_inside(&path) {
             return Err(outside());
         }
         let failed = |source| MediaError::Io {
             filepath: filepath(),
             source,
         };
-        let real = fs::canonicalize(self.real.join(path)).map_err(failed)?;
+        let real = fs::canonicalize(self.real.join(&path)).map_err(failed)?;
         if !allow_outside && !real.starts_with(&self.real) {
             return Err(outside());
         }
@@ -65,6 +66,29 @@ impl Root {
             });
         }
         Ok(real)
+    }
+
+    /// Whether `stored` is a path inside, and nothing is there.
+    pub(crate) fn lacks(&self, stored: &str) -> bool {
+        let path = Path::new(stored);
+        !is_url(stored)
+            && self.spells_inside(path)
+            && fs::symlink_metadata(self.real.join(path))
+                .is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// The path that `stored` spells. A dataset from Windows has backslashes, which are ordinary
+    /// characters elsewhere: they separate unless a file has them in its name.
+    pub(crate) fn spelled<'a>(&self, stored: &'a str, allow_outside: bool) -> Cow<'a, Path> {
+        let literal = Path::new(stored);
+        if MAIN_SEPARATOR == '\\' || !stored.contains('\\') || is_on_a_drive(stored) {
+            return Cow::Borrowed(literal);
+        }
+        let may_look = allow_outside || self.spells_inside(literal);
+        if may_look && fs::symlink_metadata(self.real.join(literal)).is_ok() {
+            return Cow::Borrowed(literal);
+        }
+        Cow::Owned(stored.replace('\\', "/").into())
     }
 
     /// Whether the text of `path` stays inside, before any link is followed.
@@ -114,6 +138,11 @@ pub(crate) fn is_url(stored: &str) -> bool {
                 .chars()
                 .all(|rest| rest.is_ascii_alphanumeric() || matches!(rest, '+' | '-' | '.'))
     })
+}
+
+/// An absolute path of Windows, which names nothing on other systems.
+pub(crate) fn is_on_a_drive(stored: &str) -> bool {
+    matches!(stored.as_bytes(), [drive, b':', b'\\' | b'/', ..] if drive.is_ascii_alphabetic())
 }
 
 fn kind_name(kind: fs::FileType) -> &'static str {
@@ -178,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn text_alone_shows_most_escapes() {
+    fn paths_are_judged_by_their_text_first() {
         let root = Root {
             real: PathBuf::from("/real/set"),
             given: PathBuf::from("/given/set"),

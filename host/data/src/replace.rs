@@ -5,8 +5,9 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use modelzoo_base::file::{self, Access, AtomicFile, UNFINISHED};
+use tempfile::TempDir;
 
-use crate::Error;
+use crate::error::Error;
 
 /// A complete file beside the one whose place it will take.
 pub(crate) struct Staged {
@@ -88,6 +89,14 @@ pub(crate) fn check_directory(directory: &Path) -> Result<(), Error> {
         .map_err(Error::io("write to", directory))
 }
 
+/// A directory in `directory` for what is not finished, removed when dropped.
+pub(crate) fn unfinished_directory(directory: &Path) -> Result<TempDir, Error> {
+    tempfile::Builder::new()
+        .prefix(UNFINISHED)
+        .tempdir_in(directory)
+        .map_err(Error::io("write to", directory))
+}
+
 /// Keeps other runs from writing the dataset in `directory` at the same time,
 /// until it is dropped, and removes what killed ones left unfinished. Where
 /// directories cannot be locked there is no such guard.
@@ -115,9 +124,13 @@ pub(crate) fn sweep(directory: &Path) {
             .file_name()
             .as_encoded_bytes()
             .starts_with(UNFINISHED.as_bytes());
-        let plain = entry.file_type().is_ok_and(|kind| kind.is_file());
-        if ours && plain {
-            let _ = fs::remove_file(entry.path());
+        if !ours {
+            continue;
+        }
+        match entry.file_type() {
+            Ok(kind) if kind.is_file() => drop(fs::remove_file(entry.path())),
+            Ok(kind) if kind.is_dir() => drop(fs::remove_dir_all(entry.path())),
+            Ok(_) | Err(_) => {}
         }
     }
 }

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use modelzoo_base::text::escape;
 
 use crate::document::Document;
-use crate::{MediaError, media};
+use crate::error::MediaError;
+use crate::media;
 
 /// What a result is stored under: a sample's place in its dataset, and what tells it from the
 /// sample that may be in that place the next time.

@@ -2,15 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
+use modelzoo_model::label::{Label, LabelType, vector};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::dataset::Dataset;
-use crate::label::{Label, LabelType, vector};
+use crate::error::Error;
+use crate::field::FieldName;
 use crate::results::{Results, Run};
 use crate::sample::SampleKey;
 use crate::writers::{self, Job, Output, Writer};
-use crate::{Error, FieldName};
 
 /// How results are kept and what is said about them.
 #[derive(Clone, Debug, Default)]

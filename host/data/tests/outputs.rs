@@ -22,7 +22,7 @@ fn stored(dataset: &Dataset) -> Vec<String> {
 }
 
 #[test]
-fn the_path_says_which_output() {
+fn output_format_follows_the_extension() {
     let fixture = Fixture::images(1);
     let dataset = fixture.open();
     for (name, is_file) in [
@@ -119,7 +119,7 @@ fn outputs_are_replaced_only_on_request() {
 }
 
 #[test]
-fn an_output_that_appears_meanwhile_is_not_replaced() {
+fn output_that_appears_during_the_run_is_not_replaced() {
     let fixture = Fixture::images(1);
     let path = fixture.directory.path().join("out.jsonl");
     let dataset = fixture.open();
@@ -218,7 +218,7 @@ fn images_that_come_later_become_samples() {
 }
 
 #[test]
-fn two_first_runs_on_a_directory_of_images_both_count() {
+fn two_first_runs_on_a_directory_of_images_are_both_kept() {
     let fixture = Fixture::images(3);
     let dataset = fixture.open();
     let mut one = sink(&dataset, "one", options()).unwrap();
@@ -235,7 +235,7 @@ fn two_first_runs_on_a_directory_of_images_both_count() {
 }
 
 #[test]
-fn metadata_of_something_else_is_not_replaced() {
+fn foreign_metadata_is_not_replaced() {
     let fixture = Fixture::images(1);
     fixture.write("metadata.json", "{\"camera\": 1}");
     let dataset = fixture.open();
@@ -360,9 +360,11 @@ fn a_new_dataset_keeps_what_the_old_one_has() {
     assert!(metadata.starts_with(before.1.split_once(" ], \"app_config\"").unwrap().0));
     assert!(metadata.contains("\"name\": \"p\""));
 
-    // Masks and frames lie beside the old dataset, so there is no second one.
-    fs::create_dir(fixture.path("fields")).unwrap();
+    // The documents of frames lie beside the old dataset, so there is no second one.
+    fs::create_dir(fixture.path("frames")).unwrap();
     let other = fixture.directory.path().join("other");
+    assert!(sink(&dataset, "p", output(other.clone())).is_ok());
+    fixture.write("frames/1.json", "{}");
     assert!(matches!(
         sink(&dataset, "p", output(other)),
         Err(Error::NotShared { .. })

@@ -107,11 +107,14 @@ fn a_directory_of_images_is_searched_in_order() {
         .map(|sample| sample.stored)
         .collect();
     assert_eq!(names, ["0.png", "1.png", "a.tif", "b/c/x.JPEG", "b/y.webp"]);
-    assert_eq!(dataset.warnings(), [""; 0]);
+    assert_eq!(
+        dataset.warnings(),
+        ["left out 1 file without an image: 1 .txt"]
+    );
 }
 
 #[test]
-fn what_is_no_dataset_is_refused() {
+fn malformed_datasets_are_refused() {
     let fixture = Fixture::images(0);
     assert!(matches!(
         Dataset::open(&fixture.root),
@@ -185,7 +188,7 @@ fn paths_that_lead_outside_are_refused() {
 }
 
 #[test]
-fn paths_that_stay_inside_are_taken() {
+fn paths_that_stay_inside_are_read() {
     let fixture = with_filepath("data/../data/./0.png");
     assert!(vetted(&fixture, false).is_ok());
     for root in [
@@ -205,7 +208,7 @@ fn paths_that_stay_inside_are_taken() {
 }
 
 #[test]
-fn urls_and_what_has_no_path_are_refused() {
+fn urls_and_samples_without_a_path_are_refused() {
     for url in [
         "https://host/a.png",
         "s3://bucket/a.png",
@@ -235,7 +238,7 @@ fn urls_and_what_has_no_path_are_refused() {
 }
 
 #[test]
-fn what_is_shown_has_no_control_characters() {
+fn shown_paths_have_no_control_characters() {
     let fixture = with_filepath("a\u{1b}[2J\n\u{202e}.png");
     let sample = samples(&fixture.open()).remove(0);
     assert_eq!(sample.display(), "a\\u{1b}[2J\\u{a}\\u{202e}.png");

@@ -54,7 +54,7 @@ fn done(fixture: &Fixture, options: SinkOptions) -> Vec<usize> {
 }
 
 #[test]
-fn an_interrupted_run_goes_on_where_it_stopped() {
+fn interrupted_run_continues_where_it_stopped() {
     let fixture = interrupted();
     let dataset = fixture.open();
     let mut sink = sink(&dataset, "p", options()).unwrap();
@@ -82,7 +82,7 @@ fn an_interrupted_run_goes_on_where_it_stopped() {
 }
 
 #[test]
-fn another_run_starts_anew() {
+fn results_of_another_run_are_discarded() {
     let fixture = interrupted();
     assert_eq!(done(&fixture, options()), [0, 2]);
     let other = || SinkOptions {
@@ -269,7 +269,7 @@ fn two_runs_at_once_do_not_share_results() {
 }
 
 #[test]
-fn what_killed_runs_left_is_removed() {
+fn unfinished_files_of_killed_runs_are_removed() {
     let fixture = interrupted();
     fixture.write(".modelzoo-unfinished-aB3dE5", "x");
     let dataset = fixture.open();
@@ -280,7 +280,7 @@ fn what_killed_runs_left_is_removed() {
 const LARGE: usize = 20_000;
 
 #[test]
-fn twenty_thousand_samples_are_each_right() {
+fn twenty_thousand_samples_get_their_own_labels() {
     let fixture = numbered(LARGE);
     let dataset = fixture.open();
     assert_eq!(dataset.len(), LARGE);

@@ -11,8 +11,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use modelzoo_data::{
-    Classification, Dataset, Error, FieldName, Label, LabelType, OpenOptions, Output, ResultSink,
-    SinkOptions,
+    Classification, Classifications, Dataset, Error, FieldName, Label, LabelType, OpenOptions,
+    Output, ResultSink, SinkOptions,
 };
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
@@ -71,10 +71,11 @@ fn each_line_of_plain_text_is_a_sample() {
         "a.txt",
         "\u{feff}eins\r\n\n  \nzwei und drei\nvier",
     );
-    let want = ["eins", "zwei und drei", "vier"].map(|text| Ok(text.to_owned()));
+    // A blank line is one too, so that row i of a result is line i.
+    let want = ["eins", "", "  ", "zwei und drei", "vier"].map(|text| Ok(text.to_owned()));
     assert_eq!(texts(&path, None), want);
     let dataset = Dataset::open(&path).unwrap();
-    let sample = dataset.sample(1).unwrap().unwrap();
+    let sample = dataset.sample(3).unwrap().unwrap();
     assert_eq!(sample.display(), "a.txt:4");
     assert!(
         sample
@@ -132,6 +133,40 @@ fn lines_of_json_and_rows_of_csv_name_their_text() {
 }
 
 #[test]
+fn lines_of_json_keep_what_no_parser_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let line = "{\"text\": \"a cat\", \"score\": NaN, \"id\": 123456789012345678901234567890, \"x\": -Infinity, \"x\": 1.0e-999}";
+    let path = write(dir.path(), "a.jsonl", &format!("{line}\r\n"));
+    assert_eq!(texts(&path, None), [Ok("a cat".to_owned())]);
+    let dataset = Dataset::open(&path).unwrap();
+    let output = dir.path().join("out.jsonl");
+    embed(&dataset, Output::Path(output.clone()), &[None]).unwrap();
+    let want = line.replace("999}", "999, \"error\": \"no reason\"}\n");
+    assert_eq!(fs::read_to_string(&output).unwrap(), want);
+}
+
+#[test]
+fn csv_columns_of_one_name_are_kept_apart_or_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = write(dir.path(), "a.csv", "text,id,id,id.1,\nhello,1,2,3,4\n");
+    let dataset = Dataset::open(&path).unwrap();
+    let output = dir.path().join("out.jsonl");
+    embed(&dataset, Output::Path(output.clone()), &[None]).unwrap();
+    let line: Value = serde_json::from_str(&fs::read_to_string(&output).unwrap()).unwrap();
+    assert_eq!(
+        line,
+        json!({"text": "hello", "id": "1", "id.2": "2", "id.1": "3", "": "4", "error": "no reason"})
+    );
+
+    let path = write(dir.path(), "b.csv", "text,id,text\none,1,two\n");
+    let Err(error) = Dataset::open(&path) else {
+        panic!("it is not known which column is meant");
+    };
+    assert!(matches!(error, Error::AmbiguousColumn { .. }), "{error}");
+    assert!(error.remedy().is_some());
+}
+
+#[test]
 fn a_file_without_texts_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     for name in ["a.txt", "a.jsonl"] {
@@ -172,7 +207,7 @@ fn results_of_texts_are_lines_that_keep_what_the_rows_had() {
 }
 
 #[test]
-fn an_interrupted_run_takes_over_the_rows_that_are_the_same() {
+fn interrupted_run_keeps_the_rows_that_are_unchanged() {
     let dir = tempfile::tempdir().unwrap();
     let path = write(dir.path(), "a.txt", "one\ntwo\n");
     let output = || options(Output::Path(dir.path().join("out.jsonl")));
@@ -265,6 +300,27 @@ fn a_table_of_parquet_can_be_read() {
     assert_eq!(rows[0]["embedding_label"], "cat");
     assert_eq!(rows[0]["embedding_confidence"], 0.5);
     assert_eq!(rows[1]["embedding_label"], Value::Null);
+}
+
+#[test]
+fn labels_with_parts_are_json_in_a_table_of_parquet() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = write(dir.path(), "a.txt", "one\ntwo\n");
+    let dataset = Dataset::open(&path).unwrap();
+    let output = dir.path().join("labels.parquet");
+    let target = options(Output::Path(output.clone()));
+    let kind = LabelType::Classifications;
+    let mut sink = ResultSink::open(&dataset, &field(), kind, target).unwrap();
+    let label = Label::Classifications(Classifications {
+        logits: Some(vec![0.5, -1.0]),
+        ..Classifications::default()
+    });
+    sink.put(&dataset.key(0).unwrap(), Some(&label)).unwrap();
+    sink.commit().unwrap();
+    let rows = rows(&output);
+    let json: Value = serde_json::from_str(rows[0]["embedding"].as_str().unwrap()).unwrap();
+    assert_eq!(json, label.to_json());
+    assert_eq!(rows[1]["embedding"], Value::Null);
 }
 
 fn rows(path: &Path) -> Vec<Value> {
@@ -368,7 +424,7 @@ fn a_file_of_texts_is_not_its_own_output() {
 }
 
 #[test]
-fn a_quote_without_its_end_does_not_take_in_the_whole_file() {
+fn unclosed_quote_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.csv");
     let mut text = b"text\n\"".to_vec();
@@ -384,7 +440,7 @@ fn a_quote_without_its_end_does_not_take_in_the_whole_file() {
 }
 
 #[test]
-fn what_an_output_cannot_hold_is_said_before_anything_is_computed() {
+fn unsuitable_output_is_refused_when_the_sink_opens() {
     let dir = tempfile::tempdir().unwrap();
     let path = write(dir.path(), "a.txt", "one\n");
     let dataset = Dataset::open(&path).unwrap();

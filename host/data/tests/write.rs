@@ -181,7 +181,7 @@ fn a_second_run_replaces_the_field_and_its_provenance() {
 }
 
 #[test]
-fn a_field_of_another_type_is_left_alone() {
+fn field_of_another_type_is_refused() {
     let documents = [
         DOCUMENTS[0],
         r#"{"filepath": "data/1.png", "undeclared": "text", "other": {"_cls": "Regression\u001b"}}"#,
@@ -246,7 +246,7 @@ fn a_field_of_another_type_is_left_alone() {
 }
 
 #[test]
-fn a_run_without_results_changes_nothing() {
+fn run_without_results_changes_nothing() {
     let fixture = Fixture::new(&DOCUMENTS, 4);
     let before = (fixture.read("samples.json"), fixture.read("metadata.json"));
     let dataset = fixture.open();
@@ -265,7 +265,7 @@ fn a_run_without_results_changes_nothing() {
 }
 
 #[test]
-fn documents_in_a_directory_change_one_by_one() {
+fn documents_in_a_directory_change_separately() {
     let fixture = Fixture::new(&[], 3);
     fs::remove_file(fixture.path("samples.json")).unwrap();
     fs::create_dir(fixture.path("samples")).unwrap();
@@ -306,7 +306,7 @@ fn documents_in_a_directory_change_one_by_one() {
 }
 
 #[test]
-fn fields_written_meanwhile_are_kept() {
+fn fields_written_during_the_run_are_kept() {
     let fixture = Fixture::new(&DOCUMENTS[..2], 2);
     let dataset = fixture.open();
     let mut one = sink(&dataset, "one", options()).unwrap();
@@ -329,7 +329,7 @@ fn fields_written_meanwhile_are_kept() {
 }
 
 #[test]
-fn samples_that_changed_meanwhile_are_not_mixed_up() {
+fn samples_that_changed_during_the_run_are_refused() {
     let fixture = Fixture::new(&DOCUMENTS[..2], 2);
     let dataset = fixture.open();
     let mut first = sink(&dataset, "p", options()).unwrap();
@@ -411,7 +411,7 @@ fn results_are_not_written_through_a_link_in_the_dataset() {
 }
 
 #[test]
-fn a_sample_without_a_path_does_not_stop_the_others() {
+fn sample_without_a_path_does_not_fail_the_others() {
     let fixture = Fixture::new(&["{}", DOCUMENTS[0]], 1);
     let dataset = fixture.open();
     let mut first = sink(&dataset, "p", options()).unwrap();
@@ -429,7 +429,7 @@ fn a_sample_without_a_path_does_not_stop_the_others() {
 }
 
 #[test]
-fn errors_name_the_field() {
+fn field_errors_name_the_field() {
     let error = "a/b\u{1b}".parse::<modelzoo_data::FieldName>().unwrap_err();
     assert_eq!(
         error.to_string(),

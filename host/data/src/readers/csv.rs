@@ -1,14 +1,16 @@
 //! CSV: one text per row, in a column that the first row names.
 
 use std::cell::Cell;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 use std::rc::Rc;
 
+use modelzoo_base::json;
 use serde_json::{Map, Value};
 
-use crate::Error;
+use crate::error::Error;
 use crate::files::At;
 use crate::readers::Format;
 use crate::readers::text_file::{MAX_ROW, Row, Rows, TEXT, TextFile, check_length, has_extension};
@@ -45,13 +47,20 @@ impl Rows for Csv {
             .from_reader(BufReader::new(bounded));
         let headers = reader.headers().map_err(|error| malformed(&error))?;
         let columns: Vec<String> = headers.iter().map(str::to_owned).collect();
-        let Some(place) = columns.iter().position(|name| name == column) else {
+        let place = columns.iter().position(|name| name == column);
+        let Some(place) = place else {
             return Err(Error::NoColumn {
                 path: path.to_owned(),
                 column: column.to_owned(),
                 columns,
             });
         };
+        if columns.iter().filter(|name| *name == column).count() > 1 {
+            return Err(Error::AmbiguousColumn {
+                path: path.to_owned(),
+                column: column.to_owned(),
+            });
+        }
         let mut rows = Vec::new();
         let mut record = csv::ByteRecord::new();
         loop {
@@ -74,7 +83,7 @@ impl Rows for Csv {
             });
         }
         let format = Self {
-            columns,
+            columns: distinct(columns),
             column: place,
         };
         Ok((format, rows))
@@ -92,11 +101,32 @@ impl Rows for Csv {
         Ok(cells.swap_remove(self.column))
     }
 
-    fn object(&self, row: &[u8]) -> Option<Map<String, Value>> {
+    fn object(&self, row: &[u8]) -> Option<Vec<u8>> {
         let cells = cells(row).unwrap_or_default();
         let names = self.columns.iter().cloned();
-        Some(names.zip(cells.into_iter().map(Value::from)).collect())
+        let object: Map<_, _> = names.zip(cells.into_iter().map(Value::from)).collect();
+        Some(json::to_vec(&object))
     }
+}
+
+/// The names of columns, with a number added to those that were there before, as pandas does.
+fn distinct(columns: Vec<String>) -> Vec<String> {
+    let mut taken: HashSet<String> = columns.iter().cloned().collect();
+    let mut numbers: HashMap<String, usize> = HashMap::new();
+    let mut name = |column: String| {
+        let Some(number) = numbers.get_mut(&column) else {
+            numbers.insert(column.clone(), 1);
+            return column;
+        };
+        loop {
+            let numbered = format!("{column}.{number}");
+            *number += 1;
+            if taken.insert(numbered.clone()) {
+                return numbered;
+            }
+        }
+    };
+    columns.into_iter().map(&mut name).collect()
 }
 
 /// Gives so many bytes and no more, so that a quote that is never closed does not take in the

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::Error;
+use crate::error::Error;
 use crate::media::Root;
 use crate::options::OpenOptions;
 use crate::readers::{Entry, Format, Reader, Samples, walk};

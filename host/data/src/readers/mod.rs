@@ -4,6 +4,7 @@ pub(crate) mod fiftyone;
 
 mod csv;
 mod image_directory;
+mod image_kind;
 mod json_lines;
 mod plain_lines;
 mod text_file;
@@ -11,14 +12,11 @@ mod walk;
 
 use std::path::Path;
 
-use serde_json::{Map, Value};
-
 use crate::document::Document;
+use crate::error::{Error, MediaError};
 use crate::media::Root;
 use crate::options::OpenOptions;
-use crate::{Error, MediaError};
 use fiftyone::FiftyOneDataset;
-pub(crate) use walk::EXTENSIONS as IMAGE_EXTENSIONS;
 
 /// The formats, in the order in which they are tried.
 const FORMATS: &[Format] = &[
@@ -45,8 +43,13 @@ pub(crate) trait Reader: Send + Sync {
     /// The format in words.
     fn kind(&self) -> &'static str;
 
-    /// The directory that paths are relative to.
+    /// The dataset's directory.
     fn root(&self) -> &Root;
+
+    /// The directory that paths of samples are relative to.
+    fn media_root(&self) -> &Root {
+        self.root()
+    }
 
     /// The file or directory that lists the samples.
     fn list(&self) -> &Path;
@@ -63,11 +66,11 @@ pub(crate) trait Reader: Send + Sync {
     /// What the samples are, for writers that put results beside them.
     fn samples(&self) -> Samples<'_>;
 
-    /// A row of a table by the names of its columns; none where samples are files.
+    /// A row of a file of texts as the text of a JSON object; none where samples are files.
     ///
     /// # Errors
-    /// The table can no longer be read.
-    fn row(&self, _index: usize) -> Result<Option<Map<String, Value>>, Error> {
+    /// The file can no longer be read.
+    fn row(&self, _index: usize) -> Result<Option<Vec<u8>>, Error> {
         Ok(None)
     }
 

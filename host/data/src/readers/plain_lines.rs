@@ -3,9 +3,9 @@
 use std::fs::File;
 use std::path::Path;
 
-use serde_json::{Map, Value};
+use modelzoo_base::json;
 
-use crate::Error;
+use crate::error::Error;
 use crate::readers::Format;
 use crate::readers::text_file::{Row, Rows, TEXT, TextFile, has_extension, lines};
 
@@ -25,8 +25,13 @@ impl Rows for PlainLines {
                 columns: Vec::new(),
             });
         }
-        let rows = lines(path, file, |line| !line.trim_ascii().is_empty())?;
-        Ok((Self, rows))
+        // Row i of what is written is line i, so a blank line is a text like any other.
+        let mut any = false;
+        let rows = lines(path, file, |line| {
+            any |= !line.trim_ascii().is_empty();
+            true
+        })?;
+        Ok((Self, if any { rows } else { Vec::new() }))
     }
 
     fn column(&self) -> &str {
@@ -37,8 +42,8 @@ impl Rows for PlainLines {
         String::from_utf8(row.to_vec()).map_err(|_| "not UTF-8".to_owned())
     }
 
-    fn object(&self, row: &[u8]) -> Option<Map<String, Value>> {
-        let text = String::from_utf8_lossy(row).into_owned();
-        Some([(TEXT.to_owned(), text.into())].into_iter().collect())
+    fn object(&self, row: &[u8]) -> Option<Vec<u8>> {
+        let text = String::from_utf8_lossy(row);
+        Some(json::to_vec(&serde_json::json!({ TEXT: text })))
     }
 }

@@ -5,14 +5,14 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use modelzoo_base::file::open_regular;
-use serde_json::{Map, Value};
+use modelzoo_base::json;
 use sha2::{Digest, Sha256};
 
+use crate::error::{Error, MediaError};
 use crate::files::{At, BYTE_ORDER_MARK};
 use crate::media::Root;
 use crate::options::OpenOptions;
 use crate::readers::{Entry, Reader, Samples};
-use crate::{Error, MediaError};
 
 /// The longest row that is read, in bytes.
 pub(crate) const MAX_ROW: u64 = 16 << 20;
@@ -30,8 +30,8 @@ pub(crate) trait Rows: Sized + Send + Sync {
     /// The text of a row, or why it has none.
     fn text(&self, row: &[u8]) -> Result<String, String>;
 
-    /// A row by the names of its columns; none if it has none.
-    fn object(&self, row: &[u8]) -> Option<Map<String, Value>>;
+    /// A row as the text of a JSON object with its columns; none if it has none.
+    fn object(&self, row: &[u8]) -> Option<Vec<u8>>;
 }
 
 /// Where a row lies in its file.
@@ -146,14 +146,14 @@ impl<R: Rows> Reader for TextFile<R> {
         Samples::Rows
     }
 
-    fn row(&self, index: usize) -> Result<Option<Map<String, Value>>, Error> {
+    fn row(&self, index: usize) -> Result<Option<Vec<u8>>, Error> {
         let Some(&row) = self.rows.get(index) else {
             return Ok(None);
         };
         let object = self.format.object(&self.read(row)?);
         // What the row is instead is in the file still.
-        let named = || [("row".to_owned(), self.name(row).into())].into_iter();
-        Ok(Some(object.unwrap_or_else(|| named().collect())))
+        let named = || json::to_vec(&serde_json::json!({ "row": self.name(row) }));
+        Ok(Some(object.unwrap_or_else(named)))
     }
 
     fn is_stale(&self) -> bool {
@@ -165,7 +165,7 @@ impl<R: Rows> Reader for TextFile<R> {
 pub(crate) fn lines(
     path: &Path,
     file: &File,
-    keep: impl Fn(&[u8]) -> bool,
+    mut keep: impl FnMut(&[u8]) -> bool,
 ) -> Result<Vec<Row>, Error> {
     let mut reader = BufReader::new(At { file, offset: 0 });
     let (mut rows, mut start, mut number) = (Vec::new(), 0, 0);

@@ -10,10 +10,10 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use modelzoo_base::file::open_nofollow;
+use modelzoo_model::label::Label;
 use serde::Serialize;
 
-use crate::Error;
-use crate::label::Label;
+use crate::error::Error;
 use crate::sample::SampleKey;
 use frame::Frame;
 pub(crate) use record::{Outcome, Record};

@@ -9,8 +9,8 @@
 //! | … | the outcome: a reason, the `f32` of a vector, or a label in postcard's encoding |
 
 use modelzoo_base::json;
+use modelzoo_model::label::Label;
 
-use crate::label::Label;
 use crate::sample::SampleKey;
 
 const FAILED: u8 = 0;

@@ -7,9 +7,10 @@ use modelzoo_base::json;
 
 use crate::dataset::Dataset;
 use crate::document::Document;
+use crate::error::Error;
+use crate::media;
 use crate::results::{ResultReader, Results};
 use crate::writers::{Job, new_documents};
-use crate::{Error, media};
 
 /// Puts results into the documents of samples.
 pub(crate) struct Editor<'a> {
@@ -51,7 +52,6 @@ impl<'a> Editor<'a> {
             Some(text) => text,
             None => new_documents::sample(&self.dataset.key(index)?.key),
         };
-        let root = self.dataset.root();
         let changed = || Error::Changed {
             path: self.dataset.reader.list().to_owned(),
         };
@@ -75,7 +75,7 @@ impl<'a> Editor<'a> {
             edits.push((self.field, record.outcome.render()));
         }
         if let (Some(directory), Some(filepath)) = (self.moved_to, filepath) {
-            let moved = moved(root, directory, &filepath)?;
+            let moved = self.moved(directory, &filepath)?;
             edits.push(("filepath", json::to_vec(&moved)));
         }
         Ok(document.edited(&edits))
@@ -86,17 +86,17 @@ impl<'a> Editor<'a> {
         let record = self.results.get(index)?;
         Ok(record.is_some_and(|record| record.outcome.is_result()))
     }
-}
 
-/// How a dataset in `directory` stores the path that one in `root` has as `stored`.
-fn moved(root: &Path, directory: &Path, stored: &str) -> Result<String, Error> {
-    if media::is_url(stored) {
-        return Ok(stored.to_owned());
+    /// How a dataset in `directory` stores the path that this one has as `stored`.
+    fn moved(&self, directory: &Path, stored: &str) -> Result<String, Error> {
+        if media::is_url(stored) || (cfg!(not(windows)) && media::is_on_a_drive(stored)) {
+            return Ok(stored.to_owned());
+        }
+        let path = self.dataset.media_path(stored);
+        let path = path.strip_prefix(directory).unwrap_or(&path);
+        path.to_str().map(str::to_owned).ok_or_else(|| {
+            let reason = io::Error::new(io::ErrorKind::InvalidData, "the path is not Unicode");
+            Error::io("store", path)(reason)
+        })
     }
-    let path = media::normalize(&root.join(stored));
-    let path = path.strip_prefix(directory).unwrap_or(&path);
-    path.to_str().map(str::to_owned).ok_or_else(|| {
-        let reason = io::Error::new(io::ErrorKind::InvalidData, "the path is not Unicode");
-        Error::io("store", path)(reason)
-    })
 }

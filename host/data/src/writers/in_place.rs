@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::Error;
 use crate::dataset::Dataset;
+use crate::error::Error;
 use crate::readers::Samples;
 use crate::readers::fiftyone::FiftyOneDataset;
 use crate::readers::fiftyone::documents::Documents;
@@ -106,9 +106,7 @@ fn add_field(
         .transpose()?;
     let samples = match &list.documents {
         Documents::File(file) => vec![stage(&file.path, true, |out| {
-            file.rewrite(out, list.unlisted(), &mut |index, text| {
-                editor.edit(index, text)
-            })
+            list.rewrite(out, &mut |index, text| editor.edit(index, text))
         })?],
         Documents::Parts(parts) => stage_parts(&mut editor, parts)?,
     };

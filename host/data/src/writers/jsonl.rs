@@ -3,9 +3,10 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use modelzoo_base::json;
+use modelzoo_base::json::{self, Object};
 
-use crate::Error;
+use crate::error::Error;
+use crate::files::malformed;
 use crate::replace::stage;
 use crate::results::{Outcome, Record, Results};
 use crate::writers::{FileFormat, Job, Writer, prepare_file};
@@ -46,25 +47,17 @@ impl Writer for JsonLines {
 
 /// What is known of a sample, and its result under the field's name, or why it has none.
 fn line(job: &Job<'_>, record: Record<'_>) -> Result<Vec<u8>, Error> {
-    let mut about = match job.dataset.reader.row(record.index)? {
+    let about = match job.dataset.reader.row(record.index)? {
         Some(row) => row,
-        None => [("filepath".to_owned(), record.key.into())]
-            .into_iter()
-            .collect(),
+        None => json::to_vec(&serde_json::json!({ "filepath": record.key })),
     };
-    let (key, value) = match record.outcome {
+    let edit = match record.outcome {
         Outcome::Failed(why) => ("error", json::to_vec(why)),
         outcome => (job.field.as_str(), outcome.render()),
     };
-    about.remove(key);
-    let mut line = json::to_vec(&about);
-    line.pop();
-    if !about.is_empty() {
-        line.extend_from_slice(b", ");
-    }
-    line.extend_from_slice(&json::to_vec(key));
-    line.extend_from_slice(b": ");
-    line.extend_from_slice(&value);
-    line.extend_from_slice(b"}\n");
+    let list = job.dataset.reader.list();
+    let object = Object::parse(&about).map_err(|error| malformed(list, error))?;
+    let mut line = object.edited(&about, &[edit]);
+    line.push(b'\n');
     Ok(line)
 }

@@ -1,6 +1,7 @@
 //! Result formats, written: one file per format, one line of [`FILES`] for those that are one
 //! file.
 
+mod companions;
 mod editor;
 mod in_place;
 mod jsonl;
@@ -12,12 +13,14 @@ mod parquet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use modelzoo_model::label::{Label, LabelType};
 use serde_json::Value;
 
 use crate::dataset::Dataset;
-use crate::label::{Label, LabelType};
+use crate::error::Error;
+use crate::field::FieldName;
+use crate::replace;
 use crate::results::Results;
-use crate::{Error, FieldName, replace};
 
 /// The formats that are one file.
 const FILES: &[FileFormat] = &[jsonl::FORMAT, npy::FORMAT, parquet::FORMAT];
@@ -39,8 +42,8 @@ pub enum Output {
     /// - `.npy`: a matrix of f32 in numpy's format, one row per sample in the order of the
     ///   dataset; a sample that failed is a row of NaN. Embeddings alone.
     /// - `.parquet`: a table in Apache Parquet's format, one row per sample: `filepath` or
-    ///   `text`; the field, as a list of f32, or as `<field>_label` and `<field>_confidence`;
-    ///   and `error`.
+    ///   `text`; the field, as a list of f32, as `<field>_label` and `<field>_confidence`, or as
+    ///   FiftyOne's JSON where a label has parts; and `error`.
     /// - any other: a new FiftyOneDataset in this directory. Media are not copied: a path is
     ///   relative if the file is in this directory, else absolute.
     Path(PathBuf),

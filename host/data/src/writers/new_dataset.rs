@@ -4,16 +4,17 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::Error;
 use crate::dataset::Dataset;
+use crate::error::Error;
 use crate::readers::Samples;
+use crate::readers::fiftyone::SAMPLES;
 use crate::readers::fiftyone::documents::write_list;
 use crate::readers::fiftyone::metadata::{self, Metadata};
-use crate::readers::fiftyone::{FiftyOneDataset, SAMPLES};
 use crate::replace::{self, Staged, stage};
 use crate::results::Results;
+use crate::writers::companions::Companions;
 use crate::writers::editor::Editor;
-use crate::writers::{Job, Writer, new_documents};
+use crate::writers::{Job, Writer, companions, new_documents};
 
 pub(crate) struct NewDataset {
     directory: PathBuf,
@@ -40,7 +41,8 @@ impl Writer for NewDataset {
             Samples::Files => {}
             Samples::Documents(dataset) => {
                 dataset.check_field(&job.field, job.kind)?;
-                check_shareable(job.dataset.root(), dataset)?;
+                dataset.metadata()?;
+                companions::check(job.dataset.root(), &self.directory, job.overwrite)?;
             }
         }
         for file in [
@@ -59,18 +61,6 @@ impl Writer for NewDataset {
     }
 }
 
-/// Whether a second dataset beside this one can have all that it has.
-fn check_shareable(root: &Path, dataset: &FiftyOneDataset) -> Result<(), Error> {
-    dataset.metadata()?;
-    for part in ["fields", "frames", "frames.json"] {
-        let path = root.join(part);
-        if path.exists() {
-            return Err(Error::NotShared { path });
-        }
-    }
-    Ok(())
-}
-
 /// Writes a FiftyOneDataset with the samples of `dataset` to `directory`.
 pub(crate) fn write_dataset(
     job: &Job<'_>,
@@ -82,8 +72,12 @@ pub(crate) fn write_dataset(
     let directory = fs::canonicalize(directory).map_err(Error::io("open", directory))?;
     let path = metadata::path(&directory);
     let overwrite = job.overwrite || metadata::is_of_directory(&path);
+    let mut companions = None;
     let old = match dataset.reader.samples() {
-        Samples::Documents(dataset) => dataset.metadata()?.copied_to(path)?,
+        Samples::Documents(list) => {
+            companions = Some(Companions::stage(dataset.root(), &directory)?);
+            list.metadata()?.copied_to(path)?
+        }
         Samples::Files | Samples::Rows => {
             let name = directory.file_name().unwrap_or_default().to_string_lossy();
             new_documents::metadata(path, &name, directory == dataset.root())?
@@ -97,17 +91,17 @@ pub(crate) fn write_dataset(
     let mut editor = Editor::new(job, dataset, results)?.moved_to(&directory);
     let path = directory.join(SAMPLES);
     let samples = stage(&path, job.overwrite, |out| match dataset.reader.samples() {
-        Samples::Documents(list) => {
-            list.documents
-                .rewrite(out, list.unlisted(), &mut |index, text| {
-                    editor.edit(index, text)
-                })
-        }
+        Samples::Documents(list) => list.rewrite(out, &mut |index, text| editor.edit(index, text)),
         Samples::Files | Samples::Rows => write_list(out, &path, dataset.len(), &mut |index| {
             editor.edit(index, None)
         }),
     })?;
-    Ok(vec![metadata.finish()?, samples.finish()?])
+    let mut paths = match companions {
+        Some(companions) => companions.finish(&directory, job.overwrite)?,
+        None => Vec::new(),
+    };
+    paths.extend([metadata.finish()?, samples.finish()?]);
+    Ok(paths)
 }
 
 /// Writes `metadata.json` beside its place.

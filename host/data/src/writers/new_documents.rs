@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use modelzoo_base::json;
+use modelzoo_model::label::{ObjectId, field, id_field, random, set};
 use serde_json::{Value, json};
 
-use crate::Error;
-use crate::label::{ObjectId, field, id_field, random, set};
+use crate::error::Error;
 use crate::readers::fiftyone::metadata::{Metadata, OF_DIRECTORY};
 
 /// The version that new datasets declare: the first whose samples have

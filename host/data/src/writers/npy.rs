@@ -3,8 +3,9 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::Error;
-use crate::label::{Label, LabelType, vector};
+use modelzoo_model::label::{Label, LabelType, vector};
+
+use crate::error::Error;
 use crate::replace::stage;
 use crate::results::{Outcome, Results};
 use crate::writers::{FileFormat, Job, Writer, prepare_file};

@@ -4,18 +4,20 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::Error;
-use crate::label::{Label, LabelType};
-use crate::readers::Entry;
-use crate::replace::stage;
-use crate::results::{Outcome, Record, ResultReader, Results};
-use crate::writers::{FileFormat, Job, Writer, prepare_file};
+use modelzoo_base::json;
+use modelzoo_model::label::{Label, LabelType};
 use parquet::basic::{Compression, ConvertedType, Repetition, Type as Physical};
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, FloatType};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::{ColumnPath, Type};
+
+use crate::error::Error;
+use crate::readers::Entry;
+use crate::replace::stage;
+use crate::results::{Outcome, Record, ResultReader, Results};
+use crate::writers::{FileFormat, Job, Writer, prepare_file};
 
 /// The most rows that are held in memory at a time.
 const GROUP: usize = 4096;
@@ -37,13 +39,7 @@ impl Writer for Table {
     }
 
     fn prepare(&self, job: &Job<'_>) -> Result<PathBuf, Error> {
-        match job.kind {
-            LabelType::Vector | LabelType::Classification => prepare_file(job, &self.path),
-            LabelType::Classifications => Err(Error::OutputType {
-                path: self.path.clone(),
-                found: job.kind.name(),
-            }),
-        }
+        prepare_file(job, &self.path)
     }
 
     fn commit(&self, job: &Job<'_>, results: &Results) -> Result<Vec<PathBuf>, Error> {
@@ -60,18 +56,19 @@ impl Writer for Table {
                 .build();
             let mut file =
                 SerializedFileWriter::new(out, schema, Arc::new(properties)).map_err(failed)?;
+            let columns = Columns::of(job.kind);
             let (mut rows, mut bytes) = (Vec::new(), 0);
             for index in 0..job.dataset.len() {
                 let row = Row::read(job, &mut reader, index)?;
                 bytes += row.bytes();
                 rows.push(row);
                 if rows.len() == GROUP || bytes > GROUP_BYTES {
-                    write_group(&mut file, job.kind, &rows).map_err(failed)?;
+                    write_group(&mut file, columns, &rows).map_err(failed)?;
                     (rows, bytes) = (Vec::new(), 0);
                 }
             }
             if !rows.is_empty() {
-                write_group(&mut file, job.kind, &rows).map_err(failed)?;
+                write_group(&mut file, columns, &rows).map_err(failed)?;
             }
             file.close().map_err(failed)?;
             Ok(())
@@ -80,11 +77,35 @@ impl Writer for Table {
     }
 }
 
+/// The columns of a field.
+#[derive(Clone, Copy)]
+enum Columns {
+    /// `<field>`, a list of f32.
+    Vector,
+    /// `<field>_label` and `<field>_confidence`.
+    Class,
+    /// `<field>`, FiftyOne's JSON as text, for labels that have parts.
+    Json,
+}
+
+impl Columns {
+    fn of(kind: LabelType) -> Self {
+        if kind == LabelType::Vector {
+            Self::Vector
+        } else if kind == LabelType::Classification {
+            Self::Class
+        } else {
+            Self::Json
+        }
+    }
+}
+
 /// What is written of one sample.
 #[derive(Default)]
 struct Row {
     sample: String,
     vector: Option<Vec<f32>>,
+    /// The class, or the JSON.
     label: Option<String>,
     confidence: Option<f64>,
     error: Option<String>,
@@ -92,7 +113,9 @@ struct Row {
 
 impl Row {
     fn bytes(&self) -> usize {
-        self.sample.len() + self.vector.as_ref().map_or(0, |vector| vector.len() * 4)
+        self.sample.len()
+            + self.label.as_ref().map_or(0, String::len)
+            + self.vector.as_ref().map_or(0, |vector| vector.len() * 4)
     }
 
     fn read(job: &Job<'_>, results: &mut ResultReader<'_>, index: usize) -> Result<Self, Error> {
@@ -110,7 +133,11 @@ impl Row {
                     row.label = label.label;
                     row.confidence = label.confidence;
                 }
-                Some(Label::Classifications(_)) | None => {}
+                Some(label) => {
+                    let json = json::to_vec(&label.to_json());
+                    row.label = Some(String::from_utf8_lossy(&json).into_owned());
+                }
+                None => {}
             },
         }
         Ok(row)
@@ -156,23 +183,27 @@ fn schema(job: &Job<'_>) -> Result<Type, ParquetError> {
     };
     let field = job.field.as_str();
     let mut columns = vec![text(sample, Repetition::REQUIRED)?];
-    if job.kind == LabelType::Vector {
-        let element = number("element", Physical::FLOAT, Repetition::REQUIRED)?;
-        let list = Type::group_type_builder("list")
-            .with_repetition(Repetition::REPEATED)
-            .with_fields(vec![element])
-            .build()?;
-        let vector = Type::group_type_builder(field)
-            .with_repetition(Repetition::OPTIONAL)
-            .with_converted_type(ConvertedType::LIST)
-            .with_fields(vec![Arc::new(list)])
-            .build()?;
-        columns.push(Arc::new(vector));
-    } else {
-        let label = format!("{field}_label");
-        let confidence = format!("{field}_confidence");
-        columns.push(text(&label, Repetition::OPTIONAL)?);
-        columns.push(number(&confidence, Physical::DOUBLE, Repetition::OPTIONAL)?);
+    match Columns::of(job.kind) {
+        Columns::Vector => {
+            let element = number("element", Physical::FLOAT, Repetition::REQUIRED)?;
+            let list = Type::group_type_builder("list")
+                .with_repetition(Repetition::REPEATED)
+                .with_fields(vec![element])
+                .build()?;
+            let vector = Type::group_type_builder(field)
+                .with_repetition(Repetition::OPTIONAL)
+                .with_converted_type(ConvertedType::LIST)
+                .with_fields(vec![Arc::new(list)])
+                .build()?;
+            columns.push(Arc::new(vector));
+        }
+        Columns::Class => {
+            let label = format!("{field}_label");
+            let confidence = format!("{field}_confidence");
+            columns.push(text(&label, Repetition::OPTIONAL)?);
+            columns.push(number(&confidence, Physical::DOUBLE, Repetition::OPTIONAL)?);
+        }
+        Columns::Json => columns.push(text(field, Repetition::OPTIONAL)?),
     }
     columns.push(text("error", Repetition::OPTIONAL)?);
     Type::group_type_builder("samples")
@@ -182,28 +213,28 @@ fn schema(job: &Job<'_>) -> Result<Type, ParquetError> {
 
 fn write_group<W: Write + Send>(
     file: &mut SerializedFileWriter<W>,
-    kind: LabelType,
+    columns: Columns,
     rows: &[Row],
 ) -> Result<(), ParquetError> {
     let mut group = file.next_row_group()?;
     let samples: Vec<ByteArray> = rows.iter().map(|row| row.sample.as_str().into()).collect();
     column::<ByteArrayType, W>(&mut group, &samples, None, None)?;
-    if kind == LabelType::Vector {
-        vectors(&mut group, rows)?;
-    } else {
-        optional::<ByteArrayType, W>(&mut group, rows, |row| {
-            row.label.as_deref().map(ByteArray::from)
-        })?;
-        optional::<DoubleType, W>(&mut group, rows, |row| row.confidence)?;
+    let label = |row: &Row| row.label.as_deref().map(ByteArray::from);
+    let error = |row: &Row| row.error.as_deref().map(ByteArray::from);
+    match columns {
+        Columns::Vector => vectors(&mut group, rows)?,
+        Columns::Class => {
+            optional::<ByteArrayType, W>(&mut group, rows, label)?;
+            optional::<DoubleType, W>(&mut group, rows, |row| row.confidence)?;
+        }
+        Columns::Json => optional::<ByteArrayType, W>(&mut group, rows, label)?,
     }
-    optional::<ByteArrayType, W>(&mut group, rows, |row| {
-        row.error.as_deref().map(ByteArray::from)
-    })?;
+    optional::<ByteArrayType, W>(&mut group, rows, error)?;
     group.close()?;
     Ok(())
 }
 
-/// One list a row, or none. A definition level says how much of `vector.list.element` is there,
+/// One list per row, or none. A definition level says how much of `vector.list.element` is there,
 /// a repetition level whether an element goes on with the list before it.
 fn vectors<W: Write + Send>(
     group: &mut SerializedRowGroupWriter<'_, W>,
@@ -231,7 +262,7 @@ fn vectors<W: Write + Send>(
     column::<FloatType, W>(group, &values, Some(&definition), Some(&repetition))
 }
 
-/// One value a row, or none.
+/// One value per row, or none.
 fn optional<T: DataType, W: Write + Send>(
     group: &mut SerializedRowGroupWriter<'_, W>,
     rows: &[Row],

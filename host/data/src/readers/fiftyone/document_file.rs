@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use modelzoo_base::file::open_regular;
 use modelzoo_base::json::{Scan, ScanError, Scanner};
 
-use crate::Error;
+use crate::error::Error;
 use crate::files::{At, BYTE_ORDER_MARK, MAX_DOCUMENT, Stamp, malformed};
-use crate::readers::fiftyone::documents::Edit;
+
+/// Answers to the number and the text of a document with its new text.
+pub(crate) type Edit<'a> = dyn FnMut(usize, Option<Vec<u8>>) -> Result<Vec<u8>, Error> + 'a;
 
 /// `samples.json`, kept open: what is read stays the file that was indexed, even
 /// when another is renamed over it.

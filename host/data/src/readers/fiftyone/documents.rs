@@ -3,9 +3,9 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::Error;
+use crate::error::Error;
 use crate::files::Stamp;
-use crate::readers::fiftyone::document_file::DocumentFile;
+use crate::readers::fiftyone::document_file::{DocumentFile, Edit};
 use crate::readers::fiftyone::parts::Parts;
 
 /// The documents, in the dataset's order.
@@ -77,9 +77,6 @@ impl Documents {
         }
     }
 }
-
-/// Answers to the number and the text of a document with its new text.
-pub(crate) type Edit<'a> = dyn FnMut(usize, Option<Vec<u8>>) -> Result<Vec<u8>, Error> + 'a;
 
 /// Writes `{"samples": […]}` with `count` documents.
 pub(crate) fn write_list(

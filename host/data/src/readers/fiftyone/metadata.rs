@@ -1,19 +1,23 @@
 //! `metadata.json`: which fields samples have, and where they came from.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use modelzoo_base::json::{self, Object, SetError, push, set};
+use modelzoo_model::label::LabelType;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::files::{Stamp, malformed, read_bounded};
-use crate::label::LabelType;
-use crate::{Error, FieldName, text};
+use crate::error::Error;
+use crate::field::FieldName;
+use crate::files::{BYTE_ORDER_MARK, Stamp, malformed, read_bounded};
+use crate::text;
 
 /// A member of our own, which FiftyOne ignores and does not export: the samples
 /// are the images of the directory that the dataset is in.
 pub(crate) const OF_DIRECTORY: &str = "_modelzoo_directory";
-/// Where provenance lies: `info.modelzoo.<field>`.
+const SAMPLE_FIELDS: &str = "sample_fields";
+/// Where provenance is: `info.modelzoo.<field>`.
 const INFO: [&str; 2] = ["info", "modelzoo"];
 
 /// The file, as it was read.
@@ -22,6 +26,8 @@ pub(crate) struct Metadata {
     pub(crate) path: PathBuf,
     pub(crate) text: Vec<u8>,
     stamp: Option<Stamp>,
+    /// Whether it is of a LegacyFiftyOneDataset.
+    is_legacy: bool,
     fields: Vec<Field>,
     /// Whether the samples are the images of the dataset's directory.
     pub(crate) of_directory: bool,
@@ -30,9 +36,32 @@ pub(crate) struct Metadata {
 #[derive(Deserialize)]
 struct Declared {
     #[serde(default)]
-    sample_fields: Option<Vec<Field>>,
+    sample_fields: Option<Fields>,
     #[serde(default, rename = "_modelzoo_directory")]
     of_directory: Option<bool>,
+}
+
+/// `sample_fields` as FiftyOne has written it.
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "`sample_fields` is neither a list of fields nor types by their names"
+)]
+enum Fields {
+    /// FiftyOneDataset: a description per field.
+    Described(Vec<Field>),
+    /// LegacyFiftyOneDataset: the type of each field by its name, as
+    /// `fiftyone.core.fields.EmbeddedDocumentField(fiftyone.core.labels.Classification)`.
+    Named(BTreeMap<String, String>),
+}
+
+impl Fields {
+    fn into_described(self) -> Vec<Field> {
+        match self {
+            Self::Described(fields) => fields,
+            Self::Named(types) => types.into_iter().map(Field::named).collect(),
+        }
+    }
 }
 
 #[derive(Clone, Deserialize)]
@@ -57,17 +86,23 @@ impl Metadata {
         Ok(metadata)
     }
 
-    pub(crate) fn parse(path: PathBuf, text: Vec<u8>) -> Result<Self, Error> {
+    pub(crate) fn parse(path: PathBuf, mut text: Vec<u8>) -> Result<Self, Error> {
+        if text.starts_with(BYTE_ORDER_MARK) {
+            text.drain(..BYTE_ORDER_MARK.len());
+        }
         Object::parse(&text).map_err(|error| malformed(&path, error))?;
         let declared: Declared = text::parse(&text).map_err(|error| Error::Metadata {
             path: path.clone(),
             reason: error.to_string(),
         })?;
+        let is_legacy = matches!(declared.sample_fields, Some(Fields::Named(_)));
+        let fields = declared.sample_fields.map(Fields::into_described);
         Ok(Self {
             path,
             text,
             stamp: None,
-            fields: declared.sample_fields.unwrap_or_default(),
+            is_legacy,
+            fields: fields.unwrap_or_default(),
             of_directory: declared.of_directory.unwrap_or(false),
         })
     }
@@ -128,20 +163,33 @@ impl Metadata {
     pub(crate) fn declaring(&self, name: &FieldName, kind: LabelType) -> Result<Self, Error> {
         let mut next = self.clone();
         if !self.declares(name, kind)? {
-            let object = Object::parse(&self.text).map_err(|error| malformed(&self.path, error))?;
-            let list = match object.get(&self.text, "sample_fields") {
-                None | Some(b"null") => b"[]",
-                Some(list) => list,
-            };
-            let element = json::to_vec(&kind.field(name.as_str()));
-            let list = push(list, &element).map_err(|error| malformed(&self.path, error))?;
-            next.text = object.edited(&self.text, &[("sample_fields", list)]);
+            next.text = self.with_field(name, kind)?;
         }
         if self.has_provenance(name)? {
             let path: Vec<&str> = INFO.into_iter().chain([name.as_str()]).collect();
             next.text = set(&next.text, &path, b"null").map_err(|error| self.unsettable(error))?;
         }
         Ok(next)
+    }
+
+    /// The text with the field described, in the form that the others have.
+    fn with_field(&self, name: &FieldName, kind: LabelType) -> Result<Vec<u8>, Error> {
+        let failed = |error| malformed(&self.path, error);
+        let object = Object::parse(&self.text).map_err(failed)?;
+        let fields = object.get(&self.text, SAMPLE_FIELDS);
+        let fields = match fields {
+            Some(fields) if self.is_legacy => {
+                let types = Object::parse(fields).map_err(failed)?;
+                let class = json::to_vec(&legacy_class(kind));
+                types.edited(fields, &[(name.as_str(), class)])
+            }
+            fields => {
+                let list = fields.filter(|list| *list != b"null").unwrap_or(b"[]");
+                let description = json::to_vec(&kind.field(name.as_str()));
+                push(list, &description).map_err(failed)?
+            }
+        };
+        Ok(object.edited(&self.text, &[(SAMPLE_FIELDS, fields)]))
     }
 
     fn has_provenance(&self, name: &FieldName) -> Result<bool, Error> {
@@ -200,7 +248,35 @@ impl Metadata {
     }
 }
 
+/// The type of a field of labels as a LegacyFiftyOneDataset writes it.
+fn legacy_class(kind: LabelType) -> String {
+    let class = kind.class();
+    match kind {
+        LabelType::Vector => class,
+        LabelType::Classification | LabelType::Classifications => {
+            format!("fiftyone.core.fields.EmbeddedDocumentField({class})")
+        }
+    }
+}
+
 impl Field {
+    /// A field of a LegacyFiftyOneDataset.
+    fn named((name, class): (String, String)) -> Self {
+        let (ftype, inner) = match class.trim().split_once('(') {
+            None => (class.trim(), None),
+            Some((ftype, inner)) => (ftype, inner.strip_suffix(')')),
+        };
+        let embeds = ftype.ends_with(".EmbeddedDocumentField");
+        Self {
+            ftype: Some(ftype.to_owned()),
+            embedded_doc_type: inner.filter(|_| embeds).map(str::to_owned),
+            // A document's `id` is its `_id`; all others have their own names.
+            db_field: (name == "id").then(|| "_id".to_owned()),
+            name: Some(name),
+            read_only: None,
+        }
+    }
+
     /// The last part of the class that says most about the field.
     fn type_name(&self) -> String {
         let class = self

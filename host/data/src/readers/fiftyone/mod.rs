@@ -7,15 +7,20 @@ mod document_file;
 pub(crate) mod parts;
 
 use std::collections::HashSet;
+use std::io::Write;
 use std::path::Path;
 
+use modelzoo_model::label::LabelType;
 use serde_json::Value;
 
 use crate::document::Document;
+use crate::error::Error;
+use crate::field::FieldName;
 use crate::media::Root;
 use crate::options::OpenOptions;
 use crate::readers::{Entry, Format, Reader, Samples, walk};
-use crate::{Error, FieldName, LabelType, text};
+use crate::text;
+use document_file::Edit;
 use documents::Documents;
 use metadata::Metadata;
 
@@ -34,8 +39,12 @@ const SAMPLES_DIRECTORY: &str = "samples";
 /// samples are those images.
 pub(crate) struct FiftyOneDataset {
     root: Root,
+    /// The directory that paths are relative to, if it is another one.
+    media_root: Option<Root>,
     pub(crate) documents: Documents,
     metadata: Option<Metadata>,
+    /// Documents that are not samples, in order: their images were removed from the directory.
+    gone: Vec<usize>,
     /// Images without a document, relative to the root.
     images: Vec<String>,
     warnings: Vec<String>,
@@ -52,10 +61,16 @@ impl FiftyOneDataset {
         };
         let metadata = metadata::path(&root.real);
         let metadata = metadata.exists().then(|| Metadata::open(metadata));
+        let media_root = options
+            .rel_dir
+            .as_deref()
+            .map(|directory| Root::open(directory).map_err(Error::io("open", directory)));
         let mut dataset = Self {
             root,
+            media_root: media_root.transpose()?,
             documents,
             metadata: metadata.transpose()?,
+            gone: Vec::new(),
             images: Vec::new(),
             warnings: Vec::new(),
         };
@@ -71,21 +86,94 @@ impl FiftyOneDataset {
             && self.metadata.as_ref().is_some_and(|it| it.of_directory)
     }
 
+    /// Compares the documents with the images that there are.
     fn find_images(&mut self, options: &OpenOptions) -> Result<(), Error> {
+        let mut found = walk::walk(&self.root, options.allow_outside)?;
         let mut listed = HashSet::with_capacity(self.documents.len());
         for index in 0..self.documents.len() {
-            listed.extend(self.entry(index)?.map(|entry| entry.key()));
+            let Some(Entry::File {
+                stored: Ok(stored), ..
+            }) = self.document(index)?
+            else {
+                continue;
+            };
+            // Paths in the order of the search, so that most need no second look.
+            if found.images.binary_search(&stored).is_err() && self.root.lacks(&stored) {
+                self.gone.push(index);
+            }
+            listed.insert(stored);
         }
-        let mut found = walk::walk(&self.root, options.allow_outside)?;
         found.images.retain(|image| !listed.contains(image));
         self.images = found.images;
         self.warnings = found.warnings;
+        match self.gone.len() {
+            0 => {}
+            1 => self
+                .warnings
+                .push("left out 1 sample whose image was removed".to_owned()),
+            count => self.warnings.push(format!(
+                "left out {count} samples whose images were removed"
+            )),
+        }
         Ok(())
     }
 
-    /// How many images have no document yet.
-    pub(crate) fn unlisted(&self) -> usize {
-        self.images.len()
+    /// How many samples have documents.
+    fn listed(&self) -> usize {
+        self.documents.len() - self.gone.len()
+    }
+
+    /// The document of sample `index`; the one after the last for those that have none.
+    fn position(&self, index: usize) -> usize {
+        // As many documents before it are not samples as have at most `index` samples before them.
+        let (mut before, mut end) = (0, self.gone.len());
+        while before < end {
+            let middle = before.midpoint(end);
+            match self.gone.get(middle) {
+                Some(gone) if gone - middle <= index => before = middle + 1,
+                Some(_) | None => end = middle,
+            }
+        }
+        index + before
+    }
+
+    /// The sample of a document, or of an image without one, which come after them; none if its
+    /// image was removed.
+    fn sample_of(&self, position: usize) -> Option<usize> {
+        match self.gone.binary_search(&position) {
+            Ok(_) => None,
+            Err(before) => Some(position - before),
+        }
+    }
+
+    /// The document at a position as an entry; none beyond the last.
+    fn document(&self, position: usize) -> Result<Option<Entry>, Error> {
+        let Some(text) = self.documents.read(position)? else {
+            return Ok(None);
+        };
+        Ok(Some(match Document::parse(text) {
+            Ok(document) => Entry::File {
+                stored: document.filepath(),
+                document: Some(document),
+            },
+            Err((_, reason)) => Entry::File {
+                stored: Err(reason),
+                document: None,
+            },
+        }))
+    }
+
+    /// Writes `samples.json` with documents as `edit` answers to a sample and its text, if it
+    /// has one. Documents that are not samples stay as they are.
+    pub(crate) fn rewrite(&self, out: &mut impl Write, edit: &mut Edit<'_>) -> Result<(), Error> {
+        self.documents
+            .rewrite(out, self.images.len(), &mut |position, text| match (
+                self.sample_of(position),
+                text,
+            ) {
+                (Some(sample), text) => edit(sample, text),
+                (None, text) => Ok(text.unwrap_or_default()),
+            })
     }
 
     /// The metadata, without which the dataset cannot take a field.
@@ -143,29 +231,22 @@ impl Reader for FiftyOneDataset {
         self.documents.path()
     }
 
+    fn media_root(&self) -> &Root {
+        self.media_root.as_ref().unwrap_or(&self.root)
+    }
+
     fn len(&self) -> usize {
-        self.documents.len() + self.images.len()
+        self.listed() + self.images.len()
     }
 
     fn entry(&self, index: usize) -> Result<Option<Entry>, Error> {
-        let Some(text) = self.documents.read(index)? else {
-            let image = index.checked_sub(self.documents.len());
-            let image = image.and_then(|index| self.images.get(index));
-            return Ok(image.map(|image| Entry::File {
+        match index.checked_sub(self.listed()) {
+            None => self.document(self.position(index)),
+            Some(image) => Ok(self.images.get(image).map(|image| Entry::File {
                 stored: Ok(image.clone()),
                 document: None,
-            }));
-        };
-        Ok(Some(match Document::parse(text) {
-            Ok(document) => Entry::File {
-                stored: document.filepath(),
-                document: Some(document),
-            },
-            Err((_, reason)) => Entry::File {
-                stored: Err(reason),
-                document: None,
-            },
-        }))
+            })),
+        }
     }
 
     fn samples(&self) -> Samples<'_> {

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 
-use crate::Error;
+use crate::error::Error;
 use crate::files::{BYTE_ORDER_MARK, Stamp, read_bounded};
 
 /// The files in `samples/`, in the order of their names.
