@@ -41,6 +41,10 @@ pub(crate) struct RunArgs {
     /// Let the dataset name files outside its own directory
     #[arg(long = flag::ALLOW_OUTSIDE)]
     allow_outside: bool,
+    /// The directory that the dataset's relative paths are relative to, FiftyOne's `rel_dir`; its
+    /// own by default
+    #[arg(long, value_name = "DIR")]
+    rel_dir: Option<PathBuf>,
     /// An argument for the source's `load_model` hook; the value is JSON, or else text
     #[arg(long = flag::KWARG, value_name = "KEY=VALUE", value_parser = kwarg)]
     kwargs: Vec<(String, Value)>,
@@ -73,6 +77,7 @@ impl RunArgs {
         let options = OpenOptions {
             allow_outside: self.allow_outside,
             text_field: text_field.map(str::to_owned),
+            rel_dir: self.rel_dir.clone(),
         };
         let dataset = Dataset::open_with(&self.dataset, options).map_err(modelzoo::Error::from)?;
         for warning in dataset.warnings() {
