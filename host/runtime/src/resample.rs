@@ -9,8 +9,7 @@
 use std::f64::consts::PI;
 
 use modelzoo_kernels::Isa;
-
-use crate::plan::{Resampling, Size};
+use modelzoo_model::plan::{Resampling, Size};
 
 /// Binary places of the weights.
 const PLACES: u32 = 22;

@@ -1,5 +1,5 @@
-//! Half precision, through candle's operations on the CPU: the path that CUDA and Metal take. It
-//! is held against the references' answers, which are those of double precision.
+//! Half precision with candle's operations on the CPU, the code of CUDA and Metal, against the
+//! references' outputs in double precision.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,22 +20,21 @@ use modelzoo_runtime::{
 };
 use serde_json::json;
 
-/// The largest difference divided by the largest value of the reference. A number of half
-/// precision has eleven bits, so each is off by 5e-4 to begin with; the answers below are off by
-/// up to 2.5e-3 and layers between by up to 4.6e-3, those of the cosine attention with its large
-/// products.
+/// The largest difference divided by the largest value of the reference. Half precision has eleven
+/// bits, so each number has an error of 5e-4; the outputs below have errors of up to 2.5e-3, and
+/// layers between of up to 4.6e-3, those of cosine attention with its large products.
 const TOLERANCE: f32 = 1e-2;
-/// The same of one sample alone, off by up to 1.2e-2: candle's product of one row with a matrix
-/// adds up in half precision on the CPU, which no other product does, and none on CUDA.
+/// The same for a single sample, with errors of up to 1.2e-2: on the CPU, candle's product of one row
+/// and a matrix accumulates in half precision, unlike other products, and unlike CUDA.
 const ALONE: f32 = 2e-2;
-/// What single precision stays below: an answer that is nearer was not computed in half.
+/// The largest error of single precision: a smaller one was not computed in half precision.
 const FULL: f32 = 1e-5;
 
 fn half() -> Device {
     Device::cpu_reference().in_half().unwrap()
 }
 
-/// Checks one answer, and returns its relative error.
+/// Checks one output, and returns its relative error.
 fn close(what: &str, ours: &Tensor, want: &Tensor, tolerance: f32) -> f32 {
     assert_eq!(ours.dtype(), DType::F32, "{what}");
     assert_eq!(ours.dims(), want.dims(), "{what}");
@@ -44,7 +43,7 @@ fn close(what: &str, ours: &Tensor, want: &Tensor, tolerance: f32) -> f32 {
     error
 }
 
-/// Checks an output of the network: [`close`], and where the largest value of each row is.
+/// Checks an output of the network with [`close`], and the place of the largest value of each row.
 fn same(what: &str, ours: &Tensor, want: &Tensor, tolerance: f32) {
     let error = close(what, ours, want, tolerance);
     assert!(error > FULL, "{what}: relative error {error}");
@@ -136,7 +135,7 @@ cases! {
     dinov3_is_rotary: "dinov3-gated-tiny",
 }
 
-/// Texts of several lengths, so that some have padding.
+/// Texts of different lengths, so that some have padding.
 fn check_padded(case: &str) {
     let texts = parity::texts(case);
     let length = texts[0].ids().len();
@@ -235,7 +234,7 @@ fn numbers_beyond_half_precision_are_refused() {
     };
     assert!(matches!(error, Error::TooLargeForHalf { .. }), "{error}");
     assert!(error.to_string().starts_with("fc: "), "{error}");
-    // The weights fit and their sum does not.
+    // The weights fit, their sum does not.
     let plan = linear(dir.path(), 5e4);
     let white = Image::from_pixels(1, 1, Color::Rgb, vec![255; 3]).unwrap();
     let predict = |device| {

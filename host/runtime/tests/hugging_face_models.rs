@@ -272,7 +272,7 @@ const FAMILIES: [&str; 10] = [
     "swinv2-tiny",
 ];
 
-/// Tensors that transformers does not need either.
+/// Tensors that are optional in transformers too.
 fn optional(name: &str) -> bool {
     name.ends_with("mask_token")
 }
@@ -282,11 +282,11 @@ fn missing_tensor_is_refused() {
     for case in FAMILIES {
         let (all, architecture) = (tensors(case), architecture(case));
         let needed = all.iter().filter(|(name, _)| !optional(name));
-        // A few of each: all of them would take long.
+        // Some of each; all would take long.
         for (name, _) in needed.step_by(all.len() / 8) {
             let rest = all.iter().filter(|(other, _)| other != name).cloned();
             let error = build_error(&architecture, &rest.collect());
-            // Without one of two, a model may be another one.
+            // Without one of two tensors, the weights may be those of another variant.
             let told = matches!(
                 error,
                 Error::MissingTensor { .. } | Error::UnexpectedTensor { .. }
@@ -477,7 +477,7 @@ fn unsupported_image_size_in_plan_is_refused_when_building() {
 
 #[test]
 fn tracing_all_tokens_does_not_change_the_output() {
-    // Where nothing looks at them, the last block leaves out tokens that the head does not read.
+    // Without a trace, the last block skips tokens that the head does not read.
     let (case, device) = ("vit-tiny", Device::cpu());
     let dir = tempfile::tempdir().unwrap();
     let plan = common::parity::plan(case, dir.path());

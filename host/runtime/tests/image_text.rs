@@ -99,7 +99,7 @@ fn truncated_text_keeps_its_end_token() {
     assert!(tokens.is_cut());
     assert_eq!((tokens.ids().len(), tokens.ids().last()), (12, Some(&910)));
     assert_eq!(model.tokenize("").unwrap().ids(), [909, 910]);
-    // A text that spells the special tokens out has them, as with OpenAI's code.
+    // Special tokens that are spelled out in a text are special tokens, as in OpenAI's code.
     let spelt = model.tokenize("<|startoftext|>a<|endoftext|>").unwrap();
     assert_eq!(spelt.ids().iter().filter(|&&id| id >= 909).count(), 4);
 }
@@ -114,7 +114,7 @@ fn refused(case: &str, change: impl FnOnce(&mut Value)) -> Error {
     }
 }
 
-/// One row alone takes another way through many a product of matrices.
+/// Some matrix products compute a single row differently.
 #[test]
 fn zero_shot_scores_do_not_depend_on_the_batch() {
     let dir = tempfile::tempdir().unwrap();

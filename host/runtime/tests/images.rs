@@ -1,4 +1,4 @@
-//! Decoding: what is refused, and that nothing of it is expensive or fatal.
+//! Decoding of images: formats, limits, and damaged files.
 
 #![allow(
     clippy::unwrap_used,
@@ -195,7 +195,7 @@ fn truncated_image_is_refused() {
         reason(&jpeg[..jpeg.len() - 2], &limits),
         ImageReason::CutOff
     ));
-    // What follows the end does not matter, nor does an end marker inside a segment stand for it.
+    // Bytes after the end are ignored, and an end marker inside a segment is not the end.
     assert!(decode_image_bytes(&[&jpeg[..], b"more"].concat(), &limits).is_ok());
     let comment = [0xff, 0xfe, 0, 4, 0xff, 0xd9];
     let with_comment = [&jpeg[..2], &comment, &jpeg[2..jpeg.len() - 2]].concat();
@@ -254,8 +254,7 @@ fn extreme_image_shapes_are_resized_or_refused() {
             );
         }
     }
-    // What a network is given may be 2048x2048 and not more; and nothing is made of a crop that
-    // is too large.
+    // The input of a network may have 2048x2048 pixels at most; a larger crop allocates nothing.
     let most = Image::from_pixels(2048, 2048, Color::Gray, vec![0; 1 << 22]).unwrap();
     assert!(model(json!([])).preprocess(&most).is_ok());
     let crop = model(json!([{ "center_crop": { "height": 16_384, "width": 16_384 } }]));

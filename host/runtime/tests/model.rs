@@ -1,4 +1,4 @@
-//! Building models and predicting, through the public surface.
+//! Building models and predicting, with the public interface.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,8 +19,8 @@ use serde_json::{Value, json};
 
 const CLASSES: [&str; 3] = ["red", "green", "blue"];
 
-/// A network whose outputs are ten times the mean of each colour, but for a channel order that the
-/// weights change: `weight` is that of a 1x1 convolution.
+/// A network whose outputs are ten times the mean of each channel, after a 1x1 convolution with the
+/// weights `weight`.
 fn colors(dir: &Path, weight: [f32; 9]) -> Plan {
     let weight =
         candle_core::Tensor::from_vec(weight.to_vec(), (3, 3, 1, 1), &candle_core::Device::Cpu)
@@ -169,7 +169,7 @@ fn non_finite_output_is_an_error() {
         matches!(error, Error::NotFinite { index: 0, .. }),
         "{error}"
     );
-    // It was computed in full precision, to which the way out of half precision would lead.
+    // It was computed in full precision, so the remedy is not full precision.
     assert_eq!(error.remedy(), None);
 }
 
@@ -193,7 +193,7 @@ fn model_can_be_shared_between_threads() {
     });
 }
 
-/// Changes a good plan and expects building it to fail.
+/// Changes a valid plan and expects building it to fail.
 fn refused(change: impl FnOnce(&mut Value, &Path)) -> Error {
     let dir = tempfile::tempdir().unwrap();
     let mut plan = serde_json::to_value(colors(dir.path(), TEN)).unwrap();
@@ -278,7 +278,7 @@ fn invalid_plan_is_refused_with_its_field() {
     );
 }
 
-/// Searching the list of classes for each of the filter's would take hours.
+/// A linear search for each class of the filter would take hours.
 #[test]
 fn long_class_lists_are_checked_in_linear_time() {
     let error = refused(|plan, _| {

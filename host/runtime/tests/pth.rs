@@ -1,4 +1,4 @@
-//! PyTorch checkpoints: every format, tensor by tensor, against what torch says is in them.
+//! PyTorch checkpoints of every format, tensor by tensor, against torch.
 //!
 //! `tests/parity/make_pth.py` wrote the files.
 
@@ -29,7 +29,7 @@ fn list(weights: &Weights) -> Vec<(String, &'static str, Vec<usize>)> {
         .collect()
 }
 
-/// Whether a checkpoint holds what the safetensors file of the same name does.
+/// Checks that a checkpoint has the tensors of the safetensors file of the same name.
 fn agrees(case: &str) {
     let got = open(&format!("{case}.pth"));
     let want = open(&format!("{case}.safetensors"));
@@ -143,8 +143,7 @@ fn missing_tensor_suggests_the_nearest() {
     assert_eq!(nearest[0], "visual.conv1.weight");
 }
 
-/// Whatever happens to a file, it is read or refused; nothing panics, and nothing is read from
-/// outside of it.
+/// Damaged files are read or refused, without panics and without reads outside of them.
 mod damage {
     use super::*;
 
@@ -210,7 +209,7 @@ mod damage {
                 }
             }
         }
-        // Flips in elements go unnoticed, those in what describes them mostly do not.
+        // Flips in elements are not noticed; those in descriptions mostly are.
         assert!(
             read > 100 && refused > 100,
             "{read} read, {refused} refused"

@@ -1,4 +1,4 @@
-//! ResNets: what is refused, and the variants that torchvision's fixtures do not have.
+//! ResNets: refused configurations, and variants without a fixture.
 
 #![allow(
     clippy::unwrap_used,
@@ -28,7 +28,7 @@ fn save(dir: &Path, tensors: &[(String, Vec<usize>)]) {
     common::write_recipe(&dir.join("w.safetensors"), tensors, 3);
 }
 
-/// The error of building a ResNet for weights that have nothing of it.
+/// The error of building a ResNet with empty weights.
 fn refused(config: &Value) -> Error {
     let dir = tempfile::tempdir().unwrap();
     save(dir.path(), &[]);

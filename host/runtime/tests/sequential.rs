@@ -1,4 +1,4 @@
-//! Lists of layers: against PyTorch (`fixtures/make_sequential.py`), and what is refused.
+//! Lists of layers: comparison with PyTorch (`fixtures/make_sequential.py`), and refused lists.
 
 #![allow(
     clippy::unwrap_used,

@@ -42,8 +42,8 @@ fn old_norm_names_of_bert_are_read() {
     assert_eq!(embed(), now);
 }
 
-/// The plan of bert-tiny with the word pieces of the tokenizer's fixtures, for a vocabulary that
-/// has as many rows as they need.
+/// The plan of bert-tiny with the WordPiece vocabulary of the tokenizer's fixtures, and as many rows
+/// of embeddings.
 fn plan_of_sentences(dir: &Path, change: impl FnOnce(&mut Value)) -> Plan {
     let mut plan = serde_json::to_value(parity::text_plan("bert-tiny", dir)).unwrap();
     plan["architecture"]["config"]["vocab_size"] = json!(500);
@@ -135,7 +135,7 @@ fn text_embeddings_need_a_pooling() {
         };
         assert_eq!(field, "embeddings.pooling", "{error}");
     }
-    // Where the plan says nothing of embeddings, none can be had.
+    // Without `embeddings` in the plan, there are none.
     let dir = tempfile::tempdir().unwrap();
     let model = build(dir.path(), |plan| plan["embeddings"] = Value::Null).unwrap();
     let texts = ["dog", "a photo of a cat"].map(|text| model.tokenize(text).unwrap());

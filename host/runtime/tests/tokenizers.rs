@@ -1,4 +1,4 @@
-//! Tokenizers: every format against its reference, and files that nobody should trust.
+//! Tokenizers of every format against their references, and hostile files.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,7 +16,7 @@ use common::parity;
 use modelzoo_runtime::{Device, Error, Model};
 use serde_json::{Value, json};
 
-/// A network that takes texts of up to 2000 tokens out of 1000, and does little with them.
+/// A small network for texts of up to 2000 tokens, with a vocabulary of 1000.
 fn model(dir: &Path, tokenizer: &Value) -> Result<Model, Error> {
     let (vocabulary, positions, width) = (1000, 2000, 2);
     let names = [
@@ -83,7 +83,7 @@ fn every_format_matches_the_reference_tokens() {
         for (text, want) in texts.iter().zip(rows) {
             match model.tokenize(text) {
                 Ok(tokens) if tokens.ids() == want => {}
-                // Nothing is left of some texts, which is an error where nothing is added.
+                // Some texts become empty, which is an error without special tokens.
                 Err(_) if want.is_empty() => {}
                 other => wrong.push(format!("{name} {text:?}\n  {other:?}\n  {want:?}")),
             }
@@ -193,7 +193,7 @@ fn tokenizer_steps_that_lengthen_texts_are_refused() {
         });
     });
     assert!(message.contains("too much around it"), "{message}");
-    // A few doublings are believed, and bound the text.
+    // A few doublings are accepted, and bound the text.
     let (_dir, model) = opened(|file| {
         file["normalizer"] = json!({ "type": "Sequence", "normalizers": steps(10) });
     });
@@ -209,7 +209,7 @@ fn added(content: &str, normalized: bool) -> Value {
     })
 }
 
-/// They are normalised while the file is read, where nothing watches.
+/// They are normalised while the file is read, without a time limit.
 #[test]
 fn added_tokens_that_grow_are_refused() {
     let message =
@@ -245,7 +245,7 @@ fn added_tokens_that_grow_are_refused() {
         file["added_tokens"] = json!([added(&"a".repeat(40), true)]);
     });
     assert!(message.contains("goes back"), "{message}");
-    // What is not normalised does not grow.
+    // Without normalisation, they do not grow.
     let (_dir, model) = opened(|file| {
         file["normalizer"] = growing.clone();
         file["added_tokens"] = json!(many(false));
@@ -253,8 +253,8 @@ fn added_tokens_that_grow_are_refused() {
     assert!(model.tokenize("a").is_ok());
 }
 
-/// The library gives one match up after a million steps; and what is still too slow is given up as
-/// a whole. Without either this would not end.
+/// The library gives up a match after a million steps, and the time limit abandons the rest. Without
+/// either, this would not end.
 #[test]
 fn backtracking_pattern_ends() {
     let (_dir, model) = opened(|file| {
@@ -449,7 +449,7 @@ fn text_without_tokens_is_refused() {
     let (_dir, model) = opened(|_| {});
     let error = model.tokenize("  ").unwrap_err();
     assert!(error.to_string().contains("no token"), "{error}");
-    // Padding that the network does not look at makes none.
+    // Padding that the network masks is not a token.
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("t.json"), changed(|_| {})).unwrap();
     let format = json!({ "json": { "file": "t.json" } });

@@ -51,7 +51,7 @@ fn with_weights(case: &str, tensors: &Tensors) -> (Value, tempfile::TempDir) {
     (parity::read_json(&path), dir)
 }
 
-/// The error of building a network for weights that have nothing of it.
+/// The error of building a network with empty weights.
 fn refused(name: &str, config: &Value, steps: &Value) -> Error {
     let dir = tempfile::tempdir().unwrap();
     common::write_recipe(&dir.path().join("w.safetensors"), &[], 3);
@@ -66,7 +66,7 @@ fn refused(name: &str, config: &Value, steps: &Value) -> Error {
 fn older_names_of_densenet_are_read() {
     let case = "densenet-tiny";
     let x = common::recipe("x", &[1, 3, 40, 40], 1);
-    // The published files have a dot before the number, which the recipe would give other values.
+    // The published files have a dot before the number; the recipe would give other values.
     let older = |name: &str| {
         let mut name = name.to_owned();
         if name.contains("denselayer") {
@@ -93,8 +93,8 @@ fn older_names_of_densenet_are_read() {
     assert_eq!(values(ours.unwrap()), values(want.unwrap()));
 }
 
-/// The layers that the published weights are brought to are those of the untransformed network
-/// for images that are transformed beforehand: `(x * std + mean - 0.5) / 0.5`.
+/// With `transform_input`, the layers have the values of the network without it for transformed
+/// images: `(x * std + mean - 0.5) / 0.5`.
 #[test]
 fn transform_input_converts_the_normalisation() {
     for (case, layer) in [
@@ -223,7 +223,7 @@ fn too_small_images_are_refused() {
             Model::build(&plan, dir.path(), &Device::cpu())
         };
         let image = |side: usize| Tensor::ones((1, 3, side, 90), DType::F32, &Candle::Cpu).unwrap();
-        // The same limit for sizes that the plan fixes and for those that only the image shows.
+        // The limit is the same for sizes in the plan and for sizes of images.
         let model = resized(least).unwrap();
         model.forward(&image(least)).unwrap();
         if least > 1 {
@@ -406,7 +406,7 @@ fn invalid_configurations_are_refused() {
     }
 }
 
-/// A size that only the weights could prove is refused for the want of them, at once.
+/// Large sizes are refused when the weights lack the tensors, without allocating for them.
 #[test]
 fn sizes_beyond_the_weights_allocate_nothing() {
     for (name, config) in [

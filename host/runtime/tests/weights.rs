@@ -1,4 +1,4 @@
-//! Weights through the public surface: safetensors files, right and wrong, and where files lie.
+//! Weights with the public interface: valid and invalid safetensors files, and their paths.
 
 #![allow(
     clippy::unwrap_used,

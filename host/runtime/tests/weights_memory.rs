@@ -1,4 +1,4 @@
-//! Files that claim more than they hold take no more memory than a fixed amount.
+//! Files with false sizes need no more than a fixed amount of memory.
 //!
 //! One test in a process of its own, because it counts every allocation.
 
@@ -12,35 +12,34 @@ use modelzoo_runtime::Weights;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-/// The system's allocator, which counts.
+/// The system's allocator, with a count of the allocated bytes.
 struct Counting;
 
 static NOW: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: every call is passed on unchanged to an allocator that keeps the contract.
+// SAFETY: every call is forwarded unchanged to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         PEAK.fetch_max(
             NOW.fetch_add(layout.size(), Relaxed) + layout.size(),
             Relaxed,
         );
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller's guarantee.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         NOW.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller's guarantee.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // As if the old and the new were never there together, which the system sees to for
-        // large ones.
+        // Counted as if the old and the new memory never existed together, as for large blocks.
         NOW.fetch_sub(layout.size(), Relaxed);
         PEAK.fetch_max(NOW.fetch_add(size, Relaxed) + size, Relaxed);
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller's guarantee.
         unsafe { System.realloc(pointer, layout, size) }
     }
 }
@@ -88,7 +87,7 @@ fn safetensors(length: u64, header: &str) -> Vec<u8> {
 fn weights_files_stay_within_the_memory_limit() {
     let million = |code: &[u8]| code.repeat(1_000_000);
     let empty = r#"{"a":{"dtype":"F32","shape":[9223372036854775807],"data_offsets":[0,9223372036854775807]}}"#;
-    // What each may take, the file itself left out.
+    // The limit for each, without the file itself.
     let cases: Vec<(&str, Vec<u8>, usize)> = vec![
         ("a header of 16 EiB", safetensors(u64::MAX, "{}"), MIB),
         ("a header of 90 MB", safetensors(90_000_000, "{}"), MIB),

@@ -18,12 +18,12 @@ pub mod text;
 pub mod transformers;
 
 use modelzoo_base::nearest;
+use modelzoo_model::plan::Architecture;
 use serde_json::Value;
 
 pub(crate) use shared::network::{ArchitectureConfig, Network, TextTower, TokenBatch};
 
 use crate::error::Error;
-use crate::plan::Architecture;
 use shared::config::ConfigChecker;
 
 /// An entry of the registry.

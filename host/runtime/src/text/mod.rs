@@ -17,10 +17,11 @@ mod word_piece;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use modelzoo_model::plan::{self, TokenizerFormat};
+
 use crate::architectures::{TextTower, TokenBatch};
 use crate::error::Error;
 use crate::files::inside;
-use crate::plan::{self, TokenizerFormat};
 use limit::Limited;
 
 /// The most bytes of a text.

@@ -1,4 +1,4 @@
-//! What the tests and the benchmark share: weights from a recipe instead of large files.
+//! Shared by the tests and the benchmark: weights from a recipe instead of large files.
 
 #![allow(dead_code, reason = "each test uses a part")]
 #![allow(
@@ -15,7 +15,7 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 
-/// The tensor that a name, a shape and a seed determine: the recipe of `tests/parity/README.md`.
+/// The tensor of a name, a shape and a seed, by the recipe of `tests/parity/README.md`.
 pub(crate) fn recipe(name: &str, shape: &[usize], seed: u64) -> Tensor {
     let state = fnv1a(name.as_bytes()) ^ seed;
     let count: usize = shape.iter().product();

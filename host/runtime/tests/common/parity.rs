@@ -1,5 +1,4 @@
-//! The fixtures of `tests/parity`: a reference's answers, and the check that ours are the same. A
-//! missing file fails: these tests never pass for want of something to compare.
+//! The fixtures of `tests/parity`, and comparisons with them. A missing file is a failure.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +11,7 @@ use serde_json::{Value, json};
 /// The largest absolute difference divided by the largest absolute value of the reference.
 const TOLERANCE: f32 = 1e-4;
 
-/// Where the cases are: the committed ones, or those in `MODELZOO_PARITY`.
+/// The folder of the cases: the committed ones, or `MODELZOO_PARITY`.
 pub(crate) fn fixtures() -> PathBuf {
     std::env::var_os("MODELZOO_PARITY").map_or_else(committed, PathBuf::from)
 }
@@ -53,14 +52,14 @@ pub(crate) fn plan(case: &str, dir: &Path) -> Plan {
     .unwrap()
 }
 
-/// The plan of a case for texts: the same with a tokenizer, which nothing is asked of.
+/// The plan of a case for texts, with a tokenizer, which is not used.
 pub(crate) fn text_plan(case: &str, dir: &Path) -> Plan {
     let mut plan = serde_json::to_value(plan(case, dir)).unwrap();
     plan.as_object_mut().unwrap().remove("preprocessing");
     with_tokenizer(plan, dir)
 }
 
-/// A plan with a tokenizer that does not say what it pads with: the network does then.
+/// A plan with a tokenizer without padding token, so that the network's is used.
 fn with_tokenizer(mut plan: Value, dir: &Path) -> Plan {
     let file = "clip.json";
     std::fs::copy(committed().join("tokenizers").join(file), dir.join(file)).unwrap();
@@ -68,7 +67,7 @@ fn with_tokenizer(mut plan: Value, dir: &Path) -> Plan {
     serde_json::from_value(plan).unwrap()
 }
 
-/// The texts of a case: `ids`, of each row as many as `lengths` says.
+/// The texts of a case: the first `lengths` of the `ids` of each row.
 pub(crate) fn texts(case: &str) -> Vec<Tokens> {
     let inputs = fixtures().join(case).join("inputs.safetensors");
     let numbers = |name| read_tensor(&inputs, name).to_dtype(DType::U32).unwrap();
@@ -80,8 +79,8 @@ pub(crate) fn texts(case: &str) -> Vec<Tokens> {
         .collect()
 }
 
-/// Checks the answers to texts: `y`, and every `layer:<name>`, as [`check`] does for images. What
-/// is computed for padding is not compared.
+/// Checks the outputs for texts: `y`, and every `layer:<name>`, as [`check`] does for images. Padding
+/// is not compared.
 pub(crate) fn check_texts(case: &str) {
     let dir = tempfile::tempdir().unwrap();
     let plan = text_plan(case, dir.path());
@@ -114,7 +113,7 @@ pub(crate) fn check_texts(case: &str) {
     }
 }
 
-/// Whether an output of a case with images and texts is that of the images, or of both.
+/// Whether an output of a case with images and texts belongs to the images, or to both.
 pub(crate) fn is_of_images(name: &str) -> bool {
     matches!(name, "images" | "logits") || name.starts_with("layer:vis")
 }
@@ -123,14 +122,14 @@ fn image_layer(name: &str) -> bool {
     name.starts_with("vis")
 }
 
-/// Whether it is that of the texts, or of both.
+/// Whether it belongs to the texts, or to both.
 pub(crate) fn is_of_texts(name: &str) -> bool {
     matches!(name, "texts" | "logits") || name.starts_with("layer:text")
 }
 
-/// Checks that of each listed layer, but those of the `other` tower, there are those values that
-/// the model takes embeddings from: the output, the input with a `<`, or one of them where several
-/// modules are computed as one.
+/// Checks of each listed layer, except those of the `other` tower, that exactly those values exist
+/// that the model accepts for embeddings: the output, with a `<` the input, or one of them where
+/// modules are fused.
 fn check_layers(
     case: &str,
     model: &mut Model,
@@ -150,8 +149,8 @@ fn check_layers(
     }
 }
 
-/// Values of tokens, those of the padding left out: `[tokens of all texts, features]`; vectors of
-/// whole texts as they are.
+/// Features of tokens without padding: `[tokens of all texts, features]`; features of texts
+/// unchanged.
 pub(crate) fn own(values: &Tensor, texts: &[Tokens]) -> Tensor {
     if values.rank() != 3 {
         return values.clone();
@@ -167,8 +166,8 @@ pub(crate) fn own(values: &Tensor, texts: &[Tokens]) -> Tensor {
     Tensor::cat(&rows, 0).unwrap()
 }
 
-/// Checks the answers to images: `y`, and every `layer:<name>`, on our kernels and on candle's
-/// operations; and that each image of the batch has the answer that it has alone.
+/// Checks the outputs for images: `y`, and every `layer:<name>`, with our kernels and with candle's
+/// operations; and that each image of the batch has the output that it has alone.
 pub(crate) fn check(case: &str) {
     let dir = tempfile::tempdir().unwrap();
     let plan = plan(case, dir.path());
@@ -198,17 +197,17 @@ pub(crate) fn check(case: &str) {
     }
 }
 
-/// What an answer is off the reference's.
+/// The error of an output.
 pub(crate) struct Off {
     /// `y`, `images` or `texts`.
     pub(crate) answer: String,
     /// The largest absolute difference divided by the largest absolute value of the reference.
     pub(crate) error: f32,
-    /// What is wrong, if anything.
+    /// The description of a failure.
     pub(crate) wrong: Option<String>,
 }
 
-/// Compares the answers on our kernels, for sizes that are too large for [`check`] and
+/// Compares the outputs of our kernels, for sizes that are too large for [`check`] and
 /// [`check_texts`]: `y` of images or texts, or `images` and `texts`.
 pub(crate) fn compare(case: &str) -> Vec<Off> {
     let dir = tempfile::tempdir().unwrap();
@@ -253,14 +252,14 @@ fn off(answer: String, ours: &Tensor, want: &Tensor) -> Off {
     }
 }
 
-/// Checks shape, values and, for rows, where the largest value is.
+/// Checks shape, values and, for rows, the place of the largest value.
 pub(crate) fn close(what: &str, ours: &Tensor, want: &Tensor) {
     if let (_, Some(wrong)) = difference(ours, want) {
         panic!("{what}: {wrong}");
     }
 }
 
-/// The relative error, and what is wrong, if anything.
+/// The relative error, and the description of a failure.
 fn difference(ours: &Tensor, want: &Tensor) -> (f32, Option<String>) {
     if ours.dims() != want.dims() {
         let (ours, want) = (ours.dims(), want.dims());
@@ -279,7 +278,7 @@ fn difference(ours: &Tensor, want: &Tensor) -> (f32, Option<String>) {
     (error, wrong)
 }
 
-/// The largest absolute value; not a number where one is not.
+/// The largest absolute value; NaN if there is one.
 pub(crate) fn largest(x: &Tensor) -> f32 {
     let values = x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
     let larger = |largest: f32, value: f32| {
@@ -295,7 +294,7 @@ pub(crate) fn largest(x: &Tensor) -> f32 {
 /// The classes of the cases that compare images with texts.
 pub(crate) const CLASSES: [&str; 3] = ["cat", "dog", "car"];
 
-/// The plan of such a case: with a tokenizer and a zero-shot head, and a change.
+/// The plan of such a case, with a tokenizer, a zero-shot head and a change.
 pub(crate) fn zero_shot_plan(case: &str, dir: &Path, change: impl FnOnce(&mut Value)) -> Plan {
     let siglip = case.starts_with("siglip");
     let (family, file) = if siglip {
@@ -343,7 +342,7 @@ pub(crate) fn inputs(case: &str, model: &Model) -> Vec<Input> {
     inputs.collect()
 }
 
-/// Predictions that carry the network's outputs.
+/// Options for predictions with the network's outputs.
 pub(crate) fn with_logits() -> PredictOptions {
     PredictOptions {
         store_logits: true,
@@ -351,8 +350,8 @@ pub(crate) fn with_logits() -> PredictOptions {
     }
 }
 
-/// Checks what the model of a case predicts for its images: the logits with `close`, and the
-/// labels, which are the best of the reference's.
+/// Checks the predictions for the images of a case: the logits with `close`, and the labels, which
+/// are the best of the reference's.
 pub(crate) fn check_zero_shot(
     case: &str,
     model: &Model,

@@ -1,4 +1,4 @@
-//! Containers that lie: zip archives and legacy files.
+//! Inconsistent containers: zip archives and legacy files.
 
 use zip::CompressionMethod::{Deflated, Stored};
 
@@ -299,7 +299,7 @@ fn truncated_pickle_is_refused_in_either_container() {
     for length in 0..pickle.len() {
         let cut = &pickle[..length];
         refuse("archive", &archive(cut), &Malformed(""));
-        // What follows is read as the rest of the pickle, and is none.
+        // The rest is read as the rest of the pickle, and is not one.
         assert!(try_open(&legacy(cut)).is_err(), "{length}");
     }
 }

@@ -1,4 +1,4 @@
-//! Checkpoints that attack: pickles that want to run something, and files that lie.
+//! Hostile checkpoints: pickles that would run code, and inconsistent files.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,7 +15,7 @@ mod write;
 
 use modelzoo_runtime::{Error, Weights};
 
-/// What a file has to be refused with.
+/// The expected error of a file.
 pub(crate) enum Want {
     /// [`Error::UnsafePickle`] with exactly this name.
     Unsafe(&'static str),

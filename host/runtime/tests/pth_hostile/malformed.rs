@@ -1,4 +1,4 @@
-//! Pickles that are not as they should be.
+//! Malformed pickles.
 
 use crate::Want::{self, Malformed};
 use crate::refuse;
@@ -377,7 +377,7 @@ fn very_deep_or_long_pickles_are_refused() {
     ];
     for (case, pickle, want) in &cases {
         refuse(case, &archive(pickle), &Malformed(want));
-        // There, what is wrong with the storages may be found first.
+        // There, the storages may be refused first.
         refuse(case, &legacy(pickle), &Malformed(""));
     }
 }

@@ -1,4 +1,4 @@
-//! Tensors that lie about where they are.
+//! Tensors with false places.
 
 use crate::Want::Malformed;
 use crate::write::{
@@ -149,7 +149,7 @@ fn storages_of_wrong_length_are_refused() {
             refuse(case, &content, &Malformed(want));
         }
     }
-    // Two types for the same bytes are fine as long as both need as many.
+    // Two types for the same bytes are allowed if they have the same size.
     let two = [
         b"\x80\x02}(".to_vec(),
         text("w"),
@@ -164,7 +164,7 @@ fn storages_of_wrong_length_are_refused() {
     );
 }
 
-/// A storage of bytes, with a tensor whose type is given apart (`_rebuild_tensor_v3`).
+/// A storage of bytes, with a tensor of a separate type (`_rebuild_tensor_v3`).
 fn typed(count: i64, dtype: &str, offset: i64, shape: &[i64]) -> Vec<u8> {
     let class = b"ctorch.storage\nUntypedStorage\n".to_vec();
     let id = [

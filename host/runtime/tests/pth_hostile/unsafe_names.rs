@@ -1,4 +1,4 @@
-//! Pickles that ask for more than tensors.
+//! Pickles with names that tensors do not need.
 
 use std::path::Path;
 

@@ -1,6 +1,7 @@
 //! AlexNet, as torchvision builds it (`torchvision/models/alexnet.py`; Krizhevsky, "One weird
 //! trick for parallelizing convolutional neural networks", 2014).
 
+use modelzoo_model::plan::Size;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -12,7 +13,6 @@ use crate::architectures::shared::network::{ArchitectureConfig, Network};
 use crate::device::Device;
 use crate::error::Error;
 use crate::layers::{Activation, ConvGeometry};
-use crate::plan::Size;
 use crate::weights::Scope;
 
 /// The configuration of `alexnet`.

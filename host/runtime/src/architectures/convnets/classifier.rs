@@ -1,13 +1,13 @@
 //! A convolutional classifier: steps on feature maps, an average pool, and linear layers.
 
 use candle_core::Tensor;
+use modelzoo_model::plan::Size;
 
 use super::loader::LayerLoader;
 use super::steps::Step;
 use crate::architectures::shared::network::{ImageTower, Network};
 use crate::error::Error;
 use crate::layers::{Activation, ChannelScale, FeatureMap, Linear, adaptive_average};
-use crate::plan::Size;
 use crate::trace::Trace;
 
 /// The number of classes of ImageNet.

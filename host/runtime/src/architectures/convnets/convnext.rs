@@ -2,6 +2,7 @@
 //! 2022).
 
 use candle_core::Tensor;
+use modelzoo_model::plan::Size;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -15,7 +16,6 @@ use crate::layers::{
     Activation, Conv2d, ConvGeometry, Dense, FeatureMap, FeedForward, LayerNorm, Linear,
     global_average,
 };
-use crate::plan::Size;
 use crate::trace::Trace;
 use crate::weights::Scope;
 

@@ -1,6 +1,7 @@
 //! DenseNet, as torchvision builds it (`torchvision/models/densenet.py`; Huang et al., "Densely
 //! Connected Convolutional Networks", 2016: DenseNet-BC).
 
+use modelzoo_model::plan::Size;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -12,7 +13,6 @@ use crate::architectures::shared::network::{ArchitectureConfig, Network};
 use crate::device::Device;
 use crate::error::Error;
 use crate::layers::{Activation, Conv2d, ConvGeometry, FeatureMap, NormedConcat, concat};
-use crate::plan::Size;
 use crate::weights::Scope;
 
 /// The configuration of `densenet`.

@@ -1,6 +1,7 @@
 //! GoogLeNet, as torchvision builds it (`torchvision/models/googlenet.py`; Szegedy et al., "Going
 //! Deeper with Convolutions", 2014), with 3x3 convolutions where the paper has 5x5.
 
+use modelzoo_model::plan::Size;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -12,7 +13,6 @@ use crate::architectures::shared::network::{ArchitectureConfig, Network};
 use crate::device::Device;
 use crate::error::Error;
 use crate::layers::{Activation, ConvGeometry};
-use crate::plan::Size;
 use crate::weights::Scope;
 
 /// The configuration of `googlenet`.

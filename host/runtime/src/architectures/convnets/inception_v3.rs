@@ -2,6 +2,7 @@
 //! "Rethinking the Inception Architecture for Computer Vision", 2015).
 
 use modelzoo_kernels::Window;
+use modelzoo_model::plan::Size;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -13,7 +14,6 @@ use crate::architectures::shared::network::{ArchitectureConfig, Network};
 use crate::device::Device;
 use crate::error::Error;
 use crate::layers::{Activation, ConvGeometry};
-use crate::plan::Size;
 use crate::weights::Scope;
 
 /// The configuration of `inception_v3`.

@@ -1,6 +1,7 @@
 //! MNASNet, as torchvision builds it (`torchvision/models/mnasnet.py`; Tan et al., "MnasNet:
 //! Platform-Aware Neural Architecture Search for Mobile", 2018: MnasNet-B1).
 
+use modelzoo_model::plan::Size;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -12,7 +13,6 @@ use crate::architectures::shared::network::{ArchitectureConfig, Network};
 use crate::device::Device;
 use crate::error::Error;
 use crate::layers::{Activation, ConvGeometry};
-use crate::plan::Size;
 use crate::weights::Scope;
 
 /// The configuration of `mnasnet`.

@@ -1,6 +1,7 @@
 //! MobileNetV2, as torchvision builds it (`torchvision/models/mobilenetv2.py`; Sandler et al.,
 //! "MobileNetV2: ResidualBlock Residuals and Linear Bottlenecks", 2018).
 
+use modelzoo_model::plan::Size;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -12,7 +13,6 @@ use crate::architectures::shared::network::{ArchitectureConfig, Network};
 use crate::device::Device;
 use crate::error::Error;
 use crate::layers::{Activation, ConvGeometry};
-use crate::plan::Size;
 use crate::weights::Scope;
 
 /// The configuration of `mobilenet_v2`.

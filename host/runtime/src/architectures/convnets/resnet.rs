@@ -1,6 +1,7 @@
 //! ResNet, as torchvision builds it (`torchvision/models/resnet.py`; He et al., "Deep Residual
 //! Learning for Image Recognition", 2015, with the stride on the 3x3 convolution).
 
+use modelzoo_model::plan::Size;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -12,7 +13,6 @@ use crate::architectures::shared::network::{ArchitectureConfig, Network};
 use crate::device::Device;
 use crate::error::Error;
 use crate::layers::{Activation, ConvGeometry};
-use crate::plan::Size;
 use crate::weights::Scope;
 
 /// Channels of the four stages, before the expansion.

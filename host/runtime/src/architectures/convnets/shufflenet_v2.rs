@@ -1,6 +1,7 @@
 //! ShuffleNetV2, as torchvision builds it (`torchvision/models/shufflenetv2.py`; Ma et al.,
 //! "ShuffleNet V2: Practical Guidelines for Efficient CNN Architecture Design", 2018).
 
+use modelzoo_model::plan::Size;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -12,7 +13,6 @@ use crate::architectures::shared::network::{ArchitectureConfig, Network};
 use crate::device::Device;
 use crate::error::Error;
 use crate::layers::{Activation, ConvGeometry, FeatureMap, interleave};
-use crate::plan::Size;
 use crate::weights::Scope;
 
 /// The configuration of `shufflenet_v2`.

@@ -1,6 +1,7 @@
 //! SqueezeNet, as torchvision builds it (`torchvision/models/squeezenet.py`; Iandola et al.,
 //! "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and <0.5MB model size", 2016).
 
+use modelzoo_model::plan::Size;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -12,7 +13,6 @@ use crate::architectures::shared::network::{ArchitectureConfig, Network};
 use crate::device::Device;
 use crate::error::Error;
 use crate::layers::ConvGeometry;
-use crate::plan::Size;
 use crate::weights::Scope;
 
 /// The configuration of `squeezenet`.

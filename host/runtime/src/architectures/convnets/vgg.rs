@@ -1,6 +1,7 @@
 //! VGG, as torchvision builds it (`torchvision/models/vgg.py`; Simonyan & Zisserman, "Very Deep
 //! Convolutional Networks for Large-Scale Image Recognition", 2014).
 
+use modelzoo_model::plan::Size;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -12,7 +13,6 @@ use crate::architectures::shared::network::{ArchitectureConfig, Network};
 use crate::device::Device;
 use crate::error::Error;
 use crate::layers::{Activation, ConvGeometry};
-use crate::plan::Size;
 use crate::weights::Scope;
 
 /// One layer of a [`VggConfig`]: in JSON a number of channels, or `"M"`.

@@ -1,5 +1,6 @@
 //! SigLIP, and SigLIP 2 of fixed resolution, as transformers builds them (`models/siglip`).
 
+use modelzoo_model::plan::Size;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -14,7 +15,6 @@ use crate::architectures::shared::patches::Patches;
 use crate::device::Device;
 use crate::error::Error;
 use crate::layers::{Activation, LayerNorm, Linear};
-use crate::plan::Size;
 use crate::weights::Scope;
 
 /// The configuration of `siglip`: a repository's `config.json`. These fields are used:

@@ -2,13 +2,13 @@
 
 use candle_core::Tensor;
 use modelzoo_base::nearest;
+use modelzoo_model::plan::Size;
 use serde_json::Value;
 
 use super::config::ConfigChecker;
 use crate::device::Device;
 use crate::error::Error;
 use crate::layers::FeatureMap;
-use crate::plan::Size;
 use crate::trace::Trace;
 use crate::weights::Scope;
 

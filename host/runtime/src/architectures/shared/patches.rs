@@ -1,10 +1,11 @@
 //! Patches: how vision transformers divide an image into tokens.
 
+use modelzoo_model::plan::Size;
+
 use super::config::ConfigChecker;
 use crate::device::Device;
 use crate::error::Error;
 use crate::layers::{Activation, Conv2d, ConvGeometry};
-use crate::plan::Size;
 use crate::weights::Scope;
 
 /// Which sizes of images a network accepts.

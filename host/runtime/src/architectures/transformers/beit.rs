@@ -4,6 +4,7 @@
 use std::collections::TryReserveError;
 
 use candle_core::Tensor;
+use modelzoo_model::plan::Size;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -22,7 +23,6 @@ use crate::architectures::shared::patches::Patches;
 use crate::device::Device;
 use crate::error::Error;
 use crate::layers::{LayerNorm, Linear, check_size};
-use crate::plan::Size;
 use crate::trace::Trace;
 use crate::weights::Scope;
 

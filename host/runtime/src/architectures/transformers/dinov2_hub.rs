@@ -1,5 +1,6 @@
 //! DINOv2 as `torch.hub.load("facebookresearch/dinov2", …)` builds it.
 
+use modelzoo_model::plan::Size;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -16,7 +17,6 @@ use crate::architectures::shared::patches::{ImageSizes, Patches};
 use crate::device::Device;
 use crate::error::Error;
 use crate::layers::{Activation, LayerNorm};
-use crate::plan::Size;
 use crate::weights::Scope;
 
 /// The epsilon of the norms.

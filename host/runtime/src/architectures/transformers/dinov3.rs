@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use candle_core::Tensor;
+use modelzoo_model::plan::Size;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -18,7 +19,6 @@ use crate::architectures::shared::patches::Patches;
 use crate::device::Device;
 use crate::error::Error;
 use crate::layers::{LayerNorm, Rotary};
-use crate::plan::Size;
 use crate::weights::Scope;
 
 /// The configuration of `dinov3_vit`: a repository's `config.json`, `model_type` and all.

@@ -1,5 +1,6 @@
 //! ViT, as torchvision builds it (`torchvision/models/vision_transformer.py`).
 
+use modelzoo_model::plan::Size;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -15,7 +16,6 @@ use crate::architectures::shared::patches::{ImageSizes, Patches};
 use crate::device::Device;
 use crate::error::Error;
 use crate::layers::{Activation, LayerNorm, Linear};
-use crate::plan::Size;
 use crate::weights::Scope;
 
 /// The epsilon of the norms.

@@ -3,6 +3,7 @@
 //! & distillation through attention", 2020).
 
 use candle_core::Tensor;
+use modelzoo_model::plan::Size;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -20,7 +21,6 @@ use crate::architectures::shared::patches::Patches;
 use crate::device::Device;
 use crate::error::Error;
 use crate::layers::{Activation, LayerNorm, Linear};
-use crate::plan::Size;
 use crate::trace::Trace;
 use crate::weights::Scope;
 

@@ -4,6 +4,7 @@
 mod tower;
 
 use modelzoo_kernels::Window;
+use modelzoo_model::plan::Size;
 use serde::Deserialize;
 use serde_json::Value;
 use tower::{Block, Tower};
@@ -15,7 +16,6 @@ use crate::architectures::shared::network::{ArchitectureConfig, Network};
 use crate::device::Device;
 use crate::error::Error;
 use crate::layers::{Activation, Conv2d, ConvGeometry};
-use crate::plan::Size;
 use crate::weights::Scope;
 
 /// Channels of the last convolution, before they are scaled by the width.

@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 
+use modelzoo_model::plan::Size;
+
 use super::config::SequentialLayer;
 use crate::architectures::shared::config::ConfigChecker;
 use crate::error::Error;
-use crate::plan::Size;
 
 /// The most layers.
 const MAX_LAYERS: usize = 10_000;

@@ -5,6 +5,7 @@ mod config;
 
 use candle_core::Tensor;
 use modelzoo_base::nearest;
+use modelzoo_model::plan::Size;
 use serde_json::Value;
 
 pub use config::{Approximation, Pair, SequentialConfig, SequentialLayer};
@@ -16,7 +17,6 @@ use crate::error::Error;
 use crate::layers::{
     Activation, BatchNorm, ChannelScale, Conv2d, FeatureMap, Linear, Pool, activate, global_average,
 };
-use crate::plan::Size;
 use crate::trace::{Trace, Traced};
 use crate::weights::Scope;
 

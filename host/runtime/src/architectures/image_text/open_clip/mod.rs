@@ -4,6 +4,7 @@
 mod config;
 
 use candle_core::Tensor;
+use modelzoo_model::plan::Size;
 use serde_json::Value;
 
 pub(crate) use config::OpenClip;
@@ -19,7 +20,6 @@ use crate::architectures::shared::network::{ArchitectureConfig, Network, Similar
 use crate::device::Device;
 use crate::error::Error;
 use crate::layers::{Embedding, LayerNorm};
-use crate::plan::Size;
 use crate::weights::Scope;
 
 /// The names of a block's tensors, of both towers.

@@ -4,6 +4,7 @@
 mod relative;
 
 use candle_core::Tensor;
+use modelzoo_model::plan::Size;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -16,7 +17,6 @@ use crate::architectures::shared::network::{ArchitectureConfig, Network, TextTow
 use crate::device::Device;
 use crate::error::Error;
 use crate::layers::{Activation, Embedding, LayerNorm, Linear, Mask, add_rows};
-use crate::plan::Size;
 use crate::trace::Trace;
 use crate::weights::Scope;
 use relative::RelativeBias;

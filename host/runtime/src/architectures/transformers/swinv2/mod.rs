@@ -8,6 +8,7 @@ mod windows;
 use std::sync::Arc;
 
 use candle_core::Tensor;
+use modelzoo_model::plan::Size;
 use serde_json::Value;
 
 use config::StageConfig;
@@ -25,7 +26,6 @@ use crate::layers::{
     Activation, Conv2d, ConvGeometry, Dense, FeatureMap, FeedForward, FirstHeads, Gather,
     LayerNorm, Linear, Mask, SelfAttention, check_size, normalize_heads,
 };
-use crate::plan::Size;
 use crate::precision::in_full;
 use crate::trace::Trace;
 use crate::weights::Scope;
