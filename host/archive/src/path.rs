@@ -103,7 +103,7 @@ impl RelPath {
     }
 
     /// The path without its first part; `None` when it has only one.
-    pub(crate) fn without_first(&self) -> Option<Self> {
+    pub fn without_first(&self) -> Option<Self> {
         let (_, rest) = self.0.split_once('/')?;
         Some(Self(rest.to_owned()))
     }
