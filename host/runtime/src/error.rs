@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use modelzoo_base::Remedy;
 use modelzoo_model::plan::PlanError;
 
+use crate::image::ImageReason;
 use crate::precision::Precision;
 
 /// Why a model could not be built or run.
@@ -234,50 +235,6 @@ pub enum Error {
     /// A computation failed on the device, for example for lack of memory.
     #[error("computation failed: {0}")]
     Compute(#[from] candle_core::Error),
-}
-
-/// Why an image could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ImageReason {
-    /// The file could not be read.
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    /// It is a directory, a device, a pipe or a socket.
-    #[error("not a regular file")]
-    NotAFile,
-    /// The file is larger than the limit.
-    #[error("{bytes} bytes are more than the limit of {limit}")]
-    TooManyBytes {
-        /// The file's size.
-        bytes: u64,
-        /// The limit.
-        limit: u64,
-    },
-    /// The image has more pixels than the limit.
-    #[error("{width}x{height} pixels are more than the limit of {limit}")]
-    TooManyPixels {
-        /// Columns.
-        width: u32,
-        /// Rows.
-        height: u32,
-        /// The limit for their product.
-        limit: u64,
-    },
-    /// The format of the content is unknown.
-    #[error("not an image in a known format")]
-    UnknownFormat,
-    /// The file ends before the image does.
-    #[error("the file ends before the image does")]
-    CutOff,
-    /// The pixels have a type without a defined conversion to 8 bits.
-    #[error("pixels of the kind {0} are not supported")]
-    Pixels(String),
-    /// The decoder refused the content.
-    #[error("{0}")]
-    Decode(#[from] image::ImageError),
-    /// The decoder panicked.
-    #[error("the decoder gave up on damaged content")]
-    Panic,
 }
 
 /// Why a device is not available.

@@ -47,9 +47,9 @@ use modelzoo_model::plan;
 
 pub use architectures::{ArchitectureInfo, architectures};
 pub use device::{Device, DeviceSpec};
-pub use error::{Error, ImageReason, NoDeviceReason};
+pub use error::{Error, NoDeviceReason};
 pub use head::{PredictOptions, Prediction, PredictionKind};
-pub use image::{DecodeLimits, Image, decode_image, decode_image_bytes};
+pub use image::{DecodeLimits, Image, ImageReason, decode_image, decode_image_bytes};
 pub use model::Model;
 pub use modelzoo_model::plan::{
     Architecture, Color, Embeddings, MAX_SIDE, Normalization, Plan, Pooling, Preprocessing,

@@ -1,0 +1,168 @@
+//! Decoded images: 8 bits, grey or RGB, as Pillow's modes `L` and `RGB`.
+//!
+//! Labels must agree with those of FiftyOne, which reads images with Pillow, so the pixels are
+//! those of `Image.open(file).convert("RGB")`: the orientation of a TIFF is applied and that of
+//! EXIF data is not, alpha is dropped rather than blended, colour profiles are ignored, colours of
+//! 16 bits keep their high byte, and grey of 16 bits is clipped at 255. A variant that Pillow
+//! reads and this does not is refused by name.
+//!
+//! A decoder allocates what the size in the header needs, and the bytes of the file; metadata is
+//! not unpacked. All threads share one budget (`budget.rs`).
+
+mod bmp;
+mod budget;
+mod bytes;
+mod canvas;
+mod format;
+mod gif;
+mod jpeg;
+mod png;
+mod reason;
+mod sample;
+mod tiff;
+mod webp;
+
+use std::fs::File;
+use std::io::Read;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use crate::error::Error;
+use crate::plan::Color;
+use format::Format;
+pub use reason::ImageReason;
+
+/// What an image may cost before it is refused.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct DecodeLimits {
+    /// The largest file, in bytes. 1 GiB.
+    pub max_bytes: u64,
+    /// The most pixels (width times height). 178 956 970, where Pillow refuses images too.
+    pub max_pixels: u64,
+}
+
+impl Default for DecodeLimits {
+    fn default() -> Self {
+        Self {
+            max_bytes: 1 << 30,
+            max_pixels: 178_956_970,
+        }
+    }
+}
+
+/// A decoded image: rows from top to bottom, 1 or 3 bytes a pixel.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Image {
+    width: u32,
+    height: u32,
+    color: Color,
+    pixels: Vec<u8>,
+}
+
+impl Image {
+    /// An image from its pixels: rows from top to bottom, `color.channels()` bytes a pixel.
+    /// `None` when the number of bytes is not that of the size, or a side is zero.
+    #[must_use]
+    pub fn from_pixels(width: u32, height: u32, color: Color, pixels: Vec<u8>) -> Option<Self> {
+        let area = (width as usize).checked_mul(height as usize)?;
+        let bytes = area.checked_mul(color.channels())?;
+        (area > 0 && bytes == pixels.len()).then_some(Self {
+            width,
+            height,
+            color,
+            pixels,
+        })
+    }
+
+    /// Columns.
+    #[must_use]
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// Rows.
+    #[must_use]
+    pub fn height(&self) -> u32 {
+        self.height
+    }
+
+    /// Grey or RGB, as in the file.
+    #[must_use]
+    pub fn color(&self) -> Color {
+        self.color
+    }
+
+    /// The pixels: rows from top to bottom, `color().channels()` bytes a pixel.
+    #[must_use]
+    pub fn pixels(&self) -> &[u8] {
+        &self.pixels
+    }
+}
+
+/// Reads and decodes an image file; the format is found by its content, not its name.
+///
+/// # Errors
+/// [`Error::UnreadableImage`] names the file: it is missing, not a regular file, too large, in no
+/// known format, or damaged.
+pub fn decode_image(path: &Path, limits: &DecodeLimits) -> Result<Image, Error> {
+    read_file(path, limits).map_err(|reason| Error::UnreadableImage {
+        name: path.display().to_string(),
+        reason,
+    })
+}
+
+/// Decodes an image in memory; the format is found by its content.
+///
+/// # Errors
+/// [`Error::UnreadableImage`]: too large, in no known format, or damaged.
+pub fn decode_image_bytes(bytes: &[u8], limits: &DecodeLimits) -> Result<Image, Error> {
+    let decoded = check_bytes(bytes.len() as u64, limits).and_then(|()| decode(bytes, limits));
+    decoded.map_err(|reason| Error::UnreadableImage {
+        name: "(in memory)".to_owned(),
+        reason,
+    })
+}
+
+fn read_file(path: &Path, limits: &DecodeLimits) -> Result<Image, ImageReason> {
+    // Asked before opening, because opening a pipe waits for its writer.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(ImageReason::NotAFile);
+    }
+    let file = File::open(path)?;
+    check_bytes(file.metadata()?.len(), limits)?;
+    let mut bytes = Vec::new();
+    // The file may grow meanwhile.
+    file.take(limits.max_bytes.saturating_add(1))
+        .read_to_end(&mut bytes)?;
+    check_bytes(bytes.len() as u64, limits)?;
+    decode(&bytes, limits)
+}
+
+fn check_bytes(bytes: u64, limits: &DecodeLimits) -> Result<(), ImageReason> {
+    if bytes > limits.max_bytes {
+        return Err(ImageReason::TooManyBytes {
+            bytes,
+            limit: limits.max_bytes,
+        });
+    }
+    Ok(())
+}
+
+/// Decodes and contains panics: the decoders are fuzzed, but a panic in one must cost one sample
+/// only.
+fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Image, ImageReason> {
+    catch_unwind(AssertUnwindSafe(|| decode_within(bytes, limits)))
+        .unwrap_or(Err(ImageReason::Panic))
+}
+
+fn decode_within(bytes: &[u8], limits: &DecodeLimits) -> Result<Image, ImageReason> {
+    let decode = match Format::of(bytes)? {
+        Format::Bmp => bmp::decode,
+        Format::Gif => gif::decode,
+        Format::Jpeg => jpeg::decode,
+        Format::Png => png::decode,
+        Format::Tiff => tiff::decode,
+        Format::WebP => webp::decode,
+    };
+    decode(bytes, limits)
+}
