@@ -302,3 +302,74 @@ fn files_outside_of_the_directory_are_not_opened() {
         assert!(matches!(error, Error::BadPlan { .. }), "{name}: {error:?}");
     }
 }
+
+/// A directory with a file of one number, `value`, per tensor.
+fn shard(dir: &std::path::Path, file_name: &str, tensors: &[(&str, f32)]) {
+    let entries: Vec<String> = tensors
+        .iter()
+        .enumerate()
+        .map(|(at, (name, _))| {
+            let offsets = format!("[{},{}]", at * 4, at * 4 + 4);
+            format!(r#""{name}":{}"#, entry("F32", "[1]", &offsets))
+        })
+        .collect();
+    let mut content = file(&format!("{{{}}}", entries.join(",")), 0);
+    content.extend(tensors.iter().flat_map(|(_, value)| value.to_le_bytes()));
+    std::fs::write(dir.join(file_name), content).unwrap();
+}
+
+fn index(dir: &std::path::Path, map: &str) -> Result<Weights, Error> {
+    let name = "model.safetensors.index.json";
+    let text = format!(r#"{{"metadata":{{"total_size":12}},"weight_map":{{{map}}}}}"#);
+    std::fs::write(dir.join(name), text).unwrap();
+    Weights::open(dir, &[name.to_owned()])
+}
+
+#[test]
+fn index_stands_for_its_shards() {
+    let dir = tempfile::tempdir().unwrap();
+    shard(dir.path(), "m-1.safetensors", &[("a", 1.0), ("b", 2.0)]);
+    shard(dir.path(), "m-2.safetensors", &[("c", 3.0)]);
+    shard(dir.path(), "other.safetensors", &[("d", 4.0)]);
+    let map = r#""a":"m-1.safetensors","b":"m-1.safetensors","c":"m-2.safetensors""#;
+    let weights = index(dir.path(), map).unwrap();
+    let names: Vec<&str> = weights.tensors().map(|(name, ..)| name).collect();
+    assert_eq!(names, ["a", "b", "c"]);
+    assert_eq!(weights.values("c").unwrap(), [3.0]);
+    // A shard that the plan names too is there twice.
+    let both = ["model.safetensors.index.json", "m-2.safetensors"].map(str::to_owned);
+    let error = Weights::open(dir.path(), &both).err().unwrap();
+    assert!(
+        error.to_string().contains("another of the weight files"),
+        "{error}"
+    );
+}
+
+#[test]
+fn index_that_lies_about_its_shards_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let inner = dir.path().join("inner");
+    std::fs::create_dir(&inner).unwrap();
+    shard(dir.path(), "outside.safetensors", &[("a", 1.0)]);
+    shard(&inner, "m.safetensors", &[("a", 1.0), ("b", 2.0)]);
+    for (map, expected) in [
+        (
+            r#""a":"m.safetensors""#,
+            r#"m.safetensors: holds the tensor "b""#,
+        ),
+        (
+            r#""a":"m.safetensors","b":"m.safetensors","c":"m.safetensors""#,
+            r#"lacks the tensor "c""#,
+        ),
+        (r#""a":"gone.safetensors""#, "gone.safetensors"),
+        (r#""a":"../outside.safetensors""#, "not beside it"),
+        (r#""a":"m.safetensors","a":"m.safetensors""#, "occurs twice"),
+    ] {
+        let error = index(&inner, map).err().unwrap();
+        assert!(
+            matches!(error, Error::WeightsFile { .. } | Error::WeightsIo { .. }),
+            "{error:?}"
+        );
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}

@@ -3,9 +3,11 @@
 //! The rules:
 //! - A TorchScript archive has the tensor attributes of its modules, named as in the module's state
 //!   dict: `visual.conv1.weight`.
-//! - A dictionary that has a tensor among its values is a state dict.
+//! - A dictionary that has a dictionary under one of the keys [`STATES`] stands for that one,
+//!   whatever is beside it: the state of an optimizer, an epoch, or other tensors.
+//! - Any other dictionary that has a tensor among its values is a state dict.
 //! - Any other dictionary with one of the keys [`WRAPPERS`] stands for the dictionary under the first
-//!   such key; optimizers, epochs and the like are ignored.
+//!   such key.
 //! - The names of nested dictionaries and lists are joined with dots. Values that are not tensors (an
 //!   epoch, a learning rate) are ignored.
 
@@ -16,10 +18,11 @@ use super::entry::{self, Entry};
 use super::pickle::{Item, Pickle, Storage, Value, View};
 use super::refusal::Refusal;
 
-/// The keys under which checkpoints with other values have their state dict.
+/// The keys that only state dicts have.
+const STATES: &[&str] = &["state_dict", "model_state_dict"];
+/// The keys under which checkpoints with other values have their state dict, and which a network
+/// may have as names of its parts.
 const WRAPPERS: &[&str] = &[
-    "state_dict",
-    "model_state_dict",
     "model_state",
     "model",
     "module",
@@ -184,24 +187,33 @@ fn unwrapped(pickle: &Pickle<'_>) -> Result<Value, Refusal> {
                 );
             }
         };
-        let is_tensor =
-            |&(_, value): &(Value, Value)| matches!(pickle.item(value), Some(Item::Tensor(_)));
-        if pairs.iter().any(is_tensor) {
-            return Ok(root);
-        }
+        let is_dict = |value: Value| matches!(pickle.item(value), Some(Item::Dict(_)));
         let under = |wrapper: &&str| {
             let is = |key: Value| matches!(key, Value::Text(key) if pickle.text(key) == *wrapper);
-            let found = pairs.iter().find(|&&(key, _)| is(key));
+            // As in Python, the last of several values of a key.
+            let found = pairs.iter().rfind(|&&(key, _)| is(key));
             found
                 .map(|&(_, value)| value)
-                .filter(|&value| matches!(pickle.item(value), Some(Item::Dict(_))))
+                .filter(|&value| is_dict(value))
         };
-        match WRAPPERS.iter().find_map(under) {
+        let inner = STATES.iter().find_map(under);
+        let inner = inner.or_else(|| match has_tensor(pickle, root) {
+            true => None,
+            false => WRAPPERS.iter().find_map(under),
+        });
+        match inner {
             Some(inner) => root = inner,
             None => return Ok(root),
         }
     }
     Err(format!("is nested more than {MAX_DEPTH} deep").into())
+}
+
+/// Whether a dictionary has a tensor among its values.
+fn has_tensor(pickle: &Pickle<'_>, dictionary: Value) -> bool {
+    let is_tensor =
+        |&(_, value): &(Value, Value)| matches!(pickle.item(value), Some(Item::Tensor(_)));
+    attributes(pickle, dictionary).iter().any(is_tensor)
 }
 
 /// Checks a tensor against the bytes of its storage.

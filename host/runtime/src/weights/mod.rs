@@ -4,7 +4,11 @@
 //! - **safetensors**;
 //! - **PyTorch checkpoints** (`.pth`, `.pt`, `.bin`): the zip archives of `torch.save` since
 //!   PyTorch 1.6, the format before it, and TorchScript archives (whose code is not read).
-//!   `checkpoint.rs` documents the names of the tensors.
+//!   `checkpoint.rs` documents the names of the tensors;
+//! - **an index of shards** (`*.index.json`), which stands for the files that it lists (`index.rs`).
+//!
+//! Where all tensors share the prefix of a wrapper (`module.`, `_orig_mod.`, `model.`), they are
+//! found without it too (`names.rs`).
 //!
 //! Files are mapped; the elements of a tensor are copied once, when an architecture reads them.
 //! Nothing is unpickled: the pickle of a checkpoint is read as data, with a closed list of names
@@ -16,7 +20,9 @@ mod checkpoint;
 mod entry;
 mod file;
 mod header;
+mod index;
 mod legacy;
+mod names;
 mod pickle;
 mod refusal;
 
@@ -30,17 +36,17 @@ use crate::error::Error;
 use crate::files::inside;
 use entry::{Entry, Type};
 use file::{Format, Source};
+use index::Index;
 use modelzoo_base::nearest;
 use refusal::Refusal;
-
-/// The number of batches that PyTorch counts per batch norm; inference does not use it.
-const IGNORED_SUFFIX: &str = ".num_batches_tracked";
 
 /// All tensors of a model's files, and a record of those that were read.
 pub struct Weights {
     sources: Vec<Source>,
     /// Each tensor, and the first source of its file.
     tensors: BTreeMap<String, (usize, Entry)>,
+    /// What a tensor's name may have before the name that is asked for: nothing, first.
+    prefixes: Vec<String>,
     used: RefCell<BTreeSet<String>>,
 }
 
@@ -52,25 +58,24 @@ impl Weights {
     /// be read, [`Error::WeightsFile`] for an invalid one, [`Error::UnsafePickle`] for one that
     /// needs more than tensors.
     pub fn open(dir: &Path, names: &[String]) -> Result<Self, Error> {
-        let mut sources = Vec::new();
-        let mut tensors = BTreeMap::new();
+        let mut opened = Opened::default();
         for name in names {
             let path = inside(dir, "weights", name)?;
             let file = file::map(&path)?;
-            let first = sources.len();
-            let (found, unpacked) = read(&file).map_err(|refusal| refusal.of(&path))?;
-            for (tensor, entry) in found {
-                if tensors.contains_key(&tensor) {
-                    let reason = format!("tensor {tensor:?} is in another of the weight files too");
-                    return Err(Refusal::Malformed(reason).of(&path));
-                }
-                tensors.insert(tensor, (first, entry));
+            if !index::is_index(name) {
+                opened.add(&path, file, None)?;
+                continue;
             }
-            sources.push(Source::Mapped(file));
-            sources.extend(unpacked.into_iter().map(Source::Unpacked));
+            let Index(shards) = Index::read(&file).map_err(|refusal| refusal.of(&path))?;
+            for (shard, listed) in shards {
+                let path = path.with_file_name(shard);
+                opened.add(&path, file::map(&path)?, Some(&listed))?;
+            }
         }
+        let Opened { sources, tensors } = opened;
         Ok(Self {
             sources,
+            prefixes: names::prefixes(tensors.keys().map(String::as_str)),
             tensors,
             used: RefCell::default(),
         })
@@ -88,7 +93,7 @@ impl Weights {
     /// # Errors
     /// [`Error::MissingTensor`], [`Error::WrongType`] for other types than floating-point numbers.
     pub fn values(&self, name: &str) -> Result<Vec<f32>, Error> {
-        let shape = self.tensors.get(name).map(|(_, entry)| entry.shape.clone());
+        let shape = self.find(name).map(|(_, (_, entry))| entry.shape.clone());
         let tensor = self.get(name.to_owned(), &shape.unwrap_or_default())?;
         Ok(tensor.flatten_all()?.to_vec1()?)
     }
@@ -110,7 +115,7 @@ impl Weights {
         let mut unexpected = self
             .tensors
             .keys()
-            .filter(|name| !used.contains(*name) && !name.ends_with(IGNORED_SUFFIX));
+            .filter(|name| !used.contains(*name) && !names::is_ignored(name));
         let Some(name) = unexpected.next() else {
             return Ok(());
         };
@@ -119,6 +124,16 @@ impl Weights {
             others: unexpected.count(),
             nearest: nearest(name, used.iter().map(String::as_str)),
         })
+    }
+
+    /// The tensor that is asked for by `name`, with its name in the file.
+    fn find(&self, name: &str) -> Option<(&String, &(usize, Entry))> {
+        self.prefixes
+            .iter()
+            .find_map(|prefix| match prefix.as_str() {
+                "" => self.tensors.get_key_value(name),
+                prefix => self.tensors.get_key_value(&format!("{prefix}{name}")),
+            })
     }
 
     fn missing(&self, name: String) -> Error {
@@ -131,9 +146,10 @@ impl Weights {
     }
 
     fn get(&self, name: String, shape: &[usize]) -> Result<Tensor, Error> {
-        let Some((first, entry)) = self.tensors.get(&name) else {
+        let Some((name, (first, entry))) = self.find(&name) else {
             return Err(self.missing(name));
         };
+        let name = name.clone();
         if entry.shape != shape {
             return Err(Error::WrongShape {
                 name,
@@ -155,6 +171,42 @@ impl Weights {
         let bytes = entry.gather(source.map(|source| &**source).unwrap_or_default());
         self.used.borrow_mut().insert(name);
         Ok(Tensor::from_raw_buffer(&bytes, dtype, shape, &Device::Cpu)?.to_dtype(DType::F32)?)
+    }
+}
+
+/// Files that have been mapped and read.
+#[derive(Default)]
+struct Opened {
+    sources: Vec<Source>,
+    tensors: BTreeMap<String, (usize, Entry)>,
+}
+
+impl Opened {
+    /// Adds a file of weights; `listed` are the tensors that it must have, where it is a shard.
+    fn add(
+        &mut self,
+        path: &Path,
+        file: memmap2::Mmap,
+        listed: Option<&BTreeSet<String>>,
+    ) -> Result<(), Error> {
+        let first = self.sources.len();
+        let refused = |refusal: Refusal| refusal.of(path);
+        let (found, unpacked) = read(&file).map_err(refused)?;
+        if let Some(listed) = listed {
+            let held = found.iter().map(|(name, _)| name.as_str());
+            index::compare(listed, held).map_err(refused)?;
+        }
+        for (tensor, entry) in found {
+            if self.tensors.contains_key(&tensor) {
+                let reason = format!("tensor {tensor:?} is in another of the weight files too");
+                return Err(refused(Refusal::Malformed(reason)));
+            }
+            self.tensors.insert(tensor, (first, entry));
+        }
+        self.sources.push(Source::Mapped(file));
+        self.sources
+            .extend(unpacked.into_iter().map(Source::Unpacked));
+        Ok(())
     }
 }
 
@@ -198,7 +250,7 @@ impl Scope<'_> {
 
     /// Whether the files have the tensor `name` of this part, of any shape.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.weights.tensors.contains_key(&self.full(name))
+        self.weights.find(&self.full(name)).is_some()
     }
 
     /// The shape of the tensor `name` of this part, for an architecture that reads its sizes from the
@@ -208,8 +260,8 @@ impl Scope<'_> {
     /// [`Error::MissingTensor`].
     pub(crate) fn shape(&self, name: &str) -> Result<&[usize], Error> {
         let name = self.full(name);
-        match self.weights.tensors.get(&name) {
-            Some((_, entry)) => Ok(&entry.shape),
+        match self.weights.find(&name) {
+            Some((_, (_, entry))) => Ok(&entry.shape),
             None => Err(self.weights.missing(name)),
         }
     }
@@ -217,9 +269,24 @@ impl Scope<'_> {
     /// Counts the tensor `name` as read, if it exists: one that is published with the weights, but
     /// not used in inference.
     pub(crate) fn ignore(&self, name: &str) {
+        if let Some((name, _)) = self.weights.find(&self.full(name)) {
+            self.weights.used.borrow_mut().insert(name.clone());
+        }
+    }
+
+    /// Counts all tensors below `name` as used: a head that is published with the weights but has
+    /// no part in inference.
+    pub(crate) fn ignore_below(&self, name: &str) {
         let name = self.full(name);
-        if self.weights.tensors.contains_key(&name) {
-            self.weights.used.borrow_mut().insert(name);
+        let mut used = self.weights.used.borrow_mut();
+        for prefix in &self.weights.prefixes {
+            let start = format!("{prefix}{name}.");
+            let names = self
+                .weights
+                .tensors
+                .range(start.clone()..)
+                .map(|(name, _)| name);
+            used.extend(names.take_while(|name| name.starts_with(&start)).cloned());
         }
     }
 

@@ -177,27 +177,20 @@ impl Kind {
             scales: None,
         }
     }
-
-    /// The layers of the masked-language-model heads, which inference does not use.
-    fn heads(self) -> &'static [&'static str] {
-        match self {
-            Self::Bert => &[
-                "cls.predictions",
-                "cls.predictions.decoder",
-                "cls.predictions.transform.dense",
-                "cls.predictions.transform.LayerNorm",
-                "cls.seq_relationship",
-            ],
-            Self::Roberta | Self::Mpnet => &[
-                "lm_head",
-                "lm_head.decoder",
-                "lm_head.dense",
-                "lm_head.layer_norm",
-            ],
-            Self::DistilBert => &["vocab_transform", "vocab_layer_norm", "vocab_projector"],
-        }
-    }
 }
+
+/// The heads that transformers leaves out when it loads an encoder: of masked language models,
+/// pairs of sentences, classifiers and answers to questions.
+const HEADS: &[&str] = &[
+    "classifier",
+    "cls",
+    "lm_head",
+    "pre_classifier",
+    "qa_outputs",
+    "vocab_layer_norm",
+    "vocab_projector",
+    "vocab_transform",
+];
 
 /// A checked configuration.
 pub(crate) struct Bert {
@@ -211,17 +204,11 @@ impl Bert {
     fn tower(&self, weights: &Scope<'_>, device: &Device) -> Result<BertTower, Error> {
         let kind = self.config.model_type;
         let below = weights.child(kind.prefix());
-        let weights = if below.has(WORDS) {
-            for head in kind.heads() {
-                for part in ["weight", "bias"] {
-                    weights.child(head).ignore(part);
-                }
-            }
-            below
-        } else {
-            weights.clone()
+        HEADS.iter().for_each(|head| weights.ignore_below(head));
+        let weights = match below.has(WORDS) {
+            true => below,
+            false => weights.clone(),
         };
-        weights.child("embeddings").ignore("position_ids");
         let width = self.encoder.block.width;
         let pooler = weights.child("pooler.dense");
         let pooler = if pooler.has("weight") {
