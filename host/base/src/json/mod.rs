@@ -1,6 +1,7 @@
 //! JSON: text that is safe to show, a scanner that finds where values lie, and edits that change
 //! nothing else.
 
+mod python;
 mod scan;
 mod splice;
 
@@ -13,6 +14,7 @@ use serde_json::ser::{Formatter, Serializer};
 
 use crate::text;
 
+pub use python::without_nan;
 pub use scan::{Scan, ScanError, Scanner, Visitor};
 pub use splice::{Object, SetError, push, set};
 

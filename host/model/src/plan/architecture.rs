@@ -1,3 +1,4 @@
+use modelzoo_base::json;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -21,14 +22,15 @@ pub struct Architecture {
 }
 
 impl Architecture {
-    /// An architecture whose configuration is the text of a JSON object.
+    /// An architecture whose configuration is the text of a JSON object, as Python writes it:
+    /// `NaN` and the infinities become `null`.
     ///
     /// # Errors
     /// [`PlanError`] when the text is too long, nests too deep or is not a JSON object.
     pub fn parse(name: String, config: &str) -> Result<Self, PlanError> {
         // Before the text is parsed, because a parsed value needs many times its memory.
         check_text(config)?;
-        let config = serde_json::from_str(config)
+        let config = serde_json::from_str(&json::without_nan(config))
             .map_err(|e| PlanError::new("architecture.config", format!("is not JSON: {e}")))?;
         let architecture = Self { name, config };
         architecture.validate()?;

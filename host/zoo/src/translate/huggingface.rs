@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use modelzoo_base::nearest;
+use modelzoo_base::{json, nearest};
 use modelzoo_model::plan::{Architecture, Embeddings, Plan, Pooling, Tokenizer, TokenizerFormat};
 use modelzoo_model::task::Scoring;
 use modelzoo_runtime::architectures;
@@ -19,6 +19,14 @@ const PROCESSOR: &str = "preprocessor_config.json";
 const TOKENIZER: &str = "tokenizer.json";
 const SAFETENSORS: &str = "model.safetensors";
 const PICKLED: &str = "pytorch_model.bin";
+/// The files that hold a repository's weights, the preferred one first; an index stands for its
+/// shards.
+const WEIGHTS: [&str; 4] = [
+    SAFETENSORS,
+    "model.safetensors.index.json",
+    PICKLED,
+    "pytorch_model.bin.index.json",
+];
 /// The largest configuration that is read.
 const MAX_CONFIG: u64 = 4 << 20;
 /// The kinds of network that compare images with texts, and how many tokens they take.
@@ -150,15 +158,17 @@ fn labels(config: &Map<String, Value>) -> Vec<String> {
     let Some(labels) = config.get("id2label").and_then(Value::as_object) else {
         return Vec::new();
     };
-    let mut numbered: Vec<(u64, &str)> = labels
+    // A name may be a number, as in `{"0": 5}`.
+    let name = |label: &Value| match label.as_str() {
+        Some(name) => name.to_owned(),
+        None => label.to_string(),
+    };
+    let mut numbered: Vec<(u64, String)> = labels
         .iter()
-        .filter_map(|(number, label)| Some((number.parse().ok()?, label.as_str()?)))
+        .filter_map(|(number, label)| Some((number.parse().ok()?, name(label))))
         .collect();
     numbered.sort_unstable();
-    numbered
-        .into_iter()
-        .map(|(_, label)| label.to_owned())
-        .collect()
+    numbered.into_iter().map(|(_, label)| label).collect()
 }
 
 /// SigLIP was trained with texts that are all padded to one length, and pools at their end; so
@@ -216,7 +226,7 @@ fn embeddings(settings: &Settings) -> Result<Option<Embeddings>, Error> {
 }
 
 fn weights(dir: &Path) -> Result<&'static str, Error> {
-    [SAFETENSORS, PICKLED]
+    WEIGHTS
         .into_iter()
         .find(|name| dir.join(name).is_file())
         .ok_or_else(|| Error::File {
@@ -240,8 +250,8 @@ fn read(dir: &Path, name: &str) -> Result<Map<String, Value>, Error> {
             "has {size} bytes; at most {MAX_CONFIG} are read"
         )));
     }
-    let bytes = std::fs::read(&path).map_err(|e| failed(e.to_string()))?;
-    match serde_json::from_slice(&bytes) {
+    let text = std::fs::read_to_string(&path).map_err(|e| failed(e.to_string()))?;
+    match serde_json::from_str(&json::without_nan(&text)) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(_) => Err(failed("is not an object of JSON".to_owned())),
         Err(error) => Err(failed(error.to_string())),

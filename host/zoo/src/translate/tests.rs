@@ -268,6 +268,30 @@ fn repository(config: &Value, processor: &Value) -> tempfile::TempDir {
 }
 
 #[test]
+fn configuration_as_python_writes_it_is_read() {
+    let name = "fiftyone.utils.transformers.FiftyOneTransformerForImageClassification";
+    let model = deployment(name, json!({"name_or_path": "user/model"}));
+    let processor = json!({"feature_extractor_type": "ConvNextFeatureExtractor", "size": 224, "crop_pct": 0.875, "resample": 3,
+        "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]});
+    let dir = repository(&json!({}), &processor);
+    let config = r#"{"model_type": "convnext", "layer_scale": NaN, "range": [-Infinity, Infinity],
+        "id2label": {"1": 7, "0": "NaN", "2": true}}"#;
+    std::fs::write(dir.path().join("config.json"), config).unwrap();
+    std::fs::rename(
+        dir.path().join("model.safetensors"),
+        dir.path().join("model.safetensors.index.json"),
+    )
+    .unwrap();
+    let plan = translate(&model, &Map::new(), None, dir.path()).unwrap().plan;
+    assert_eq!(plan.weights, ["model.safetensors.index.json"]);
+    assert_eq!(plan.architecture.config["layer_scale"], Value::Null);
+    let Some(Head::Classification(head)) = plan.head else {
+        panic!("no classification");
+    };
+    assert_eq!(head.classes, ["NaN", "7", "true"]);
+}
+
+#[test]
 fn repository_brings_its_own_configuration() {
     let name = "fiftyone.utils.transformers.FiftyOneTransformerForImageClassification";
     let convnext = deployment(
