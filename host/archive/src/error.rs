@@ -34,7 +34,6 @@ impl std::error::Error for Error {
 /// What is wrong with an archive. Names of entries are as the archive has them, with control
 /// characters escaped and shortened when they are long.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum ErrorKind {
     /// The bytes are of no format that this crate reads.
     #[error("neither a zip nor a tar archive")]

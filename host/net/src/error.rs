@@ -14,7 +14,6 @@ type Source = Box<dyn std::error::Error + Send + Sync>;
 /// secret: URLs are shown without their query. The way out, where there is one, is
 /// [`Error::remedy`].
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum Error {
     /// A rule forbids it; nothing was sent to the place that is refused.
     #[error(transparent)]

@@ -1,15 +1,18 @@
-//! Why a component cannot be used at all. What a hook does wrong is [`HookError`](crate::HookError).
+//! Why a component cannot be used at all. A failure of a hook is a [`HookError`](crate::HookError).
 
+use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use modelzoo_base::Remedy;
+use serde::Serialize;
 
-use crate::compile::CompileLimit;
-use crate::engine::inspect::SUPPORTED;
+use crate::interfaces::name::SUPPORTED;
+use modelzoo_base::text::excerpt;
+use crate::limits::ERROR_BYTES;
 
 /// Why a component is refused, or could not be made ready.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum Error {
     /// The file is larger than [`Limits::component_bytes`](crate::Limits::component_bytes).
     #[error("the component has {size} bytes; at most {limit} are allowed")]
@@ -52,14 +55,14 @@ pub enum Error {
         found: Vec<String>,
     },
 
-    /// The component imports something that is neither WASI nor ours.
+    /// The component imports an interface that is neither WASI's nor `modelzoo:source`'s.
     #[error("the component imports `{import}`, which modelzoo does not have")]
     ForeignImport {
         /// The import's name.
         import: String,
     },
 
-    /// The component imports an interface of ours that no hook of it may use.
+    /// The component imports an interface of `modelzoo:source` that none of its hooks has.
     #[error("the component imports `{import}`, which is not available to {hooks}")]
     PhaseImport {
         /// The import's name.
@@ -82,22 +85,22 @@ pub enum Error {
         reason: String,
     },
 
-    /// Compiling the component took more than it may.
+    /// Compiling the component reached a limit.
     #[error("compiling the component takes more than {limit}")]
     CompileLimit {
-        /// Which limit that is, and how much it allows.
+        /// The limit, with its value.
         limit: CompileLimit,
     },
 
-    /// The process that compiles the component crashed: a defect of the compiler's, or an attack
-    /// on it.
+    /// The process that compiles the component crashed: a defect of the compiler, or an attack on
+    /// it.
     #[error("compiling the component crashed: {how}")]
     CompilerCrashed {
         /// How the process ended.
         how: String,
     },
 
-    /// The process that compiles components cannot be started, or does not answer as it should.
+    /// The process that compiles components cannot be started, or gives an invalid answer.
     #[error("the compiler of components cannot be run: {source}")]
     NoCompiler {
         /// Why not.
@@ -122,6 +125,18 @@ pub enum Error {
 }
 
 impl Error {
+    /// [`Unusable`](Self::Unusable), for wasmtime's reason.
+    pub(crate) fn unusable(error: &wasmtime::Error) -> Self {
+        Self::Unusable {
+            reason: Self::reason_of(error),
+        }
+    }
+
+    /// wasmtime's reason, on one line and of bounded length.
+    pub(crate) fn reason_of(error: &wasmtime::Error) -> String {
+        excerpt(&format!("{error:#}"), ERROR_BYTES)
+    }
+
     /// What to do about it, where there is something.
     pub fn remedy(&self) -> Option<Remedy> {
         match self {
@@ -162,7 +177,36 @@ impl Error {
     }
 }
 
-/// `a`, `b` and so on, or `nothing`; cut off where it gets long.
+/// What compiling took too much of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CompileLimit {
+    /// More than this many bytes: [`Limits::compile_memory_bytes`](crate::Limits).
+    Memory(u64),
+    /// More than this time: [`Limits::compile_wall`](crate::Limits).
+    Time(Duration),
+}
+
+impl CompileLimit {
+    /// The field of [`Limits`](crate::Limits) that sets it.
+    pub(crate) fn setting(self) -> &'static str {
+        match self {
+            Self::Memory(_) => "compile_memory_bytes",
+            Self::Time(_) => "compile_wall",
+        }
+    }
+}
+
+impl fmt::Display for CompileLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory(bytes) => write!(f, "{bytes} bytes of memory"),
+            Self::Time(time) => write!(f, "{} s", time.as_secs_f64()),
+        }
+    }
+}
+
+/// The names in backticks, or `nothing`; the first few of a long list.
 fn list(names: &[String]) -> String {
     const SHOWN: usize = 8;
     if names.is_empty() {

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use modelzoo_runtime::{Device, DeviceSpec};
-use modelzoo_sandbox::WallStatus;
+use modelzoo_sandbox::ConfinementStatus;
 use serde::Serialize;
 
 use crate::config::Config;
@@ -29,7 +29,7 @@ pub struct Diagnosis {
     /// credentials.
     pub proxies: Vec<String>,
     /// What the system adds to the sandbox.
-    pub second_wall: WallStatus,
+    pub second_wall: ConfinementStatus,
     /// How components are compiled.
     pub compiler: CompilerState,
     /// How many threads compute.
@@ -103,7 +103,7 @@ impl Diagnosis {
             config_file: file.exists().then_some(file),
             offline: config.offline,
             proxies: proxies(&|name| std::env::var_os(name).is_some_and(|v| !v.is_empty())),
-            second_wall: WallStatus::of_this_machine().clone(),
+            second_wall: ConfinementStatus::detect().clone(),
             compiler: compiler(config),
             threads: rayon::current_num_threads(),
             cpu_kernels: Device::cpu_kernels(),

@@ -96,5 +96,5 @@ pub mod net {
 
 /// Where components are compiled, and how hooks are confined.
 pub mod sandbox {
-    pub use modelzoo_sandbox::{Compiler, Level, WallStatus, compile_child};
+    pub use modelzoo_sandbox::{Compiler, ConfinementStatus, Level, compile_child};
 }

@@ -1,11 +1,11 @@
 //! Compiled components, kept between runs.
 //!
-//! Loading compiled code is trusting it entirely, so an entry is used only when it carries the
-//! right HMAC-SHA256 under a random key that lies beside the entries and that only this user can
-//! read. On Unix the directory, the key and the entries must belong to this user, be writable by
-//! nobody else, and be no links. Whatever is wrong with an entry, it counts as missing and is
-//! compiled again; whatever is wrong with the directory, there is no cache. Nothing here is ever
-//! an error to the caller.
+//! Loading compiled code means trusting it entirely. The cache therefore uses an entry only if it
+//! carries the right HMAC-SHA256 under a random key that lies beside the entries and that only
+//! this user can read. On Unix the directory, the key and the entries must belong to this user, be
+//! writable by nobody else, and not be links. An entry that fails any check counts as missing, and
+//! the component is compiled again; if the directory fails one, there is no cache. None of this is
+//! an error for the caller.
 //!
 //! An entry is the code that wasmtime wrote, then the MAC (32 bytes), then [`MAGIC`].
 
@@ -29,7 +29,7 @@ const MAGIC: &[u8; 8] = b"mzcache1";
 const MAC_BYTES: usize = 32;
 /// Length of what follows the code in an entry.
 const TRAILER_BYTES: u64 = (MAC_BYTES + MAGIC.len()) as u64;
-/// An entry larger than this is nothing that we wrote.
+/// A larger entry is not one that this crate wrote.
 const MAX_ENTRY_BYTES: u64 = 4 << 30;
 
 /// A directory of compiled components that only this user can have written.
@@ -40,8 +40,8 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// Opens the cache below `cache_dir`, making it if need be. `None` where that is impossible
-    /// or where somebody else could write to it.
+    /// Opens the cache below `cache_dir`, creating it if necessary. `None` if that is impossible or
+    /// another user could write to it.
     pub(crate) fn open(cache_dir: &Path) -> Option<Self> {
         let dir = cache_dir.join(format!("{LAYOUT}-{WASMTIME}"));
         match make_private_dir(&dir).and_then(|()| read_or_make_key(&dir.join("key"))) {
@@ -53,7 +53,7 @@ impl Cache {
         }
     }
 
-    /// The component with this digest as compiled for `engine`, if it is there and is ours.
+    /// The component with this digest as compiled for `engine`, if this user's cache has it.
     pub(crate) fn get(&self, engine: &wasmtime::Engine, digest: &str) -> Option<Component> {
         let path = self.entry(engine, digest);
         match self.check(&path, digest) {
@@ -87,8 +87,8 @@ impl Cache {
         }
     }
 
-    /// Settings and processor are part of the name: machines that share a home directory keep
-    /// an entry each.
+    /// Settings and processor are part of the name: machines that share a home directory have an
+    /// entry each.
     fn entry(&self, engine: &wasmtime::Engine, digest: &str) -> PathBuf {
         let mut settings = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut settings);
@@ -103,7 +103,7 @@ impl Cache {
         Ok(mac)
     }
 
-    /// Whether the file at `path` is an entry that this user's host wrote for this digest.
+    /// Checks that the file at `path` is an entry that this user's modelzoo wrote for this digest.
     fn check(&self, path: &Path, digest: &str) -> io::Result<()> {
         let bad = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
         let mut file = open_own(path)?;
@@ -148,11 +148,11 @@ impl Cache {
     }
 }
 
-/// The key in the file at `path`; made and written there if there is none that can be trusted.
+/// The key in the file at `path`; a new one if there is none that can be trusted.
 fn read_or_make_key(path: &Path) -> io::Result<[u8; MAC_BYTES]> {
     match read_key(path) {
         Ok(key) => return Ok(key),
-        Err(e) => tracing::debug!("a new key for compiled components is made: {e}"),
+        Err(e) => tracing::debug!("creating a new key for compiled components: {e}"),
     }
     let mut key = [0; MAC_BYTES];
     getrandom::fill(&mut key).map_err(io::Error::other)?;
@@ -161,7 +161,7 @@ fn read_or_make_key(path: &Path) -> io::Result<[u8; MAC_BYTES]> {
     file.write_all(&key)?;
     match file.persist_noclobber(path) {
         Ok(_) => Ok(key),
-        // Either another process was faster, and its key is as good, or the old one is bad.
+        // Either another process was faster, and its key is as good, or the old one is invalid.
         Err(e) => read_key(path).or_else(|_| {
             e.file.persist(path)?;
             Ok(key)
@@ -193,7 +193,7 @@ fn open_own(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Makes a directory that is this user's only, or checks that an existing one is.
+/// Creates a directory that only this user can use, or checks that an existing one is.
 fn make_private_dir(dir: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
@@ -213,7 +213,7 @@ fn make_private_dir(dir: &Path) -> io::Result<()> {
     check_owner(&metadata)
 }
 
-/// Whether a file is this user's, and writable by nobody else.
+/// Checks that a file belongs to this user and that nobody else can write to it.
 #[cfg(unix)]
 fn check_owner(metadata: &fs::Metadata) -> io::Result<()> {
     use std::os::unix::fs::MetadataExt as _;
@@ -226,7 +226,7 @@ fn check_owner(metadata: &fs::Metadata) -> io::Result<()> {
     Ok(())
 }
 
-/// Elsewhere the user's directories are private by the system's own defaults.
+/// On other systems the user's directories are private by default.
 #[cfg(not(unix))]
 fn check_owner(_: &fs::Metadata) -> io::Result<()> {
     Ok(())
@@ -237,7 +237,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_directory_names_the_wasmtime_in_the_lock_file() {
+    fn directory_is_named_for_the_locked_wasmtime() {
         let lock = include_str!("../../../../Cargo.lock");
         assert!(
             lock.replace("\r\n", "\n")
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_made_once() {
+    fn second_open_reuses_the_key() {
         let dir = tempfile::tempdir().unwrap();
         let first = Cache::open(dir.path()).unwrap();
         let second = Cache::open(dir.path()).unwrap();
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unusable_directory_is_no_cache() {
+    fn unusable_directory_disables_the_cache() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();
@@ -265,7 +265,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn links_and_loose_permissions_are_not_trusted() {
+    fn links_and_loose_permissions_are_rejected() {
         use std::os::unix::fs::{PermissionsExt as _, symlink};
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::open(dir.path()).unwrap();

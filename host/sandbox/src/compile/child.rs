@@ -7,22 +7,23 @@ use std::process::ExitCode;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use super::answer;
-use crate::confinement::Wall;
-use crate::engine::{config, unusable};
+use super::config::config;
+use super::protocol;
+use crate::confinement::Confinement;
+use crate::error::Error;
 
-/// Standard input, output and error, and some to spare for the program's own needs.
+/// Standard input, output and error, and some more for the program's own needs.
 const OPEN_FILES: u64 = 16;
 
-/// How much of the memory there is for each thread at least.
+/// The least memory per compiling thread.
 const THREAD_BYTES: u64 = 64 << 20;
 
-/// What a program does that [`Compiler::Child`](crate::Compiler::Child) names. `args` are those
-/// that follow the ones given there: the memory in bytes, and the time in seconds that all
-/// threads together may compute.
+/// The entry point of the program that [`Compiler::Child`](crate::Compiler::Child) names. `args`
+/// follow the ones given there: the memory in bytes, and the processor time in seconds for all
+/// threads together.
 ///
-/// Meant to be called before the program does anything else, while it has one thread. It holds
-/// for the rest of the process: there is no use for it afterwards but to exit.
+/// Call it before the program does anything else, while it has one thread, and exit afterwards:
+/// the limits hold for the rest of the process.
 pub fn compile_child(args: impl Iterator<Item = OsString>) -> ExitCode {
     match serve(args) {
         Ok(()) => ExitCode::SUCCESS,
@@ -37,7 +38,7 @@ fn serve(mut args: impl Iterator<Item = OsString>) -> io::Result<()> {
     let mut number = || {
         args.next()
             .and_then(|arg| arg.to_str()?.parse::<u64>().ok())
-            .ok_or_else(|| io::Error::other("this is for modelzoo itself, and not to be called"))
+            .ok_or_else(|| io::Error::other("only modelzoo itself starts this program"))
     };
     let (memory, seconds) = (number()?, number()?);
     confine(memory, seconds)?;
@@ -47,9 +48,9 @@ fn serve(mut args: impl Iterator<Item = OsString>) -> io::Result<()> {
     let engine = wasmtime::Engine::new(&config()).map_err(io::Error::other)?;
     let compiled = engine.precompile_component(&bytes);
     let (kind, rest) = match compiled {
-        Ok(code) => (answer::CODE, code),
-        Err(e) if e.is::<wasmtime::OutOfMemory>() => (answer::MEMORY, Vec::new()),
-        Err(e) => (answer::UNUSABLE, reason(&e)),
+        Ok(code) => (protocol::CODE, code),
+        Err(e) if e.is::<wasmtime::OutOfMemory>() => (protocol::MEMORY, Vec::new()),
+        Err(e) => (protocol::UNUSABLE, Error::reason_of(&e).into_bytes()),
     };
     let mut out = io::stdout().lock();
     out.write_all(&[kind])?;
@@ -57,36 +58,29 @@ fn serve(mut args: impl Iterator<Item = OsString>) -> io::Result<()> {
     out.flush()
 }
 
-fn reason(error: &wasmtime::Error) -> Vec<u8> {
-    match unusable(error) {
-        crate::Error::Unusable { reason } => reason.into_bytes(),
-        other => other.to_string().into_bytes(),
-    }
-}
-
-/// Gives up everything that compiling does not need.
+/// Limits the process to what compiling needs.
 fn confine(memory: u64, seconds: u64) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{Signal, set_parent_process_death_signal};
-        // Should modelzoo be killed, nobody wants the answer.
+        // If modelzoo is killed, nobody reads the answer.
         set_parent_process_death_signal(Some(Signal::KILL))?;
     }
     limit(Resource::Core, 0, 0)?;
     limit(Resource::Fsize, 0, 0)?;
     limit(Resource::Nofile, OPEN_FILES, OPEN_FILES)?;
-    // The limit of all memory that is the process's own. Address space that is only set aside is
-    // not counted; the allocator sets a lot aside.
+    // Limits the process's private memory. Address space that is only reserved does not count; the
+    // allocator reserves a lot.
     let limited = limit(Resource::Data, memory, memory);
     if cfg!(target_os = "linux") {
         limited?;
     }
-    // The parent looks at the time that passes; this is for a parent that has gone.
+    // The parent watches the wall time; this is for a parent that is gone.
     limit(Resource::Cpu, seconds, seconds.saturating_add(1))?;
-    // Before there are other threads, which would stay outside.
-    Wall::new().raise()?;
-    // The threads that compile; and after them no more, and no processes, as far as the system
-    // counts them for this user.
+    // Before there are other threads, which would stay unconfined.
+    Confinement::new().apply()?;
+    // The threads that compile. After them no more, and no processes, as far as the system counts
+    // them for this user.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let room = usize::try_from(memory / THREAD_BYTES).unwrap_or(usize::MAX);
     rayon::ThreadPoolBuilder::new()
@@ -97,8 +91,8 @@ fn confine(memory: u64, seconds: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Sets a limit for good, no higher than it is: where the system tells the process, and where it
-/// does something about it.
+/// Sets the soft limit, at which the system signals the process, and the hard one, at which it
+/// acts; neither higher than it was.
 fn limit(resource: Resource, soft: u64, hard: u64) -> io::Result<()> {
     let now = rustix::process::getrlimit(resource);
     let at_most = |most: u64| Some(now.maximum.map_or(most, |maximum| maximum.min(most)));

@@ -1,4 +1,4 @@
-//! The side that starts the process and waits for its answer.
+//! Starts the compiler process and waits for its answer.
 
 use std::io::{self, Read, Write as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -7,16 +7,15 @@ use std::time::{Duration, Instant};
 
 use modelzoo_base::text::excerpt;
 
-use super::{CompileLimit, answer};
-use crate::error::Error;
-use crate::limits::ERROR_BYTES;
-use crate::limits::Limits;
+use super::protocol;
+use crate::error::{CompileLimit, Error};
+use crate::limits::{ERROR_BYTES, Limits};
 
-/// What is kept of what the child says on standard error.
-const COMPLAINT_BYTES: u64 = 4096;
-/// How often it is looked whether a child is gone that has said all that it had to say.
+/// The most bytes that are kept of the child's standard error.
+const STDERR_BYTES: u64 = 4096;
+/// The pause between checks whether a child that has answered has exited.
 const PAUSE: Duration = Duration::from_millis(1);
-/// What Rust programs say when they end for want of memory.
+/// What Rust programs print when an allocation fails.
 const OUT_OF_MEMORY: &str = "memory allocation of ";
 
 /// Compiles a component in a process of its own, which `command` starts.
@@ -24,8 +23,8 @@ pub(super) fn compile(command: Command, bytes: &[u8], limits: &Limits) -> Result
     let deadline = Instant::now().checked_add(limits.compile_wall);
     let broken = |source| Error::NoCompiler { source };
     let mut child = Killed(start(command, limits).map_err(broken)?);
-    let talk = Talk::with(&mut child.0, bytes, limits).map_err(broken)?;
-    let Some(out) = before(deadline, |left| talk.out.recv_timeout(left)) else {
+    let pipes = Pipes::with(&mut child.0, bytes, limits).map_err(broken)?;
+    let Some(out) = before(deadline, |left| pipes.out.recv_timeout(left)) else {
         return Err(too_slow(limits));
     };
     let Some(status) = child.wait(deadline).map_err(broken)? else {
@@ -34,8 +33,8 @@ pub(super) fn compile(command: Command, bytes: &[u8], limits: &Limits) -> Result
     if status.success() {
         return read(out.map_err(broken)?, limits);
     }
-    let complaint = before(deadline, |left| talk.complaint.recv_timeout(left)).unwrap_or_default();
-    Err(died(status, &complaint, limits))
+    let stderr = before(deadline, |left| pipes.errors.recv_timeout(left)).unwrap_or_default();
+    Err(died(status, &stderr, limits))
 }
 
 fn start(mut command: Command, limits: &Limits) -> io::Result<Child> {
@@ -51,11 +50,11 @@ fn start(mut command: Command, limits: &Limits) -> io::Result<Child> {
         .spawn()
 }
 
-/// Ends the process when nothing is expected of it any more.
+/// Kills the process when it is dropped.
 struct Killed(Child);
 
 impl Killed {
-    /// How it ended; `None` where it has not until `deadline`.
+    /// Its exit status; `None` if it still runs at `deadline`.
     fn wait(&mut self, deadline: Option<Instant>) -> io::Result<Option<ExitStatus>> {
         loop {
             if let Some(status) = self.0.try_wait()? {
@@ -71,38 +70,38 @@ impl Killed {
 
 impl Drop for Killed {
     fn drop(&mut self) {
-        // It may be gone already.
+        // It may have exited already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// What is read from the child, by threads of their own: neither side waits for the other, and
-/// a pipe that something else keeps open holds up a thread only.
-struct Talk {
+/// What threads read from the child: neither side waits for the other, and a pipe that another
+/// process keeps open blocks a thread only.
+struct Pipes {
     out: Receiver<io::Result<Vec<u8>>>,
-    complaint: Receiver<String>,
+    errors: Receiver<String>,
 }
 
-impl Talk {
+impl Pipes {
     fn with(child: &mut Child, bytes: &[u8], limits: &Limits) -> io::Result<Self> {
         let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
         let mut stdin = child.stdin.take().ok_or_else(gone)?;
         let stdout = child.stdout.take().ok_or_else(gone)?;
         let stderr = child.stderr.take().ok_or_else(gone)?;
         let bytes = bytes.to_vec();
-        // A child that ends early says why elsewhere.
+        // A child that ends early reports the reason on standard error.
         thread(move || drop(stdin.write_all(&bytes)))?;
         // Code is never larger than the memory that it was made in.
         let most = limits.compile_memory_bytes;
         let (send, out) = channel();
         thread(move || drop(send.send(read_whole(stdout, most))))?;
-        let (send, complaint) = channel();
+        let (send, errors) = channel();
         thread(move || {
-            let said = read_up_to(stderr, COMPLAINT_BYTES).unwrap_or_default();
-            drop(send.send(String::from_utf8_lossy(&said).into_owned()));
+            let text = read_up_to(stderr, STDERR_BYTES).unwrap_or_default();
+            drop(send.send(String::from_utf8_lossy(&text).into_owned()));
         })?;
-        Ok(Self { out, complaint })
+        Ok(Self { out, errors })
     }
 }
 
@@ -113,16 +112,16 @@ fn thread(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
         .map(drop)
 }
 
-/// All that comes, unless it is more than `most` bytes.
+/// Reads everything, unless it is more than `most` bytes.
 fn read_whole(from: impl Read, most: u64) -> io::Result<Vec<u8>> {
     let bytes = read_up_to(from, most.saturating_add(1))?;
     if bytes.len() as u64 > most {
-        return Err(io::Error::other("it answers with too much"));
+        return Err(io::Error::other("its answer is too long"));
     }
     Ok(bytes)
 }
 
-/// All that comes, of which the first `most` bytes are kept.
+/// Reads everything and keeps the first `most` bytes.
 fn read_up_to(mut from: impl Read, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     (&mut from).take(most).read_to_end(&mut bytes)?;
@@ -130,7 +129,7 @@ fn read_up_to(mut from: impl Read, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What comes before `deadline`, which is never where it is `None`.
+/// The next value before `deadline`; without a deadline, whenever it comes.
 fn before<T>(
     deadline: Option<Instant>,
     mut next: impl FnMut(Duration) -> Result<T, RecvTimeoutError>,
@@ -151,24 +150,24 @@ fn before<T>(
 fn read(mut out: Vec<u8>, limits: &Limits) -> Result<Vec<u8>, Error> {
     let text = |out: &[u8]| excerpt(&String::from_utf8_lossy(out), ERROR_BYTES);
     match out.first() {
-        Some(&answer::CODE) => {
+        Some(&protocol::CODE) => {
             out.remove(0);
             Ok(out)
         }
-        Some(&answer::UNUSABLE) => Err(Error::Unusable {
+        Some(&protocol::UNUSABLE) => Err(Error::Unusable {
             reason: text(out.get(1..).unwrap_or_default()),
         }),
-        Some(&answer::MEMORY) => Err(too_large(limits)),
+        Some(&protocol::MEMORY) => Err(too_large(limits)),
         _ => Err(Error::NoCompiler {
-            source: io::Error::other("it answers with something else"),
+            source: io::Error::other("it gives an unknown answer"),
         }),
     }
 }
 
-/// Why a child ended that did not end well.
-fn died(status: ExitStatus, complaint: &str, limits: &Limits) -> Error {
+/// Why a child that failed ended.
+fn died(status: ExitStatus, stderr: &str, limits: &Limits) -> Error {
     use std::os::unix::process::ExitStatusExt as _;
-    if complaint.contains(OUT_OF_MEMORY) {
+    if stderr.contains(OUT_OF_MEMORY) {
         return too_large(limits);
     }
     match status.signal() {
@@ -178,9 +177,9 @@ fn died(status: ExitStatus, complaint: &str, limits: &Limits) -> Error {
             how: status.to_string(),
         },
         None => {
-            let said = complaint.lines().find(|line| !line.is_empty());
-            let said = said.unwrap_or("it does not say why");
-            let how = excerpt(&format!("{status}: {said}"), ERROR_BYTES);
+            let reason = stderr.lines().find(|line| !line.is_empty());
+            let reason = reason.unwrap_or("it gives no reason");
+            let how = excerpt(&format!("{status}: {reason}"), ERROR_BYTES);
             Error::CompilerCrashed { how }
         }
     }

@@ -1,14 +1,15 @@
-//! The second wall: what the operating system itself refuses to a thread that runs hooks, and to
-//! a process that compiles components.
+//! What the kernel itself refuses to a thread that runs hooks, and to a process that compiles
+//! components.
 //!
-//! The first wall is WebAssembly and our own code around it: a guest has no call for opening a
-//! file elsewhere. Should there be a hole in it, the kernel still refuses. On Linux that is
+//! The sandbox is WebAssembly and the host's own code around it: a guest has no function that
+//! opens a file elsewhere. If there is a hole in it, the kernel still refuses. On Linux that is
 //! [Landlock](https://docs.kernel.org/userspace-api/landlock.html): a thread names the files that
-//! it goes on needing and gives up all others, for itself and for every thread and process that
-//! it starts, for good. What the kernel does not have is done without, and [`WallStatus`] says so.
+//! it still needs and gives up all others, for itself and for every thread and process that it
+//! starts, for good. Where the kernel lacks Landlock hooks run without it, and
+//! [`ConfinementStatus`] says so.
 //!
-//! Threads of a process share its memory. A wall around one of them holds against code that asks
-//! for the wrong file, not against machine code of an attacker's.
+//! Threads of a process share its memory. Confinement stops code that opens the wrong file; it
+//! does not stop machine code of an attacker.
 
 pub(crate) mod thread;
 
@@ -19,50 +20,49 @@ use std::sync::OnceLock;
 
 use serde::Serialize;
 
-/// What the system adds to the sandbox on this machine.
+/// What the kernel adds to the sandbox on this machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
-#[non_exhaustive]
-pub enum WallStatus {
+pub enum ConfinementStatus {
     /// Linux's Landlock.
     Landlock {
         /// The version of it that the kernel has, 2 or more.
         abi: u32,
     },
-    /// Nothing: hooks rely on the first wall alone.
+    /// Nothing: hooks rely on WebAssembly alone.
     Missing {
         /// Why.
         reason: String,
     },
 }
 
-impl WallStatus {
-    /// Whether there is a second wall.
+impl ConfinementStatus {
+    /// Whether hooks are confined.
     #[must_use]
-    pub fn is_there(&self) -> bool {
+    pub fn is_available(&self) -> bool {
         !matches!(self, Self::Missing { .. })
     }
 
-    /// What this machine offers: found out once, by raising a wall around a thread that does
-    /// nothing else.
+    /// What this machine offers. The first call finds out, by confining a thread that does nothing
+    /// else.
     #[must_use]
-    pub fn of_this_machine() -> &'static Self {
-        static STATUS: OnceLock<WallStatus> = OnceLock::new();
+    pub fn detect() -> &'static Self {
+        static STATUS: OnceLock<ConfinementStatus> = OnceLock::new();
         STATUS.get_or_init(|| {
             let probe = std::thread::Builder::new()
                 .name("modelzoo-probe".to_owned())
-                .spawn(|| Wall::new().raise());
+                .spawn(|| Confinement::new().apply());
             let missing = |reason: String| Self::Missing { reason };
             match probe.map(std::thread::JoinHandle::join) {
                 Ok(Ok(Ok(status))) => status,
                 Ok(Ok(Err(e))) | Err(e) => missing(e.to_string()),
-                Ok(Err(_)) => missing("asking for it crashed".to_owned()),
+                Ok(Err(_)) => missing("the probe crashed".to_owned()),
             }
         })
     }
 }
 
-impl fmt::Display for WallStatus {
+impl fmt::Display for ConfinementStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Landlock { abi } => write!(f, "Landlock, version {abi}"),
@@ -71,70 +71,69 @@ impl fmt::Display for WallStatus {
     }
 }
 
-/// What is left to a thread behind the wall. Nothing, to begin with: no file and no port.
+/// What a confined thread may still use. A new one allows no file and no port.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Wall {
+pub(crate) struct Confinement {
     read: Vec<PathBuf>,
-    read_if_there: Vec<PathBuf>,
+    read_if_present: Vec<PathBuf>,
     write: Vec<PathBuf>,
     connect: bool,
 }
 
-impl Wall {
-    /// Leaves nothing.
+impl Confinement {
+    /// Allows nothing.
     pub(crate) fn new() -> Self {
         Self::default()
     }
 
-    /// Leaves a directory with all that is in it, or a file, to be read.
-    pub(crate) fn read(mut self, path: impl Into<PathBuf>) -> Self {
+    /// Allows reading a directory with everything in it, or a file.
+    pub(crate) fn allow_read(mut self, path: impl Into<PathBuf>) -> Self {
         self.read.push(path.into());
         self
     }
 
-    /// Leaves a directory with all that is in it to be read and changed. Nothing in it can be
+    /// Allows reading and changing a directory with everything in it. Nothing in it can be
     /// executed, and no links, devices, pipes or sockets can be made.
-    pub(crate) fn write(mut self, directory: impl Into<PathBuf>) -> Self {
+    pub(crate) fn allow_write(mut self, directory: impl Into<PathBuf>) -> Self {
         self.write.push(directory.into());
         self
     }
 
-    /// Leaves connections to other machines, and the files that it takes to look names up.
-    pub(crate) fn connect(mut self) -> Self {
+    /// Allows connections to other machines, and the files that name resolution needs.
+    pub(crate) fn allow_connect(mut self) -> Self {
         self.connect = true;
-        self.read_if_there.extend(NAMES.iter().map(PathBuf::from));
+        self.read_if_present.extend(NAMES.iter().map(PathBuf::from));
         self
     }
 
-    /// Raises the wall around the calling thread and all that it starts from now on. It stays.
+    /// Confines the calling thread and everything that it starts from now on, for good.
     ///
-    /// Where the system has none the answer says so, and nothing has changed.
+    /// Where the kernel lacks Landlock the status says so, and nothing has changed.
     ///
     /// # Errors
     ///
-    /// What has to be left cannot be opened, or the system has a wall and fails to raise it.
+    /// An allowed path cannot be opened, or the kernel has Landlock and fails to apply it.
     #[cfg(target_os = "linux")]
-    pub(crate) fn raise(&self) -> io::Result<WallStatus> {
-        linux::raise(self)
+    pub(crate) fn apply(&self) -> io::Result<ConfinementStatus> {
+        linux::apply(self)
     }
 
-    /// Raises the wall around the calling thread and all that it starts from now on: on this
-    /// system there is none.
+    /// Does nothing: this system has no confinement.
     ///
     /// # Errors
     ///
     /// None on this system.
     #[cfg(not(target_os = "linux"))]
-    pub(crate) fn raise(&self) -> io::Result<WallStatus> {
-        Ok(WallStatus::Missing {
-            reason: "there is one on Linux only".to_owned(),
+    pub(crate) fn apply(&self) -> io::Result<ConfinementStatus> {
+        Ok(ConfinementStatus::Missing {
+            reason: "only Linux has it".to_owned(),
         })
     }
 }
 
-/// What the system's resolver reads: its settings, where they may really lie, and the libraries
-/// that it loads when it is first asked. Beside them, what tells the network client whether the
-/// machine was started anew since a download broke off.
+/// What the system's resolver reads: its settings, the places that they may link to, and the
+/// libraries that it loads on first use. Beside them, what tells the network client whether the
+/// machine was started again since a download broke off.
 const NAMES: &[&str] = &[
     "/etc/gai.conf",
     "/etc/host.conf",
@@ -164,31 +163,31 @@ mod linux {
         RulesetError, RulesetStatus, Scope, make_bitflags,
     };
 
-    use super::{Wall, WallStatus};
+    use super::{Confinement, ConfinementStatus};
 
-    /// The newest version whose restrictions are asked for; older kernels get what they have.
+    /// The newest version whose restrictions are requested; older kernels apply what they have.
     const NEWEST: ABI = ABI::V10;
-    /// The newest version that does not refuse the sockets through which some systems look
-    /// names up.
+    /// The newest version that does not refuse the sockets through which some systems resolve
+    /// names.
     const NEWEST_WITH_NAMES: ABI = ABI::V8;
 
     const READ: BitFlags<AccessFs> = make_bitflags!(AccessFs::{ReadFile | ReadDir});
-    /// Also what moving and cutting off files takes; not what makes anything but files.
+    /// Includes what moving and truncating files needs, and excludes creating anything but files.
     const WRITE: BitFlags<AccessFs> = make_bitflags!(AccessFs::{
         ReadFile | ReadDir | WriteFile | RemoveDir | RemoveFile | MakeDir | MakeReg | Refer
         | Truncate
     });
 
-    pub(super) fn raise(wall: &Wall) -> io::Result<WallStatus> {
-        let mut rules = rules(wall).map_err(io::Error::other)?;
-        for (paths, access) in [(&wall.read, READ), (&wall.write, WRITE)] {
+    pub(super) fn apply(confinement: &Confinement) -> io::Result<ConfinementStatus> {
+        let mut rules = rules(confinement).map_err(io::Error::other)?;
+        for (paths, access) in [(&confinement.read, READ), (&confinement.write, WRITE)] {
             for path in paths {
-                rules = leave(rules, path, access)?;
+                rules = allow(rules, path, access)?;
             }
         }
-        for path in &wall.read_if_there {
+        for path in &confinement.read_if_present {
             if path.exists() {
-                rules = leave(rules, path, READ)?;
+                rules = allow(rules, path, READ)?;
             }
         }
         let done = rules.restrict_self().map_err(io::Error::other)?;
@@ -208,7 +207,7 @@ mod linux {
                     effective_abi,
                     kernel_abi,
                 },
-            ) => WallStatus::Landlock {
+            ) => ConfinementStatus::Landlock {
                 abi: kernel_abi
                     .and_then(|abi| u32::try_from(abi).ok())
                     .unwrap_or(effective_abi as u32),
@@ -217,28 +216,28 @@ mod linux {
         })
     }
 
-    fn missing(reason: &str) -> WallStatus {
-        WallStatus::Missing {
+    fn missing(reason: &str) -> ConfinementStatus {
+        ConfinementStatus::Missing {
             reason: reason.to_owned(),
         }
     }
 
-    /// Everything that is refused unless a rule leaves it.
-    fn rules(wall: &Wall) -> Result<RulesetCreated, RulesetError> {
-        let abi = if wall.connect {
+    /// Everything that is refused unless a rule allows it.
+    fn rules(confinement: &Confinement) -> Result<RulesetCreated, RulesetError> {
+        let abi = if confinement.connect {
             NEWEST_WITH_NAMES
         } else {
             NEWEST
         };
-        let ports = if wall.connect {
-            // To listen is never needed.
+        let ports = if confinement.connect {
+            // Listening is never needed.
             AccessNet::BindTcp.into()
         } else {
             AccessNet::from_all(abi)
         };
         Ruleset::default()
             // The first version refuses to move a file to another directory, which the store
-            // cannot do without: none at all then.
+            // needs: better no confinement than that.
             .set_compatibility(CompatLevel::SoftRequirement)
             .handle_access(AccessFs::Refer)?
             .set_compatibility(CompatLevel::BestEffort)
@@ -248,7 +247,7 @@ mod linux {
             .create()
     }
 
-    fn leave(
+    fn allow(
         rules: RulesetCreated,
         path: &Path,
         access: BitFlags<AccessFs>,

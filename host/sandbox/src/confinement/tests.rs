@@ -1,4 +1,4 @@
-//! What a thread can do behind the wall. Where the kernel has none, the tests say so.
+//! What a confined thread can do. Where the kernel lacks Landlock, the tests say so.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
@@ -8,18 +8,18 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 
-use super::{Wall, WallStatus};
+use super::{Confinement, ConfinementStatus};
 
-/// Does `work` behind `wall`; `None` on a machine without one.
-fn behind<T: Send>(wall: &Wall, work: impl FnOnce() -> T + Send) -> Option<T> {
+/// Runs `work` on a confined thread; `None` on a machine without confinement.
+fn confined<T: Send>(confinement: &Confinement, work: impl FnOnce() -> T + Send) -> Option<T> {
     std::thread::scope(|scope| {
-        let thread = scope.spawn(|| match wall.raise().unwrap() {
-            WallStatus::Landlock { abi } => {
+        let thread = scope.spawn(|| match confinement.apply().unwrap() {
+            ConfinementStatus::Landlock { abi } => {
                 assert!(abi >= 2, "{abi}");
                 Some(work())
             }
-            WallStatus::Missing { reason } => {
-                // Past the capture of the test harness: nobody should take this for a pass.
+            ConfinementStatus::Missing { reason } => {
+                // Past the capture of the test harness, so that nobody takes this for a pass.
                 let _ = writeln!(io::stderr(), "SKIPPED, nothing was tested: {reason}");
                 None
             }
@@ -37,7 +37,7 @@ fn denied<T>(result: io::Result<T>) {
 }
 
 /// A directory with `read`, `write` and `other`, and a file in each.
-fn house() -> tempfile::TempDir {
+fn directories() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for name in ["read", "write", "other"] {
         fs::create_dir(dir.path().join(name)).unwrap();
@@ -53,11 +53,11 @@ fn read(path: &Path) -> io::Result<String> {
 }
 
 #[test]
-fn only_what_is_left_can_be_reached() {
-    let house = house();
-    let at = |name: &str| house.path().join(name);
-    let wall = Wall::new().read(at("read")).write(at("write"));
-    behind(&wall, || {
+fn only_allowed_paths_are_reachable() {
+    let dirs = directories();
+    let at = |name: &str| dirs.path().join(name);
+    let confinement = Confinement::new().allow_read(at("read")).allow_write(at("write"));
+    confined(&confinement, || {
         assert_eq!(read(&at("read/file")).unwrap(), "read");
         assert_eq!(fs::read_dir(at("read")).unwrap().count(), 1);
         denied(fs::write(at("read/file"), ""));
@@ -67,13 +67,13 @@ fn only_what_is_left_can_be_reached() {
 
         denied(read(&at("other/file")));
         denied(fs::read_dir(at("other")));
-        denied(fs::read_dir(house.path()));
+        denied(fs::read_dir(dirs.path()));
         denied(fs::write(at("other/new"), ""));
         denied(fs::create_dir(at("new")));
         denied(read(Path::new("/etc/passwd")));
         denied(fs::rename(at("write/file"), at("other/moved")));
 
-        // What the store does with its own.
+        // What the store does with its own files.
         fs::create_dir_all(at("write/a/b")).unwrap();
         let file = tempfile::NamedTempFile::new_in(at("write")).unwrap();
         file.as_file().set_len(3).unwrap();
@@ -82,22 +82,22 @@ fn only_what_is_left_can_be_reached() {
         assert_eq!(read(&at("write/a/b/file")).unwrap(), "new");
         fs::remove_dir_all(at("write/a")).unwrap();
 
-        // And what it does not.
+        // What it never does.
         denied(std::os::unix::fs::symlink("/etc", at("write/link")));
         denied(std::os::unix::net::UnixListener::bind(at("write/socket")));
     });
-    // The other threads are as free as before.
+    // Other threads are not confined.
     assert_eq!(read(&at("other/file")).unwrap(), "other");
 }
 
 #[test]
-fn a_link_out_leads_nowhere() {
-    let house = house();
-    let at = |name: &str| house.path().join(name);
+fn link_to_elsewhere_is_not_followed() {
+    let dirs = directories();
+    let at = |name: &str| dirs.path().join(name);
     std::os::unix::fs::symlink(at("other/file"), at("read/link")).unwrap();
     std::os::unix::fs::symlink(at("other"), at("write/link")).unwrap();
-    let wall = Wall::new().read(at("read")).write(at("write"));
-    behind(&wall, || {
+    let confinement = Confinement::new().allow_read(at("read")).allow_write(at("write"));
+    confined(&confinement, || {
         denied(read(&at("read/link")));
         denied(read(&at("write/link/file")));
         denied(fs::write(at("write/link/file"), ""));
@@ -107,26 +107,26 @@ fn a_link_out_leads_nowhere() {
 }
 
 #[test]
-fn nothing_can_be_executed_and_nothing_gains_privileges() {
-    let house = house();
-    let wall = Wall::new().read("/bin").read("/usr").write(house.path());
-    behind(&wall, || {
+fn programs_cannot_be_started_and_privileges_cannot_be_gained() {
+    let dirs = directories();
+    let confinement = Confinement::new().allow_read("/bin").allow_read("/usr").allow_write(dirs.path());
+    confined(&confinement, || {
         denied(Command::new("/bin/true").status());
         let status = fs::read_to_string("/proc/thread-self/status");
         denied(status);
     });
-    let wall = Wall::new().read("/proc");
-    behind(&wall, || {
+    let confinement = Confinement::new().allow_read("/proc");
+    confined(&confinement, || {
         let status = fs::read_to_string("/proc/thread-self/status").unwrap();
         assert!(status.contains("NoNewPrivs:\t1"), "{status}");
     });
 }
 
 #[test]
-fn threads_that_are_started_behind_the_wall_are_behind_it() {
-    let house = house();
-    let file = house.path().join("other/file");
-    behind(&Wall::new(), || {
+fn threads_of_a_confined_thread_are_confined() {
+    let dirs = directories();
+    let file = dirs.path().join("other/file");
+    confined(&Confinement::new(), || {
         std::thread::scope(|scope| {
             scope.spawn(|| denied(read(&file))).join().unwrap();
         });
@@ -134,36 +134,36 @@ fn threads_that_are_started_behind_the_wall_are_behind_it() {
 }
 
 #[test]
-fn ports_are_reached_only_where_they_are_left() {
-    let WallStatus::Landlock { abi: 4.. } = WallStatus::of_this_machine() else {
+fn ports_are_reachable_only_where_allowed() {
+    let ConfinementStatus::Landlock { abi: 4.. } = ConfinementStatus::detect() else {
         let _ = writeln!(
             io::stderr(),
             "SKIPPED, nothing was tested: {} has no rules for ports",
-            WallStatus::of_this_machine()
+            ConfinementStatus::detect()
         );
         return;
     };
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = server.local_addr().unwrap();
-    behind(&Wall::new(), || {
+    confined(&Confinement::new(), || {
         denied(TcpStream::connect(address));
         denied(TcpListener::bind("127.0.0.1:0"));
     });
-    behind(&Wall::new().connect(), || {
+    confined(&Confinement::new().allow_connect(), || {
         TcpStream::connect(address).unwrap();
         denied(TcpListener::bind("127.0.0.1:0"));
-        // Names are looked up, with whatever the machine has for it.
+        // Names are resolved, by whatever means the machine has.
         use std::net::ToSocketAddrs as _;
         assert!(("localhost", 80).to_socket_addrs().unwrap().count() > 0);
     });
 }
 
 #[test]
-fn what_has_to_be_left_has_to_be_there() {
-    let house = house();
-    let missing = house.path().join("missing");
-    let error = std::thread::spawn(move || Wall::new().read(missing).raise())
+fn allowed_path_must_exist() {
+    let dirs = directories();
+    let missing = dirs.path().join("missing");
+    let error = std::thread::spawn(move || Confinement::new().allow_read(missing).apply())
         .join()
         .unwrap();
-    assert!(error.is_err() || !WallStatus::of_this_machine().is_there());
+    assert!(error.is_err() || !ConfinementStatus::detect().is_available());
 }

@@ -1,8 +1,8 @@
-//! A thread of its own for each call of a hook, behind the [wall](crate::confinement).
+//! A confined thread for the calls of a hook.
 //!
-//! The guest runs there, and so does everything that the host does for it: reading its files,
-//! writing its artifacts, looking names up. The thread has a Tokio runtime of its own, so that
-//! what it hands to other threads goes to threads that it has started, which are behind the wall
+//! The guest runs on it, and so does everything that the host does for the guest: reading its
+//! files, writing its artifacts, resolving names. The thread has a Tokio runtime of its own, so
+//! that work that it hands to other threads goes to threads that it started and that are confined
 //! with it.
 
 use std::io;
@@ -10,23 +10,23 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use tokio::sync::oneshot;
 
-use crate::confinement::Wall;
+use super::Confinement;
 
-/// What a thread of a hook is called.
+/// The name of a hook's thread.
 const THREAD: &str = "modelzoo-hook";
 
-/// Does `work` on a thread behind `wall`. When the answer is dropped before it is done, `work` is
-/// dropped where it next waits.
+/// Runs `work` on a confined thread. When the caller drops the returned future, the thread drops
+/// `work` at its next await point.
 ///
 /// # Errors
 ///
-/// The thread cannot be started or the wall cannot be raised; nothing of `work` was done then.
+/// The thread cannot be started or confined; `work` has not begun then.
 ///
 /// # Panics
 ///
 /// When `work` panics.
 pub(crate) async fn run<T: Send + 'static>(
-    wall: Wall,
+    confinement: Confinement,
     work: impl Future<Output = T> + Send + 'static,
 ) -> io::Result<T> {
     let (mut done, result) = oneshot::channel();
@@ -34,10 +34,10 @@ pub(crate) async fn run<T: Send + 'static>(
         .name(THREAD.to_owned())
         .spawn(move || {
             let result = catch_unwind(AssertUnwindSafe(|| {
-                behind(&wall, async {
+                confined(&confinement, async {
                     tokio::select! {
                         biased;
-                        // Nobody waits any more.
+                        // The caller no longer waits.
                         () = done.closed() => None,
                         result = work => Some(result),
                     }
@@ -50,18 +50,18 @@ pub(crate) async fn run<T: Send + 'static>(
         Ok(Ok(Ok(Some(result)))) => Ok(result),
         Ok(Ok(Err(e))) => Err(e),
         Ok(Err(panic)) => resume_unwind(panic),
-        // It only stops early, or says nothing, when this future is dropped.
+        // Only when this future is dropped does it stop early or send nothing.
         Ok(Ok(Ok(None))) | Err(_) => Err(io::Error::other("the thread of the hook is gone")),
     }
 }
 
-fn behind<T>(wall: &Wall, work: impl Future<Output = T>) -> io::Result<T> {
-    wall.raise()?;
+fn confined<T>(confinement: &Confinement, work: impl Future<Output = T>) -> io::Result<T> {
+    confinement.apply()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let result = runtime.block_on(work);
-    // A name that is still being looked up is waited for by nobody.
+    // Does not wait for a name that is still being resolved.
     runtime.shutdown_background();
     Ok(result)
 }
@@ -73,9 +73,9 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn work_is_done_on_a_thread_of_its_own() {
+    async fn work_runs_on_another_thread() {
         let here = std::thread::current().id();
-        let there = run(Wall::new(), async {
+        let there = run(Confinement::new(), async {
             tokio::time::sleep(Duration::from_millis(1)).await;
             std::thread::current().id()
         });
@@ -83,13 +83,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_that_nobody_waits_for_is_dropped() {
+    async fn dropping_the_future_drops_the_work() {
         let (alive, dropped) = oneshot::channel::<()>();
-        let work = run(Wall::new(), async move {
+        let work = run(Confinement::new(), async move {
             let _alive = alive;
             std::future::pending::<()>().await;
         });
-        // It has begun, and is given up.
+        // The work has begun when the caller gives up.
         assert!(
             tokio::time::timeout(Duration::from_millis(50), work)
                 .await
@@ -99,9 +99,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_arrives_where_it_is_waited_for() {
-        let caller = tokio::spawn(run(Wall::new(), async { panic!("as it should") }));
+    async fn panic_of_the_work_reaches_the_caller() {
+        let caller = tokio::spawn(run(Confinement::new(), async { panic!("expected") }));
         let panic = caller.await.unwrap_err().into_panic();
-        assert_eq!(*panic.downcast_ref::<&str>().unwrap(), "as it should");
+        assert_eq!(*panic.downcast_ref::<&str>().unwrap(), "expected");
     }
 }

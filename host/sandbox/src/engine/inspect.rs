@@ -1,4 +1,4 @@
-//! What a component is, found out without compiling or running anything of it.
+//! What a component is and asks for, without compiling or running any of it.
 
 use std::collections::BTreeSet;
 
@@ -7,15 +7,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use wasmparser::{BinaryReaderError, Chunk, Encoding, Parser, Payload, Validator};
 
-use crate::engine::FEATURES;
+use crate::compile::config::FEATURES;
 use crate::error::Error;
+use crate::interfaces::name::{InterfaceName, SUPPORTED};
+use crate::interfaces::table::ImportAnswer;
 use crate::limits::Limits;
-
-/// The versions of the WIT package `modelzoo:source` that this host runs, newest first.
-pub const SUPPORTED: &[&str] = &["0.1.0"];
-
-/// The name of our WIT package.
-const PACKAGE: &str = "modelzoo:source";
 
 /// The most bytes of one name that an error or a [`ComponentInfo`] shows.
 const NAME_BYTES: usize = 256;
@@ -31,11 +27,19 @@ pub struct ComponentInfo {
     pub wit_version: Option<String>,
     /// The hooks that it exports.
     pub hooks: Hooks,
-    /// The names of the interfaces that it imports, in the file's order, control characters
-    /// escaped.
-    pub imports: Vec<String>,
-    /// The names of what it exports, likewise.
+    /// The interfaces that it imports, in the file's order.
+    pub imports: Vec<Import>,
+    /// The names of what it exports, in the file's order, control characters escaped.
     pub exports: Vec<String>,
+}
+
+/// An interface that a component imports.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Import {
+    /// Its name, with its version; control characters are escaped.
+    pub name: String,
+    /// Who answers its calls.
+    pub answer: ImportAnswer,
 }
 
 /// The hooks that a component exports.
@@ -47,9 +51,10 @@ pub struct Hooks {
     pub load: bool,
 }
 
-/// Looks at a whole component: that it is one, that it is well-formed to the last instruction,
-/// that it is for a version that this host knows, and that it imports nothing that its hooks may
-/// not have. Imports of WASI are always let through; what is not offered traps when it is called.
+/// Checks a whole component: that it is one, that it is well-formed to the last instruction, that
+/// it is for a version that this host supports, and that it imports nothing that its hooks do not
+/// have. Every import of WASI passes; functions that the host does not offer trap when the guest
+/// calls them.
 ///
 /// # Errors
 ///
@@ -63,8 +68,8 @@ pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<ComponentInfo, Error> {
     Ok(info)
 }
 
-/// [`inspect`] without the look inside: reads the outermost component's imports and exports and
-/// skips everything that is nested in it. Compiling validates the rest.
+/// [`inspect`] without the contents: reads the outermost component's imports and exports and skips
+/// everything that is nested in it. Compiling validates the rest.
 pub(crate) fn scan(bytes: &[u8], limits: &Limits) -> Result<ComponentInfo, Error> {
     let size = bytes.len() as u64;
     if size > limits.component_bytes {
@@ -76,11 +81,20 @@ pub(crate) fn scan(bytes: &[u8], limits: &Limits) -> Result<ComponentInfo, Error
     check_header(bytes)?;
     let (imports, exports) = outer_names(bytes)?;
     let wit_version = check_versions(imports.iter().chain(&exports))?;
-    let hooks = Hooks {
-        download: exports.iter().any(|name| is_ours(name, "downloader")),
-        load: exports.iter().any(|name| is_ours(name, "loader")),
+    let exports_hook = |interface: &str| {
+        exports
+            .iter()
+            .filter_map(|name| InterfaceName::parse(name))
+            .any(|name| name.is_ours() && name.interface == interface)
     };
-    check_imports(&imports, hooks)?;
+    let hooks = Hooks {
+        download: exports_hook("downloader"),
+        load: exports_hook("loader"),
+    };
+    let imports = imports
+        .into_iter()
+        .map(|name| check_import(name, hooks))
+        .collect::<Result<_, _>>()?;
     if !hooks.download && !hooks.load {
         return Err(Error::NoHook { exports });
     }
@@ -94,7 +108,7 @@ pub(crate) fn scan(bytes: &[u8], limits: &Limits) -> Result<ComponentInfo, Error
     })
 }
 
-/// Tells a component from other things by its first bytes.
+/// Distinguishes a component from other files by its first bytes.
 fn check_header(bytes: &[u8]) -> Result<(), Error> {
     const MAGIC: &[u8] = b"\0asm";
     let what = |what: &str| Error::NotWasm {
@@ -196,37 +210,11 @@ fn malformed(error: &BinaryReaderError, bytes: &[u8]) -> Error {
     }
 }
 
-/// `package/interface@version` in its parts.
-struct Name<'a> {
-    package: &'a str,
-    interface: &'a str,
-    version: Option<&'a str>,
-}
-
-impl<'a> Name<'a> {
-    fn parse(name: &'a str) -> Option<Self> {
-        let (path, version) = match name.split_once('@') {
-            Some((path, version)) => (path, Some(version)),
-            None => (name, None),
-        };
-        let (package, interface) = path.split_once('/')?;
-        package.contains(':').then_some(Self {
-            package,
-            interface,
-            version,
-        })
-    }
-}
-
-fn is_ours(name: &str, interface: &str) -> bool {
-    Name::parse(name).is_some_and(|n| n.package == PACKAGE && n.interface == interface)
-}
-
-/// The one version of our package that all the names have.
+/// The version of `modelzoo:source` that the names have.
 fn check_versions<'a>(names: impl Iterator<Item = &'a String>) -> Result<Option<String>, Error> {
     let found: BTreeSet<&str> = names
-        .filter_map(|name| Name::parse(name))
-        .filter(|name| name.package == PACKAGE)
+        .filter_map(|name| InterfaceName::parse(name))
+        .filter(InterfaceName::is_ours)
         .map(|name| name.version.unwrap_or("(none)"))
         .collect();
     if found.iter().any(|version| !SUPPORTED.contains(version)) {
@@ -234,37 +222,28 @@ fn check_versions<'a>(names: impl Iterator<Item = &'a String>) -> Result<Option<
             found: found.into_iter().map(str::to_owned).collect(),
         });
     }
-    // Newest first, and the newest has everything that the older ones have.
+    // Newest first; the newest has everything that the older ones have.
     Ok(SUPPORTED
         .iter()
         .find(|version| found.contains(*version))
         .map(|version| (*version).to_owned()))
 }
 
-/// Whether every import is WASI's or one of ours that the component's hooks may use.
-fn check_imports(imports: &[String], hooks: Hooks) -> Result<(), Error> {
-    for import in imports {
-        let foreign = || Error::ForeignImport {
-            import: import.clone(),
-        };
-        let name = Name::parse(import).ok_or_else(foreign)?;
-        if name.package.starts_with("wasi:") {
-            continue;
-        }
-        if name.package != PACKAGE {
-            return Err(foreign());
-        }
-        let allowed = match name.interface {
-            "types" | "log" | "deployment" => true,
-            "fetch" | "artifacts" => hooks.download || !hooks.load,
-            _ => return Err(foreign()),
-        };
-        if !allowed {
+/// Checks that an import is WASI's, or an interface that one of the component's hooks has.
+fn check_import(name: String, hooks: Hooks) -> Result<Import, Error> {
+    let answer = ImportAnswer::of(&name);
+    match answer {
+        ImportAnswer::Host => {}
+        // A component without hooks is refused for that.
+        ImportAnswer::DownloadOnly if hooks.download || !hooks.load => {}
+        ImportAnswer::DownloadOnly => {
             return Err(Error::PhaseImport {
-                import: import.clone(),
+                import: name,
                 hooks: "`load-model`, its only hook".to_owned(),
             });
         }
+        ImportAnswer::Trap if InterfaceName::parse(&name).is_some_and(|n| n.is_wasi()) => {}
+        ImportAnswer::Trap => return Err(Error::ForeignImport { import: name }),
     }
-    Ok(())
+    Ok(Import { name, answer })
 }

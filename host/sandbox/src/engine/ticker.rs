@@ -1,12 +1,12 @@
-//! The clock that interrupts running guests.
+//! The thread that interrupts running guests.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-/// How often a running guest lets go of the thread, and its time is looked at.
+/// How often a running guest yields and the host checks its time.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
 
-/// One thread that moves an engine's epoch on while hooks run, and sleeps otherwise.
+/// One thread that advances an engine's epoch while hooks run, and sleeps otherwise.
 #[derive(Debug)]
 pub(crate) struct Ticker {
     shared: Arc<Shared>,
@@ -35,8 +35,8 @@ impl Ticker {
         }
     }
 
-    /// Ticks until the answer is dropped.
-    pub(crate) fn run(&self, engine: &wasmtime::Engine) -> std::io::Result<Running> {
+    /// Ticks until the guard is dropped.
+    pub(crate) fn run(&self, engine: &wasmtime::Engine) -> std::io::Result<TickGuard> {
         let mut state = lock(&self.shared);
         if !state.started {
             let shared = Arc::downgrade(&self.shared);
@@ -48,7 +48,7 @@ impl Ticker {
         }
         state.running += 1;
         self.shared.changed.notify_all();
-        Ok(Running {
+        Ok(TickGuard {
             shared: self.shared.clone(),
         })
     }
@@ -61,19 +61,19 @@ impl Drop for Ticker {
     }
 }
 
-/// Keeps the ticker going.
-pub(crate) struct Running {
+/// The ticker runs while this lives.
+pub(crate) struct TickGuard {
     shared: Arc<Shared>,
 }
 
-impl Drop for Running {
+impl Drop for TickGuard {
     fn drop(&mut self) {
         lock(&self.shared).running -= 1;
     }
 }
 
 fn lock(shared: &Shared) -> std::sync::MutexGuard<'_, State> {
-    // The state is plain numbers, and right after every statement.
+    // The state is plain numbers, and valid after every statement.
     shared.state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -7,6 +7,9 @@ mod download {
         world: "download-source",
         imports: { default: async | trappable },
         exports: { default: async },
+        trappable_error_type: {
+            "modelzoo:source/types.error" => crate::interfaces::types::HostError,
+        },
     });
 }
 
@@ -24,7 +27,7 @@ mod load {
     });
 }
 
-pub(crate) use download::modelzoo::source;
+pub(crate) use download::modelzoo::source::{artifacts, fetch, log, types};
 pub(crate) use download::{DownloadSource, DownloadSourcePre};
 pub(crate) use load::exports::modelzoo::source::loader::LoadedModel;
 pub(crate) use load::modelzoo::source::deployment;

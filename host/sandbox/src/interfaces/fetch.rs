@@ -1,61 +1,82 @@
-//! `modelzoo:source/fetch`: the network, as far as the user has granted it.
+//! `modelzoo:source/fetch`: the network, as far as the user granted it.
 //!
-//! See `wit/v0.1/fetch.wit`. The policy and the transfer are `modelzoo-net`'s; here are the
-//! meters of the call, and the way of a download into the staging directory.
+//! See `wit/v0.1/fetch.wit`. `modelzoo-net` has the policy and the transfer; this module counts
+//! requests and bytes, and puts downloads into the staging directory.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use modelzoo_archive::RelPath;
-use modelzoo_base::text::excerpt;
 use modelzoo_net as net;
+use wasmtime::component::{HasData, Linker};
 
-use crate::events::Teller;
-use crate::interfaces::artifacts::{answer, parse};
-use crate::interfaces::bindings::source::fetch as wit;
-use crate::interfaces::bindings::source::types;
-use crate::interfaces::refusal::Refusal;
-use crate::interfaces::state::{Download, State};
+use super::artifacts::{Staging, answer, parse};
+use super::bindings::fetch::{self as wit, add_to_linker as link};
+use super::types::{self, HostError, Refusal, TypesView};
+use crate::events::EventSender;
+use crate::limits::Limits;
+use crate::limits::budget::Budget;
+use crate::limits::stop::{Activity, Limit};
+use modelzoo_base::text::excerpt;
 use crate::limits::ERROR_BYTES;
-use crate::limits::budget::Activity;
-use crate::limits::stop::Limit;
-use crate::limits::{GET_BYTES, Limits};
-use crate::session::DownloadCall;
 
-/// What the WIT functions answer with.
-type Answer<T> = wasmtime::Result<Result<T, types::Error>>;
+/// The most bytes of a response to `get`; part of the interface, and therefore not a setting.
+const GET_BYTES: u64 = 16 << 20;
 
 /// The network of one hook call.
-pub(crate) struct Network {
+pub(crate) struct FetchCtx {
     client: net::Client,
     permissions: net::policy::Permissions,
     use_credentials: bool,
     partials: Option<PathBuf>,
-    audit: Arc<Meter>,
-    progress: Arc<Teller>,
+    audit: Arc<ByteCounter>,
+    progress: Arc<EventSender>,
     /// The limit of bytes that the call may fetch, and what is left of it.
     bytes: Option<(u64, u64)>,
     /// The limit of requests, and what is left of it.
     requests: (u32, u32),
 }
 
-impl Network {
-    /// The network as the call has it; `teller` is told of requests and downloads.
-    pub(crate) fn new(call: &DownloadCall<'_>, limits: &Limits, teller: &Arc<Teller>) -> Self {
+impl FetchCtx {
+    /// Requests that go through `client` and need `permissions`; `events` reports them.
+    pub(crate) fn new(
+        client: net::Client,
+        permissions: net::policy::Permissions,
+        limits: &Limits,
+        events: &Arc<EventSender>,
+    ) -> Self {
         Self {
-            client: call.client.clone(),
-            permissions: call.permissions.clone(),
-            use_credentials: call.use_credentials,
-            partials: call.partials.map(Into::into),
-            audit: Arc::new(Meter {
-                inner: teller.clone(),
+            client,
+            permissions,
+            use_credentials: false,
+            partials: None,
+            audit: Arc::new(ByteCounter {
+                inner: events.clone(),
                 bytes: AtomicU64::new(0),
             }),
-            progress: teller.clone(),
-            bytes: call.max_download_bytes.map(|max| (max, max)),
+            progress: events.clone(),
+            bytes: None,
             requests: (limits.requests, limits.requests),
         }
+    }
+
+    /// Sends the client's credentials, each to its own origin.
+    pub(crate) fn use_credentials(mut self, use_credentials: bool) -> Self {
+        self.use_credentials = use_credentials;
+        self
+    }
+
+    /// Keeps interrupted downloads in this directory, to resume them.
+    pub(crate) fn partials(mut self, directory: Option<PathBuf>) -> Self {
+        self.partials = directory;
+        self
+    }
+
+    /// Limits the bytes of all responses together.
+    pub(crate) fn max_bytes(mut self, bytes: Option<u64>) -> Self {
+        self.bytes = bytes.map(|max| (max, max));
+        self
     }
 
     fn access(&self) -> net::Access<'_> {
@@ -68,7 +89,7 @@ impl Network {
     }
 
     /// Counts a request.
-    fn count(&mut self) -> Result<(), Refusal> {
+    fn count_request(&mut self) -> Result<(), Refusal> {
         let (limit, left) = &mut self.requests;
         *left = left
             .checked_sub(1)
@@ -76,7 +97,7 @@ impl Network {
         Ok(())
     }
 
-    /// What an answer may have, where `room` is what another limit leaves.
+    /// The most bytes of a response, where another limit, `limit` with value `max`, leaves `room`.
     fn cap(&self, room: u64, limit: Limit, max: u64) -> Cap {
         match self.bytes {
             Some((max, left)) if left < room => Cap {
@@ -84,7 +105,7 @@ impl Network {
                 limit: Limit::DownloadBytes,
                 max,
             },
-            _ => Cap {
+            Some(_) | None => Cap {
                 bytes: room,
                 limit,
                 max,
@@ -92,8 +113,8 @@ impl Network {
         }
     }
 
-    /// Takes what the last request fetched off what is left, whether it ended well or not.
-    fn spend(&mut self) {
+    /// Subtracts the bytes of the last request, whether it succeeded or not.
+    fn count_bytes(&mut self) {
         let bytes = self.audit.bytes.swap(0, Ordering::Relaxed);
         if let Some((_, left)) = &mut self.bytes {
             *left = left.saturating_sub(bytes);
@@ -101,20 +122,20 @@ impl Network {
     }
 }
 
-/// Passes records on, and adds the fetched bytes up.
-struct Meter {
-    inner: Arc<Teller>,
+/// Passes records on, and adds up the bytes.
+struct ByteCounter {
+    inner: Arc<EventSender>,
     bytes: AtomicU64,
 }
 
-impl net::Audit for Meter {
+impl net::Audit for ByteCounter {
     fn request(&self, record: &net::RequestRecord) {
         self.bytes.fetch_add(record.bytes, Ordering::Relaxed);
         self.inner.request(record);
     }
 }
 
-/// How many bytes an answer may have, and which limit that is.
+/// The most bytes of a response, and the limit that sets them.
 #[derive(Clone, Copy)]
 struct Cap {
     bytes: u64,
@@ -122,12 +143,18 @@ struct Cap {
     max: u64,
 }
 
-impl wit::Host for State {
-    async fn get(&mut self, request: wit::Request) -> Answer<wit::Response> {
-        let _spending = self.spend_on(Activity::Network)?;
-        let download = self.download("fetch")?;
-        let result = get(download, request).await;
-        Ok(download.answer(result))
+/// The network of a guest, borrowed for one call.
+pub(crate) struct FetchView<'a> {
+    pub(crate) ctx: &'a mut FetchCtx,
+    pub(crate) staging: &'a mut Staging,
+    pub(crate) budget: &'a Arc<Budget>,
+    pub(crate) types: TypesView<'a>,
+}
+
+impl wit::Host for FetchView<'_> {
+    async fn get(&mut self, request: wit::Request) -> Result<wit::Response, HostError> {
+        let _charge = self.budget.charge(Activity::Network)?;
+        Ok(get(self.ctx, request).await?)
     }
 
     async fn download(
@@ -135,25 +162,43 @@ impl wit::Host for State {
         request: wit::Request,
         into: String,
         expect: wit::Expectation,
-    ) -> Answer<types::Artifact> {
-        let _spending = self.spend_on(Activity::Network)?;
-        let download = State::download(self, "fetch")?;
-        let result = fetch(download, request, &into, &expect).await;
-        Ok(download.answer(result))
+    ) -> Result<types::Artifact, HostError> {
+        let _charge = self.budget.charge(Activity::Network)?;
+        Ok(download(self.ctx, self.staging, request, &into, &expect).await?)
     }
 }
 
-async fn get(download: &mut Download, request: wit::Request) -> Result<wit::Response, Refusal> {
+impl types::Host for FetchView<'_> {
+    fn convert_error(&mut self, error: HostError) -> wasmtime::Result<types::Error> {
+        types::Host::convert_error(&mut self.types, error)
+    }
+}
+
+/// [`FetchView`] for a linker.
+struct HasFetch;
+
+impl HasData for HasFetch {
+    type Data<'a> = FetchView<'a>;
+}
+
+/// Adds `modelzoo:source/fetch` to a linker.
+pub(crate) fn add_to_linker<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    view: fn(&mut T) -> FetchView<'_>,
+) -> wasmtime::Result<()> {
+    link::<_, HasFetch>(linker, view)
+}
+
+async fn get(ctx: &mut FetchCtx, request: wit::Request) -> Result<wit::Response, Refusal> {
     let request = request_of(request);
-    let network = &mut download.network;
-    network.count()?;
-    let cap = match network.bytes {
+    ctx.count_request()?;
+    let (most, max_download) = match ctx.bytes {
         Some((max, left)) if left < GET_BYTES => (left, Some(max)),
-        _ => (GET_BYTES, None),
+        Some(_) | None => (GET_BYTES, None),
     };
-    let got = network.client.get(&request, &network.access(), cap.0).await;
-    network.spend();
-    let response = got.map_err(|e| match (&e, cap.1) {
+    let got = ctx.client.get(&request, &ctx.access(), most).await;
+    ctx.count_bytes();
+    let response = got.map_err(|e| match (&e, max_download) {
         (net::Error::TooLarge { what: "body", .. }, Some(max)) => {
             Refusal::limit(Limit::DownloadBytes, max)
         }
@@ -166,8 +211,9 @@ async fn get(download: &mut Download, request: wit::Request) -> Result<wit::Resp
     })
 }
 
-async fn fetch(
-    download: &mut Download,
+async fn download(
+    ctx: &mut FetchCtx,
+    staging: &mut Staging,
     request: wit::Request,
     into: &str,
     expect: &wit::Expectation,
@@ -175,9 +221,6 @@ async fn fetch(
     let name = parse(into)?;
     let request = request_of(request);
     let digest = expect.sha256.as_deref().map(parse_digest).transpose()?;
-    let Download {
-        network, staging, ..
-    } = download;
     if let (Some(have), Some(want)) = (staging.get(&name), expect.sha256.as_deref())
         && have.sha256 == want
         && expect.size.is_none_or(|size| size == have.size)
@@ -185,8 +228,8 @@ async fn fetch(
         return Ok(answer(have));
     }
     staging.check(&name, expect.size.unwrap_or(0))?;
-    network.count()?;
-    let cap = network.cap(
+    ctx.count_request()?;
+    let cap = ctx.cap(
         staging.room(&name),
         Limit::StagingBytes,
         staging.max_bytes(),
@@ -194,29 +237,28 @@ async fn fetch(
     if expect.size.is_some_and(|size| size > cap.bytes) {
         return Err(Refusal::limit(cap.limit, cap.max));
     }
-    // Beside its place first: what breaks off leaves the artifact that is there alone.
-    let aside = staging
+    // Into a temporary file first: an interrupted download leaves the existing artifact alone.
+    let temporary = staging
         .temporary()
-        .map_err(|e| Refusal::io(format_args!("cannot make `{name}`"), &e))?
+        .map_err(|e| Refusal::io(format_args!("cannot create `{name}`"), &e))?
         .into_temp_path();
     let job = net::Download {
-        into: &aside,
-        partials: network.partials.as_deref(),
+        into: &temporary,
+        partials: ctx.partials.as_deref(),
         label: name.as_ref(),
         max_bytes: cap.bytes,
         expect_sha256: digest,
         expect_size: expect.size,
-        // What is answered where a login is missing; a digest tells that without asking.
+        // What servers send where a login is missing; a digest detects that by itself.
         refuse_html: digest.is_none() && !is_page(&name),
     };
-    let access = network.access();
-    let got = network.client.download(&request, &access, &job).await;
-    network.spend();
+    let got = ctx.client.download(&request, &ctx.access(), &job).await;
+    ctx.count_bytes();
     let done = got.map_err(|e| match e {
         net::Error::TooLarge { what: "body", .. } => Refusal::limit(cap.limit, cap.max),
         e => refused(e),
     })?;
-    let artifact = staging.adopt(aside, &name, done.size, done.sha256)?;
+    let artifact = staging.adopt(temporary, &name, done.size, done.sha256)?;
     Ok(answer(artifact))
 }
 
@@ -225,7 +267,7 @@ fn is_page(name: &RelPath) -> bool {
     name.ends_with(".html") || name.ends_with(".htm")
 }
 
-/// The network's own client checks the URL and the header fields.
+/// The client checks the URL and the header fields.
 fn request_of(request: wit::Request) -> net::Request {
     net::Request {
         url: request.url,
@@ -239,17 +281,17 @@ fn parse_digest(text: &str) -> Result<[u8; 32], Refusal> {
     match hex::decode_to_slice(text, &mut digest) {
         Ok(()) if is_lower => Ok(digest),
         _ => Err(Refusal::invalid(format_args!(
-            "`{}` is no SHA-256 digest of 64 lower-case hexadecimal digits",
+            "`{}` is not a SHA-256 digest of 64 lower-case hexadecimal digits",
             excerpt(text, 80)
         ))),
     }
 }
 
-/// What the guest is told when there is no answer; without the host's paths.
+/// The guest's error when there is no response; without paths of the host.
 fn refused(error: net::Error) -> Refusal {
     use net::Error as Net;
     let text = excerpt(&error.to_string(), ERROR_BYTES);
-    let told = match &error {
+    let guest_error = match &error {
         Net::Refused(refusal) => match refusal.kind() {
             "url" | "header" => types::Error::InvalidInput(text),
             _ => types::Error::Denied(text),
@@ -272,12 +314,16 @@ fn refused(error: net::Error) -> Refusal {
             );
         }
         Net::Setting { .. } => types::Error::Other(text),
-        _ => types::Error::Network(text),
+        Net::Offline { .. }
+        | Net::Resolve { .. }
+        | Net::Connect { .. }
+        | Net::Tls { .. }
+        | Net::Timeout { .. }
+        | Net::Encoded { .. }
+        | Net::Interrupted { .. }
+        | Net::Protocol { .. } => types::Error::Network(text),
     };
-    Refusal {
-        remedy: error.remedy(),
-        ..Refusal::new(told)
-    }
+    Refusal::new(guest_error).with_remedy(error.remedy())
 }
 
 #[cfg(test)]
@@ -285,7 +331,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digests_are_lower_case_and_whole() {
+    fn only_complete_lower_case_digests_are_accepted() {
         let good = "0f".repeat(32);
         assert_eq!(parse_digest(&good).unwrap(), [0x0f; 32]);
         assert!(parse_digest(&good.to_uppercase()).is_err());

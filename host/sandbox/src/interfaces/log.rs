@@ -1,60 +1,32 @@
-//! `modelzoo:source/log`: messages for the person who runs the host. What a guest prints to its
-//! standard output and standard error comes here too, line by line.
+//! `modelzoo:source/log`: messages for the person who runs the host.
 //!
-//! See `wit/v0.1/log.wit`.
+//! See `wit/v0.1/log.wit`. The lines that a guest prints to its standard output and standard error
+//! go the same way ([`LogCtx::print`]).
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use modelzoo_base::text::excerpt;
-use serde::{Deserialize, Serialize};
+use wasmtime::component::{HasData, Linker};
 
-use crate::interfaces::bindings::source::log as wit;
-use crate::interfaces::state::State;
+use super::bindings::log::{self as wit, add_to_linker as link};
+use crate::events::{Level, Log};
+use modelzoo_base::text::excerpt;
 
 /// The most bytes of one message or line.
 const MESSAGE_BYTES: usize = 8 << 10;
-/// What a message costs beside its bytes, so that empty ones are not free.
+/// What a message costs in addition to its bytes, so that empty ones are not free.
 const MESSAGE_COST: u64 = 16;
-/// How many of the last lines of standard error are kept for the report of a trap.
+/// The number of last lines of standard error that are kept for the report of a trap.
 const TAIL_LINES: usize = 32;
 
-/// How much a message matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Level {
-    /// For the author of the source.
-    Debug,
-    /// What is going on; the guest's standard output.
-    Info,
-    /// Something that the user should know; the guest's standard error.
-    Warn,
-    /// Something that stops the work.
-    Error,
-}
-
-/// Where the messages of a hook go.
-pub trait Log: Send + Sync {
-    /// Takes one message: one line, without control characters, of at most 8 KiB.
-    fn log(&self, level: Level, message: &str);
-}
-
-/// Drops all messages.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoLog;
-
-impl Log for NoLog {
-    fn log(&self, _level: Level, _message: &str) {}
-}
-
-/// The messages of one hook call, metered.
+/// The messages of a guest, with a limit per call.
 #[derive(Clone)]
-pub(crate) struct Messages(Arc<Mutex<Inner>>);
+pub(crate) struct LogCtx(Arc<Mutex<Inner>>);
 
 struct Inner {
-    out: Arc<dyn Log>,
-    left: u64,
-    full: bool,
+    log: Arc<dyn Log>,
+    /// The bytes that the running call has left; none once a message was too long.
+    left: Option<u64>,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
     tail: VecDeque<String>,
@@ -69,13 +41,12 @@ pub(crate) enum Stream {
     Err,
 }
 
-impl Messages {
-    /// Messages that go to `out`, up to `bytes` of them.
-    pub(crate) fn new(out: Arc<dyn Log>, bytes: u64) -> Self {
+impl LogCtx {
+    /// Messages that go to `log`; at most `bytes` before the first call.
+    pub(crate) fn new(log: Arc<dyn Log>, bytes: u64) -> Self {
         Self(Arc::new(Mutex::new(Inner {
-            out,
-            left: bytes,
-            full: false,
+            log,
+            left: Some(bytes),
             stdout: Vec::new(),
             stderr: Vec::new(),
             tail: VecDeque::new(),
@@ -83,11 +54,16 @@ impl Messages {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // Broken off in the middle, only messages are missing.
+        // After a panic in the middle, only messages are missing.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One message, which may have several lines.
+    /// Starts a call, which may send `bytes` of messages.
+    pub(crate) fn start_call(&self, bytes: u64) {
+        self.lock().left = Some(bytes);
+    }
+
+    /// Sends one message, which may have several lines.
     pub(crate) fn send(&self, level: Level, message: &str) {
         let mut inner = self.lock();
         for line in message.trim_end().lines() {
@@ -95,7 +71,7 @@ impl Messages {
         }
     }
 
-    /// Bytes of an output stream; passed on as soon as there is a whole line.
+    /// Adds bytes of an output stream, and sends each line once it is complete.
     pub(crate) fn print(&self, stream: Stream, bytes: &[u8]) {
         let mut inner = self.lock();
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
@@ -106,8 +82,9 @@ impl Messages {
         }
     }
 
-    /// Passes on what has no line end yet, and answers with the last lines of standard error.
-    pub(crate) fn finish(&self) -> Vec<String> {
+    /// Ends a call: sends the lines that are not complete, and returns the last lines of standard
+    /// error.
+    pub(crate) fn finish_call(&self) -> Vec<String> {
         let mut inner = self.lock();
         inner.flush(Stream::Out);
         inner.flush(Stream::Err);
@@ -144,27 +121,26 @@ impl Inner {
     }
 
     fn send(&mut self, level: Level, line: &str) {
-        if self.full {
+        let Some(left) = self.left else {
             return;
-        }
+        };
         let line = excerpt(line, MESSAGE_BYTES);
-        match self.left.checked_sub(line.len() as u64 + MESSAGE_COST) {
-            Some(left) => {
-                self.left = left;
-                self.out.log(level, &line);
-            }
-            None => {
-                self.full = true;
-                self.out.log(
-                    Level::Warn,
-                    "too many messages: the rest of them is dropped",
-                );
-            }
+        self.left = left.checked_sub(line.len() as u64 + MESSAGE_COST);
+        if self.left.is_some() {
+            self.log.log(level, &line);
+        } else {
+            let text = "too many messages: the rest of them is dropped";
+            self.log.log(Level::Warn, text);
         }
     }
 }
 
-impl wit::Host for State {
+/// The log of a guest, borrowed for one call.
+pub(crate) struct LogView<'a> {
+    pub(crate) ctx: &'a LogCtx,
+}
+
+impl wit::Host for LogView<'_> {
     async fn log(&mut self, level: wit::Level, message: String) -> wasmtime::Result<()> {
         let level = match level {
             wit::Level::Debug => Level::Debug,
@@ -172,9 +148,24 @@ impl wit::Host for State {
             wit::Level::Warn => Level::Warn,
             wit::Level::Error => Level::Error,
         };
-        self.messages.send(level, &message);
+        self.ctx.send(level, &message);
         Ok(())
     }
+}
+
+/// [`LogView`] for a linker.
+struct HasLog;
+
+impl HasData for HasLog {
+    type Data<'a> = LogView<'a>;
+}
+
+/// Adds `modelzoo:source/log` to a linker.
+pub(crate) fn add_to_linker<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    view: fn(&mut T) -> LogView<'_>,
+) -> wasmtime::Result<()> {
+    link::<_, HasLog>(linker, view)
 }
 
 #[cfg(test)]
@@ -190,18 +181,18 @@ mod tests {
         }
     }
 
-    fn messages(bytes: u64) -> (Arc<Lines>, Messages) {
+    fn log(bytes: u64) -> (Arc<Lines>, LogCtx) {
         let lines = Arc::new(Lines::default());
-        (lines.clone(), Messages::new(lines, bytes))
+        (lines.clone(), LogCtx::new(lines, bytes))
     }
 
     #[test]
-    fn output_arrives_line_by_line() {
-        let (lines, messages) = messages(10_000);
-        messages.print(Stream::Out, b"one\ntw");
-        messages.print(Stream::Err, b"oops\r\n\n");
-        messages.print(Stream::Out, b"o\nthr\x1bee");
-        assert_eq!(messages.finish(), ["oops"]);
+    fn output_is_sent_line_by_line() {
+        let (lines, log) = log(10_000);
+        log.print(Stream::Out, b"one\ntw");
+        log.print(Stream::Err, b"oops\r\n\n");
+        log.print(Stream::Out, b"o\nthr\x1bee");
+        assert_eq!(log.finish_call(), ["oops"]);
         let got = lines.0.lock().unwrap().clone();
         let want = [
             (Level::Info, "one"),
@@ -213,26 +204,31 @@ mod tests {
     }
 
     #[test]
-    fn too_many_messages_are_dropped_and_said_to_be() {
-        let (lines, messages) = messages(100);
+    fn messages_over_the_limit_are_dropped_with_a_warning() {
+        let (lines, log) = log(100);
         for _ in 0..1000 {
-            messages.send(Level::Info, "");
-            messages.send(Level::Debug, "0123456789");
-            messages.print(Stream::Err, b"panicked\n");
+            log.send(Level::Info, "");
+            log.send(Level::Debug, "0123456789");
+            log.print(Stream::Err, b"panicked\n");
         }
         let got = lines.0.lock().unwrap();
         assert_eq!(got.len(), 5, "{got:?}");
         assert_eq!(got.last().unwrap().0, Level::Warn);
         assert!(got.last().unwrap().1.contains("dropped"));
         // The report of a trap still has its lines.
-        assert_eq!(messages.finish().len(), TAIL_LINES);
+        assert_eq!(log.finish_call().len(), TAIL_LINES);
+        drop(got);
+        // The next call may send messages again.
+        log.start_call(100);
+        log.send(Level::Info, "again");
+        assert_eq!(lines.0.lock().unwrap().last().unwrap().1, "again");
     }
 
     #[test]
-    fn endless_lines_are_cut() {
-        let (lines, messages) = messages(100_000);
+    fn long_lines_are_split() {
+        let (lines, log) = log(100_000);
         for _ in 0..3 {
-            messages.print(Stream::Out, &[b'x'; MESSAGE_BYTES]);
+            log.print(Stream::Out, &[b'x'; MESSAGE_BYTES]);
         }
         let got = lines.0.lock().unwrap();
         assert_eq!(got.len(), 3);

@@ -1,97 +1,139 @@
-//! What the host keeps for one running hook.
+//! What the host holds for a guest: one type per phase.
 
 use std::sync::Arc;
 
-use modelzoo_base::Remedy;
-use wasmtime::component::ResourceTable;
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime::{Store, component::InstancePre};
 
-use crate::interfaces::artifacts::Staging;
-use crate::interfaces::fetch::Network;
-use crate::interfaces::log::Messages;
-use crate::interfaces::wasi::clocks::Clock;
-use crate::interfaces::wasi::filesystem::Seen;
+use super::artifacts::{ArtifactsView, Staging};
+use super::bindings::{DownloadSource, DownloadSourcePre, LoadSource, LoadSourcePre};
+use super::fetch::{FetchCtx, FetchView};
+use super::log::{LogCtx, LogView};
+use super::types::{RefusalCause, TypesView};
+use super::wasi::WasiState;
 use crate::limits::Limits;
-use crate::limits::budget::{Activity, Budget, Spending};
-use crate::limits::limiter::Limiter;
-use crate::limits::stop::{Limit, Stop};
+use crate::limits::budget::Budget;
+use crate::limits::limiter::StoreLimiter;
 
-/// The data of a store.
-pub(crate) struct State {
-    pub(crate) wasi: WasiCtx,
-    pub(crate) table: ResourceTable,
-    pub(crate) clock: Clock,
-    pub(crate) seen: Seen,
-    pub(crate) limiter: Limiter,
-    pub(crate) messages: Messages,
+/// The data of a store: what every phase has, and what only phase `P` has.
+pub(crate) struct State<P> {
+    pub(crate) wasi: WasiState,
+    pub(crate) log: LogCtx,
+    pub(crate) limiter: StoreLimiter,
+    /// The time of the running call.
     pub(crate) budget: Arc<Budget>,
-    /// What only `download-model` has.
-    pub(crate) download: Option<Download>,
+    /// The causes of the running call's errors.
+    pub(crate) last_refusal: RefusalCause,
+    pub(crate) phase: P,
 }
 
-/// The interfaces that only `download-model` has.
+/// The phase of `download-model`: it has the network and the artifacts.
 pub(crate) struct Download {
-    pub(crate) network: Network,
+    pub(crate) fetch: FetchCtx,
     pub(crate) staging: Staging,
-    pub(crate) refused: Refused,
 }
 
-/// The last error of each kind that the host answered with and that means more to it than the
-/// text says: when the hook passes it on, the report can say more, too.
-#[derive(Debug, Default)]
-pub(crate) struct Refused {
-    /// A limit, with its value.
-    pub(crate) limit: Option<(Limit, u64)>,
-    /// What to do about a refusal of the network policy.
-    pub(crate) remedy: Option<Remedy>,
+/// The phase of `load-model`: it has nothing but what every phase has.
+pub(crate) struct Load;
+
+/// A phase: the hook that a component exports for it.
+pub(crate) trait Phase: Sized + Send + 'static {
+    /// The exports of an instance.
+    type Exports: Send + Sync;
+    /// A component whose imports are linked and whose exports have the right types.
+    type Linked: Clone + Send + Sync + 'static;
+
+    /// Checks the types of the exports.
+    fn check(linked: InstancePre<State<Self>>) -> wasmtime::Result<Self::Linked>;
+
+    /// Makes an instance in `store`, which runs the component's start functions.
+    fn instantiate(
+        linked: &Self::Linked,
+        store: &mut Store<State<Self>>,
+    ) -> impl Future<Output = wasmtime::Result<Self::Exports>> + Send;
 }
 
-impl State {
-    /// The state of a hook that has used nothing yet.
-    pub(crate) fn new(
-        wasi: WasiCtx,
-        messages: Messages,
-        limits: &Limits,
-        download: Option<Download>,
-    ) -> Self {
-        let mut table = ResourceTable::new();
-        table.set_max_capacity(limits.resources as usize);
+impl Phase for Download {
+    type Exports = DownloadSource;
+    type Linked = DownloadSourcePre<State<Self>>;
+
+    fn check(linked: InstancePre<State<Self>>) -> wasmtime::Result<Self::Linked> {
+        DownloadSourcePre::new(linked)
+    }
+
+    async fn instantiate(
+        linked: &Self::Linked,
+        store: &mut Store<State<Self>>,
+    ) -> wasmtime::Result<Self::Exports> {
+        linked.instantiate_async(store).await
+    }
+}
+
+impl Phase for Load {
+    type Exports = LoadSource;
+    type Linked = LoadSourcePre<State<Self>>;
+
+    fn check(linked: InstancePre<State<Self>>) -> wasmtime::Result<Self::Linked> {
+        LoadSourcePre::new(linked)
+    }
+
+    async fn instantiate(
+        linked: &Self::Linked,
+        store: &mut Store<State<Self>>,
+    ) -> wasmtime::Result<Self::Exports> {
+        linked.instantiate_async(store).await
+    }
+}
+
+impl<P> State<P> {
+    /// The state of a guest that has used nothing yet.
+    pub(crate) fn new(wasi: WasiState, log: LogCtx, limits: &Limits, phase: P) -> Self {
         Self {
             wasi,
-            table,
-            clock: Clock::default(),
-            seen: Seen::default(),
-            limiter: Limiter::new(limits),
-            messages,
+            log,
+            limiter: StoreLimiter::new(limits),
             budget: Budget::new(limits),
-            download,
+            last_refusal: RefusalCause::default(),
+            phase,
         }
     }
 
-    /// What `download-model` has; stops the guest where this is another hook.
-    pub(crate) fn download(&mut self, interface: &str) -> wasmtime::Result<&mut Download> {
-        self.download.as_mut().ok_or_else(|| {
-            Stop::Forbidden {
-                interface: format!("modelzoo:source/{interface}"),
-                function: "a function of it".to_owned(),
-            }
-            .into()
-        })
+    /// Starts a call: its time, its messages and its errors count from here.
+    pub(crate) fn start_call(&mut self, limits: &Limits) {
+        self.budget = Budget::new(limits);
+        self.log.start_call(limits.log_bytes);
+        self.last_refusal = RefusalCause::default();
     }
 
-    /// Takes the time of a host call from its own purse; stops the guest where that is empty.
-    pub(crate) fn spend_on(&self, activity: Activity) -> wasmtime::Result<Spending> {
-        self.budget
-            .spend_on(activity)
-            .ok_or_else(|| Stop::Time(activity).into())
+    pub(super) fn types(&mut self) -> TypesView<'_> {
+        TypesView {
+            last_refusal: &mut self.last_refusal,
+        }
+    }
+
+    pub(super) fn log(&mut self) -> LogView<'_> {
+        LogView { ctx: &self.log }
     }
 }
 
-impl WasiView for State {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView {
-            ctx: &mut self.wasi,
-            table: &mut self.table,
+impl State<Download> {
+    pub(super) fn fetch(&mut self) -> FetchView<'_> {
+        FetchView {
+            ctx: &mut self.phase.fetch,
+            staging: &mut self.phase.staging,
+            budget: &self.budget,
+            types: TypesView {
+                last_refusal: &mut self.last_refusal,
+            },
+        }
+    }
+
+    pub(super) fn artifacts(&mut self) -> ArtifactsView<'_> {
+        ArtifactsView {
+            staging: &mut self.phase.staging,
+            budget: &self.budget,
+            types: TypesView {
+                last_refusal: &mut self.last_refusal,
+            },
         }
     }
 }

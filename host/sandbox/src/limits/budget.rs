@@ -1,48 +1,25 @@
-//! The time that one hook call may take: three purses, one for each thing that time goes into.
+//! The time that one hook call may take: a budget for each [`Activity`].
 
-use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-use crate::limits::Limits;
+use super::Limits;
+use super::stop::{Activity, Stop};
 
-/// What the time of a hook call goes into.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Activity {
-    /// The guest itself: [`Limits::wall`].
-    Guest,
-    /// `artifacts`: [`Limits::disk_wall`].
-    Disk,
-    /// `fetch`: [`Limits::network_wall`].
-    Network,
-}
-
-impl fmt::Display for Activity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Guest => "its own work",
-            Self::Disk => "writing files",
-            Self::Network => "the network",
-        })
-    }
-}
-
-/// How the time of one hook call is spent.
+/// The time budgets of one hook call.
 #[derive(Debug)]
 pub(crate) struct Budget {
     clock: Mutex<Clock>,
     limits: Times,
-    /// Told whenever the guest takes over again.
+    /// Notified whenever the guest runs again.
     resumed: Notify,
 }
 
 #[derive(Debug)]
 struct Clock {
-    doing: Activity,
+    current: Activity,
     since: Instant,
     spent: Times,
 }
@@ -71,9 +48,9 @@ impl Times {
 impl Clock {
     fn switch(&mut self, to: Activity) {
         let now = Instant::now();
-        *self.spent.of(self.doing) += now.duration_since(self.since);
+        *self.spent.of(self.current) += now.duration_since(self.since);
         self.since = now;
-        self.doing = to;
+        self.current = to;
     }
 }
 
@@ -82,7 +59,7 @@ impl Budget {
     pub(crate) fn new(limits: &Limits) -> Arc<Self> {
         Arc::new(Self {
             clock: Mutex::new(Clock {
-                doing: Activity::Guest,
+                current: Activity::Guest,
                 since: Instant::now(),
                 spent: Times::default(),
             }),
@@ -96,25 +73,28 @@ impl Budget {
     }
 
     fn clock(&self) -> MutexGuard<'_, Clock> {
-        // Every statement leaves the clock right.
+        // Every statement leaves the clock in a valid state.
         self.clock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the time from another purse until the answer is dropped. `None` where that purse
-    /// is empty.
-    pub(crate) fn spend_on(self: &Arc<Self>, activity: Activity) -> Option<Spending> {
+    /// Charges the time to `activity`, instead of to the guest, until the guard is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::Time`] when the budget of `activity` is used up.
+    pub(crate) fn charge(self: &Arc<Self>, activity: Activity) -> Result<ChargeGuard, Stop> {
         let mut clock = self.clock();
         if clock.spent.get(activity) >= self.limits.get(activity) {
-            return None;
+            return Err(Stop::Time(activity));
         }
         clock.switch(activity);
-        Some(Spending(self.clone()))
+        Ok(ChargeGuard(self.clone()))
     }
 
-    /// What the guest has left; `None` while the host is working for it.
+    /// The guest's remaining time; `None` while the host works for it.
     fn guest_left(&self) -> Option<Duration> {
         let clock = self.clock();
-        let spent = match clock.doing {
+        let spent = match clock.current {
             Activity::Guest => clock.spent.guest + clock.since.elapsed(),
             Activity::Disk | Activity::Network => return None,
         };
@@ -126,7 +106,7 @@ impl Budget {
         self.guest_left() == Some(Duration::ZERO)
     }
 
-    /// Returns when the guest's time is up. Never while the host is working for it.
+    /// Returns when the guest's time is up; never while the host works for it.
     pub(crate) async fn over(&self) {
         loop {
             match self.guest_left() {
@@ -138,10 +118,10 @@ impl Budget {
     }
 }
 
-/// Time is taken from another purse than the guest's while this lives.
-pub(crate) struct Spending(Arc<Budget>);
+/// Time is charged to another activity than the guest while this lives.
+pub(crate) struct ChargeGuard(Arc<Budget>);
 
-impl Drop for Spending {
+impl Drop for ChargeGuard {
     fn drop(&mut self) {
         self.0.clock().switch(Activity::Guest);
         self.0.resumed.notify_one();

@@ -1,13 +1,13 @@
-//! What the engine may allocate for one hook call.
+//! What the engine may allocate for one store.
 
 use wasmtime::ResourceLimiter;
 
-use crate::limits::Limits;
-use crate::limits::stop::{Limit, Stop};
+use super::Limits;
+use super::stop::{Limit, Stop};
 
 /// Counts memories and tables of one store together, and stops the guest at the limit.
 #[derive(Debug)]
-pub(crate) struct Limiter {
+pub(crate) struct StoreLimiter {
     memory: Meter,
     tables: Meter,
     instance_count: usize,
@@ -20,7 +20,7 @@ pub(crate) struct Limiter {
 struct Meter {
     what: Limit,
     used: u64,
-    /// The last growth, which is taken back when it turns out to be impossible.
+    /// The last growth, which is undone when the engine cannot allocate it.
     last: u64,
     max: u64,
 }
@@ -44,13 +44,13 @@ impl Meter {
         Ok(true)
     }
 
-    fn take_back(&mut self) {
+    fn undo(&mut self) {
         self.used = self.used.saturating_sub(self.last);
         self.last = 0;
     }
 }
 
-impl Limiter {
+impl StoreLimiter {
     /// Nothing is used yet.
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
@@ -63,7 +63,7 @@ impl Limiter {
     }
 }
 
-impl ResourceLimiter for Limiter {
+impl ResourceLimiter for StoreLimiter {
     fn memory_growing(
         &mut self,
         current: usize,
@@ -74,7 +74,7 @@ impl ResourceLimiter for Limiter {
     }
 
     fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.memory.take_back();
+        self.memory.undo();
         Ok(())
     }
 
@@ -88,7 +88,7 @@ impl ResourceLimiter for Limiter {
     }
 
     fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.tables.take_back();
+        self.tables.undo();
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! What one hook call may use.
+//! What one hook call may use, and what enforces it.
 
 pub(crate) mod budget;
 pub(crate) mod limiter;
@@ -21,23 +21,23 @@ pub(crate) const ERROR_BYTES: usize = 2048;
 /// What a component, and one call of one of its hooks, may use. Every limit is on by default.
 ///
 /// As JSON or TOML, each field is a number in the unit that its documentation names; times are
-/// seconds. A field that is left out has its default.
+/// in seconds. A missing field has its default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Bytes of a component file. Default: 64 MiB (a Python interpreter as a component is about
     /// 40 MiB).
     pub component_bytes: u64,
-    /// Bytes of memory that compiling a component may take, where it is compiled in a process of
-    /// its own ([`Compiler`](crate::Compiler)). Default: 2 GiB.
+    /// Bytes of memory for compiling a component, where that happens in a process of its own
+    /// ([`Compiler`](crate::Compiler)). Default: 2 GiB.
     pub compile_memory_bytes: u64,
-    /// Time that compiling a component may take, where it is compiled in a process of its own.
+    /// Time for compiling a component, where that happens in a process of its own.
     /// Default: 300 s.
     #[serde(with = "seconds")]
     pub compile_wall: Duration,
-    /// Bytes of linear memory, all memories of a call together. Default: 1 GiB.
+    /// Bytes of linear memory, all memories of a store together. Default: 1 GiB.
     pub memory_bytes: u64,
-    /// Elements of tables, all tables of a call together. Default: 262,144.
+    /// Elements of tables, all tables of a store together. Default: 262,144.
     pub table_elements: u64,
     /// Core instances that a component may make; a Rust component makes about 4, an interpreter
     /// with its libraries some dozens. Default: 256.
@@ -51,16 +51,16 @@ pub struct Limits {
     /// Bytes that the guest may hand to the host in one call, which the host must copy.
     /// Default: 64 MiB.
     pub hostcall_bytes: u64,
-    /// Time that the guest itself may take, computing, reading files or sleeping. The time that
-    /// the host needs for `fetch` and `artifacts` is not part of it. Default: 60 s.
+    /// Time of one call for the guest itself: computing, reading files, sleeping. It does not
+    /// include the time of `fetch` and `artifacts`. Default: 60 s.
     #[serde(with = "seconds")]
     pub wall: Duration,
-    /// Time that the calls of `artifacts` may take together (writing, copying, unpacking).
-    /// A call that has begun is finished. Default: 1 h.
+    /// Time for all calls of `artifacts` together (writing, copying, unpacking). The host
+    /// finishes a call that it has begun. Default: 1 h.
     #[serde(with = "seconds")]
     pub disk_wall: Duration,
-    /// Time that the calls of `fetch` may take together. A call that has begun is finished; each
-    /// has the network client's own timeouts too. Default: 24 h.
+    /// Time for all calls of `fetch` together. The host finishes a call that it has begun; each
+    /// has the network client's own timeouts as well. Default: 24 h.
     #[serde(with = "seconds")]
     pub network_wall: Duration,
     /// Requests through `fetch`, redirects and retries not counted. Default: 1,000.
@@ -69,7 +69,7 @@ pub struct Limits {
     pub staging_bytes: u64,
     /// Artifacts of a model at any moment. Default: 10,000.
     pub staging_files: u64,
-    /// Bytes of messages that are passed on; what is over is dropped. Default: 256 KiB.
+    /// Bytes of messages that are passed on; the host drops the rest. Default: 256 KiB.
     pub log_bytes: u64,
 }
 
@@ -97,9 +97,6 @@ impl Default for Limits {
     }
 }
 
-/// The most bytes that `fetch.get` answers with; part of the interface, so no setting.
-pub(crate) const GET_BYTES: u64 = 16 * MIB;
-
 /// Times as a number of seconds, whole where they are whole.
 mod seconds {
     use std::time::Duration;
@@ -124,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn limits_survive_json_and_default_what_is_missing() {
+    fn limits_round_trip_through_json_and_missing_fields_are_defaults() {
         let text = serde_json::to_string(&Limits::default()).unwrap();
         assert_eq!(
             serde_json::from_str::<Limits>(&text).unwrap(),
@@ -137,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused() {
+    fn unknown_fields_and_negative_times_are_refused() {
         assert!(serde_json::from_str::<Limits>(r#"{"wall": -1}"#).is_err());
         assert!(serde_json::from_str::<Limits>(r#"{"memory": 1}"#).is_err());
     }

@@ -4,13 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits::budget::Activity;
-
-/// A limit that a hook can reach; each is a field of [`Limits`](crate::Limits) but
-/// `DownloadBytes`, which is the manifest's.
+/// A limit that a hook can reach. Each is a field of [`Limits`](crate::Limits) except
+/// `DownloadBytes`, which the manifest sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
 pub enum Limit {
     /// `memory_bytes`
     Memory,
@@ -65,17 +62,39 @@ impl fmt::Display for Limit {
     }
 }
 
-/// Ends a guest's run from within a host call; becomes a [`HookError`](crate::HookError).
+/// What the time of a hook call goes into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Activity {
+    /// The guest itself: [`Limits::wall`](crate::Limits::wall).
+    Guest,
+    /// `artifacts`: [`Limits::disk_wall`](crate::Limits::disk_wall).
+    Disk,
+    /// `fetch`: [`Limits::network_wall`](crate::Limits::network_wall).
+    Network,
+}
+
+impl fmt::Display for Activity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Guest => "its own work",
+            Self::Disk => "writing files",
+            Self::Network => "the network",
+        })
+    }
+}
+
+/// Ends a guest's call from within a host function; becomes a [`HookError`](crate::HookError).
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Stop {
     /// A limit was reached; with its value.
     #[error("more than {}", .0.describe(*.1))]
     Limit(Limit, u64),
-    /// A purse of time is empty.
+    /// The time for an activity is used up.
     #[error("out of time for {0}")]
     Time(Activity),
-    /// The guest called what it may not have.
-    #[error("`{interface}` may not be called ({function})")]
+    /// The guest called a function that its phase does not have.
+    #[error("`{interface}` is not available ({function})")]
     Forbidden {
         /// The interface, with its version.
         interface: String,
@@ -87,7 +106,7 @@ pub(crate) enum Stop {
     Host {
         /// What the host was doing.
         doing: String,
-        /// What the system says.
+        /// What the system reports.
         source: std::io::Error,
     },
 }

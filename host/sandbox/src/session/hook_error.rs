@@ -1,6 +1,7 @@
-//! What can go wrong when a hook runs.
+//! Why a hook has no result.
 
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use modelzoo_base::Remedy;
@@ -11,16 +12,22 @@ use wasmtime::component::ResourceTableError;
 use wasmtime_wasi::I32Exit;
 
 use crate::error::Error;
-use crate::interfaces::bindings::source::types;
-use crate::interfaces::state::Refused;
+use crate::interfaces::types::{self, RefusalCause};
 use crate::limits::ERROR_BYTES;
 use crate::limits::Limits;
-use crate::limits::budget::Activity;
-use crate::limits::stop::{Limit, Stop};
-use crate::session::Identity;
+use crate::limits::stop::{Activity, Limit, Stop};
 
 /// The most bytes of the reason of a crash.
 const REASON_BYTES: usize = 512;
+
+/// What a hook runs for, as errors name it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The source, as the user knows it.
+    pub source: String,
+    /// The model, with its version.
+    pub model: String,
+}
 
 /// One of the two hooks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,12 +61,21 @@ pub struct Site {
 }
 
 impl Site {
-    pub(crate) fn new(identity: &Identity, hook: Hook) -> Box<Self> {
+    pub(super) fn new(identity: &Identity, hook: Hook) -> Box<Self> {
         Box::new(Self {
             source: identity.source.clone(),
             model: identity.model.clone(),
             hook,
         })
+    }
+
+    /// The error for a failure of the host.
+    pub(super) fn host_error(&self, doing: &str, source: io::Error) -> HookError {
+        HookError::Host {
+            at: Box::new(self.clone()),
+            doing: doing.to_owned(),
+            source,
+        }
     }
 }
 
@@ -72,9 +88,8 @@ impl fmt::Display for Site {
 /// The kinds of `error` in `wit/v0.1/types.wit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
 pub enum GuestErrorKind {
-    /// Something was asked for that makes no sense.
+    /// An argument was invalid.
     InvalidInput,
     /// Something does not exist.
     NotFound,
@@ -82,9 +97,9 @@ pub enum GuestErrorKind {
     Denied,
     /// A server was not reached.
     Network,
-    /// A server answered with a failure.
+    /// A server responded with a failure.
     Status,
-    /// Bytes were not the ones that were promised.
+    /// Bytes did not have the expected digest or length.
     Mismatch,
     /// A limit was reached.
     Limit,
@@ -96,21 +111,19 @@ pub enum GuestErrorKind {
     Other,
 }
 
-/// Why a hook gave no result. Each names the source, the model and the hook.
+/// Why a hook has no result. Each variant names the source, the model and the hook.
 ///
-/// Text of the guest's own in it is on one line, without control characters, and of at most
-/// 2 KiB.
+/// The guest's own text is on one line, without control characters, and has at most 2 KiB.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum HookError {
-    /// The hook ran to its end and answered with an error.
+    /// The hook returned an error.
     #[error("{at} failed: {message}")]
     Guest {
         /// Where.
         at: Box<Site>,
         /// The kind that the guest gave.
         kind: GuestErrorKind,
-        /// What the guest says.
+        /// The guest's text.
         message: String,
         /// What the user can do, where the host knows.
         remedy: Option<Remedy>,
@@ -147,7 +160,7 @@ pub enum HookError {
         limit: u64,
     },
 
-    /// The hook called an interface that it may not have.
+    /// The hook called an interface that it does not have.
     #[error("{at} was stopped: it called `{function}` of `{interface}`, which it may not have")]
     Forbidden {
         /// Where.
@@ -158,13 +171,20 @@ pub enum HookError {
         function: String,
     },
 
-    /// The hook's answer makes no sense.
+    /// The hook's result is invalid.
     #[error("{at} gave a bad answer: {reason}")]
     BadAnswer {
         /// Where.
         at: Box<Site>,
         /// What is wrong with it.
         reason: String,
+    },
+
+    /// An earlier call ended the session.
+    #[error("{at} cannot be called again: an earlier call ended its session")]
+    Ended {
+        /// Where.
+        at: Box<Site>,
     },
 
     /// The component cannot be run at all.
@@ -184,7 +204,7 @@ pub enum HookError {
         at: Box<Site>,
         /// What the host was doing.
         doing: String,
-        /// What the system says.
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },
@@ -200,6 +220,7 @@ impl HookError {
             | Self::Limit { at, .. }
             | Self::Forbidden { at, .. }
             | Self::BadAnswer { at, .. }
+            | Self::Ended { at }
             | Self::Component { at, .. }
             | Self::Host { at, .. } => at,
         }
@@ -217,7 +238,7 @@ impl HookError {
                 kind: GuestErrorKind::InvalidInput,
                 ..
             } if at.hook == Hook::LoadModel => Some(Remedy::GiveArguments),
-            Self::Guest { .. } => None,
+            Self::Guest { .. } | Self::Ended { .. } => None,
             Self::Timeout { activity, .. } => Some(Remedy::advice(format!(
                 "a slow machine can be given more time: `limits.{}`",
                 match activity {
@@ -246,14 +267,13 @@ impl HookError {
         }
     }
 
-    /// From what a hook answered.
-    pub(crate) fn from_answer(
+    /// For an error that a hook returned. `last_refusal` is the cause of the host's last errors.
+    pub(super) fn from_guest(
         at: Box<Site>,
         error: types::Error,
-        refused: Option<Refused>,
+        last_refusal: RefusalCause,
     ) -> Self {
         use types::Error as Wit;
-        let refused = refused.unwrap_or_default();
         let (kind, text) = match error {
             Wit::InvalidInput(text) => (GuestErrorKind::InvalidInput, text),
             Wit::NotFound(text) => (GuestErrorKind::NotFound, text),
@@ -269,8 +289,8 @@ impl HookError {
             ),
             Wit::Mismatch(text) => (GuestErrorKind::Mismatch, text),
             Wit::Limit(text) => {
-                // Passed on as the host gave it, most likely; and if not, it is as true.
-                if let Some((which, limit)) = refused.limit {
+                // Most likely the host's error, passed on; and if not, it is true all the same.
+                if let Some((which, limit)) = last_refusal.limit {
                     return Self::Limit { at, which, limit };
                 }
                 (GuestErrorKind::Limit, text)
@@ -280,19 +300,19 @@ impl HookError {
             Wit::Other(text) => (GuestErrorKind::Other, text),
         };
         let message = match excerpt(text.trim(), ERROR_BYTES) {
-            text if text.is_empty() => "it says not why".to_owned(),
+            text if text.is_empty() => "it gives no reason".to_owned(),
             text => text,
         };
         Self::Guest {
             at,
             kind,
             message,
-            remedy: refused.remedy,
+            remedy: last_refusal.remedy,
         }
     }
 
-    /// From what ended a guest's run. `tail` are the last lines of its standard error.
-    pub(crate) fn from_run(
+    /// For what ended a guest's call. `tail` are the last lines of its standard error.
+    pub(super) fn from_run(
         at: Box<Site>,
         error: wasmtime::Error,
         tail: &[String],
@@ -361,7 +381,7 @@ impl HookError {
     }
 }
 
-/// A URL without what could be a secret in it. The host's own have none; a guest's may.
+/// A URL without the parts that could hold a secret. The host's URLs have none; a guest's may.
 fn without_secrets(url: &str) -> String {
     let url = url.split(['?', '#']).next().unwrap_or_default();
     match url.split_once("://") {
@@ -420,9 +440,9 @@ mod tests {
     }
 
     #[test]
-    fn guests_texts_are_tamed() {
+    fn guest_text_is_escaped_and_bounded() {
         let text = format!("  \u{1b}]0;title\u{7}\n{}", "x".repeat(10_000));
-        let error = HookError::from_answer(site(), types::Error::Other(text), None);
+        let error = HookError::from_guest(site(), types::Error::Other(text), RefusalCause::default());
         let text = error.to_string();
         assert!(text.starts_with(
             "download_model of `acme/digits` for `cnn@1` failed: \\u{1b}]0;title\\u{7}\\nxxx"
@@ -432,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_lose_their_secrets() {
+    fn secrets_are_removed_from_urls() {
         for (url, want) in [
             (
                 "https://u:p@example.org/a@b?q=s#f",
@@ -446,7 +466,7 @@ mod tests {
                 status: 503,
                 url: url.to_owned(),
             };
-            let error = HookError::from_answer(site(), types::Error::Status(failure), None);
+            let error = HookError::from_guest(site(), types::Error::Status(failure), RefusalCause::default());
             assert!(
                 error
                     .to_string()
@@ -457,7 +477,7 @@ mod tests {
     }
 
     #[test]
-    fn panics_are_quoted() {
+    fn panic_message_is_the_reason() {
         let tail = [
             "before",
             "",
@@ -476,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crash_without_a_panic_has_its_reason_and_last_words() {
+    fn trap_without_a_panic_has_its_reason_and_the_last_line() {
         let error = wasmtime::Error::from(Trap::StackOverflow).context("a page of frames");
         let error = HookError::from_run(site(), error, &[], &Limits::default());
         assert!(

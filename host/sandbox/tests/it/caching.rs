@@ -51,7 +51,7 @@ async fn works(dir: &Path) {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn the_second_load_uses_what_the_first_kept() {
+async fn second_load_uses_the_cached_component() {
     let dir = tempfile::tempdir().unwrap();
     works(dir.path()).await;
     let [entry] = entries(dir.path()).try_into().unwrap();
@@ -67,7 +67,7 @@ async fn the_second_load_uses_what_the_first_kept() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn what_this_users_host_did_not_write_is_compiled_again() {
+async fn foreign_or_damaged_entry_is_compiled_again() {
     let other = tempfile::tempdir().unwrap();
     works(other.path()).await;
     let [foreign] = entries(other.path()).try_into().unwrap();
@@ -121,7 +121,7 @@ async fn what_this_users_host_did_not_write_is_compiled_again() {
 }
 
 #[tokio::test]
-async fn no_place_to_keep_anything_is_no_error() {
+async fn unusable_cache_directory_is_not_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     fs::write(&file, "").unwrap();
@@ -130,7 +130,7 @@ async fn no_place_to_keep_anything_is_no_error() {
 }
 
 #[test]
-fn a_file_is_loaded_within_the_size_limit() {
+fn file_over_the_size_limit_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("source.wasm");
     let bytes = good();

@@ -69,7 +69,7 @@ async fn works(engine: &Engine) {
 }
 
 #[tokio::test]
-async fn a_good_component_is_compiled_there_and_kept() {
+async fn component_is_compiled_in_the_child_and_cached() {
     let dir = tempfile::tempdir().unwrap();
     works(&engine(Some(dir.path()), Limits::default(), child())).await;
     // Nobody has to compile it again.
@@ -82,7 +82,7 @@ async fn a_good_component_is_compiled_there_and_kept() {
 }
 
 #[tokio::test]
-async fn a_bomb_reaches_the_limit_of_memory() {
+async fn compile_bomb_reaches_the_memory_limit() {
     const MEMORY: u64 = 96 << 20;
     let limits = Limits {
         compile_memory_bytes: MEMORY,
@@ -116,7 +116,7 @@ async fn a_bomb_reaches_the_limit_of_memory() {
 }
 
 #[tokio::test]
-async fn a_bomb_reaches_the_limit_of_time() {
+async fn compile_bomb_reaches_the_time_limit() {
     let limits = Limits {
         compile_wall: Duration::from_secs(3),
         compile_memory_bytes: 64 << 30,
@@ -148,7 +148,7 @@ async fn a_bomb_reaches_the_limit_of_time() {
 }
 
 #[test]
-fn what_cannot_be_compiled_is_refused_with_the_reason() {
+fn invalid_component_is_refused_with_the_reason() {
     // The look at the outside finds nothing; a function within is wrong.
     let bytes = Guest::loader_with("(func (result i32) (i64.const 1))", "unreachable").bytes();
     let error = engine(None, Limits::default(), child())
@@ -164,7 +164,7 @@ fn what_cannot_be_compiled_is_refused_with_the_reason() {
 }
 
 #[test]
-fn a_compiler_that_crashes_is_an_error() {
+fn crash_of_the_compiler_is_an_error() {
     for (what, says) in [
         ("kill -SEGV $$", "SIGSEGV"),
         ("kill -KILL $$", "SIGKILL"),
@@ -193,7 +193,7 @@ fn a_compiler_that_crashes_is_an_error() {
 }
 
 #[test]
-fn the_last_words_of_a_program_without_memory_are_understood() {
+fn failed_allocation_of_the_compiler_is_the_memory_limit() {
     let says = "echo 'memory allocation of 42 bytes failed' >&2; kill -ABRT $$";
     let engine = engine(None, Limits::default(), script(says));
     let error = engine.load(&good()).unwrap_err();
@@ -209,7 +209,7 @@ fn the_last_words_of_a_program_without_memory_are_understood() {
 }
 
 #[test]
-fn answers_that_are_none_are_refused() {
+fn invalid_answers_of_the_compiler_are_refused() {
     for what in [
         "true",
         "echo hello",
@@ -235,7 +235,7 @@ fn answers_that_are_none_are_refused() {
 }
 
 #[test]
-fn a_compiler_that_does_not_end_is_ended() {
+fn compiler_that_does_not_end_is_killed() {
     for what in [
         "sleep 3600",
         // Having answered.
@@ -264,7 +264,7 @@ fn a_compiler_that_does_not_end_is_ended() {
 }
 
 #[test]
-fn a_compiler_that_is_not_there_is_an_error() {
+fn missing_compiler_is_an_error() {
     let nobody = Compiler::Child {
         program: "/nobody".into(),
         args: Vec::new(),
@@ -284,7 +284,7 @@ fn a_compiler_that_is_not_there_is_an_error() {
 }
 
 #[test]
-fn the_compiler_gets_nothing_of_this_process() {
+fn compiler_inherits_nothing_from_this_process() {
     // Its environment, but for what a shell sets itself, in one line; and where it is.
     let what = "echo $(env | grep -v -e ^PWD= -e ^SHLVL= -e ^_= -e ^OLDPWD= | sort) $(pwd) >&2
         exit 7";

@@ -1,4 +1,4 @@
-//! What is around the thread that a hook runs on.
+//! The confinement of the thread that a hook runs on.
 #![cfg(target_os = "linux")]
 
 use std::fs;
@@ -10,28 +10,29 @@ use std::time::Duration;
 
 use modelzoo_net as net;
 use modelzoo_sandbox::{
-    DownloadCall, Engine, HookError, Level, Limits, LoadCall, Log, NoLog, WallStatus,
+    ConfinementStatus, DownloadCall, Engine, HookError, Level, Limits, Log, NoLog,
 };
+use serde_json::Map;
 
-use crate::guest::{Guest, identity};
+use crate::guest::{Guest, identity, open};
 use crate::server::Server;
 
-/// Whether there is a wall to test; says so where there is none.
-fn wall() -> bool {
-    let status = WallStatus::of_this_machine();
-    if !status.is_there() {
+/// Whether there is a confinement to test; prints if there is none.
+fn is_confined() -> bool {
+    let status = ConfinementStatus::detect();
+    if !status.is_available() {
         let _ = writeln!(io::stderr(), "SKIPPED, nothing was tested: {status}");
     }
-    status.is_there()
+    status.is_available()
 }
 
-/// Looks names up, and meanwhile does on the hook's own thread what only a hole in the sandbox
+/// Resolves names, and meanwhile does on the hook's own thread what only a hole in the sandbox
 /// would let a guest do.
 struct Intruder {
     canary: PathBuf,
     model_dir: PathBuf,
     source_dir: PathBuf,
-    /// Where another source's downloads broke off.
+    /// Another source's interrupted downloads.
     neighbour: PathBuf,
     found: Mutex<Vec<(&'static str, io::Result<()>)>>,
 }
@@ -62,7 +63,7 @@ impl net::Resolver for Intruder {
             note("read a password file", fs::read("/etc/passwd").map(drop));
             let program = std::process::Command::new("/bin/true").status();
             note("start a program", program.map(drop));
-            // What the runtime hands to other threads.
+            // Work that the runtime hands to another thread.
             let other = tokio::task::spawn_blocking(move || fs::read(elsewhere).map(drop));
             note("read it on another thread", other.await.unwrap());
             let ours = self.model_dir.join("ours");
@@ -74,13 +75,13 @@ impl net::Resolver for Intruder {
     }
 }
 
-/// Reads the canary when it is told of something, as an audit log opens its file.
-struct Told {
+/// Reads the canary at each request, as an audit log opens its file.
+struct Auditor {
     canary: PathBuf,
     requests: Mutex<Vec<net::Outcome>>,
 }
 
-impl net::Audit for Told {
+impl net::Audit for Auditor {
     fn request(&self, record: &net::RequestRecord) {
         assert_eq!(fs::read(&self.canary).unwrap(), b"canary");
         self.requests.lock().unwrap().push(record.outcome);
@@ -88,7 +89,7 @@ impl net::Audit for Told {
 }
 
 #[tokio::test]
-async fn a_download_hook_is_behind_the_wall() {
+async fn download_hook_reaches_only_its_own_files() {
     let server = Server::start(b"yes".to_vec());
     let origin = server.origin().replace("127.0.0.1", "models.test");
     let url = format!("{origin}/file");
@@ -111,7 +112,7 @@ async fn a_download_hook_is_behind_the_wall() {
         neighbour: neighbour.clone(),
         found: Mutex::default(),
     });
-    let told = Arc::new(Told {
+    let auditor = Arc::new(Auditor {
         canary: canary.clone(),
         requests: Mutex::default(),
     });
@@ -122,7 +123,7 @@ async fn a_download_hook_is_behind_the_wall() {
     let client = net::Client::with_resolver(config, intruder.clone()).unwrap();
     let mut permissions = net::policy::Permissions::none();
     permissions.insert(origin.parse().unwrap());
-    // Downloads the file, and is content.
+    // Downloads the file and succeeds.
     let guest = Guest::downloader_with(
         &format!(r#"(data (i32.const 4096) "{url}") (data (i32.const 2056) "file")"#),
         &format!(
@@ -151,21 +152,21 @@ async fn a_download_hook_is_behind_the_wall() {
                 permissions: &permissions,
                 use_credentials: false,
                 max_download_bytes: None,
-                audit: told.clone(),
+                audit: auditor.clone(),
                 progress: Arc::new(net::NoProgress),
                 log: Arc::new(NoLog),
             },
         )
         .await
         .unwrap();
-    // Through the wall's doors the work gets done.
+    // What is allowed works.
     assert_eq!(artifacts.len(), 1);
     assert_eq!(fs::read(model_dir.join("file")).unwrap(), b"yes");
-    assert_eq!(*told.requests.lock().unwrap(), [net::Outcome::Ok]);
+    assert_eq!(*auditor.requests.lock().unwrap(), [net::Outcome::Ok]);
 
     let found = std::mem::take(&mut *intruder.found.lock().unwrap());
     assert_eq!(found.len(), 9);
-    if wall() {
+    if is_confined() {
         for (what, result) in found.iter() {
             let denied = matches!(result, Err(e) if e.kind() == io::ErrorKind::PermissionDenied);
             assert!(denied, "{what}: {result:?}");
@@ -173,17 +174,17 @@ async fn a_download_hook_is_behind_the_wall() {
         assert_eq!(fs::read(&canary).unwrap(), b"canary");
         assert_eq!(fs::read(neighbour.join("x.part")).unwrap(), b"part");
     }
-    // The process is as free as it was, its other threads too.
+    // The process and its other threads are not confined.
     fs::read("/etc/passwd").unwrap();
     let elsewhere = tokio::task::spawn_blocking(move || fs::read(canary));
     elsewhere.await.unwrap().unwrap();
 }
 
-/// Looks at the process when it is told of something.
+/// Reads the status of the hook's thread at each message.
 #[derive(Default)]
-struct Look(Mutex<Vec<String>>);
+struct StatusReader(Mutex<Vec<String>>);
 
-impl Log for Look {
+impl Log for StatusReader {
     fn log(&self, _: Level, _: &str) {
         for task in fs::read_dir("/proc/self/task").unwrap() {
             let status = task.unwrap().path().join("status");
@@ -197,8 +198,8 @@ impl Log for Look {
 }
 
 #[tokio::test]
-async fn a_load_hook_gains_no_privileges() {
-    let look = Arc::new(Look::default());
+async fn load_hook_cannot_gain_privileges() {
+    let reader = Arc::new(StatusReader::default());
     let dir = tempfile::tempdir().unwrap();
     let engine = Engine::new(
         None,
@@ -208,31 +209,19 @@ async fn a_load_hook_gains_no_privileges() {
         },
     )
     .unwrap();
-    // It is still there when what it says is heard.
-    let says = "(call $log (i32.const 1) (i32.const 16) (i32.const 1)) (loop (br 0)) unreachable";
-    let component = engine.load(&Guest::loader(says).bytes()).unwrap();
-    let error = engine
-        .load_model(
-            &component,
-            LoadCall {
-                identity: &identity(),
-                model_name: "model@1",
-                model_path: "/model/file",
-                source_dir: dir.path(),
-                model_dir: dir.path(),
-                kwargs: &serde_json::Map::new(),
-                log: look.clone(),
-            },
-        )
-        .await
-        .unwrap_err();
+    // It still runs when its message arrives.
+    let body = "(call $log (i32.const 1) (i32.const 16) (i32.const 1)) (loop (br 0)) unreachable";
+    let component = engine.load(&Guest::loader(body).bytes()).unwrap();
+    let mut session =
+        open(&engine, &component, dir.path(), dir.path(), reader.clone()).unwrap();
+    let error = session.load_model(&Map::new()).await.unwrap_err();
     assert!(matches!(error, HookError::Timeout { .. }), "{error:?}");
-    let seen = look.0.lock().unwrap();
+    let seen = reader.0.lock().unwrap();
     assert!(!seen.is_empty());
     for status in seen.iter() {
         assert!(status.contains("NoNewPrivs:\t1"), "{status}");
     }
-    // That of this thread is what it was before.
+    // The status of this thread has not changed.
     let own = fs::read_to_string("/proc/thread-self/status").unwrap();
     let whole = fs::read_to_string("/proc/self/status").unwrap();
     let line = |text: &str| {
@@ -244,32 +233,23 @@ async fn a_load_hook_gains_no_privileges() {
 }
 
 #[tokio::test]
-async fn a_hook_that_nobody_waits_for_is_stopped() {
+async fn dropping_the_call_stops_the_hook() {
     let dir = tempfile::tempdir().unwrap();
     let engine = Engine::new(None, Limits::default()).unwrap();
     let component = engine
         .load(&Guest::loader("(loop (br 0)) unreachable").bytes())
         .unwrap();
     let log: Arc<dyn Log> = Arc::new(NoLog);
-    let (identity, kwargs) = (identity(), serde_json::Map::new());
-    let call = engine.load_model(
-        &component,
-        LoadCall {
-            identity: &identity,
-            model_name: "model@1",
-            model_path: "/model/file",
-            source_dir: dir.path(),
-            model_dir: dir.path(),
-            kwargs: &kwargs,
-            log: log.clone(),
-        },
-    );
+    let mut session = open(&engine, &component, dir.path(), dir.path(), log.clone()).unwrap();
+    let kwargs = Map::new();
+    let call = session.load_model(&kwargs);
     assert!(
         tokio::time::timeout(Duration::from_millis(50), call)
             .await
             .is_err()
     );
-    // Its thread ends, and with it goes the last that it held.
+    drop(session);
+    // Its thread ends and drops what it held.
     while Arc::strong_count(&log) > 1 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

@@ -41,7 +41,7 @@ fn served(bytes: usize) -> Setup {
 }
 
 #[tokio::test]
-async fn what_a_call_may_fetch_is_limited() {
+async fn downloaded_bytes_are_limited() {
     let mut setup = served(1000);
     setup.max_download_bytes = Some(4500);
     let error = run(FETCH, Limits::default(), &setup).await;
@@ -75,7 +75,7 @@ async fn requests_are_limited() {
 }
 
 #[tokio::test]
-async fn what_is_not_granted_is_denied_with_a_hint() {
+async fn request_without_a_grant_is_denied_with_a_remedy() {
     let server = Server::start(vec![]);
     let setup = Setup {
         model_name: format!("{}/file?token=canary", server.origin()),
@@ -94,7 +94,7 @@ async fn what_is_not_granted_is_denied_with_a_hint() {
 }
 
 #[tokio::test]
-async fn each_purse_of_time_is_limited() {
+async fn disk_and_network_time_are_limited() {
     let setup = served(1);
     let limits = Limits {
         network_wall: Duration::from_millis(1),
@@ -128,7 +128,7 @@ async fn each_purse_of_time_is_limited() {
 }
 
 #[tokio::test]
-async fn what_a_call_may_write_is_limited() {
+async fn staged_bytes_are_limited() {
     let setup = Setup {
         model_name: "file".to_owned(),
         ..Setup::default()
@@ -145,7 +145,7 @@ async fn what_a_call_may_write_is_limited() {
 }
 
 #[tokio::test]
-async fn names_that_lead_elsewhere_are_refused() {
+async fn artifact_names_outside_the_directory_are_refused() {
     for name in ["../x", "/etc/x", "a/../../x", "x\\y", "", "CON"] {
         let setup = Setup {
             model_name: name.to_owned(),
@@ -160,7 +160,7 @@ async fn names_that_lead_elsewhere_are_refused() {
 }
 
 #[tokio::test]
-async fn success_without_the_models_file_is_a_bad_answer() {
+async fn success_without_the_model_file_is_a_bad_answer() {
     // A result whose first byte is zero: success.
     let error = run("(i32.const 2048)", Limits::default(), &Setup::default()).await;
     assert_eq!(
@@ -182,7 +182,7 @@ fn download(digest: bool, size: u64) -> String {
 }
 
 #[tokio::test]
-async fn a_failed_download_leaves_nothing_and_an_artifact_alone() {
+async fn failed_download_keeps_the_existing_artifact() {
     let engine = Engine::new(None, Limits::default()).unwrap();
     let body = format!(
         "(call $write (i32.const 16) (i32.const 4) (i32.const 16) (i32.const 4) (i32.const 512))
@@ -199,7 +199,7 @@ async fn a_failed_download_leaves_nothing_and_an_artifact_alone() {
 }
 
 #[tokio::test]
-async fn what_is_there_already_is_not_fetched() {
+async fn artifact_with_the_expected_digest_is_not_fetched_again() {
     let engine = Engine::new(None, Limits::default()).unwrap();
     let digest = hex::encode(Sha256::digest([b'x'; 1000]));
     let twice = [download(true, 1000), download(true, 1000)];

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use modelzoo_net as net;
 use modelzoo_sandbox::{
-    Artifact, Component, DownloadCall, Engine, HookError, Identity, Level, Limits, LoadCall,
-    Loaded, Log,
+    Artifact, Component, DownloadCall, Engine, HookError, Identity, Level, Limits, Loaded, Log,
+    Session, SessionOptions,
 };
 
 use crate::server::Server;
@@ -230,22 +230,33 @@ pub(crate) async fn load_in(
     model_dir: &Path,
 ) -> Run<Loaded> {
     let lines = Arc::new(Lines::default());
-    let result = engine
-        .load_model(
-            component,
-            LoadCall {
-                identity: &identity(),
-                model_name: "model@1",
-                model_path: "/model/file",
-                source_dir,
-                model_dir,
-                kwargs: &serde_json::Map::new(),
-                log: lines.clone(),
-            },
-        )
-        .await;
+    let result = match open(engine, component, source_dir, model_dir, lines.clone()) {
+        Ok(mut session) => session.load_model(&serde_json::Map::new()).await,
+        Err(error) => Err(error),
+    };
     let log = lines.take();
     Run { result, log }
+}
+
+/// Opens a session for a model in `model_dir`.
+pub(crate) fn open(
+    engine: &Engine,
+    component: &Component,
+    source_dir: &Path,
+    model_dir: &Path,
+    log: Arc<dyn Log>,
+) -> Result<Session, HookError> {
+    engine.open_session(
+        component,
+        SessionOptions {
+            identity: &identity(),
+            model_name: "model@1",
+            model_path: "/model/file",
+            source_dir,
+            model_dir,
+            log,
+        },
+    )
 }
 
 /// What `download-model` is called with.

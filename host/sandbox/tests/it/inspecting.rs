@@ -1,6 +1,6 @@
 //! What is refused before anything is compiled.
 
-use modelzoo_sandbox::{Error, Hooks, Limits, inspect};
+use modelzoo_sandbox::{Error, Hooks, ImportAnswer, Limits, inspect};
 
 use crate::guest::Guest;
 
@@ -10,7 +10,7 @@ fn refused(text: &str) -> Error {
 }
 
 #[test]
-fn a_component_is_described() {
+fn inspect_describes_a_component() {
     let bytes = Guest::both("unreachable").bytes();
     let info = inspect(&bytes, &Limits::default()).unwrap();
     assert_eq!(info.size, bytes.len() as u64);
@@ -21,10 +21,16 @@ fn a_component_is_described() {
         load: true,
     };
     assert_eq!(info.hooks, both);
+    let imports = info.imports.iter().map(|i| (i.name.as_str(), i.answer));
     assert_eq!(
-        info.imports,
-        ["types", "log", "fetch", "artifacts", "deployment"]
-            .map(|name| format!("modelzoo:source/{name}@0.1.0"))
+        imports.collect::<Vec<_>>(),
+        [
+            ("modelzoo:source/types@0.1.0", ImportAnswer::Host),
+            ("modelzoo:source/log@0.1.0", ImportAnswer::Host),
+            ("modelzoo:source/fetch@0.1.0", ImportAnswer::DownloadOnly),
+            ("modelzoo:source/artifacts@0.1.0", ImportAnswer::DownloadOnly),
+            ("modelzoo:source/deployment@0.1.0", ImportAnswer::Host),
+        ]
     );
     assert!(
         info.exports
@@ -38,7 +44,7 @@ fn a_component_is_described() {
 }
 
 #[test]
-fn other_files_are_named() {
+fn files_that_are_not_components_are_named() {
     for (bytes, want) in [
         (&b""[..], "empty"),
         (b"PK\x03\x04...............", "zip archive"),
@@ -64,7 +70,7 @@ fn other_files_are_named() {
 }
 
 #[test]
-fn cuts_are_noticed() {
+fn truncated_components_are_refused() {
     let bytes = Guest::both("unreachable").bytes();
     // Behind the first of the two exports, what is left can be a component of its own.
     for length in 1..bytes.len() / 2 {
@@ -79,7 +85,7 @@ fn cuts_are_noticed() {
 }
 
 #[test]
-fn every_broken_byte_is_survived() {
+fn inspect_survives_any_changed_byte() {
     let bytes = Guest::both("unreachable").bytes();
     for at in 0..bytes.len() {
         let mut broken = bytes.clone();
@@ -153,15 +159,23 @@ fn foreign_imports_are_refused() {
 }
 
 #[test]
-fn wasi_is_let_through() {
-    let import = r#"(import "wasi:sockets/tcp@0.2.3" (instance (export "f" (func))))"#;
-    let guest = Guest::loader("unreachable").import(import, &[]);
-    let info = inspect(&guest.bytes(), &Limits::default()).unwrap();
-    assert!(info.imports.contains(&"wasi:sockets/tcp@0.2.3".to_owned()));
+fn wasi_imports_pass_and_those_that_are_not_linked_trap() {
+    for (name, answer) in [
+        ("wasi:clocks/wall-clock@0.2.3", ImportAnswer::Host),
+        ("wasi:clocks/wall-clock@0.3.0", ImportAnswer::Trap),
+        ("wasi:clocks/wall-clock", ImportAnswer::Trap),
+        ("wasi:sockets/tcp@0.2.3", ImportAnswer::Trap),
+    ] {
+        let import = format!(r#"(import "{name}" (instance (export "f" (func))))"#);
+        let guest = Guest::loader("unreachable").import(&import, &[]);
+        let info = inspect(&guest.bytes(), &Limits::default()).unwrap();
+        let import = info.imports.iter().find(|import| import.name == name);
+        assert_eq!(import.unwrap().answer, answer, "{name}");
+    }
 }
 
 #[test]
-fn a_loader_may_not_import_the_network() {
+fn loader_that_imports_the_network_is_refused() {
     for interface in ["fetch", "artifacts"] {
         let import = format!(r#"(import "modelzoo:source/{interface}@0.1.0" (instance))"#);
         let text = Guest::loader("unreachable").import(&import, &[]).text();
@@ -173,7 +187,7 @@ fn a_loader_may_not_import_the_network() {
 }
 
 #[test]
-fn a_component_without_hooks_is_refused() {
+fn component_without_hooks_is_refused() {
     let error = refused("(component)");
     assert_eq!(
         error.to_string(),

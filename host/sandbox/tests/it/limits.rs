@@ -59,7 +59,8 @@ const SLEEP: &str = r#"
   (core func $block (canon lower (func $poll "[method]pollable.block")))
 "#;
 
-fn sleeper(body: &str) -> Guest {
+/// A guest that can sleep and read its clock.
+pub(crate) fn sleeper(body: &str) -> Guest {
     Guest::loader(body).import(
         SLEEP,
         &[
@@ -90,7 +91,7 @@ async fn sleeping_moves_the_guests_clock() {
 }
 
 #[tokio::test]
-async fn waiting_for_the_clock_ends() {
+async fn polling_the_clock_ends() {
     // Does not sleep, but reads the clock until a second has passed.
     let body = "(loop (br_if 0 (i64.lt_u (call $now) (i64.const 1000000000))))
         (call $fail (i32.const 9) (i32.const 16) (i32.const 1))";
@@ -99,7 +100,7 @@ async fn waiting_for_the_clock_ends() {
 }
 
 #[tokio::test]
-async fn a_runaway_does_not_stop_its_neighbours() {
+async fn endless_guest_does_not_block_other_guests() {
     let engine = Engine::new(
         None,
         Limits {
@@ -200,7 +201,7 @@ async fn instances_are_limited() {
 }
 
 #[tokio::test]
-async fn what_the_host_copies_is_limited() {
+async fn bytes_per_host_call_are_limited() {
     let guest = Guest::loader(
         "(drop (memory.grow (i32.const 64)))
          (call $log (i32.const 1) (i32.const 0) (i32.const 4194304)) unreachable",

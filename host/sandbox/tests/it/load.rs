@@ -5,7 +5,7 @@ use modelzoo_sandbox::{GuestErrorKind, Hook, HookError, Level, Limits};
 use crate::guest::{Guest, short};
 
 #[tokio::test]
-async fn errors_of_the_guest_arrive_with_their_kind() {
+async fn guest_errors_keep_their_kind() {
     let kinds = [
         GuestErrorKind::InvalidInput,
         GuestErrorKind::NotFound,
@@ -48,7 +48,7 @@ async fn messages_arrive() {
 }
 
 #[tokio::test]
-async fn crashes_have_a_reason() {
+async fn traps_are_reported_with_a_reason() {
     for (body, want) in [
         ("unreachable", "wasm `unreachable` instruction executed"),
         ("(i32.load (i32.const -1))", "out of bounds memory access"),
@@ -83,7 +83,7 @@ async fn crashes_have_a_reason() {
 }
 
 #[tokio::test]
-async fn text_that_is_no_utf_8_is_a_crash() {
+async fn text_that_is_not_utf_8_traps() {
     let guest = Guest::loader_with(
         r#"(data (i32.const 16) "\ff\fe")"#,
         "(call $fail (i32.const 9) (i32.const 16) (i32.const 2))",
@@ -93,7 +93,7 @@ async fn text_that_is_no_utf_8_is_a_crash() {
 }
 
 #[tokio::test]
-async fn what_only_download_has_stops_load() {
+async fn download_interface_in_load_model_is_forbidden() {
     for (call, interface, function) in [
         (
             "(call $get (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 512))",
@@ -126,7 +126,7 @@ async fn what_only_download_has_stops_load() {
 }
 
 #[tokio::test]
-async fn a_missing_hook_is_an_error() {
+async fn missing_hook_is_an_error() {
     let guest = Guest::loader("unreachable");
     let error = guest.download(short()).await.error();
     assert!(matches!(error, HookError::Component { .. }), "{error:?}");

@@ -17,3 +17,4 @@ mod inspecting;
 mod limits;
 mod load;
 mod server;
+mod session;

@@ -2,7 +2,7 @@
 
 use modelzoo_model::plan::Plan;
 use modelzoo_runtime::{Device, Model, PrecisionSpec};
-use modelzoo_sandbox::LoadCall;
+use modelzoo_sandbox::{Loaded, SessionOptions};
 use serde_json::{Map, Value};
 
 use super::catalog::Models;
@@ -129,17 +129,20 @@ impl Models<'_> {
             });
         }
         let component = self.component(record, false)?;
-        let call = LoadCall {
+        let options = SessionOptions {
             identity: &identity(record),
             model_name: &record.name(),
             model_path: &record.guest_path(),
             source_dir: &record.manifest_dir,
             model_dir: &record.files_dir(),
-            kwargs,
             log: self.context.log_of(&record.source.id),
         };
-        match self.context.engine()?.load_model(&component, call).await {
-            Ok(modelzoo_sandbox::Loaded::Plan(plan)) => Ok(Described {
+        let loaded = match self.context.engine()?.open_session(&component, options) {
+            Ok(mut session) => session.load_model(kwargs).await,
+            Err(error) => Err(error),
+        };
+        match loaded {
+            Ok(Loaded::Plan(plan)) => Ok(Described {
                 plan,
                 component: Some(component.info().sha256.clone()),
                 half,

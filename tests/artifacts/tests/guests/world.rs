@@ -7,8 +7,8 @@ use std::time::Duration;
 use modelzoo_net::policy::Permissions;
 use modelzoo_runtime::{Device, Model, Plan};
 use modelzoo_sandbox::{
-    Artifact, DownloadCall, Engine, GuestErrorKind, HookError, Identity, Level, Limits, LoadCall,
-    Loaded, Log,
+    Artifact, DownloadCall, Engine, GuestErrorKind, HookError, Identity, Level, Limits, Loaded,
+    Log, SessionOptions,
 };
 use serde_json::{Map, Value};
 use tempfile::TempDir;
@@ -121,18 +121,18 @@ impl Guest {
         let lines = Arc::new(Lines::default());
         let engine = self.engine();
         let component = engine.load_file(Path::new(self.wasm)).unwrap();
-        let result = runtime().block_on(engine.load_model(
-            &component,
-            LoadCall {
-                identity: &self.identity(),
-                model_name: &self.model,
-                model_path: &format!("/model/{MODEL_FILE}"),
-                source_dir: self.source.path(),
-                model_dir: model_dir.path(),
-                kwargs: self.kwargs.as_object().unwrap(),
-                log: lines.clone(),
-            },
-        ));
+        let options = SessionOptions {
+            identity: &self.identity(),
+            model_name: &self.model,
+            model_path: &format!("/model/{MODEL_FILE}"),
+            source_dir: self.source.path(),
+            model_dir: model_dir.path(),
+            log: lines.clone(),
+        };
+        let result = runtime().block_on(async {
+            let mut session = engine.open_session(&component, options)?;
+            session.load_model(self.kwargs.as_object().unwrap()).await
+        });
         Run::new(result, &lines, model_dir)
     }
 

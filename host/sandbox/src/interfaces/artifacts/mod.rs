@@ -1,32 +1,41 @@
-//! `modelzoo:source/artifacts`: everything that `download-model` leaves behind.
+//! `modelzoo:source/artifacts`: the files that `download-model` leaves behind.
 //!
-//! See `wit/v0.1/artifacts.wit`. The files themselves are [`Staging`]'s matter; here are the
-//! names' checks, the clock, and the way from a guest's call to the disk and back.
+//! See `wit/v0.1/artifacts.wit`. [`Staging`] holds the files; this module checks names, charges the
+//! time to the disk's budget, and carries a guest's call to the disk and back.
 
 mod staging;
 
 use std::io;
+use std::sync::Arc;
 
 use modelzoo_archive::{self as archive, RelPath};
+use wasmtime::component::{HasData, Linker};
+
+pub(crate) use self::staging::Staging;
+pub use self::staging::Artifact;
+use super::bindings::artifacts::{self as wit, add_to_linker as link};
+use super::types::{self, HostError, Refusal, TypesView};
+use crate::limits::budget::Budget;
+use crate::limits::stop::{Activity, Limit, Stop};
 use modelzoo_base::text::excerpt;
-
-pub(crate) use crate::interfaces::artifacts::staging::Staging;
-use crate::interfaces::bindings::source::artifacts as wit;
-use crate::interfaces::bindings::source::types;
-use crate::interfaces::refusal::Refusal;
-use crate::interfaces::state::{Download, State};
-use crate::limits::budget::Activity;
-use crate::limits::stop::{Limit, Stop};
-use crate::session::Artifact;
-
-/// What the WIT functions answer with.
-type Answer<T> = wasmtime::Result<Result<T, types::Error>>;
+use crate::limits::ERROR_BYTES;
 
 /// The most bytes of a guest's name that an error repeats.
 const NAME_BYTES: usize = 200;
 
-impl wit::Host for State {
-    async fn write(&mut self, name: String, contents: Vec<u8>) -> Answer<types::Artifact> {
+/// The artifacts of a download, borrowed for one call.
+pub(crate) struct ArtifactsView<'a> {
+    pub(crate) staging: &'a mut Staging,
+    pub(crate) budget: &'a Arc<Budget>,
+    pub(crate) types: TypesView<'a>,
+}
+
+impl wit::Host for ArtifactsView<'_> {
+    async fn write(
+        &mut self,
+        name: String,
+        contents: Vec<u8>,
+    ) -> Result<types::Artifact, HostError> {
         self.stage(move |staging| {
             let written = staging.write(&parse(&name)?, &contents)?;
             Ok(answer(written))
@@ -34,7 +43,11 @@ impl wit::Host for State {
         .await
     }
 
-    async fn append(&mut self, name: String, contents: Vec<u8>) -> Answer<types::Artifact> {
+    async fn append(
+        &mut self,
+        name: String,
+        contents: Vec<u8>,
+    ) -> Result<types::Artifact, HostError> {
         self.stage(move |staging| {
             let written = staging.append(&parse(&name)?, &contents)?;
             Ok(answer(written))
@@ -42,9 +55,13 @@ impl wit::Host for State {
         .await
     }
 
-    async fn copy_from_source(&mut self, path: String, into: String) -> Answer<types::Artifact> {
+    async fn copy_from_source(
+        &mut self,
+        path: String,
+        into: String,
+    ) -> Result<types::Artifact, HostError> {
         self.stage(move |staging| {
-            // As the guest's file system has it, too.
+            // Also as the guest's file system has it.
             let path = parse(path.strip_prefix("/source/").unwrap_or(&path))?;
             let copied = staging.copy_from_source(&path, &parse(&into)?)?;
             Ok(answer(copied))
@@ -56,7 +73,7 @@ impl wit::Host for State {
         &mut self,
         name: String,
         how: wit::Extraction,
-    ) -> Answer<Vec<types::Artifact>> {
+    ) -> Result<Vec<types::Artifact>, HostError> {
         self.stage(move |staging| {
             let files = extract(staging, &parse(&name)?, &how)?;
             Ok(files.into_iter().map(answer).collect())
@@ -64,7 +81,7 @@ impl wit::Host for State {
         .await
     }
 
-    async fn rename(&mut self, name: String, to: String) -> Answer<types::Artifact> {
+    async fn rename(&mut self, name: String, to: String) -> Result<types::Artifact, HostError> {
         self.stage(move |staging| {
             let renamed = staging.rename(&parse(&name)?, &parse(&to)?)?;
             Ok(answer(renamed))
@@ -72,27 +89,25 @@ impl wit::Host for State {
         .await
     }
 
-    async fn remove(&mut self, name: String) -> Answer<()> {
+    async fn remove(&mut self, name: String) -> Result<(), HostError> {
         self.stage(move |staging| staging.remove(&parse(&name)?))
             .await
     }
 
     async fn list(&mut self) -> wasmtime::Result<Vec<types::Artifact>> {
-        let download = self.download("artifacts")?;
-        Ok(download.staging.list().into_iter().map(answer).collect())
+        Ok(self.staging.list().into_iter().map(answer).collect())
     }
 }
 
-impl State {
-    /// Does something with the files, on a thread that may wait for the disk, and on the time
-    /// for the disk.
+impl ArtifactsView<'_> {
+    /// Works on the files, on a thread that may block on the disk, and charges the time to the
+    /// disk's budget.
     async fn stage<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&mut Staging) -> Result<T, Refusal> + Send + 'static,
-    ) -> Answer<T> {
-        let _spending = self.spend_on(Activity::Disk)?;
-        let download = self.download("artifacts")?;
-        let mut staging = std::mem::take(&mut download.staging);
+    ) -> Result<T, HostError> {
+        let _charge = self.budget.charge(Activity::Disk)?;
+        let mut staging = std::mem::take(self.staging);
         let (staging, result) = tokio::task::spawn_blocking(move || {
             let result = work(&mut staging);
             (staging, result)
@@ -102,24 +117,30 @@ impl State {
             doing: "writing artifacts".to_owned(),
             source: io::Error::other(e),
         })?;
-        download.staging = staging;
-        Ok(download.answer(result))
+        *self.staging = staging;
+        Ok(result?)
     }
 }
 
-impl Download {
-    /// Passes the guest's half of a refusal on, and remembers the host's.
-    pub(crate) fn answer<T>(&mut self, result: Result<T, Refusal>) -> Result<T, types::Error> {
-        result.map_err(|refusal| {
-            if refusal.limit.is_some() {
-                self.refused.limit = refusal.limit;
-            }
-            if refusal.remedy.is_some() {
-                self.refused.remedy = refusal.remedy;
-            }
-            refusal.error
-        })
+impl types::Host for ArtifactsView<'_> {
+    fn convert_error(&mut self, error: HostError) -> wasmtime::Result<types::Error> {
+        types::Host::convert_error(&mut self.types, error)
     }
+}
+
+/// [`ArtifactsView`] for a linker.
+struct HasArtifacts;
+
+impl HasData for HasArtifacts {
+    type Data<'a> = ArtifactsView<'a>;
+}
+
+/// Adds `modelzoo:source/artifacts` to a linker.
+pub(crate) fn add_to_linker<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    view: fn(&mut T) -> ArtifactsView<'_>,
+) -> wasmtime::Result<()> {
+    link::<_, HasArtifacts>(linker, view)
 }
 
 /// Checks the name of an artifact.
@@ -132,7 +153,7 @@ pub(crate) fn parse(name: &str) -> Result<RelPath, Refusal> {
     })
 }
 
-/// An artifact as WIT has it.
+/// An artifact in the WIT's type.
 pub(crate) fn answer(artifact: Artifact) -> types::Artifact {
     types::Artifact {
         name: artifact.name.to_string(),
@@ -141,8 +162,8 @@ pub(crate) fn answer(artifact: Artifact) -> types::Artifact {
     }
 }
 
-/// Unpacks an artifact beside its place, checks every name, and only then puts the files in
-/// place.
+/// Unpacks an artifact into a temporary directory, checks every name, and only then moves the
+/// files to their places.
 fn extract(
     staging: &mut Staging,
     name: &RelPath,
@@ -207,7 +228,7 @@ fn is_at_or_below(path: &RelPath, directory: &RelPath) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// What the guest is told when an archive cannot be unpacked; without the host's paths.
+/// The guest's error when an archive cannot be unpacked; without paths of the host.
 fn unpacking_refused(staging: &Staging, name: &RelPath, error: &archive::Error) -> Refusal {
     use archive::ErrorKind as Kind;
     let text = format!("`{name}`: {}", error.kind);
@@ -217,19 +238,20 @@ fn unpacking_refused(staging: &Staging, name: &RelPath, error: &archive::Error) 
         Kind::Write { path, source } => {
             Refusal::io(format_args!("cannot unpack `{path}` of `{name}`"), source)
         }
-        Kind::TooManyEntries { .. } | Kind::RatioTooHigh { .. } => Refusal::new(
-            types::Error::Limit(excerpt(&text, crate::limits::ERROR_BYTES)),
-        ),
-        Kind::Unsupported { .. } | Kind::NotAnArchive | Kind::Encrypted { .. } => Refusal {
-            remedy: error.remedy(),
-            ..Refusal::new(types::Error::Unsupported(excerpt(
-                &text,
-                crate::limits::ERROR_BYTES,
-            )))
-        },
-        _ => Refusal {
-            remedy: error.remedy(),
-            ..Refusal::invalid(text)
-        },
+        Kind::TooManyEntries { .. } | Kind::RatioTooHigh { .. } => {
+            Refusal::new(types::Error::Limit(excerpt(&text, ERROR_BYTES)))
+        }
+        Kind::Unsupported { .. } | Kind::NotAnArchive | Kind::Encrypted { .. } => {
+            Refusal::new(types::Error::Unsupported(excerpt(&text, ERROR_BYTES)))
+                .with_remedy(error.remedy())
+        }
+        Kind::UnsafePath { .. }
+        | Kind::Link { .. }
+        | Kind::SpecialFile { .. }
+        | Kind::Duplicate { .. }
+        | Kind::Collision { .. }
+        | Kind::Malformed { .. }
+        | Kind::TooDeep { .. }
+        | Kind::NameTooLong { .. } => Refusal::invalid(text).with_remedy(error.remedy()),
     }
 }

@@ -1,9 +1,9 @@
 //! The files of the model that is being downloaded.
 //!
-//! All of them lie below one directory that belongs to the host alone, under checked names, in
-//! files and directories that were made here. A file is written beside its place and renamed
-//! into it when it is whole, which replaces a link instead of following it; each directory on
-//! the way is looked at first. The table knows each file's size and digest.
+//! All of them are below one directory that belongs to the host alone, under checked names, in
+//! files and directories that this module creates. It writes a file beside its place and renames
+//! it when it is complete, which replaces a link instead of following it; it checks each directory
+//! on the way first. A table has each file's size and digest.
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -13,26 +13,37 @@ use std::path::{Path, PathBuf};
 use modelzoo_archive::RelPath;
 use modelzoo_base::digest;
 use modelzoo_base::file::{self, Access, open_nofollow};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::files;
-use crate::interfaces::refusal::Refusal;
+use crate::interfaces::types::Refusal;
 use crate::limits::Limits;
 use crate::limits::stop::Limit;
-use crate::session::Artifact;
 
-/// What the names of the host's own temporary files start with. No artifact may.
+/// The prefix of the host's own temporary files. No artifact may have it.
 const TEMPORARY: &str = ".modelzoo-";
 
 type Result<T> = std::result::Result<T, Refusal>;
 
-/// The directory that a model's files are put in, and the table of them.
+/// A file that `download-model` left behind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// Its path relative to the model's directory.
+    pub name: RelPath,
+    /// Its length in bytes.
+    pub size: u64,
+    /// The SHA-256 digest of its bytes, 64 lower-case hexadecimal digits.
+    pub sha256: String,
+}
+
+/// The directory of a model's files, and the table of them.
 #[derive(Debug, Default)]
 pub(crate) struct Staging {
     dir: PathBuf,
     source_dir: PathBuf,
     files: BTreeMap<RelPath, Entry>,
-    /// Each name by the key that it shares with the names that some file system takes for it.
+    /// Each name by its key; names that are the same on some file system have the same key.
     keys: BTreeMap<String, RelPath>,
     bytes: u64,
     max_bytes: u64,
@@ -43,12 +54,12 @@ pub(crate) struct Staging {
 struct Entry {
     size: u64,
     sha256: [u8; 32],
-    /// The digest's inner state, where it is at hand for adding to the file.
+    /// The hasher's state, if the file was hashed here: appending continues it.
     hasher: Option<Sha256>,
 }
 
 impl Staging {
-    /// Takes over `dir`, which must be empty. `source_dir` is where files can be copied from.
+    /// Uses `dir`, which must be empty. Files can be copied from `source_dir`.
     pub(crate) fn new(dir: &Path, source_dir: &Path, limits: &Limits) -> io::Result<Self> {
         if fs::read_dir(dir)?.next().is_some() {
             return Err(io::Error::other("the staging directory is not empty"));
@@ -62,18 +73,18 @@ impl Staging {
         })
     }
 
-    /// How many more bytes may be written, if a file that has the name goes.
+    /// The bytes that are left for a file that replaces the one with this name.
     pub(crate) fn room(&self, replacing: &RelPath) -> u64 {
         let replaced = self.files.get(replacing).map_or(0, |f| f.size);
         self.max_bytes.saturating_sub(self.bytes - replaced)
     }
 
-    /// How many more bytes may be written beside everything that is there.
+    /// The bytes that are left for further files.
     pub(crate) fn free(&self) -> u64 {
         self.max_bytes.saturating_sub(self.bytes)
     }
 
-    /// Whether so many more files may be made.
+    /// Checks that `new` more files are allowed.
     pub(crate) fn check_count(&self, new: u64) -> Result<()> {
         if (self.files.len() as u64).saturating_add(new) > self.max_files {
             return Err(Refusal::limit(Limit::StagingFiles, self.max_files));
@@ -86,7 +97,7 @@ impl Staging {
         self.max_bytes
     }
 
-    /// One file, if it is there.
+    /// The file with this name, if there is one.
     pub(crate) fn get(&self, name: &RelPath) -> Option<Artifact> {
         Some(artifact(name, self.files.get(name)?))
     }
@@ -96,24 +107,24 @@ impl Staging {
         self.files.iter().map(|(n, f)| artifact(n, f)).collect()
     }
 
-    /// Where the file with this name lies.
+    /// The path of the file with this name.
     pub(crate) fn path(&self, name: &RelPath) -> PathBuf {
         name.under(&self.dir)
     }
 
-    /// A file of the host's own that is removed when it is dropped.
+    /// Creates a temporary file of the host, which is removed when it is dropped.
     pub(crate) fn temporary(&self) -> io::Result<tempfile::NamedTempFile> {
         file::temporary(&self.dir, TEMPORARY, Access::Shared)
     }
 
-    /// A directory of the host's own that is removed when it is dropped.
+    /// Creates a temporary directory of the host, which is removed when it is dropped.
     pub(crate) fn temporary_dir(&self) -> io::Result<tempfile::TempDir> {
         tempfile::Builder::new()
             .prefix(TEMPORARY)
             .tempdir_in(&self.dir)
     }
 
-    /// Whether a file of `size` bytes may get this name.
+    /// Checks that a file of `size` bytes may have this name.
     pub(crate) fn check(&self, name: &RelPath, size: u64) -> Result<()> {
         self.check_name(name)?;
         if size > self.room(name) {
@@ -122,12 +133,12 @@ impl Staging {
         self.check_count(u64::from(!self.files.contains_key(name)))
     }
 
-    /// Whether the name can be told from all others on every file system, and is neither a
+    /// Checks that the name differs from all others on every file system, and is neither a
     /// directory nor below a file.
     fn check_name(&self, name: &RelPath) -> Result<()> {
         if name.as_ref().starts_with(TEMPORARY) {
             return Err(Refusal::invalid(format_args!(
-                "`{name}`: names that start with `{TEMPORARY}` are the host's"
+                "`{name}`: names that start with `{TEMPORARY}` are reserved for the host"
             )));
         }
         let key = name.fold_key();
@@ -138,10 +149,10 @@ impl Staging {
         }
         if let Some(other) = self.below(&key) {
             return Err(Refusal::invalid(format_args!(
-                "`{name}` is a directory: `{other}` lies in it"
+                "`{name}` is a directory: it contains `{other}`"
             )));
         }
-        // Each directory on the way: no file has its name, and what lies in it spells it so.
+        // Each directory on the way: no file has its name, and its files spell it the same way.
         for (slash, _) in name.as_ref().match_indices('/') {
             let (directory, _) = name.as_ref().split_at(slash);
             let Ok(directory) = RelPath::parse(directory) else {
@@ -150,7 +161,7 @@ impl Staging {
             let key = directory.fold_key();
             if let Some(other) = self.keys.get(&key) {
                 return Err(Refusal::invalid(format_args!(
-                    "`{name}` cannot be made: `{other}` is a file"
+                    "`{name}` cannot be created: `{other}` is a file"
                 )));
             }
             if let Some(other) = self.below(&key)
@@ -169,7 +180,7 @@ impl Staging {
         found.starts_with(&start).then_some(name)
     }
 
-    /// Makes a small file, or replaces one.
+    /// Writes a small file, replacing one of the same name.
     pub(crate) fn write(&mut self, name: &RelPath, contents: &[u8]) -> Result<Artifact> {
         self.check(name, contents.len() as u64)?;
         let hasher = Sha256::new_with_prefix(contents);
@@ -181,7 +192,7 @@ impl Staging {
         Ok(self.enter(name, contents.len() as u64, hasher))
     }
 
-    /// Adds to the end of a file, or makes it.
+    /// Appends to a file, or creates it.
     pub(crate) fn append(&mut self, name: &RelPath, contents: &[u8]) -> Result<Artifact> {
         let Some(entry) = self.files.get(name) else {
             return self.write(name, contents);
@@ -189,7 +200,7 @@ impl Staging {
         let before = entry.size;
         let size = before.saturating_add(contents.len() as u64);
         self.check(name, size)?;
-        let failed = |e: io::Error| Refusal::io(format_args!("cannot add to `{name}`"), &e);
+        let failed = |e: io::Error| Refusal::io(format_args!("cannot append to `{name}`"), &e);
         let mut hasher = match &entry.hasher {
             Some(hasher) => hasher.clone(),
             None => files::hash(&self.dir, name).map_err(failed)?,
@@ -197,7 +208,7 @@ impl Staging {
         let mut file =
             open_nofollow(&self.path(name), OpenOptions::new().append(true)).map_err(failed)?;
         if let Err(e) = file.write_all(contents) {
-            // As if nothing had been written; if that fails too, the check at the end tells.
+            // As if nothing had been written; if that fails too, `verify` reports it.
             let _ = file.set_len(before);
             return Err(failed(e));
         }
@@ -217,7 +228,7 @@ impl Staging {
         let failed = |e: io::Error| Refusal::io(format_args!("cannot copy `{path}`"), &e);
         let room = self.room(name);
         let mut to = self.temporary().map_err(failed)?;
-        // One byte more than there is room for tells a file that is too large.
+        // One byte more than there is room for reveals a file that is too large.
         let mut from = from.take(room.saturating_add(1));
         let (size, hasher) = digest::copy(&mut from, &mut to).map_err(failed)?;
         self.check(name, size)?;
@@ -225,7 +236,7 @@ impl Staging {
         Ok(self.enter(name, size, hasher))
     }
 
-    /// Puts a finished file of the host's in place.
+    /// Moves a complete file of the host to its place.
     pub(crate) fn adopt(
         &mut self,
         file: tempfile::TempPath,
@@ -246,7 +257,7 @@ impl Staging {
         ))
     }
 
-    /// Gives a file another name.
+    /// Renames a file.
     pub(crate) fn rename(&mut self, name: &RelPath, to: &RelPath) -> Result<Artifact> {
         let failed = |e: io::Error| Refusal::io(format_args!("cannot rename `{name}`"), &e);
         let entry = self.forget(name).ok_or_else(|| missing(name))?;
@@ -254,7 +265,7 @@ impl Staging {
             self.insert(name, entry);
             return Err(refusal);
         }
-        // Out of the way first: `a` may become `a/b`, or the other way round.
+        // To a temporary name first: `a` may become `a/b`, or the other way round.
         let from = self.path(name);
         let aside = match self
             .temporary()
@@ -284,8 +295,8 @@ impl Staging {
         Ok(())
     }
 
-    /// Whether what lies on the disk is what the table says, and there is something at
-    /// `model_path` (as the guest has it); else what is different.
+    /// Checks that the directory matches the table and that there is a file at `model_path` (the
+    /// guest's path) or below it; the inner error is the difference.
     pub(crate) fn verify(&self, model_path: &str) -> io::Result<std::result::Result<(), String>> {
         let base = model_path.strip_prefix("/model/").unwrap_or(model_path);
         let is_base = |name: &RelPath| {
@@ -301,7 +312,7 @@ impl Staging {
             for entry in fs::read_dir(directory)? {
                 let entry = entry?;
                 let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-                // Of the entry itself, not of what a link points to.
+                // Of the entry itself, not of a link's target.
                 let metadata = entry.metadata()?;
                 if metadata.is_dir() {
                     directories.push((entry.path(), format!("{name}/")));
@@ -320,13 +331,13 @@ impl Staging {
         Ok(if found == self.files.len() {
             Ok(())
         } else {
-            Err("an artifact is gone".to_owned())
+            Err("an artifact is missing".to_owned())
         })
     }
 
-    /// Moves a finished file to its place, making the directories that it needs.
+    /// Moves a complete file to its place, creating the directories that it needs.
     fn place(&self, file: tempfile::TempPath, name: &RelPath) -> Result<()> {
-        let failed = |e: io::Error| Refusal::io(format_args!("cannot make `{name}`"), &e);
+        let failed = |e: io::Error| Refusal::io(format_args!("cannot create `{name}`"), &e);
         let mut directory = self.dir.clone();
         let mut parts: Vec<&str> = name.parts().collect();
         parts.pop();
@@ -337,18 +348,18 @@ impl Staging {
         file.persist(self.path(name)).map_err(|e| failed(e.error))
     }
 
-    /// Removes the directories that the file was alone in.
+    /// Removes the directories that are empty without the file.
     fn prune(&self, name: &RelPath) {
         let mut path = self.path(name);
         while path.pop() && path != self.dir {
-            // Fails when something is left in it, which is when to stop.
+            // Fails for a directory that is not empty, which is where to stop.
             if fs::remove_dir(&path).is_err() {
                 break;
             }
         }
     }
 
-    /// Enters a file that was written here.
+    /// Enters a file that was hashed here.
     fn enter(&mut self, name: &RelPath, size: u64, hasher: Sha256) -> Artifact {
         self.forget(name);
         self.insert(
@@ -391,7 +402,7 @@ fn missing(name: &RelPath) -> Refusal {
 
 fn collision(name: &RelPath, other: &RelPath) -> Refusal {
     Refusal::invalid(format_args!(
-        "`{name}` and `{other}` are one name on some file systems"
+        "`{name}` and `{other}` are the same name on some file systems"
     ))
 }
 

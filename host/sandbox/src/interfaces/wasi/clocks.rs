@@ -1,8 +1,8 @@
-//! `wasi:clocks` that tell nothing: the same in every run.
+//! `wasi:clocks` that reveal nothing: they are the same in every run.
 //!
-//! The wall clock stands still. The monotonic clock starts at zero and moves by one microsecond
-//! each time it is read, so that a guest that waits for time to pass gets there, and by the
-//! length of each sleep. A sleep takes the time that it says, out of the guest's budget.
+//! The wall clock stands still. The monotonic clock starts at zero and advances by one microsecond
+//! per reading, so that a guest that polls it makes progress, and by the length of each sleep. A
+//! sleep takes its real time, out of the guest's budget.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,11 +12,11 @@ use wasmtime::component::{HasData, Resource, ResourceTable};
 use wasmtime_wasi::p2::bindings::clocks::{monotonic_clock, wall_clock};
 use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
 
-/// What the wall clock always says: 2000-01-01T00:00:00Z, in seconds since 1970. Late enough
-/// for archives and certificates not to be taken for broken.
+/// The constant time of the wall clock: 2000-01-01T00:00:00Z, in seconds since 1970. Late enough
+/// for the dates of archives and certificates to be valid.
 const WALL_SECONDS: u64 = 946_684_800;
 
-/// What one reading of the monotonic clock moves it on by, in nanoseconds.
+/// How far one reading advances the monotonic clock, in nanoseconds.
 const STEP: u64 = 1000;
 
 /// The monotonic clock's time in nanoseconds.
@@ -30,19 +30,19 @@ impl Clock {
 }
 
 /// The clocks of a guest, borrowed for one call.
-pub(crate) struct Clocks<'a> {
+pub(crate) struct ClocksView<'a> {
     pub(crate) clock: &'a Clock,
     pub(crate) table: &'a mut ResourceTable,
 }
 
-/// [`Clocks`] for a linker.
+/// [`ClocksView`] for a linker.
 pub(crate) struct HasClocks;
 
 impl HasData for HasClocks {
-    type Data<'a> = Clocks<'a>;
+    type Data<'a> = ClocksView<'a>;
 }
 
-impl wall_clock::Host for Clocks<'_> {
+impl wall_clock::Host for ClocksView<'_> {
     fn now(&mut self) -> wasmtime::Result<wall_clock::Datetime> {
         Ok(wall_clock::Datetime {
             seconds: WALL_SECONDS,
@@ -58,7 +58,7 @@ impl wall_clock::Host for Clocks<'_> {
     }
 }
 
-impl monotonic_clock::Host for Clocks<'_> {
+impl monotonic_clock::Host for ClocksView<'_> {
     fn now(&mut self) -> wasmtime::Result<u64> {
         Ok(self.clock.read())
     }
@@ -78,8 +78,8 @@ impl monotonic_clock::Host for Clocks<'_> {
     }
 }
 
-impl Clocks<'_> {
-    /// Something that is ready after `length` nanoseconds, when the guest's clock says `until`.
+impl ClocksView<'_> {
+    /// A pollable that is ready after `length` nanoseconds, and advances the guest's clock to `until`.
     fn sleep(&mut self, until: u64, length: u64) -> wasmtime::Result<Resource<DynPollable>> {
         let sleep = self.table.push(Sleep {
             clock: self.clock.clone(),
@@ -93,7 +93,7 @@ impl Clocks<'_> {
 struct Sleep {
     clock: Clock,
     until: u64,
-    /// `None` where the end is too far away to be written down.
+    /// `None` if the end is too far away to be represented.
     end: Option<tokio::time::Instant>,
 }
 

@@ -1,10 +1,9 @@
 //! `wasi:filesystem`, read-only and the same everywhere.
 //!
-//! wasmtime-wasi would refuse to write below a read-only preopen, too. It is never asked: what
-//! could change anything is answered here, so that a mistake in its path handling or its
-//! bookkeeping of permissions changes nothing. What reveals the machine is left out: times are
-//! unknown, inode numbers are counted in the order in which the guest asks, directories are
-//! listed in the order of the names.
+//! wasmtime-wasi also refuses to write below a read-only preopen. This module refuses first, so
+//! that a mistake in its path handling or its permissions has no effect. It hides what differs
+//! between machines: files have no times, inode numbers count up in the order of the guest's
+//! queries, and directories are listed in the order of the names.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -20,33 +19,34 @@ use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult, Read
 
 /// The most files that a guest may have open; each is an open file of the host's process.
 const MAX_OPEN: usize = 256;
-/// The most directories that a guest may be listing; each is a list in the host's memory.
+/// The most directories that a guest may list at the same time; each is a list in the host's
+/// memory.
 const MAX_LISTINGS: usize = 32;
 
-/// What the host remembers for the guest's file system.
+/// What the host remembers about a guest's use of the file system.
 #[derive(Debug, Default)]
-pub(crate) struct Seen {
-    /// Inode numbers as the guest knows them, by what the system says.
+pub(crate) struct FilesystemState {
+    /// The guest's inode numbers, by those of the system.
     inodes: HashMap<(u64, u64), u64>,
-    /// What is left of the directories that are being listed, backwards.
+    /// The remaining entries of the directories that are being listed, in reverse order.
     listings: HashMap<u32, Vec<DirectoryEntry>>,
     open: usize,
 }
 
 /// The file system of a guest, borrowed for one call.
-pub(crate) struct ReadOnly<'a> {
+pub(crate) struct FilesystemView<'a> {
     pub(crate) inner: WasiFilesystemCtxView<'a>,
-    pub(crate) seen: &'a mut Seen,
+    pub(crate) state: &'a mut FilesystemState,
 }
 
-/// [`ReadOnly`] for a linker.
-pub(crate) struct HasReadOnly;
+/// [`FilesystemView`] for a linker.
+pub(crate) struct HasFilesystem;
 
-impl HasData for HasReadOnly {
-    type Data<'a> = ReadOnly<'a>;
+impl HasData for HasFilesystem {
+    type Data<'a> = FilesystemView<'a>;
 }
 
-impl Seen {
+impl FilesystemState {
     fn inode(&mut self, hash: &MetadataHashValue) -> MetadataHashValue {
         let next = self.inodes.len() as u64 + 1;
         let number = *self.inodes.entry((hash.lower, hash.upper)).or_insert(next);
@@ -57,7 +57,7 @@ impl Seen {
     }
 }
 
-/// The answer to everything that would write.
+/// The result of everything that would write.
 fn read_only<T>() -> FsResult<T> {
     Err(ErrorCode::ReadOnly.into())
 }
@@ -71,15 +71,15 @@ fn without_times(stat: DescriptorStat) -> DescriptorStat {
     }
 }
 
-impl preopens::Host for ReadOnly<'_> {
+impl preopens::Host for FilesystemView<'_> {
     fn get_directories(&mut self) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
         let directories = preopens::Host::get_directories(&mut self.inner)?;
-        self.seen.open += directories.len();
+        self.state.open += directories.len();
         Ok(directories)
     }
 }
 
-impl types::Host for ReadOnly<'_> {
+impl types::Host for FilesystemView<'_> {
     fn convert_error_code(&mut self, error: FsError) -> wasmtime::Result<ErrorCode> {
         self.inner.convert_error_code(error)
     }
@@ -92,7 +92,7 @@ impl types::Host for ReadOnly<'_> {
     }
 }
 
-impl types::HostDescriptor for ReadOnly<'_> {
+impl types::HostDescriptor for FilesystemView<'_> {
     async fn open_at(
         &mut self,
         fd: Resource<Descriptor>,
@@ -107,20 +107,20 @@ impl types::HostDescriptor for ReadOnly<'_> {
         {
             return read_only();
         }
-        if self.seen.open >= MAX_OPEN {
+        if self.state.open >= MAX_OPEN {
             return Err(ErrorCode::InsufficientMemory.into());
         }
         let opened = self
             .inner
             .open_at(fd, path_flags, path, open_flags, flags)
             .await?;
-        self.seen.open += 1;
+        self.state.open += 1;
         Ok(opened)
     }
 
     fn drop(&mut self, fd: Resource<Descriptor>) -> wasmtime::Result<()> {
         types::HostDescriptor::drop(&mut self.inner, fd)?;
-        self.seen.open = self.seen.open.saturating_sub(1);
+        self.state.open = self.state.open.saturating_sub(1);
         Ok(())
     }
 
@@ -145,7 +145,7 @@ impl types::HostDescriptor for ReadOnly<'_> {
         &mut self,
         fd: Resource<Descriptor>,
     ) -> FsResult<Resource<ReaddirIterator>> {
-        if self.seen.listings.len() >= MAX_LISTINGS {
+        if self.state.listings.len() >= MAX_LISTINGS {
             return Err(ErrorCode::InsufficientMemory.into());
         }
         let stream = self.inner.read_directory(fd).await?;
@@ -164,7 +164,7 @@ impl types::HostDescriptor for ReadOnly<'_> {
             }
         }
         entries.sort_unstable_by(|a, b| b.name.cmp(&a.name));
-        self.seen.listings.insert(stream.rep(), entries);
+        self.state.listings.insert(stream.rep(), entries);
         Ok(stream)
     }
 
@@ -203,7 +203,7 @@ impl types::HostDescriptor for ReadOnly<'_> {
 
     async fn metadata_hash(&mut self, fd: Resource<Descriptor>) -> FsResult<MetadataHashValue> {
         let hash = self.inner.metadata_hash(fd).await?;
-        Ok(self.seen.inode(&hash))
+        Ok(self.state.inode(&hash))
     }
 
     async fn metadata_hash_at(
@@ -213,15 +213,15 @@ impl types::HostDescriptor for ReadOnly<'_> {
         path: String,
     ) -> FsResult<MetadataHashValue> {
         let hash = self.inner.metadata_hash_at(fd, flags, path).await?;
-        Ok(self.seen.inode(&hash))
+        Ok(self.state.inode(&hash))
     }
 
-    /// Advice changes nothing, so there is nothing to do.
+    /// Advice has no effect.
     async fn advise(&mut self, _: Resource<Descriptor>, _: u64, _: u64, _: Advice) -> FsResult<()> {
         Ok(())
     }
 
-    /// Nothing was written, so everything is on the disk.
+    /// Nothing was written, so everything is on disk.
     async fn sync(&mut self, _: Resource<Descriptor>) -> FsResult<()> {
         Ok(())
     }
@@ -311,19 +311,19 @@ impl types::HostDescriptor for ReadOnly<'_> {
     }
 }
 
-impl types::HostDirectoryEntryStream for ReadOnly<'_> {
+impl types::HostDirectoryEntryStream for FilesystemView<'_> {
     async fn read_directory_entry(
         &mut self,
         stream: Resource<ReaddirIterator>,
     ) -> FsResult<Option<DirectoryEntry>> {
-        Ok(match self.seen.listings.entry(stream.rep()) {
+        Ok(match self.state.listings.entry(stream.rep()) {
             Entry::Occupied(mut rest) => rest.get_mut().pop(),
             Entry::Vacant(_) => None,
         })
     }
 
     fn drop(&mut self, stream: Resource<ReaddirIterator>) -> wasmtime::Result<()> {
-        self.seen.listings.remove(&stream.rep());
+        self.state.listings.remove(&stream.rep());
         types::HostDirectoryEntryStream::drop(&mut self.inner, stream)
     }
 }

@@ -1,4 +1,4 @@
-//! The guest's standard output and standard error: they go to the log.
+//! The guest's standard output and standard error, which go to the log.
 
 use std::io;
 use std::pin::Pin;
@@ -9,21 +9,21 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-use crate::interfaces::log::{Messages, Stream};
+use crate::interfaces::log::{LogCtx, Stream};
 
-/// The most bytes that a guest may write at once; it then asks again.
+/// The most bytes that a guest may write at once.
 const CHUNK_BYTES: usize = 64 << 10;
 
 /// An output stream of the guest.
 #[derive(Clone)]
 pub(crate) struct Output {
-    messages: Messages,
+    log: LogCtx,
     stream: Stream,
 }
 
 impl Output {
-    pub(crate) fn new(messages: Messages, stream: Stream) -> Self {
-        Self { messages, stream }
+    pub(crate) fn new(log: LogCtx, stream: Stream) -> Self {
+        Self { log, stream }
     }
 }
 
@@ -45,7 +45,7 @@ impl StdoutStream for Output {
 
 impl OutputStream for Output {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.messages.print(self.stream, &bytes);
+        self.log.print(self.stream, &bytes);
         Ok(())
     }
 
@@ -69,7 +69,7 @@ impl AsyncWrite for Output {
         _: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.messages.print(self.stream, bytes);
+        self.log.print(self.stream, bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 

@@ -2,11 +2,8 @@
 
 use modelzoo_sandbox::{Hooks, Limits};
 
-use super::{ImportAnswer, InspectedComponent, InspectedImport, RefusedComponent};
+use super::{InspectedComponent, RefusedComponent};
 use crate::sources::component::ComponentFile;
-
-/// Our WIT package, as imports name it.
-const OURS: &str = "modelzoo:source/";
 
 /// Describes a component, refused or not.
 pub(super) fn describe(
@@ -29,7 +26,7 @@ pub(super) fn describe(
         Ok(info) => {
             component.wit_version = info.wit_version;
             component.hooks = info.hooks;
-            component.imports = info.imports.into_iter().map(import).collect();
+            component.imports = info.imports;
             component.exports = info.exports;
         }
         Err(error) => {
@@ -40,16 +37,4 @@ pub(super) fn describe(
         }
     }
     component
-}
-
-fn import(name: String) -> InspectedImport {
-    let answer = match name.strip_prefix(OURS) {
-        Some(rest) if rest.starts_with("fetch@") || rest.starts_with("artifacts@") => {
-            ImportAnswer::DownloadOnly
-        }
-        Some(_) => ImportAnswer::Host,
-        None if modelzoo_sandbox::is_linked(&name) => ImportAnswer::Host,
-        None => ImportAnswer::Trap,
-    };
-    InspectedImport { name, answer }
 }

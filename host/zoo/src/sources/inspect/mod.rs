@@ -6,6 +6,7 @@ mod describe;
 use modelzoo_base::Remedy;
 use modelzoo_net::policy::{Permission, Permissions};
 use modelzoo_sandbox::Hooks;
+pub use modelzoo_sandbox::{Import as InspectedImport, ImportAnswer};
 use serde::Serialize;
 
 use crate::limits::LimitInForce;
@@ -108,27 +109,6 @@ pub struct RefusedComponent {
     /// What would fix it, if known.
     #[serde(rename = "hint")]
     pub remedy: Option<Remedy>,
-}
-
-/// An interface that a component imports.
-#[derive(Debug, Clone, Serialize)]
-pub struct InspectedImport {
-    /// Its name, with its version.
-    pub name: String,
-    /// What answers its calls.
-    pub answer: ImportAnswer,
-}
-
-/// What answers the calls of an import.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ImportAnswer {
-    /// The host, in every hook.
-    Host,
-    /// The host in `download_model`; in `load_model` a call ends the hook.
-    DownloadOnly,
-    /// Nothing: a call ends the hook.
-    Trap,
 }
 
 /// A model. Strings are as written: escape them before printing.

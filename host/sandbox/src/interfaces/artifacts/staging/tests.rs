@@ -1,14 +1,14 @@
 use std::fs;
 
 use super::*;
-use crate::interfaces::bindings::source::types::Error;
+use crate::interfaces::types::Error;
 
-struct World {
+struct Fixture {
     dir: tempfile::TempDir,
     staging: Staging,
 }
 
-fn world(max_bytes: u64, max_files: u64) -> World {
+fn fixture(max_bytes: u64, max_files: u64) -> Fixture {
     let dir = tempfile::tempdir().unwrap();
     for name in ["model", "source", "source/sub"] {
         fs::create_dir(dir.path().join(name)).unwrap();
@@ -24,7 +24,7 @@ fn world(max_bytes: u64, max_files: u64) -> World {
         &dir.path().join("source"),
         &limits,
     );
-    World {
+    Fixture {
         staging: staging.unwrap(),
         dir,
     }
@@ -34,7 +34,7 @@ fn name(text: &str) -> RelPath {
     RelPath::parse(text).unwrap()
 }
 
-impl World {
+impl Fixture {
     fn write(&mut self, to: &str, contents: &str) -> Result<Artifact> {
         self.staging.write(&name(to), contents.as_bytes())
     }
@@ -79,12 +79,12 @@ fn is_missing<T: std::fmt::Debug>(result: &Result<T>) -> bool {
 }
 
 fn limit<T: std::fmt::Debug>(result: Result<T>) -> Limit {
-    result.unwrap_err().limit.unwrap().0
+    result.unwrap_err().cause.limit.unwrap().0
 }
 
 #[test]
-fn files_are_written_replaced_and_added_to() {
-    let mut w = world(1000, 10);
+fn files_are_written_replaced_and_appended_to() {
+    let mut w = fixture(1000, 10);
     assert_eq!(w.write("a/b", "one").unwrap().sha256, digest("one"));
     assert_eq!(w.write("a/b", "three").unwrap().sha256, digest("three"));
     let added = w.staging.append(&name("a/b"), b" four").unwrap();
@@ -98,8 +98,8 @@ fn files_are_written_replaced_and_added_to() {
 }
 
 #[test]
-fn a_file_that_was_hashed_elsewhere_is_added_to() {
-    let mut w = world(1000, 10);
+fn appending_to_a_file_hashed_elsewhere_hashes_it_again() {
+    let mut w = fixture(1000, 10);
     let file = w.staging.temporary().unwrap();
     fs::write(file.path(), "down").unwrap();
     let sha256 = Sha256::digest("down").into();
@@ -112,8 +112,8 @@ fn a_file_that_was_hashed_elsewhere_is_added_to() {
 }
 
 #[test]
-fn files_of_the_source_are_copied() {
-    let mut w = world(1000, 10);
+fn source_files_are_copied() {
+    let mut w = fixture(1000, 10);
     let copied = w
         .staging
         .copy_from_source(&name("sub/file"), &name("x/y"))
@@ -135,7 +135,7 @@ fn files_of_the_source_are_copied() {
 #[test]
 fn links_are_not_followed() {
     use std::os::unix::fs::symlink;
-    let mut w = world(1000, 10);
+    let mut w = fixture(1000, 10);
     let outside = tempfile::tempdir().unwrap();
     fs::write(outside.path().join("file"), "canary").unwrap();
     let source = w.dir.path().join("source");
@@ -152,7 +152,7 @@ fn links_are_not_followed() {
             .is_err()
     );
 
-    // What a guest cannot make, but somebody else might.
+    // A guest cannot create these, but another process could.
     let model = w.dir.path().join("model");
     symlink(outside.path(), model.join("d")).unwrap();
     symlink(outside.path().join("file"), model.join("f")).unwrap();
@@ -167,13 +167,13 @@ fn links_are_not_followed() {
     assert_eq!(w.read("f"), "own");
     assert!(
         w.staging.verify("f").unwrap().is_err(),
-        "the link is not ours"
+        "the link was not written by the hook"
     );
 }
 
 #[test]
 fn files_are_renamed_and_removed() {
-    let mut w = world(1000, 10);
+    let mut w = fixture(1000, 10);
     w.write("a", "A").unwrap();
     w.write("deep/er/b", "B").unwrap();
     // A file becomes a directory, and the other way round.
@@ -181,7 +181,7 @@ fn files_are_renamed_and_removed() {
     assert_eq!(w.read("a/a"), "A");
     w.staging.rename(&name("a/a"), &name("a")).unwrap();
     assert_eq!(w.read("a"), "A");
-    // Onto another, which is replaced; the directories that are empty then go.
+    // Onto another file, which is replaced; directories that are empty then are removed.
     let renamed = w.staging.rename(&name("deep/er/b"), &name("a")).unwrap();
     assert_eq!(renamed.sha256, digest("B"));
     assert!(!w.dir.path().join("model/deep").exists());
@@ -200,8 +200,8 @@ fn files_are_renamed_and_removed() {
 }
 
 #[test]
-fn names_that_some_file_system_takes_for_one_are_refused() {
-    let mut w = world(1000, 100);
+fn names_equal_on_some_file_system_are_refused() {
+    let mut w = fixture(1000, 100);
     w.write("Model/x", "").unwrap();
     w.write("caf\u{e9}", "").unwrap();
     w.write("q", "").unwrap();
@@ -228,8 +228,8 @@ fn names_that_some_file_system_takes_for_one_are_refused() {
 }
 
 #[test]
-fn the_hosts_own_names_are_refused() {
-    let mut w = world(1000, 100);
+fn reserved_names_are_refused() {
+    let mut w = fixture(1000, 100);
     assert!(is_invalid(&w.write(".modelzoo-x", "")));
     assert!(is_invalid(&w.write(".modelzoo-x/y", "")));
     w.write("x/.modelzoo", "").unwrap();
@@ -237,7 +237,7 @@ fn the_hosts_own_names_are_refused() {
 
 #[test]
 fn bytes_and_files_are_limited() {
-    let mut w = world(10, 3);
+    let mut w = fixture(10, 3);
     w.write("a", "0123456").unwrap();
     assert_eq!(limit(w.write("b", "0123")), Limit::StagingBytes);
     assert_eq!(
@@ -246,7 +246,7 @@ fn bytes_and_files_are_limited() {
     );
     let copy = w.staging.copy_from_source(&name("sub/file"), &name("c"));
     assert_eq!(limit(copy), Limit::StagingBytes);
-    // What is replaced does not count.
+    // A replaced file does not count.
     w.write("a", "0123456789").unwrap();
     w.write("b", "").unwrap();
     w.write("c", "").unwrap();
@@ -259,8 +259,8 @@ fn bytes_and_files_are_limited() {
 }
 
 #[test]
-fn strange_files_are_noticed() {
-    let mut w = world(100, 10);
+fn verify_reports_foreign_and_changed_files() {
+    let mut w = fixture(100, 10);
     w.write("a/b", "x").unwrap();
     let model = w.dir.path().join("model");
     fs::write(model.join("other"), "").unwrap();
@@ -285,7 +285,7 @@ fn strange_files_are_noticed() {
 }
 
 #[test]
-fn a_directory_that_is_not_empty_is_not_taken() {
+fn non_empty_directory_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("x"), "").unwrap();
     assert!(Staging::new(dir.path(), dir.path(), &Limits::default()).is_err());

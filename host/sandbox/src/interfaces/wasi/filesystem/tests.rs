@@ -4,27 +4,26 @@ use std::sync::Arc;
 use types::{HostDescriptor as _, HostDirectoryEntryStream as _};
 
 use super::*;
-use crate::interfaces::log::{Messages, NoLog};
-use crate::interfaces::state::State;
-use crate::interfaces::wasi;
+use crate::events::NoLog;
+use crate::interfaces::log::LogCtx;
+use crate::interfaces::wasi::WasiState;
 use crate::limits::Limits;
 
 /// A guest's file system with three files in `/model`, and the handle of that directory.
-fn world() -> (tempfile::TempDir, State, u32) {
+fn fixture() -> (tempfile::TempDir, WasiState, u32) {
     let dir = tempfile::tempdir().unwrap();
     for name in ["c", "a", "b"] {
         fs::write(dir.path().join(name), name).unwrap();
     }
-    let messages = Messages::new(Arc::new(NoLog), 0);
-    let wasi = wasi::context(dir.path(), dir.path(), &messages).unwrap();
-    let mut state = State::new(wasi, messages, &Limits::default(), None);
-    let directories = preopens::Host::get_directories(&mut wasi::read_only(&mut state));
+    let log = LogCtx::new(Arc::new(NoLog), 0);
+    let mut wasi = WasiState::new(dir.path(), dir.path(), &log, &Limits::default()).unwrap();
+    let directories = preopens::Host::get_directories(&mut wasi.filesystem());
     let model = directories
         .unwrap()
         .into_iter()
         .find_map(|(fd, name)| (name == "/model").then(|| fd.rep()))
         .unwrap();
-    (dir, state, model)
+    (dir, wasi, model)
 }
 
 fn code<T: std::fmt::Debug>(result: FsResult<T>) -> ErrorCode {
@@ -33,8 +32,8 @@ fn code<T: std::fmt::Debug>(result: FsResult<T>) -> ErrorCode {
 
 #[tokio::test]
 async fn directories_are_listed_by_name() {
-    let (_dir, mut state, model) = world();
-    let mut fs = wasi::read_only(&mut state);
+    let (_dir, mut wasi, model) = fixture();
+    let mut fs = wasi.filesystem();
     let listing = fs
         .read_directory(Resource::new_borrow(model))
         .await
@@ -50,13 +49,13 @@ async fn directories_are_listed_by_name() {
     }
     assert_eq!(names, ["a", "b", "c"]);
     types::HostDirectoryEntryStream::drop(&mut fs, listing).unwrap();
-    assert!(fs.seen.listings.is_empty());
+    assert!(fs.state.listings.is_empty());
 }
 
 #[tokio::test]
-async fn nothing_tells_the_machine() {
-    let (_dir, mut state, model) = world();
-    let mut fs = wasi::read_only(&mut state);
+async fn metadata_is_the_same_on_every_machine() {
+    let (_dir, mut wasi, model) = fixture();
+    let mut fs = wasi.filesystem();
     let flags = PathFlags::empty();
     let mut numbers = Vec::new();
     for name in ["c", "a", "c"] {
@@ -73,9 +72,9 @@ async fn nothing_tells_the_machine() {
 }
 
 #[tokio::test]
-async fn whatever_could_write_is_refused() {
-    let (dir, mut state, model) = world();
-    let mut fs = wasi::read_only(&mut state);
+async fn writing_is_refused() {
+    let (dir, mut wasi, model) = fixture();
+    let mut fs = wasi.filesystem();
     let model = || Resource::new_borrow(model);
     let name = || "a".to_owned();
     for (open_flags, flags) in [
@@ -124,8 +123,8 @@ async fn whatever_could_write_is_refused() {
 
 #[tokio::test]
 async fn open_files_are_limited() {
-    let (_dir, mut state, model) = world();
-    let mut fs = wasi::read_only(&mut state);
+    let (_dir, mut wasi, model) = fixture();
+    let mut fs = wasi.filesystem();
     let mut opened = Vec::new();
     let refused = loop {
         let model = Resource::new_borrow(model);
@@ -140,7 +139,7 @@ async fn open_files_are_limited() {
         }
     };
     assert_eq!(refused, ErrorCode::InsufficientMemory);
-    // The two directories are open files, too.
+    // The two directories are open files as well.
     assert_eq!(opened.len(), MAX_OPEN - 2);
     let file = opened.pop().unwrap();
     types::HostDescriptor::drop(&mut fs, file).unwrap();

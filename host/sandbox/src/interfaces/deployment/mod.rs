@@ -1,10 +1,9 @@
-//! `modelzoo:source/deployment`: from the plan that `load-model` answers with to the one that the
-//! runtime builds.
+//! `modelzoo:source/deployment`: from the plan that `load-model` returns to the host's [`Plan`].
 //!
 //! See `wit/v0.1/deployment.wit`. A plan is untrusted input. [`Plan::validate`] says which plans
-//! are acceptable; here it is only put into the host's types, and the files that it names are
-//! looked for among the model's artifacts. Whether the architecture is known and the configuration
-//! makes sense is for the runtime to say.
+//! are acceptable; this module converts it into the host's types and checks that the files that it
+//! names are among the model's artifacts. The runtime decides whether it knows the architecture
+//! and accepts its configuration.
 
 use std::path::Path;
 
@@ -15,18 +14,29 @@ use modelzoo_model::plan::{
     Resampling, Size, Step, Tokenizer, TokenizerFormat,
 };
 use modelzoo_model::task::{Classification, Head, MultiLabel, Scoring, ZeroShot};
+use wasmtime::component::{HasData, Linker};
 
+use super::bindings::deployment::{self as wit, add_to_linker as link};
 use crate::files;
-use crate::interfaces::bindings::deployment as wit;
-use crate::interfaces::bindings::source::types;
-use crate::interfaces::state::State;
 
-/// The interface has types only.
-impl wit::Host for State {}
-/// The interface has types only.
-impl types::Host for State {}
+/// The interface has types only, and therefore no context.
+pub(crate) struct DeploymentView;
 
-/// The plan in the host's types, checked; `model_dir` is where the artifacts are.
+impl wit::Host for DeploymentView {}
+
+/// [`DeploymentView`] for a linker.
+struct HasDeployment;
+
+impl HasData for HasDeployment {
+    type Data<'a> = DeploymentView;
+}
+
+/// Adds `modelzoo:source/deployment` to a linker.
+pub(crate) fn add_to_linker<T: Send + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+    link::<_, HasDeployment>(linker, |_| DeploymentView)
+}
+
+/// The plan in the host's types, checked; `model_dir` has the artifacts.
 pub(crate) fn plan(given: wit::Plan, model_dir: &Path) -> Result<Plan, PlanError> {
     let wit::Plan {
         architecture,
