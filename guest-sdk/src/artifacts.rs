@@ -1,8 +1,8 @@
-//! The files of the model that is being downloaded: what `download_model` leaves behind.
+//! The files of the model that is being downloaded.
 //!
-//! They are read in the ordinary way (`std::fs::read(model_path)`), and written by the functions
-//! here or by [`fetch`](crate::fetch), since the guest's own file system is read-only. Nothing
-//! becomes visible to anyone before the hook has returned success.
+//! Read them as usual (`std::fs::read(model_path)`); write them with the functions of this module or
+//! of [`fetch`](crate::fetch), since the guest's file system is read-only. The files become visible
+//! to others when the hook has returned success.
 //!
 //! ```no_run
 //! use modelzoo_guest::{ModelPath, Result, artifacts, fetch};
@@ -25,10 +25,10 @@ use crate::host::call;
 use crate::path::MODEL_DIR;
 use crate::{ArtifactName, Result};
 
-/// A file that the host has written for this model.
+/// A file that the host wrote for this model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Artifact {
-    /// Where it is, relative to the model's directory.
+    /// Its path relative to the model's directory.
     pub name: ArtifactName,
     /// Its length in bytes.
     pub size: u64,
@@ -37,7 +37,7 @@ pub struct Artifact {
 }
 
 impl Artifact {
-    /// The path for reading it.
+    /// The path to read it from.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         PathBuf::from(MODEL_DIR).join(self.name.as_str())
@@ -72,7 +72,7 @@ pub fn write(name: impl Into<ArtifactName>, contents: impl AsRef<[u8]>) -> Resul
     .map(Artifact::from)
 }
 
-/// Adds to the end of a file, which is made if need be.
+/// Appends to a file, and creates it if necessary.
 ///
 /// # Errors
 ///
@@ -84,12 +84,12 @@ pub fn append(name: impl Into<ArtifactName>, contents: impl AsRef<[u8]>) -> Resu
     .map(Artifact::from)
 }
 
-/// Copies a file of the source itself (one that the manifest's `component.files` declares) into
-/// the model's directory.
+/// Copies a file of the source (one that the manifest's `component.files` declares) into the model's
+/// directory.
 ///
 /// # Errors
 ///
-/// `NotFound` when the source has no such file, else as for [`write()`].
+/// `NotFound` when the source has no such file, otherwise as for [`write()`].
 pub fn copy_from_source(path: &str, into: impl Into<ArtifactName>) -> Result<Artifact> {
     call("artifacts::copy_from_source", || {
         wit::copy_from_source(path, into.into().as_str())
@@ -97,7 +97,7 @@ pub fn copy_from_source(path: &str, into: impl Into<ArtifactName>) -> Result<Art
     .map(Artifact::from)
 }
 
-/// Gives an artifact another name, replacing one that has it.
+/// Renames an artifact, replacing one that has the new name.
 ///
 /// # Errors
 ///
@@ -114,12 +114,12 @@ pub fn rename(name: impl Into<ArtifactName>, to: impl Into<ArtifactName>) -> Res
 ///
 /// # Errors
 ///
-/// `NotFound` when there is none of that name.
+/// `NotFound` when there is no such artifact.
 pub fn remove(name: impl Into<ArtifactName>) -> Result<()> {
     call("artifacts::remove", || wit::remove(name.into().as_str()))
 }
 
-/// All artifacts so far, in the order of their names. Outside a component there are none.
+/// All artifacts so far, sorted by name. Outside a component there are none.
 #[must_use]
 pub fn list() -> Vec<Artifact> {
     #[cfg(target_family = "wasm")]
@@ -132,9 +132,9 @@ pub fn list() -> Vec<Artifact> {
     }
 }
 
-/// Unpacks an artifact that is a zip, or a tar that may be compressed with gzip, bzip2, xz or
-/// zstd; the bytes tell which.
-#[must_use = "nothing is unpacked until `into_dir` or `into_model_dir` says where to"]
+/// Unpacks an artifact that is a zip archive, or a tar archive, plain or compressed with gzip, bzip2,
+/// xz or zstd. The host detects the format from the bytes.
+#[must_use = "nothing is unpacked until `into_dir` or `into_model_dir` is called"]
 pub fn extract(archive: impl Into<ArtifactName>) -> Extract {
     Extract {
         archive: archive.into(),
@@ -146,7 +146,7 @@ pub fn extract(archive: impl Into<ArtifactName>) -> Extract {
 
 /// An archive and how to unpack it; see [`extract`].
 #[derive(Debug, Clone)]
-#[must_use = "nothing is unpacked until `into_dir` or `into_model_dir` says where to"]
+#[must_use = "nothing is unpacked until `into_dir` or `into_model_dir` is called"]
 pub struct Extract {
     archive: ArtifactName,
     strip_root: bool,
@@ -155,37 +155,37 @@ pub struct Extract {
 }
 
 impl Extract {
-    /// Leaves out the one directory that everything in the archive lies in, if there is one.
+    /// Strips the single top-level directory of the archive, if it has one.
     pub fn strip_root(mut self) -> Self {
         self.strip_root = true;
         self
     }
 
-    /// Unpacks only the entries below these paths, as named in the archive (after
+    /// Unpacks only the entries at or below these paths (the archive's names after
     /// [`strip_root`](Self::strip_root)).
     pub fn only<S: Into<String>>(mut self, paths: impl IntoIterator<Item = S>) -> Self {
         self.only.extend(paths.into_iter().map(Into::into));
         self
     }
 
-    /// Removes the archive once it is unpacked.
+    /// Removes the archive after unpacking.
     pub fn remove_archive(mut self) -> Self {
         self.remove = true;
         self
     }
 
-    /// Unpacks into a directory, and answers with the files made.
+    /// Unpacks into a directory, and returns the new files.
     ///
     /// # Errors
     ///
-    /// `NotFound` when there is no such artifact; `Unsupported` when it is no archive of these
-    /// kinds, or encrypted; `InvalidInput` when it is damaged, or has an entry that is a link or
-    /// leads elsewhere; `Limit` when it is too large.
+    /// `NotFound` when there is no such artifact; `Unsupported` when it is not an archive of these
+    /// formats, or is encrypted; `InvalidInput` when it is damaged, or has an entry that is a link or
+    /// outside of the directory; `Limit` when it is too large.
     pub fn into_dir(self, directory: impl Into<ArtifactName>) -> Result<Vec<Artifact>> {
         self.run(directory.into().into_string())
     }
 
-    /// Unpacks into the model's own directory, and answers with the files made.
+    /// Unpacks into the model's directory, and returns the new files.
     ///
     /// # Errors
     ///

@@ -1,9 +1,9 @@
-//! What `wit-bindgen` makes of `wit/v0.1`: the interfaces that the host offers, and one module for
-//! each hook that a component may export.
+//! The code that `wit-bindgen` generates from `wit/v0.1`: the host's interfaces, and one module per
+//! hook that a component can export.
 //!
-//! The hooks are apart so that a component has exactly the exports that its author asked for: the
-//! description of an export is only linked where [`export!`](crate::export!) is expanded. What
-//! a component imports is cut down to what it calls by the linker.
+//! The hooks are separate so that a component has exactly the exports that its author asked for:
+//! the description of an export is linked only where [`export!`](crate::export!) is expanded. The
+//! linker removes the imports that a component does not call.
 
 wit_bindgen::generate!({
     inline: "

@@ -5,32 +5,31 @@ use crate::bindings::modelzoo::source::types as wit;
 /// The result of a hook, and of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why something could not be done.
+/// Why an operation failed.
 ///
-/// The kind decides what the host tells its user, and the text, which is shown to people, names
-/// the thing and the reason. An error that comes from the host should be passed on with `?`, since
-/// the host recognises the kind again.
+/// The variant decides what the host tells its user; the text names the thing and the reason, and is
+/// shown to people. Pass on errors of the host with `?`: the host recognizes the variant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
-    /// The caller asked for something that makes no sense, for example a kwarg of the wrong type.
+    /// An argument is invalid, for example a kwarg of the wrong type.
     InvalidInput(String),
-    /// What was asked for does not exist: no such file, model, or page.
+    /// There is no such file, model or page.
     NotFound(String),
     /// The source has no permission for this.
     Denied(String),
-    /// The server was not reached, or it broke off.
+    /// The server was not reached, or the connection broke.
     Network(String),
-    /// The server answered with an HTTP status that is neither success nor "not found".
+    /// The server responded with an HTTP status that is neither success nor "not found".
     Status {
         /// The status code, 300 to 599.
         status: u16,
-        /// The address that gave it, without credentials and query.
+        /// The URL of the response, without credentials and query.
         url: String,
     },
-    /// The bytes are not the ones that were promised: a wrong digest or length.
+    /// The bytes have another digest or length than expected.
     Mismatch(String),
-    /// One of the limits that the host sets on a hook was reached.
+    /// The hook reached one of the host's limits.
     Limit(String),
     /// A file could not be read or written.
     Io(String),
@@ -41,13 +40,12 @@ pub enum Error {
 }
 
 impl Error {
-    /// The caller asked for something that makes no sense.
+    /// An argument is invalid.
     pub fn invalid_input(message: impl fmt::Display) -> Self {
         Self::InvalidInput(message.to_string())
     }
 
-    /// What was asked for does not exist. A hook answers with this for a model that it does not
-    /// know.
+    /// There is no such thing. A hook returns this for a model that it does not know.
     pub fn not_found(message: impl fmt::Display) -> Self {
         Self::NotFound(message.to_string())
     }
@@ -57,12 +55,12 @@ impl Error {
         Self::Denied(message.to_string())
     }
 
-    /// The server was not reached, or it broke off.
+    /// The server was not reached, or the connection broke.
     pub fn network(message: impl fmt::Display) -> Self {
         Self::Network(message.to_string())
     }
 
-    /// The server answered with a status (300 to 599) that is no success.
+    /// The server responded with a status (300 to 599) that is not a success.
     pub fn status(status: u16, url: impl fmt::Display) -> Self {
         Self::Status {
             status,
@@ -70,12 +68,12 @@ impl Error {
         }
     }
 
-    /// The bytes are not the ones that were promised.
+    /// The bytes have another digest or length than expected.
     pub fn mismatch(message: impl fmt::Display) -> Self {
         Self::Mismatch(message.to_string())
     }
 
-    /// A limit was reached.
+    /// The hook reached a limit.
     pub fn limit(message: impl fmt::Display) -> Self {
         Self::Limit(message.to_string())
     }
@@ -95,8 +93,8 @@ impl Error {
         Self::Other(message.to_string())
     }
 
-    /// Puts what was being done in front of the text; the kind stays. An HTTP status stays as it
-    /// is, since it has no text of its own.
+    /// Prepends the operation to the text and keeps the variant. An HTTP status, which has no text,
+    /// stays as it is.
     #[must_use]
     pub fn context(self, doing: impl fmt::Display) -> Self {
         let add = |text: String| format!("{doing}: {text}");
@@ -201,7 +199,7 @@ impl From<Error> for wit::Error {
     }
 }
 
-/// Says what was being done when something failed.
+/// Adds the failed operation to an error.
 ///
 /// ```
 /// use modelzoo_guest::{Context as _, Error, Result};
@@ -213,11 +211,11 @@ impl From<Error> for wit::Error {
 /// assert!(matches!(labels(), Err(Error::NotFound(text)) if text.starts_with("no-such-file.txt: ")));
 /// ```
 pub trait Context<T> {
-    /// Puts what was being done in front of the error's text.
+    /// Prepends the operation to the error's text.
     ///
     /// # Errors
     ///
-    /// The error that there was.
+    /// The given error, with its context.
     fn context(self, doing: impl fmt::Display) -> Result<T>;
 }
 
@@ -232,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_survive_the_way_through_the_host() {
+    fn variants_round_trip_through_the_wit_type() {
         let all = [
             Error::invalid_input("a"),
             Error::not_found("b"),
@@ -251,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn context_keeps_the_kind() {
+    fn context_keeps_the_variant() {
         let error = Error::limit("too many files").context("unpacking a.zip");
         assert_eq!(error, Error::limit("unpacking a.zip: too many files"));
         let status = Error::status(503, "https://a.example/x");
@@ -263,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_file_is_not_found() {
+    fn missing_file_is_not_found() {
         let missing = std::io::Error::new(std::io::ErrorKind::NotFound, "gone");
         assert_eq!(Error::from(missing), Error::not_found("gone"));
         let other = std::io::Error::other("broken");

@@ -1,4 +1,4 @@
-//! What [`export!`](crate::export!) expands to.
+//! The code that [`export!`](crate::export!) expands to.
 
 use std::marker::PhantomData;
 
@@ -10,15 +10,15 @@ pub use crate::bindings::download::export as export_download;
 pub use crate::bindings::load::export as export_load;
 pub use crate::bindings::{download as download_types, load as load_types};
 
-/// The hooks of a [`Source`], as the bindings want them.
+/// The hooks of a [`Source`], for the bindings.
 #[derive(Debug)]
 pub struct Both<S>(PhantomData<S>);
 
-/// The hook of a [`DownloadSource`], as the bindings want it.
+/// The hook of a [`DownloadSource`], for the bindings.
 #[derive(Debug)]
 pub struct DownloadOnly<S>(PhantomData<S>);
 
-/// The hook of a [`LoadSource`], as the bindings want it.
+/// The hook of a [`LoadSource`], for the bindings.
 #[derive(Debug)]
 pub struct LoadOnly<S>(PhantomData<S>);
 
@@ -29,8 +29,8 @@ impl<S: Source> Hooks for Both<S> {}
 impl<S: DownloadSource> Hooks for DownloadOnly<S> {}
 impl<S: LoadSource> Hooks for LoadOnly<S> {}
 
-/// Stands for the exports outside a component, where linkers do not take their names: the hooks
-/// are type-checked all the same.
+/// Replaces the exports outside a component, where linkers do not accept their names: the compiler
+/// still checks the types of the hooks.
 pub const fn check<H: Hooks>() {}
 
 use download::exports::modelzoo::source::downloader;

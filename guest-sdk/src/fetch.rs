@@ -1,7 +1,7 @@
-//! The network, as the host lends it to `download_model`.
+//! The network for `download_model`.
 //!
 //! Every request needs a permission that the source's manifest declares (`permissions.network`)
-//! and that its user has granted.
+//! and that the user granted.
 //!
 //! ```no_run
 //! use modelzoo_guest::{ModelPath, Result, fetch};
@@ -14,7 +14,7 @@
 //!
 //! fn download(model_path: &ModelPath) -> Result<()> {
 //!     let index: Index = fetch::url("https://example.org/index.json").get_json()?;
-//!     // Straight into the model's directory: the bytes do not pass through the guest.
+//!     // Directly into the model's directory: the bytes do not pass through the guest.
 //!     fetch::url(&index.weights).sha256(&index.sha256).download(model_path)?;
 //!     Ok(())
 //! }
@@ -27,7 +27,7 @@ use crate::bindings::modelzoo::source::fetch as wit;
 use crate::host::call;
 use crate::{ArtifactName, Context as _, Result};
 
-/// Begins a request for an absolute `https` URL.
+/// Creates a request for an absolute `https` URL.
 pub fn url(url: impl AsRef<str>) -> Request {
     Request {
         url: url.as_ref().to_owned(),
@@ -44,8 +44,8 @@ pub struct Request {
 }
 
 impl Request {
-    /// Sends a header field beside the host's own. Those that concern credentials and the
-    /// connection are the host's: see `fetch.wit`.
+    /// Adds a header field. Those for credentials and the connection are reserved for the host: see
+    /// `fetch.wit`.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
@@ -63,13 +63,13 @@ impl Request {
         Download::from(self).sha256(digest)
     }
 
-    /// Expects this many bytes; the host refuses more and less.
+    /// Expects this many bytes; the host refuses any other number.
     pub fn size(self, bytes: u64) -> Download {
         Download::from(self).size(bytes)
     }
 
-    /// Fetches a file straight into the model's directory. For large files: the host streams it,
-    /// shows progress, and resumes it when it breaks off.
+    /// Fetches a file directly into the model's directory. For large files: the host streams it,
+    /// shows progress, and resumes an interrupted transfer.
     ///
     /// # Errors
     ///
@@ -83,7 +83,7 @@ impl Request {
     /// # Errors
     ///
     /// `Denied` without a permission for the URL, `NotFound` for 404 and 410, `Status` for every
-    /// other answer that is no success, `Network` when the server was not reached, `Limit` when
+    /// other response that is not a success, `Network` when the server was not reached, `Limit` when
     /// the document is larger.
     pub fn get(self) -> Result<Response> {
         let request = self.into_wit();
@@ -118,7 +118,7 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// As for [`get`](Self::get), and `Other` when it is not the JSON that is expected.
+    /// As for [`get`](Self::get), and `Other` when it is not the expected JSON.
     pub fn get_json<T: DeserializeOwned>(self) -> Result<T> {
         let url = self.url.clone();
         serde_json::from_slice(&self.get_bytes()?).context(url)
@@ -170,13 +170,13 @@ impl Download {
         self
     }
 
-    /// Fetches the file straight into the model's directory, replacing an artifact of the same
-    /// name. If the artifact already there has the expected digest, nothing is fetched.
+    /// Fetches the file directly into the model's directory, replacing an artifact of the same
+    /// name. If that artifact has the expected digest, the host fetches nothing.
     ///
     /// # Errors
     ///
     /// `Denied` without a permission for the URL, `NotFound` for 404 and 410, `Status` for every
-    /// other answer that is no success, `Network` when the server was not reached or broke off,
+    /// other response that is not a success, `Network` when the server was not reached or the connection broke,
     /// `Mismatch` when the bytes are not the expected ones, `Limit` when a limit is reached.
     pub fn download(self, into: impl Into<ArtifactName>) -> Result<Artifact> {
         let expect = wit::Expectation {
@@ -191,7 +191,7 @@ impl Download {
     }
 }
 
-/// A small answer, whole.
+/// A small response, complete.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     /// The status code, 200 to 299.
@@ -203,7 +203,7 @@ pub struct Response {
 }
 
 impl Response {
-    /// The value of the first header field of a name, in whatever case.
+    /// The value of the first header field with this name; case does not matter.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers
@@ -219,7 +219,7 @@ mod tests {
     use crate::Error;
 
     #[test]
-    fn header_fields() {
+    fn header_names_ignore_case() {
         let response = Response {
             status: 200,
             headers: vec![("etag".into(), "\"a\"".into()), ("etag".into(), "b".into())],
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_no_network_outside_a_component() {
+    fn fetching_outside_a_component_is_unsupported() {
         let error = url("https://example.org").get_string().unwrap_err();
         assert!(matches!(error, Error::Unsupported(text) if text.contains("`fetch::get`")));
         let error = url("https://example.org")

@@ -1,10 +1,10 @@
-//! The calls of the host's functions. Outside a component there is no host, so that there every
-//! call is an error: sources can then be checked, and their loading be tested, as ordinary Rust.
+//! Calls of the host's functions. Outside a component there is no host and every call is an error,
+//! so that a source can be checked, and its `load_model` tested, as native Rust.
 
 use crate::Result;
 use crate::bindings::modelzoo::source::types;
 
-/// Calls the host by a function of the bindings, which is named in the error where there is none.
+/// Calls a function of the bindings; `name` names it in the error where there is no host.
 #[cfg(target_family = "wasm")]
 pub(crate) fn call<T>(
     _name: &str,

@@ -1,7 +1,7 @@
 //! Files of repositories on Hugging Face.
 //!
-//! The manifest needs the permissions `https://huggingface.co` and, since large files lie
-//! elsewhere, `https://*.hf.co`.
+//! The manifest needs the permissions `https://huggingface.co` and, for large files,
+//! `https://*.hf.co`.
 //!
 //! ```no_run
 //! use modelzoo_guest::{ModelPath, Result, huggingface};
@@ -43,27 +43,27 @@ pub struct Repo {
 }
 
 impl Repo {
-    /// The commit, tag or branch; `main` unless told. A commit is best: what the others name can
-    /// change.
+    /// Sets the commit, tag or branch; the default is `main`. Prefer a commit: tags and branches can
+    /// move.
     pub fn revision(mut self, revision: impl Into<String>) -> Self {
         self.revision = revision.into();
         self
     }
 
-    /// Another server that has the same routes, instead of `https://huggingface.co`.
+    /// Sets another server with the same routes instead of `https://huggingface.co`.
     pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
         self.endpoint = endpoint.into();
         self
     }
 
-    /// The request for one file; download it to wherever it shall be.
+    /// The request for one file.
     pub fn file(&self, path: impl AsRef<str>) -> Request {
         let mut url = self.endpoint.trim_end_matches('/').to_owned();
         for part in self.name.split('/') {
             push_part(&mut url, part);
         }
         url.push_str("/resolve");
-        // One part of the address, even where a branch has a slash in its name.
+        // One part of the URL, even if the branch has a slash in its name.
         push_part(&mut url, &self.revision);
         for part in path.as_ref().split('/') {
             push_part(&mut url, part);
@@ -71,7 +71,7 @@ impl Repo {
         fetch::url(url)
     }
 
-    /// Several files, which keep their names.
+    /// Selects files, which keep their names.
     pub fn files<F: Into<File>>(self, files: impl IntoIterator<Item = F>) -> Files {
         Files {
             repo: self,
@@ -80,7 +80,7 @@ impl Repo {
     }
 }
 
-/// A file of a repository: made from its path, or from its path and its SHA-256 digest.
+/// A file of a repository: its path, with or without its SHA-256 digest.
 #[derive(Debug, Clone)]
 pub struct File {
     path: String,
@@ -120,7 +120,7 @@ pub struct Files {
 }
 
 impl Files {
-    /// Fetches them into a directory, and answers with the artifacts in the same order.
+    /// Fetches the files into a directory, and returns the artifacts in the same order.
     ///
     /// # Errors
     ///
@@ -140,7 +140,7 @@ impl Files {
     }
 }
 
-/// Adds one part of a path, with everything but RFC 3986's unreserved characters escaped.
+/// Appends one part of a path; escapes everything except RFC 3986's unreserved characters.
 fn push_part(url: &mut String, part: &str) {
     url.push('/');
     for byte in part.bytes() {
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses() {
+    fn urls_are_escaped() {
         let clip = repo("openai/clip-vit-base-patch32");
         assert_eq!(
             clip.file("model.safetensors").as_url(),

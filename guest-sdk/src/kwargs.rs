@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::{Error, Result};
 
-/// The keyword arguments that the user gave for loading a model.
+/// The user's keyword arguments for loading a model.
 ///
 /// ```
 /// use modelzoo_guest::Kwargs;
@@ -46,22 +46,22 @@ impl Kwargs {
     pub fn from_json(text: &str) -> Result<Self> {
         serde_json::from_str(text)
             .map(Self)
-            .map_err(|error| Error::InvalidInput(format!("the kwargs are no JSON object: {error}")))
+            .map_err(|error| Error::InvalidInput(format!("the kwargs are not a JSON object: {error}")))
     }
 
-    /// Reads them into a structure of the source's own: one field a kwarg, with `#[serde(default)]`
-    /// where one may be left out.
+    /// Deserializes them into a struct of the source: one field per kwarg, with `#[serde(default)]`
+    /// for optional ones.
     ///
     /// # Errors
     ///
     /// [`Error::InvalidInput`] that names the kwarg when one is unknown, missing or of the wrong
     /// type. Unknown ones are always refused, with or without `#[serde(deny_unknown_fields)]`,
-    /// unless the structure takes them up by `#[serde(flatten)]`.
+    /// unless the struct collects them with `#[serde(flatten)]`.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T> {
-        T::deserialize(TopLevel(&self.0)).map_err(|Problem(text)| Error::InvalidInput(text))
+        T::deserialize(TopLevel(&self.0)).map_err(|KwargError(text)| Error::InvalidInput(text))
     }
 
-    /// Refuses every kwarg: for a hook that takes none.
+    /// Refuses every kwarg, for a hook that takes none.
     ///
     /// # Errors
     ///
@@ -96,11 +96,11 @@ impl From<Map<String, Value>> for Kwargs {
     }
 }
 
-/// What is wrong with the kwargs, in the user's words instead of serde's.
+/// An error in the kwargs, in the user's terms instead of serde's.
 #[derive(Debug)]
-struct Problem(String);
+struct KwargError(String);
 
-impl Problem {
+impl KwargError {
     fn unknown(name: &str, known: &[&str]) -> Self {
         let known: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();
         Self(match known.as_slice() {
@@ -111,15 +111,15 @@ impl Problem {
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for KwargError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for Problem {}
+impl std::error::Error for KwargError {}
 
-impl de::Error for Problem {
+impl de::Error for KwargError {
     fn custom<T: fmt::Display>(message: T) -> Self {
         Self(message.to_string())
     }
@@ -133,14 +133,13 @@ impl de::Error for Problem {
     }
 }
 
-/// The outermost object. It exists because serde_json's own deserializer does not say which field
-/// an error is about.
+/// The top-level object. serde_json's own deserializer does not tell which field an error is about.
 struct TopLevel<'a>(&'a Map<String, Value>);
 
 impl<'de> Deserializer<'de> for TopLevel<'de> {
-    type Error = Problem;
+    type Error = KwargError;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, KwargError> {
         visitor.visit_map(Entries {
             rest: self.0.iter(),
             current: None,
@@ -152,9 +151,9 @@ impl<'de> Deserializer<'de> for TopLevel<'de> {
         _name: &'static str,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Problem> {
+    ) -> Result<V::Value, KwargError> {
         match self.0.keys().find(|key| !fields.contains(&key.as_str())) {
-            Some(unknown) => Err(Problem::unknown(unknown, fields)),
+            Some(unknown) => Err(KwargError::unknown(unknown, fields)),
             None => self.deserialize_any(visitor),
         }
     }
@@ -171,12 +170,12 @@ struct Entries<'a> {
 }
 
 impl<'de> MapAccess<'de> for Entries<'de> {
-    type Error = Problem;
+    type Error = KwargError;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(
         &mut self,
         seed: K,
-    ) -> Result<Option<K::Value>, Problem> {
+    ) -> Result<Option<K::Value>, KwargError> {
         self.current = self.rest.next();
         let Some((name, _)) = self.current else {
             return Ok(None);
@@ -185,12 +184,12 @@ impl<'de> MapAccess<'de> for Entries<'de> {
             .map(Some)
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Problem> {
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, KwargError> {
         let Some((name, value)) = self.current.take() else {
-            return Err(de::Error::custom("a value was asked for before its name"));
+            return Err(de::Error::custom("a value was requested before its name"));
         };
         seed.deserialize(value)
-            .map_err(|error| Problem(format!("kwarg `{name}`: {error}")))
+            .map_err(|error| KwargError(format!("kwarg `{name}`: {error}")))
     }
 }
 
@@ -220,12 +219,12 @@ mod tests {
             .and_then(|kwargs| kwargs.parse())
             .map_err(|error| match error {
                 Error::InvalidInput(text) => text,
-                other => panic!("{other:?} is of the wrong kind"),
+                other => panic!("{other:?} is the wrong variant"),
             })
     }
 
     #[test]
-    fn well_formed() {
+    fn well_formed_kwargs_are_parsed() {
         let options = parse(r#"{"mode": "fast", "depth": 18, "labels": ["a", "b"]}"#);
         assert_eq!(
             options,
@@ -267,18 +266,18 @@ mod tests {
     }
 
     #[test]
-    fn only_objects() {
+    fn only_json_objects_are_accepted() {
         for text in ["[]", "null", "7", "", "{\"a\":", "{} {}"] {
             let error = Kwargs::from_json(text).unwrap_err();
             assert!(
-                matches!(&error, Error::InvalidInput(text) if text.starts_with("the kwargs are no JSON object")),
+                matches!(&error, Error::InvalidInput(text) if text.starts_with("the kwargs are not a JSON object")),
                 "{text}: {error}"
             );
         }
     }
 
     #[test]
-    fn none_taken() {
+    fn refuse_all_names_the_first_kwarg() {
         assert_eq!(Kwargs::default().refuse_all(), Ok(()));
         let some = Kwargs::from_json(r#"{"a": 1}"#).unwrap();
         assert_eq!(
@@ -290,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn maps_and_flattened_structures_take_everything() {
+    fn maps_and_flattened_structs_accept_unknown_kwargs() {
         #[derive(Debug, PartialEq, Deserialize)]
         struct Open {
             depth: u32,

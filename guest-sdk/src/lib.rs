@@ -1,8 +1,9 @@
 //! Writes model sources for modelzoo.
 //!
-//! A source is a WebAssembly component with up to two hooks. `download_model` leaves the files of
-//! a model behind; `load_model` says how the host is to run it. The component has no authority of
-//! its own: the host fetches, writes and computes for it, within what its user has granted.
+//! A source is a WebAssembly component with up to two hooks. `download_model` downloads the files of
+//! a model; `load_model` returns the plan from which the host builds and runs it. The component has
+//! no authority of its own: the host fetches, writes and computes for it, within what its user
+//! granted.
 //!
 //! ```
 //! use modelzoo_guest::prelude::*;
@@ -46,27 +47,27 @@
 //! # fn main() {}
 //! ```
 //!
-//! The crate is a `cdylib`, and `cargo build --release --target wasm32-wasip2` makes the component.
+//! The crate is a `cdylib`; `cargo build --release --target wasm32-wasip2` builds the component.
 //!
 //! # What a hook can see
 //!
-//! Both hooks read the model's files below `/model` and the source's own files below
-//! [`/source`](source), with `std::fs` as usual; nothing can be written that way. There are no
+//! Both hooks read the model's files below `/model` and the source's files below
+//! [`/source`](source), with `std::fs` as usual; both directories are read-only. There are no
 //! environment variables, arguments, sockets or threads; the clock stands still, and random numbers
 //! are the same in every run. [`fetch`] and [`artifacts`] work in `download_model` only.
 //!
 //! # Outside a component
 //!
-//! The crate also compiles for ordinary targets, so that sources can be checked and their
-//! `load_model` be tested there (with [`ModelPath::new`] for a directory of the test's own). The
-//! functions that need the host then answer with [`Error::Unsupported`].
+//! The crate also compiles for native targets, so that a source can be checked and its `load_model`
+//! tested there, with [`ModelPath::new`] for a directory of the test. Functions that need the host
+//! then return [`Error::Unsupported`].
 
 pub mod artifacts;
 #[doc(hidden)]
 #[allow(
     missing_docs,
     unreachable_pub,
-    reason = "generated from the WIT, where the words are"
+    reason = "generated from the WIT, which has the documentation"
 )]
 pub mod bindings;
 mod error;
@@ -86,54 +87,54 @@ pub use kwargs::Kwargs;
 pub use path::{ArtifactName, MODEL_DIR, ModelPath};
 pub use plan::Plan;
 
-/// A source that both downloads and loads its models; exported by `export!(MySource)`.
+/// A source that downloads and loads its models; exported with `export!(MySource)`.
 pub trait Source {
-    /// Downloads a model: leaves its files behind through [`fetch`] and [`artifacts`].
+    /// Downloads a model: writes its files through [`fetch`] and [`artifacts`].
     ///
     /// - `model_name`: the name that the manifest declares, with `@version` if it has one.
-    /// - `model_path`: where the manifest's `base_filename` is to be. A file or a directory may be
-    ///   made there, and others beside it.
+    /// - `model_path`: the path of the manifest's `base_filename`. The hook creates a file or a
+    ///   directory there, and may create others beside it.
     ///
     /// # Errors
     ///
-    /// Whatever went wrong; the host then drops everything.
+    /// Why it failed; the host then drops all files.
     fn download_model(model_name: &str, model_path: &ModelPath) -> Result<()>;
 
-    /// Says how a downloaded model is to be run. The answer must depend on the arguments and on
-    /// the files only.
+    /// Describes how to run a downloaded model. The plan must depend on the arguments and the files
+    /// only.
     ///
     /// # Errors
     ///
-    /// Whatever went wrong, for example [`Error::InvalidInput`] for an unknown kwarg.
+    /// Why it failed, for example [`Error::InvalidInput`] for an unknown kwarg.
     fn load_model(model_name: &str, model_path: &ModelPath, kwargs: Kwargs) -> Result<Plan>;
 }
 
-/// A source that only downloads; exported by `export!(MySource, download)`.
+/// A source that only downloads; exported with `export!(MySource, download)`.
 pub trait DownloadSource {
     /// See [`Source::download_model`].
     ///
     /// # Errors
     ///
-    /// Whatever went wrong; the host then drops everything.
+    /// Why it failed; the host then drops all files.
     fn download_model(model_name: &str, model_path: &ModelPath) -> Result<()>;
 }
 
-/// A source that only loads; exported by `export!(MySource, load)`.
+/// A source that only loads; exported with `export!(MySource, load)`.
 pub trait LoadSource {
     /// See [`Source::load_model`].
     ///
     /// # Errors
     ///
-    /// Whatever went wrong, for example [`Error::InvalidInput`] for an unknown kwarg.
+    /// Why it failed, for example [`Error::InvalidInput`] for an unknown kwarg.
     fn load_model(model_name: &str, model_path: &ModelPath, kwargs: Kwargs) -> Result<Plan>;
 }
 
-/// Makes the crate a source: exports the hooks of a type, once in a crate.
+/// Exports the hooks of a type; once per crate.
 ///
 /// - `export!(MySource)` exports both hooks of a [`Source`];
 /// - `export!(MySource, download)` exports that of a [`DownloadSource`];
-/// - `export!(MySource, load)` exports that of a [`LoadSource`]. Such a component imports neither
-///   `fetch` nor `artifacts`, which the host would refuse.
+/// - `export!(MySource, load)` exports that of a [`LoadSource`]. Such a component must import neither
+///   `fetch` nor `artifacts`: the host refuses it otherwise.
 #[macro_export]
 macro_rules! export {
     ($source:ty) => {

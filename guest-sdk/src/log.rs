@@ -1,17 +1,17 @@
 //! Messages for the person who runs the host.
 //!
-//! The macros [`debug!`](crate::debug!), [`info!`](crate::info!), [`warn!`](crate::warn!) and
-//! [`error!`](crate::error!) are the ordinary way. What a source prints to its standard output and
-//! standard error arrives as well, as `info` and `warn`.
+//! Use the macros [`debug!`](crate::debug!), [`info!`](crate::info!), [`warn!`](crate::warn!) and
+//! [`error!`](crate::error!). Lines that a source prints to its standard output and standard error
+//! become messages of the levels `info` and `warn`.
 
 use std::fmt;
 
-/// How much a message matters.
+/// The severity of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
     /// For the author of the source; shown only with `--verbose`.
     Debug,
-    /// What is going on.
+    /// What the hook is doing.
     Info,
     /// Something that the user should know, and that does not stop the work.
     Warn,
@@ -49,7 +49,7 @@ macro_rules! debug {
     };
 }
 
-/// Logs what is going on; the arguments are those of [`format!`].
+/// Logs what the hook is doing; the arguments are those of [`format!`].
 #[macro_export]
 macro_rules! info {
     ($($message:tt)+) => {

@@ -5,14 +5,13 @@ use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
 
-/// Where the guest sees the model's own directory, read-only.
+/// The model's directory in the guest's file system, read-only.
 pub const MODEL_DIR: &str = "/model";
 
-/// The name of an artifact: a path relative to the model's own directory, with `/` between its
-/// parts, for example `weights.safetensors` or `onnx/model.onnx`.
+/// The name of an artifact: a path relative to the model's directory, with `/` between its parts,
+/// for example `weights.safetensors` or `onnx/model.onnx`.
 ///
-/// It is made from strings and paths by `into`; whether the name is acceptable is the host's to
-/// judge.
+/// Strings and [`ModelPath`]s convert into it. The host checks whether the name is valid.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ArtifactName(String);
 
@@ -23,7 +22,7 @@ impl ArtifactName {
         &self.0
     }
 
-    /// The name of something in the directory that `self` is.
+    /// The name of an entry of the directory `self`.
     #[must_use]
     pub fn join(&self, name: impl AsRef<str>) -> Self {
         Self(format!("{}/{}", self.0, name.as_ref()))
@@ -82,11 +81,11 @@ impl From<ModelPath> for ArtifactName {
     }
 }
 
-/// A place in the model's own directory: as a path for reading it, and as an artifact name for
-/// having the host write it.
+/// A place in the model's directory: a path to read from, and an artifact name that the host can
+/// write.
 ///
-/// A hook is given the one where the manifest's `base_filename` is to be. It is up to the source
-/// whether that is a file or a directory.
+/// A hook receives the one of the manifest's `base_filename`. The source decides whether that is a
+/// file or a directory.
 ///
 /// ```
 /// use modelzoo_guest::ModelPath;
@@ -105,8 +104,8 @@ pub struct ModelPath {
 }
 
 impl ModelPath {
-    /// The artifact of a name below a model's directory, which is [`MODEL_DIR`] in a hook, and
-    /// any directory in a test of the source.
+    /// The artifact `artifact` in a model's directory, which is [`MODEL_DIR`] in a hook and any
+    /// directory in a test of the source.
     pub fn new(model_dir: impl Into<PathBuf>, artifact: impl Into<ArtifactName>) -> Self {
         let root = model_dir.into();
         let artifact = artifact.into();
@@ -118,7 +117,7 @@ impl ModelPath {
         }
     }
 
-    /// Reads what the host hands to a hook.
+    /// Parses the path that the host passes to a hook.
     pub(crate) fn from_host(path: &str) -> Result<Self> {
         path.strip_prefix(MODEL_DIR)
             .and_then(|rest| rest.strip_prefix('/'))
@@ -131,19 +130,19 @@ impl ModelPath {
             })
     }
 
-    /// The name by which the host knows it.
+    /// Its artifact name.
     #[must_use]
     pub fn artifact(&self) -> &ArtifactName {
         &self.artifact
     }
 
-    /// The path for reading it.
+    /// The path to read it from.
     #[must_use]
     pub fn as_path(&self) -> &Path {
         &self.path
     }
 
-    /// A place in the directory that `self` is.
+    /// A place in the directory `self`.
     #[must_use]
     pub fn join(&self, name: impl AsRef<str>) -> Self {
         Self::new(self.root.clone(), self.artifact.join(name))
@@ -191,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn from_the_host() {
+    fn host_paths_are_parsed() {
         let path = ModelPath::from_host("/model/sub/digits.safetensors").unwrap();
         assert_eq!(path.artifact().as_str(), "sub/digits.safetensors");
         assert_eq!(path.as_path(), Path::new("/model/sub/digits.safetensors"));
@@ -213,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_below_another_root() {
+    fn root_can_be_any_directory() {
         let dir = std::env::temp_dir();
         let path = ModelPath::new(&dir, "a/b");
         assert_eq!(path.as_path(), dir.join("a").join("b"));

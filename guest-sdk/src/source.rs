@@ -1,9 +1,8 @@
-//! The files of the source itself: those that the manifest's `component.files` declares, which
-//! the guest sees read-only below `/source`.
+//! The files of the source: those that the manifest's `component.files` declares, which the guest
+//! sees read-only below `/source`.
 //!
-//! Ordinary `std::fs` functions read them just as well; these here name the file in their errors.
-//! To make one of them a file of the model, see
-//! [`copy_from_source`](crate::artifacts::copy_from_source).
+//! `std::fs` reads them as well; these functions name the file in their errors. To make one of them
+//! a file of the model, see [`copy_from_source`](crate::artifacts::copy_from_source).
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{Context as _, Result};
 
-/// Where the guest sees the files of its source.
+/// The directory of the source's files in the guest's file system.
 pub const SOURCE_DIR: &str = "/source";
 
 /// The path of a file of the source, for example of `labels.txt`.
@@ -44,7 +43,7 @@ pub fn read_to_string(name: impl AsRef<Path>) -> Result<String> {
 ///
 /// # Errors
 ///
-/// As for [`read`], and `Other` when it is not the JSON that is expected.
+/// As for [`read`], and `Other` when it is not the expected JSON.
 pub fn read_json<T: DeserializeOwned>(name: impl AsRef<Path>) -> Result<T> {
     let name = name.as_ref();
     serde_json::from_slice(&read(name)?).context(path(name).display())

@@ -1,33 +1,33 @@
-//! What a network's output means, and where embeddings come from.
+//! The task: what a network's outputs mean, and where embeddings come from.
 
 use crate::bindings::modelzoo::source::deployment as wit;
 use crate::{Error, Result};
 
-/// What the network's output means.
+/// What the network's outputs mean.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Head {
-    /// One label an image.
+    /// One label per image.
     Classification(Classification),
-    /// Any number of labels an image.
+    /// Any number of labels per image.
     MultiLabel(MultiLabel),
-    /// One label an image, of classes that the network was not trained for.
+    /// One label per image, from classes that the network was not trained for.
     ZeroShot(ZeroShot),
 }
 
-/// One label an image: the class with the largest softmax probability.
+/// One label per image: the class with the largest softmax probability.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Classification {
-    /// The name of each output, in order; as many as the network has outputs.
+    /// The class names, in the order of the network's outputs; one per output.
     pub classes: Vec<String>,
-    /// Below this confidence (0 to 1) no label is given. The user's own threshold wins.
+    /// Below this confidence (0 to 1) there is no label. The user's threshold overrides it.
     pub confidence_thresh: Option<f32>,
-    /// The classes that are given as labels; empty for all of them.
+    /// The classes that become labels; empty for all classes.
     pub filter_classes: Vec<String>,
 }
 
 impl Classification {
-    /// A classification with the name of each output, in order.
+    /// A classification with these class names, in the order of the outputs.
     pub fn new<S: Into<String>>(classes: impl IntoIterator<Item = S>) -> Self {
         Self {
             classes: strings(classes),
@@ -35,14 +35,14 @@ impl Classification {
         }
     }
 
-    /// Gives no label below this confidence (0 to 1). `None` always gives one.
+    /// Sets the least confidence (0 to 1) of a label; with `None` every image has one.
     #[must_use]
     pub fn confidence_thresh(mut self, confidence: impl Into<Option<f32>>) -> Self {
         self.confidence_thresh = confidence.into();
         self
     }
 
-    /// Gives these classes alone as labels.
+    /// Restricts the labels to these classes.
     #[must_use]
     pub fn filter_classes<S: Into<String>>(mut self, classes: impl IntoIterator<Item = S>) -> Self {
         self.filter_classes = strings(classes);
@@ -50,20 +50,20 @@ impl Classification {
     }
 }
 
-/// Any number of labels an image: the classes whose sigmoid is large enough.
+/// Any number of labels per image: the classes whose sigmoid probability is large enough.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MultiLabel {
-    /// The name of each output, in order; as many as the network has outputs.
+    /// The class names, in the order of the network's outputs; one per output.
     pub classes: Vec<String>,
-    /// From this confidence (0 to 1) on, a class is given. The user's own threshold wins.
+    /// The least confidence (0 to 1) of a label. The user's threshold overrides it.
     pub confidence_thresh: f32,
-    /// The classes that are given as labels; empty for all of them.
+    /// The classes that become labels; empty for all classes.
     pub filter_classes: Vec<String>,
 }
 
 impl MultiLabel {
-    /// A head with the name of each output, in order, that gives a class from the confidence 0.5
-    /// on.
+    /// A task with these class names, in the order of the outputs, and labels from a confidence of
+    /// 0.5.
     pub fn new<S: Into<String>>(classes: impl IntoIterator<Item = S>) -> Self {
         Self {
             classes: strings(classes),
@@ -73,33 +73,33 @@ impl MultiLabel {
     }
 }
 
-/// How the similarities of an image to the prompts become confidences.
+/// How the similarities between an image and the prompts become confidences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Scoring {
-    /// All classes share one: CLIP.
+    /// A softmax over the classes: CLIP.
     #[default]
     Softmax,
-    /// Each class for itself, as SigLIP was trained.
+    /// A sigmoid per class: SigLIP.
     Sigmoid,
 }
 
-/// One label an image: the class whose prompt is most similar to it.
+/// One label per image: the class whose prompt is most similar to it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ZeroShot {
-    /// The labels.
+    /// The class names.
     pub classes: Vec<String>,
-    /// The text that stands for each class, as many as there are classes.
+    /// The prompt of each class, in the same order.
     pub prompts: Vec<String>,
     /// How similarities become confidences.
     pub scoring: Scoring,
-    /// Below this confidence (0 to 1) no label is given. The user's own threshold wins.
+    /// Below this confidence (0 to 1) there is no label. The user's threshold overrides it.
     pub confidence_thresh: Option<f32>,
-    /// The classes that are given as labels; empty for all of them.
+    /// The classes that become labels; empty for all classes.
     pub filter_classes: Vec<String>,
 }
 
 impl ZeroShot {
-    /// A head whose prompts are a text, a space and the class: `"A photo of a"`.
+    /// A task whose prompts are a text, for example `"A photo of a"`, a space and the class.
     ///
     /// # Errors
     ///
@@ -129,7 +129,7 @@ impl ZeroShot {
         self
     }
 
-    /// Gives no label below this confidence (0 to 1). `None` always gives one.
+    /// Sets the least confidence (0 to 1) of a label; with `None` every image has one.
     #[must_use]
     pub fn confidence_thresh(mut self, confidence: impl Into<Option<f32>>) -> Self {
         self.confidence_thresh = confidence.into();
@@ -137,34 +137,34 @@ impl ZeroShot {
     }
 }
 
-/// How the positions of a layer's output (tokens, or places of a feature map) become one vector.
+/// How the positions of a layer's output (tokens, or cells of a feature map) become one vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Pooling {
-    /// They do not: all of them, one after the other, are the vector.
+    /// No pooling: the positions are concatenated.
     #[default]
     None,
-    /// The first one.
+    /// The first position (`[CLS]`).
     First,
-    /// The mean of each channel, over the tokens that are not padding.
+    /// The mean per channel over the positions that are not padding.
     Mean,
-    /// The largest of each channel, over the tokens that are not padding.
+    /// The maximum per channel over the positions that are not padding.
     Max,
 }
 
 /// Where embeddings come from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Embeddings {
-    /// The layer whose output is taken, or its input where the name follows a `<`; without it,
-    /// the one that the architecture says.
+    /// The layer whose output is used, or its input if the name starts with `<`; `None` for the
+    /// architecture's default.
     pub layer: Option<String>,
     /// How its positions become one vector.
     pub pooling: Pooling,
-    /// Whether each vector is divided by its length.
+    /// Whether each vector is scaled to unit length (L2).
     pub normalize: bool,
 }
 
 impl Embeddings {
-    /// From the layer that the architecture says, its positions pooled so.
+    /// From the architecture's default layer, with this pooling.
     #[must_use]
     pub fn pooled(pooling: Pooling) -> Self {
         Self {
@@ -173,14 +173,14 @@ impl Embeddings {
         }
     }
 
-    /// From a layer's output, or from its input where the name follows a `<`.
+    /// From a layer's output, or its input if the name starts with `<`.
     #[must_use]
     pub fn layer(mut self, layer: impl Into<String>) -> Self {
         self.layer = Some(layer.into());
         self
     }
 
-    /// Divides each vector by its length.
+    /// Scales each vector to unit length (L2).
     #[must_use]
     pub fn normalize(mut self) -> Self {
         self.normalize = true;

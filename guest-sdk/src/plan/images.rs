@@ -1,24 +1,24 @@
-//! From an image file to the network's input.
+//! Preprocessing: from an image to the network's input.
 
 use crate::bindings::modelzoo::source::deployment as wit;
 
-/// The mean of the images that CLIP was trained on.
+/// The channel means of CLIP's training images.
 const CLIP_MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
-/// Their standard deviation.
+/// Their standard deviations.
 const CLIP_STD: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
 
-/// The colours of the images that the model was trained on.
+/// The color mode of the images that the model was trained on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Color {
     /// Three channels: red, green, blue.
     #[default]
     Rgb,
-    /// One channel: luma (ITU-R 601), as Pillow's mode `L`.
+    /// One channel: luma (ITU-R 601), the same as Pillow's mode `L`.
     Gray,
 }
 
-/// How pixels are resampled. All of them are antialiased when the image gets smaller, as in
-/// Pillow, except `Nearest`.
+/// The resampling filter. All filters except `Nearest` are antialiased when the image becomes
+/// smaller, as in Pillow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Resampling {
@@ -29,7 +29,7 @@ pub enum Resampling {
     Lanczos,
 }
 
-/// A size in pixels: made from a number, for a square, or from `(height, width)`.
+/// A size in pixels; a number converts into a square, and so does `(height, width)` into any size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {
     /// Rows.
@@ -53,7 +53,7 @@ impl From<(u32, u32)> for Size {
     }
 }
 
-/// One step on the way from a decoded image to the network's input.
+/// One preprocessing step, from a decoded image to the network's input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Step {
@@ -61,36 +61,37 @@ pub enum Step {
     Resize(Size, Resampling),
     /// Resizes so that the shorter side has this length; the aspect ratio stays.
     ResizeShortest(u32, Resampling),
-    /// Cuts the middle out; where the image is smaller, it is padded with black.
+    /// Crops the center; an image that is smaller is padded with black.
     CenterCrop(Size),
-    /// Enlarges an image that is smaller than this size on one side or both, keeping the aspect
-    /// ratio, until it is not; others stay as they are.
+    /// Enlarges an image that is smaller than this size on one side or both until it is not, keeping
+    /// the aspect ratio; other images stay as they are.
     ResizeMin(Size, Resampling),
-    /// Shrinks an image that is larger than this size on one side or both, keeping the aspect
-    /// ratio, until it is not; others stay as they are.
+    /// Shrinks an image that is larger than this size on one side or both until it is not, keeping
+    /// the aspect ratio; other images stay as they are.
     ResizeMax(Size, Resampling),
-    /// Cuts the middle out whose sides are multiples of this many pixels.
+    /// Crops the center to sides that are multiples of this many pixels; an image with a smaller
+    /// side is padded to it with black.
     CropToMultiple(u32),
 }
 
-/// What is subtracted from, and then divides, each channel's values, which are 0 to 1.
+/// The mean and standard deviation per channel: `(value - mean) / std`, with values of 0 to 1.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Normalization {
-    /// One value a channel.
+    /// One value per channel.
     pub mean: Vec<f32>,
-    /// One value a channel, none of them zero.
+    /// One value per channel, none of them zero.
     pub std: Vec<f32>,
 }
 
-/// From an image file to a tensor of shape `[channels, height, width]`. The default is the RGB
-/// image as it is, with values 0 to 1.
+/// The preprocessing of an image to a tensor of shape `[channels, height, width]`. The default is
+/// the unchanged RGB image, with values of 0 to 1.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Preprocessing {
-    /// The colours.
+    /// The color mode.
     pub color: Color,
     /// The steps, in this order.
     pub steps: Vec<Step>,
-    /// Applied last; without it the values stay 0 to 1.
+    /// Applied last; without it the values are 0 to 1.
     pub normalize: Option<Normalization>,
 }
 
@@ -110,8 +111,8 @@ impl Preprocessing {
         }
     }
 
-    /// What torchvision's classifiers are evaluated with: the shorter side to 256 pixels, the
-    /// middle 224 × 224 of it, and the mean and standard deviation of ImageNet.
+    /// The preprocessing of torchvision's classifiers: the shorter side to 256 pixels, the center
+    /// 224 × 224, and the mean and standard deviation of ImageNet.
     #[must_use]
     pub fn imagenet() -> Self {
         Self::rgb()
@@ -120,8 +121,8 @@ impl Preprocessing {
             .normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     }
 
-    /// What CLIP was trained with: the shorter side to this many pixels, bicubically, the middle
-    /// of it, and CLIP's own mean and standard deviation.
+    /// The preprocessing of CLIP: the shorter side to this many pixels, bicubic, the center of it,
+    /// and CLIP's mean and standard deviation.
     #[must_use]
     pub fn clip(side: u32) -> Self {
         Self::rgb()
@@ -136,13 +137,13 @@ impl Preprocessing {
         self.step(Step::Resize(to.into(), Resampling::Bilinear))
     }
 
-    /// Adds a step: resizes bilinearly so that the shorter side has this length.
+    /// Adds a step: resizes so that the shorter side has this length, bilinear.
     #[must_use]
     pub fn resize_shortest(self, to: u32) -> Self {
         self.step(Step::ResizeShortest(to, Resampling::Bilinear))
     }
 
-    /// Adds a step: cuts the middle out.
+    /// Adds a step: crops the center.
     #[must_use]
     pub fn center_crop(self, to: impl Into<Size>) -> Self {
         self.step(Step::CenterCrop(to.into()))

@@ -1,4 +1,4 @@
-//! The description of a model, from which the host builds it.
+//! The plan of a model, from which the host builds it.
 //!
 //! ```
 //! use modelzoo_guest::plan::{Architecture, Classification, Plan, Preprocessing};
@@ -30,34 +30,33 @@ use serde_json::{Map, Value};
 use crate::bindings::modelzoo::source::deployment as wit;
 use crate::{ArtifactName, Error, Result};
 
-/// Everything that the host needs to know to build a model.
+/// Everything that the host needs to build a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// The network itself.
+    /// The network.
     pub architecture: Architecture,
-    /// The artifacts that hold the weights, in safetensors or PyTorch format.
+    /// The artifacts with the weights, in safetensors or PyTorch format.
     pub weights: Vec<ArtifactName>,
-    /// From an image file to the network's input; `None` for a network that takes texts alone.
+    /// The preprocessing of images; `None` for a network whose only input is text.
     pub preprocessing: Option<Preprocessing>,
-    /// From a text to the network's input; `None` for a network that takes images alone.
+    /// The tokenizer of texts; `None` for a network whose only input is images.
     pub tokenizer: Option<Tokenizer>,
-    /// What the network's output means; `None` for a model that gives embeddings alone.
+    /// What the network's outputs mean; `None` for a model whose only output is embeddings.
     pub head: Option<Head>,
-    /// Where embeddings come from; `None` for where the architecture says.
+    /// Where embeddings come from; `None` for the architecture's default.
     pub embeddings: Option<Embeddings>,
 }
 
 impl Plan {
-    /// A plan for labels of images, with no weights yet, and the preprocessing that
-    /// [`Preprocessing::default`] is.
+    /// A plan for labels of images, with no weights yet, and [`Preprocessing::default`].
     pub fn new(architecture: Architecture, head: impl Into<Head>) -> Self {
         Self::embedder(architecture)
             .preprocessing(Preprocessing::default())
             .head(head)
     }
 
-    /// A plan for embeddings alone, with no weights yet. Say with [`Plan::preprocessing`] how
-    /// images become its input, or with [`Plan::tokenizer`] how texts do, or both.
+    /// A plan for embeddings only, with no weights yet. Set its inputs with
+    /// [`Plan::preprocessing`], [`Plan::tokenizer`] or both.
     #[must_use]
     pub fn embedder(architecture: Architecture) -> Self {
         Self {
@@ -70,35 +69,35 @@ impl Plan {
         }
     }
 
-    /// Says which artifacts hold the weights: one, or several that complete each other.
+    /// Sets the artifacts with the weights: one, or several shards.
     #[must_use]
     pub fn weights<W: Into<ArtifactName>>(mut self, files: impl IntoIterator<Item = W>) -> Self {
         self.weights = files.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Says how an image becomes the network's input.
+    /// Sets the preprocessing of images.
     #[must_use]
     pub fn preprocessing(mut self, preprocessing: Preprocessing) -> Self {
         self.preprocessing = Some(preprocessing);
         self
     }
 
-    /// Says how a text becomes the network's input.
+    /// Sets the tokenizer of texts.
     #[must_use]
     pub fn tokenizer(mut self, tokenizer: Tokenizer) -> Self {
         self.tokenizer = Some(tokenizer);
         self
     }
 
-    /// Says what the network's output means.
+    /// Sets what the network's outputs mean.
     #[must_use]
     pub fn head(mut self, head: impl Into<Head>) -> Self {
         self.head = Some(head.into());
         self
     }
 
-    /// Says where embeddings come from.
+    /// Sets where embeddings come from.
     #[must_use]
     pub fn embeddings(mut self, embeddings: Embeddings) -> Self {
         self.embeddings = Some(embeddings);
@@ -111,24 +110,24 @@ impl Plan {
 pub struct Architecture {
     /// Its name.
     pub name: String,
-    /// Its configuration. The fields of each architecture are documented with the host, which
+    /// Its configuration. The host's documentation lists the fields of each architecture; the host
     /// refuses unknown ones.
     pub config: Map<String, Value>,
 }
 
 impl Architecture {
     /// An architecture by name, with a configuration that is a JSON object: a `json!({…})`, or a
-    /// structure that serialises to one.
+    /// struct that serializes to one.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` when the configuration does not become a JSON object.
+    /// `InvalidInput` when the configuration does not serialize to a JSON object.
     pub fn new(name: impl Into<String>, config: impl Serialize) -> Result<Self> {
         let name = name.into();
         match serde_json::to_value(config) {
             Ok(Value::Object(config)) => Ok(Self { name, config }),
             Ok(_) => Err(Error::invalid_input(format_args!(
-                "the configuration of `{name}` is no JSON object"
+                "the configuration of `{name}` is not a JSON object"
             ))),
             Err(error) => Err(Error::invalid_input(format_args!(
                 "the configuration of `{name}`: {error}"
@@ -164,7 +163,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn becomes_what_the_host_reads() {
+    fn plan_converts_to_the_wit_type() {
         let path = ModelPath::new("/model", "sub/w.safetensors");
         let plan = Plan::new(
             Architecture::new("sequential", json!({"layers": [1, 2]})).unwrap(),
@@ -207,19 +206,19 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_is_an_object() {
+    fn configuration_must_be_an_object() {
         for config in [json!([1]), json!(null), json!("depth")] {
             assert_eq!(
                 Architecture::new("resnet", config),
                 Err(Error::invalid_input(
-                    "the configuration of `resnet` is no JSON object"
+                    "the configuration of `resnet` is not a JSON object"
                 ))
             );
         }
     }
 
     #[test]
-    fn texts_and_embeddings_become_what_the_host_reads() {
+    fn tokenizer_and_embeddings_convert_to_the_wit_types() {
         let path = ModelPath::new("/model", "w.safetensors");
         let plan = Plan::embedder(Architecture::new("bert", json!({})).unwrap())
             .weights([&path])
@@ -238,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prompt_stands_for_each_class() {
+    fn zero_shot_makes_one_prompt_per_class() {
         let head = ZeroShot::new("A photo of a", ["cat", "dog"]).unwrap();
         assert_eq!(head.prompts, ["A photo of a cat", "A photo of a dog"]);
         assert_eq!(ZeroShot::new("", ["cat"]).unwrap().prompts, ["cat"]);

@@ -1,4 +1,4 @@
-//! From a text to the network's input.
+//! The tokenizer: from a text to its token ids.
 
 use crate::ArtifactName;
 use crate::bindings::modelzoo::source::deployment as wit;
@@ -7,43 +7,43 @@ use crate::bindings::modelzoo::source::deployment as wit;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum TokenizerFormat {
-    /// A `tokenizer.json` of Hugging Face's tokenizers.
+    /// A `tokenizer.json` of Hugging Face's tokenizers library.
     Json(ArtifactName),
-    /// The byte-pair merges of CLIP, plain or compressed with gzip.
+    /// CLIP's BPE merges, plain or compressed with gzip.
     ClipBpe(ArtifactName),
-    /// A `vocab.txt` of BERT.
+    /// A WordPiece vocabulary of BERT, `vocab.txt`.
     WordPiece {
-        /// The file: one word piece a line.
+        /// The file, with one token per line.
         vocab: ArtifactName,
-        /// Whether texts are brought to lower case, and their accents removed.
+        /// Whether the tokenizer lowercases texts and strips accents.
         lowercase: bool,
     },
 }
 
-/// From a text to the numbers of its tokens.
+/// From a text to its token ids.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tokenizer {
     /// Its files.
     pub format: TokenizerFormat,
-    /// The most tokens of a text, the special ones included; a longer text is cut. Without it, a
-    /// text that is longer than the network takes is an error.
+    /// The maximum number of tokens, including special tokens; a longer text is truncated. Without
+    /// it, a text that is longer than the network's context is an error.
     pub max_tokens: Option<u32>,
     /// Whether each text is padded to `max_tokens`.
     pub pad_to_max: bool,
 }
 
 impl Tokenizer {
-    /// A `tokenizer.json` of Hugging Face's tokenizers.
+    /// A `tokenizer.json` of Hugging Face's tokenizers library.
     pub fn json(file: impl Into<ArtifactName>) -> Self {
         Self::of(TokenizerFormat::Json(file.into()))
     }
 
-    /// The byte-pair merges of CLIP (`bpe_simple_vocab_16e6.txt.gz`).
+    /// CLIP's BPE merges (`bpe_simple_vocab_16e6.txt.gz`).
     pub fn clip_bpe(merges: impl Into<ArtifactName>) -> Self {
         Self::of(TokenizerFormat::ClipBpe(merges.into()))
     }
 
-    /// A `vocab.txt` of BERT, for texts in lower case where `lowercase`.
+    /// A WordPiece vocabulary of BERT, `vocab.txt`; `lowercase` for uncased models.
     pub fn word_piece(vocab: impl Into<ArtifactName>, lowercase: bool) -> Self {
         let vocab = vocab.into();
         Self::of(TokenizerFormat::WordPiece { vocab, lowercase })
@@ -57,14 +57,15 @@ impl Tokenizer {
         }
     }
 
-    /// Cuts texts to so many tokens, the special ones included.
+    /// Truncates texts to this many tokens, including special tokens.
     #[must_use]
     pub fn max_tokens(mut self, tokens: u32) -> Self {
         self.max_tokens = Some(tokens);
         self
     }
 
-    /// Cuts or pads texts to exactly so many tokens, as networks without a mask need it (SigLIP).
+    /// Truncates or pads texts to exactly this many tokens, as networks without an attention mask
+    /// need it (SigLIP).
     #[must_use]
     pub fn exactly(mut self, tokens: u32) -> Self {
         self.max_tokens = Some(tokens);
