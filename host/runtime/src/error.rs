@@ -147,7 +147,7 @@ pub enum Error {
     /// An image could not be read or decoded.
     #[error("image {name}: {reason}")]
     UnreadableImage {
-        /// The file's path, or `(in memory)`.
+        /// The file's path.
         name: String,
         /// Why.
         reason: ImageReason,

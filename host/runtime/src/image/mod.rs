@@ -111,16 +111,13 @@ pub fn decode_image(path: &Path, limits: &DecodeLimits) -> Result<Image, Error> 
     })
 }
 
-/// Decodes an image in memory; the format is found by its content.
+/// Decodes the bytes of an image file; the format is found by their content.
 ///
 /// # Errors
-/// [`Error::UnreadableImage`]: too large, in no known format, or damaged.
-pub fn decode_image_bytes(bytes: &[u8], limits: &DecodeLimits) -> Result<Image, Error> {
-    let decoded = check_bytes(bytes.len() as u64, limits).and_then(|()| decode(bytes, limits));
-    decoded.map_err(|reason| Error::UnreadableImage {
-        name: "(in memory)".to_owned(),
-        reason,
-    })
+/// [`ImageReason`]: too large, in no format that is read, or damaged.
+pub fn decode_image_bytes(bytes: &[u8], limits: &DecodeLimits) -> Result<Image, ImageReason> {
+    check_bytes(bytes.len() as u64, limits)?;
+    decode(bytes, limits)
 }
 
 fn read_file(path: &Path, limits: &DecodeLimits) -> Result<Image, ImageReason> {
