@@ -14,7 +14,7 @@ pub enum Error {
         /// The path as given.
         path: PathBuf,
     },
-    /// The directory is no dataset and holds no images.
+    /// The directory is not a dataset and holds no images.
     #[error("{}: no images in this directory", escape_path(path))]
     NoImages {
         /// The directory.
@@ -49,14 +49,17 @@ pub enum Error {
         column: String,
     },
     /// A file of texts is never changed, so it cannot take results.
-    #[error("{}: a file of texts takes no results", escape_path(path))]
+    #[error(
+        "{}: results cannot be written into a file of texts",
+        escape_path(path)
+    )]
     TableInPlace {
         /// The file.
         path: PathBuf,
     },
-    /// The output's format has no place for such results.
+    /// The output's format cannot hold results of this type.
     #[error(
-        "{}: a file of this kind takes embeddings alone, not a {found}",
+        "{}: a file of this kind holds embeddings only, not a {found}",
         escape_path(path)
     )]
     OutputType {
@@ -118,6 +121,12 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A file that lists the dataset's samples or describes it is a link to somewhere else.
+    #[error("{}: a link that leads out of the dataset", escape_path(path))]
+    ListOutside {
+        /// The link.
+        path: PathBuf,
+    },
     /// One document is too large to be held in memory.
     #[error(
         "{}: a document of {bytes} bytes, beyond the limit of {limit}",
@@ -159,7 +168,7 @@ pub enum Error {
         field: String,
     },
     /// A label of another type than the sink was opened for.
-    #[error("a {found} where field '{field}' takes a {wanted}")]
+    #[error("a {found} for field '{field}', which holds a {wanted}")]
     LabelType {
         /// The field.
         field: String,
@@ -198,7 +207,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// A directory of images has a `metadata.json` that is no dataset's of ours;
+    /// A directory of images has a `metadata.json` that modelzoo did not write;
     /// labels beside the images would have to replace it.
     #[error(
         "{}: not written by modelzoo, so it is not replaced",
@@ -291,7 +300,15 @@ impl Error {
             Self::Changed { .. } => Remedy::advice(
                 "run the same command again: samples that were done and are unchanged are kept",
             ),
-            _ => return None,
+            Self::ListOutside { .. } => Remedy::AllowOutside,
+            Self::NoTexts { .. }
+            | Self::Io { .. }
+            | Self::Malformed { .. }
+            | Self::Metadata { .. }
+            | Self::TooLarge { .. }
+            | Self::LabelType { .. }
+            | Self::Label { .. }
+            | Self::NoSuchSample { .. } => return None,
         })
     }
 
@@ -385,7 +402,14 @@ impl MediaError {
     pub fn remedy(&self) -> Option<Remedy> {
         match self {
             Self::Outside { .. } => Some(Remedy::AllowOutside),
-            _ => None,
+            Self::NoFilepath { .. }
+            | Self::Remote { .. }
+            | Self::NotAFile { .. }
+            | Self::NotAnImage { .. }
+            | Self::NoText { .. }
+            | Self::Kind { .. }
+            | Self::TooLarge { .. }
+            | Self::Io { .. } => None,
         }
     }
 }

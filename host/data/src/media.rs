@@ -12,7 +12,7 @@ use std::path::{Component, MAIN_SEPARATOR, Path, PathBuf};
 
 use modelzoo_base::file::open_regular;
 
-use crate::error::MediaError;
+use crate::error::{Error, MediaError};
 
 /// The directory that paths are relative to.
 pub(crate) struct Root {
@@ -66,6 +66,17 @@ impl Root {
             });
         }
         Ok(real)
+    }
+
+    /// Checks that a file of the dataset's own is in the directory, also once links are followed.
+    pub(crate) fn check(&self, file: &Path, allow_outside: bool) -> Result<(), Error> {
+        let real = fs::canonicalize(file).map_err(Error::io("open", file))?;
+        if allow_outside || real.starts_with(&self.real) {
+            return Ok(());
+        }
+        Err(Error::ListOutside {
+            path: file.to_owned(),
+        })
     }
 
     /// Whether `stored` is a path inside, and nothing is there.

@@ -275,6 +275,40 @@ fn images_that_were_removed_are_left_out_and_their_documents_kept() {
     );
 }
 
+#[cfg(unix)]
+#[test]
+fn lists_that_are_links_out_of_the_dataset_are_refused() {
+    use std::os::unix::fs::symlink;
+    let document = r#"{"filepath": "data/0.png"}"#;
+    for name in ["samples.json", "metadata.json", "samples", "samples/1.json"] {
+        let fixture = Fixture::new(&[document], 1);
+        if name.starts_with("samples/") || name == "samples" {
+            fs::remove_file(fixture.path("samples.json")).unwrap();
+            fs::create_dir(fixture.path("samples")).unwrap();
+            fixture.write("samples/1.json", document);
+        }
+        let elsewhere = fixture.directory.path().join("elsewhere");
+        fs::rename(fixture.path(name), &elsewhere).unwrap();
+        symlink(&elsewhere, fixture.path(name)).unwrap();
+        let refused = Dataset::open(&fixture.root).err().unwrap();
+        assert!(
+            matches!(refused, Error::ListOutside { .. }),
+            "{name}: {refused}"
+        );
+        let options = OpenOptions {
+            allow_outside: true,
+            ..OpenOptions::default()
+        };
+        assert_eq!(Dataset::open_with(&fixture.root, options).unwrap().len(), 1);
+        // A link that stays inside is nothing special.
+        let inside = fixture.path("inside");
+        fs::rename(&elsewhere, &inside).unwrap();
+        fs::remove_file(fixture.path(name)).unwrap();
+        symlink(&inside, fixture.path(name)).unwrap();
+        assert_eq!(fixture.open().len(), 1, "{name}");
+    }
+}
+
 /// The files below a directory, by their relative paths.
 fn tree(root: &Path) -> Vec<String> {
     let mut found = Vec::new();

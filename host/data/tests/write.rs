@@ -11,7 +11,7 @@ mod common;
 use std::fs;
 
 use common::{Fixture, class, field, label, label_text, options, sink};
-use modelzoo_data::{Classification, Error, Label, SinkOptions};
+use modelzoo_data::{Classification, Dataset, Error, Label, OpenOptions, SinkOptions};
 use serde_json::json;
 
 /// Documents with all that a parser and a printer would lose.
@@ -246,6 +246,20 @@ fn field_of_another_type_is_refused() {
 }
 
 #[test]
+fn value_that_its_declaration_denies_is_not_overwritten() {
+    let documents = [r#"{"filepath": "data/0.png", "ground_truth": "a text"}"#];
+    let fixture = Fixture::new(&documents, 1);
+    let before = fixture.read("samples.json");
+    let dataset = fixture.open();
+    let mut sink = sink(&dataset, "ground_truth", options()).unwrap();
+    sink.put(&dataset.key(0).unwrap(), Some(&label("a")))
+        .unwrap();
+    let refused = sink.commit().unwrap_err();
+    assert!(matches!(refused, Error::FieldType { .. }), "{refused}");
+    assert_eq!(fixture.read("samples.json"), before);
+}
+
+#[test]
 fn run_without_results_changes_nothing() {
     let fixture = Fixture::new(&DOCUMENTS, 4);
     let before = (fixture.read("samples.json"), fixture.read("metadata.json"));
@@ -377,7 +391,11 @@ fn links_are_not_replaced_and_permissions_are_kept() {
     let elsewhere = fixture.directory.path().join("elsewhere.json");
     fs::rename(fixture.path("samples.json"), &elsewhere).unwrap();
     symlink(&elsewhere, fixture.path("samples.json")).unwrap();
-    let dataset = fixture.open();
+    let allowed = OpenOptions {
+        allow_outside: true,
+        ..OpenOptions::default()
+    };
+    let dataset = Dataset::open_with(&fixture.root, allowed).unwrap();
     let refused = sink(&dataset, "p", options()).err().unwrap();
     assert!(matches!(refused, Error::Linked { .. }), "{refused}");
     assert!(refused.remedy().is_some());

@@ -4,18 +4,22 @@ use std::io;
 use std::path::Path;
 
 use modelzoo_base::json;
+use modelzoo_model::label::LabelType;
 
 use crate::dataset::Dataset;
 use crate::document::Document;
 use crate::error::Error;
+use crate::field::FieldName;
 use crate::media;
+use crate::readers::fiftyone::check_document;
 use crate::results::{ResultReader, Results};
 use crate::writers::{Job, new_documents};
 
 /// Puts results into the documents of samples.
 pub(crate) struct Editor<'a> {
     dataset: &'a Dataset,
-    field: &'a str,
+    field: &'a FieldName,
+    kind: LabelType,
     results: ResultReader<'a>,
     /// The directory that paths are to be relative to, if it is another one.
     moved_to: Option<&'a Path>,
@@ -30,7 +34,8 @@ impl<'a> Editor<'a> {
     ) -> Result<Self, Error> {
         Ok(Self {
             dataset,
-            field: job.field.as_str(),
+            field: &job.field,
+            kind: job.kind,
             results: results.reader()?,
             moved_to: None,
         })
@@ -72,7 +77,8 @@ impl<'a> Editor<'a> {
             if filepath.as_deref().unwrap_or_default() != record.key {
                 return Err(changed());
             }
-            edits.push((self.field, record.outcome.render()));
+            check_document(&document, self.field, self.kind)?;
+            edits.push((self.field.as_str(), record.outcome.render()));
         }
         if let (Some(directory), Some(filepath)) = (self.moved_to, filepath) {
             let moved = self.moved(directory, &filepath)?;

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 use crate::files::Stamp;
+use crate::media::Root;
+use crate::options::OpenOptions;
 use crate::readers::fiftyone::document_file::{DocumentFile, Edit};
 use crate::readers::fiftyone::parts::Parts;
 
@@ -23,8 +25,12 @@ impl Documents {
     }
 
     /// Lists the documents in `samples/`, in the order of their names.
-    pub(crate) fn open_parts(path: PathBuf) -> Result<Self, Error> {
-        Parts::open(path).map(Self::Parts)
+    pub(crate) fn open_parts(
+        root: &Root,
+        path: PathBuf,
+        options: &OpenOptions,
+    ) -> Result<Self, Error> {
+        Parts::open(root, path, options.allow_outside).map(Self::Parts)
     }
 
     /// Whether what is at the path now is not what was opened.

@@ -55,12 +55,18 @@ impl FiftyOneDataset {
         let root = Root::open(path).map_err(Error::io("open", path))?;
         let file = root.real.join(SAMPLES);
         let documents = if file.exists() {
+            root.check(&file, options.allow_outside)?;
             Documents::open_file(file)?
         } else {
-            Documents::open_parts(root.real.join(SAMPLES_DIRECTORY))?
+            Documents::open_parts(&root, root.real.join(SAMPLES_DIRECTORY), options)?
         };
         let metadata = metadata::path(&root.real);
-        let metadata = metadata.exists().then(|| Metadata::open(metadata));
+        let metadata = if metadata.exists() {
+            root.check(&metadata, options.allow_outside)?;
+            Some(Metadata::open(metadata)?)
+        } else {
+            None
+        };
         let media_root = options
             .rel_dir
             .as_deref()
@@ -69,7 +75,7 @@ impl FiftyOneDataset {
             root,
             media_root: media_root.transpose()?,
             documents,
-            metadata: metadata.transpose()?,
+            metadata,
             gone: Vec::new(),
             images: Vec::new(),
             warnings: Vec::new(),
@@ -202,7 +208,11 @@ impl FiftyOneDataset {
 }
 
 /// Checks that a sample has nothing but a label of type `kind` in `field`.
-fn check_document(document: &Document, field: &FieldName, kind: LabelType) -> Result<(), Error> {
+pub(crate) fn check_document(
+    document: &Document,
+    field: &FieldName,
+    kind: LabelType,
+) -> Result<(), Error> {
     let value: Value = match document.raw(field.as_str()) {
         None | Some(b"null") => return Ok(()),
         Some(value) => text::parse(value).unwrap_or_default(),

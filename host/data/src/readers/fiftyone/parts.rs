@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::error::Error;
 use crate::files::{BYTE_ORDER_MARK, Stamp, read_bounded};
+use crate::media::Root;
 
 /// The files in `samples/`, in the order of their names.
 pub(crate) struct Parts {
@@ -15,15 +16,23 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    pub(crate) fn open(path: PathBuf) -> Result<Self, Error> {
+    /// Lists the files in `path`. None of them may be a link that leads out of `root`, unless
+    /// that is allowed.
+    pub(crate) fn open(root: &Root, path: PathBuf, allow_outside: bool) -> Result<Self, Error> {
+        root.check(&path, allow_outside)?;
         let stamp = Stamp::of(&fs::metadata(&path).map_err(Error::io("look at", &path))?);
         let mut names = Vec::new();
         for entry in fs::read_dir(&path).map_err(Error::io("list", &path))? {
-            let name = entry.map_err(Error::io("list", &path))?.file_name();
+            let entry = entry.map_err(Error::io("list", &path))?;
+            let name = entry.file_name();
             let bytes = name.as_encoded_bytes();
-            if bytes.ends_with(b".json") && !bytes.starts_with(b".") {
-                names.push(name);
+            if !bytes.ends_with(b".json") || bytes.starts_with(b".") {
+                continue;
             }
+            if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+                root.check(&entry.path(), allow_outside)?;
+            }
+            names.push(name);
         }
         names.sort_unstable();
         Ok(Self { path, stamp, names })
