@@ -217,7 +217,7 @@ fn what_no_table_knows_is_named() {
         run.stderr
     );
     assert!(
-        run.stderr.contains("nearest: `TorchImageModel`"),
+        run.stderr.contains("did you mean TorchImageModel "),
         "{}",
         run.stderr
     );
