@@ -44,9 +44,9 @@ impl Kwargs {
     ///
     /// [`Error::InvalidInput`] when the text is anything else.
     pub fn from_json(text: &str) -> Result<Self> {
-        serde_json::from_str(text)
-            .map(Self)
-            .map_err(|error| Error::InvalidInput(format!("the kwargs are not a JSON object: {error}")))
+        serde_json::from_str(text).map(Self).map_err(|error| {
+            Error::InvalidInput(format!("the kwargs are not a JSON object: {error}"))
+        })
     }
 
     /// Deserializes them into a struct of the source: one field per kwarg, with `#[serde(default)]`
@@ -184,7 +184,10 @@ impl<'de> MapAccess<'de> for Entries<'de> {
             .map(Some)
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, KwargError> {
+    fn next_value_seed<V: DeserializeSeed<'de>>(
+        &mut self,
+        seed: V,
+    ) -> Result<V::Value, KwargError> {
         let Some((name, value)) = self.current.take() else {
             return Err(de::Error::custom("a value was requested before its name"));
         };

@@ -8,8 +8,8 @@ use modelzoo_base::Remedy;
 use serde::Serialize;
 
 use crate::interfaces::name::SUPPORTED;
-use modelzoo_base::text::excerpt;
 use crate::limits::ERROR_BYTES;
+use modelzoo_base::text::excerpt;
 
 /// Why a component is refused, or could not be made ready.
 #[derive(Debug, thiserror::Error)]

@@ -5,9 +5,9 @@
 //! that process only. See [`Compiler::Child`].
 
 pub(crate) mod cache;
-pub(crate) mod config;
 #[cfg(unix)]
 mod child;
+pub(crate) mod config;
 #[cfg(unix)]
 mod parent;
 #[cfg(unix)]

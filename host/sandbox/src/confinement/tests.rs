@@ -56,7 +56,9 @@ fn read(path: &Path) -> io::Result<String> {
 fn only_allowed_paths_are_reachable() {
     let dirs = directories();
     let at = |name: &str| dirs.path().join(name);
-    let confinement = Confinement::new().allow_read(at("read")).allow_write(at("write"));
+    let confinement = Confinement::new()
+        .allow_read(at("read"))
+        .allow_write(at("write"));
     confined(&confinement, || {
         assert_eq!(read(&at("read/file")).unwrap(), "read");
         assert_eq!(fs::read_dir(at("read")).unwrap().count(), 1);
@@ -96,7 +98,9 @@ fn link_to_elsewhere_is_not_followed() {
     let at = |name: &str| dirs.path().join(name);
     std::os::unix::fs::symlink(at("other/file"), at("read/link")).unwrap();
     std::os::unix::fs::symlink(at("other"), at("write/link")).unwrap();
-    let confinement = Confinement::new().allow_read(at("read")).allow_write(at("write"));
+    let confinement = Confinement::new()
+        .allow_read(at("read"))
+        .allow_write(at("write"));
     confined(&confinement, || {
         denied(read(&at("read/link")));
         denied(read(&at("write/link/file")));
@@ -109,7 +113,10 @@ fn link_to_elsewhere_is_not_followed() {
 #[test]
 fn programs_cannot_be_started_and_privileges_cannot_be_gained() {
     let dirs = directories();
-    let confinement = Confinement::new().allow_read("/bin").allow_read("/usr").allow_write(dirs.path());
+    let confinement = Confinement::new()
+        .allow_read("/bin")
+        .allow_read("/usr")
+        .allow_write(dirs.path());
     confined(&confinement, || {
         denied(Command::new("/bin/true").status());
         let status = fs::read_to_string("/proc/thread-self/status");

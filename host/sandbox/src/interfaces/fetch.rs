@@ -15,11 +15,11 @@ use super::artifacts::{Staging, answer, parse};
 use super::bindings::fetch::{self as wit, add_to_linker as link};
 use super::types::{self, HostError, Refusal, TypesView};
 use crate::events::EventSender;
+use crate::limits::ERROR_BYTES;
 use crate::limits::Limits;
 use crate::limits::budget::Budget;
 use crate::limits::stop::{Activity, Limit};
 use modelzoo_base::text::excerpt;
-use crate::limits::ERROR_BYTES;
 
 /// The most bytes of a response to `get`; part of the interface, and therefore not a setting.
 const GET_BYTES: u64 = 16 << 20;

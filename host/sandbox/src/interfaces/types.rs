@@ -11,11 +11,11 @@ use std::io;
 use modelzoo_base::Remedy;
 use wasmtime::component::{HasData, Linker};
 
-pub(crate) use super::bindings::types::{Artifact, Error, Host, HttpFailure};
 use super::bindings::types::add_to_linker as link;
+pub(crate) use super::bindings::types::{Artifact, Error, Host, HttpFailure};
+use crate::limits::ERROR_BYTES;
 use crate::limits::stop::{Limit, Stop};
 use modelzoo_base::text::excerpt;
-use crate::limits::ERROR_BYTES;
 
 /// Why a host function has no result for the guest.
 #[derive(Debug)]

@@ -442,7 +442,8 @@ mod tests {
     #[test]
     fn guest_text_is_escaped_and_bounded() {
         let text = format!("  \u{1b}]0;title\u{7}\n{}", "x".repeat(10_000));
-        let error = HookError::from_guest(site(), types::Error::Other(text), RefusalCause::default());
+        let error =
+            HookError::from_guest(site(), types::Error::Other(text), RefusalCause::default());
         let text = error.to_string();
         assert!(text.starts_with(
             "download_model of `acme/digits` for `cnn@1` failed: \\u{1b}]0;title\\u{7}\\nxxx"
@@ -466,7 +467,11 @@ mod tests {
                 status: 503,
                 url: url.to_owned(),
             };
-            let error = HookError::from_guest(site(), types::Error::Status(failure), RefusalCause::default());
+            let error = HookError::from_guest(
+                site(),
+                types::Error::Status(failure),
+                RefusalCause::default(),
+            );
             assert!(
                 error
                     .to_string()

@@ -105,13 +105,9 @@ impl<P: Phase> Worker<P> {
         };
         // Started by the caller: the ticker's own thread outlives the guest's, and must not be
         // confined with it.
-        let ticking = self
-            .engine
-            .tick()
-            .map_err(|e| not_started(&self.site, e))?;
+        let ticking = self.engine.tick().map_err(|e| not_started(&self.site, e))?;
         let (reply, outcome) = oneshot::channel();
-        let call: Call<P> =
-            Box::new(move |guest| Box::pin(guest.serve(function, reply, ticking)));
+        let call: Call<P> = Box::new(move |guest| Box::pin(guest.serve(function, reply, ticking)));
         // An error means that the thread has ended, as its future tells.
         let _ = self.calls.send(call);
         let outcome = self
@@ -195,8 +191,7 @@ impl<P: Phase> Guest<P> {
     /// Calls a function within the limits of a call, and sends the outcome.
     async fn serve<T: Send + 'static>(
         &mut self,
-        function: impl for<'a> FnOnce(&'a mut Store<State<P>>, &'a P::Exports) -> Running<'a, T>
-        + Send,
+        function: impl for<'a> FnOnce(&'a mut Store<State<P>>, &'a P::Exports) -> Running<'a, T> + Send,
         mut reply: oneshot::Sender<Outcome<T>>,
         ticking: TickGuard,
     ) -> ControlFlow<()> {

@@ -212,8 +212,7 @@ async fn load_hook_cannot_gain_privileges() {
     // It still runs when its message arrives.
     let body = "(call $log (i32.const 1) (i32.const 16) (i32.const 1)) (loop (br 0)) unreachable";
     let component = engine.load(&Guest::loader(body).bytes()).unwrap();
-    let mut session =
-        open(&engine, &component, dir.path(), dir.path(), reader.clone()).unwrap();
+    let mut session = open(&engine, &component, dir.path(), dir.path(), reader.clone()).unwrap();
     let error = session.load_model(&Map::new()).await.unwrap_err();
     assert!(matches!(error, HookError::Timeout { .. }), "{error:?}");
     let seen = reader.0.lock().unwrap();

@@ -28,7 +28,10 @@ fn inspect_describes_a_component() {
             ("modelzoo:source/types@0.1.0", ImportAnswer::Host),
             ("modelzoo:source/log@0.1.0", ImportAnswer::Host),
             ("modelzoo:source/fetch@0.1.0", ImportAnswer::DownloadOnly),
-            ("modelzoo:source/artifacts@0.1.0", ImportAnswer::DownloadOnly),
+            (
+                "modelzoo:source/artifacts@0.1.0",
+                ImportAnswer::DownloadOnly
+            ),
             ("modelzoo:source/deployment@0.1.0", ImportAnswer::Host),
         ]
     );

@@ -11,14 +11,14 @@ use std::sync::Arc;
 use modelzoo_archive::{self as archive, RelPath};
 use wasmtime::component::{HasData, Linker};
 
-pub(crate) use self::staging::Staging;
 pub use self::staging::Artifact;
+pub(crate) use self::staging::Staging;
 use super::bindings::artifacts::{self as wit, add_to_linker as link};
 use super::types::{self, HostError, Refusal, TypesView};
+use crate::limits::ERROR_BYTES;
 use crate::limits::budget::Budget;
 use crate::limits::stop::{Activity, Limit, Stop};
 use modelzoo_base::text::excerpt;
-use crate::limits::ERROR_BYTES;
 
 /// The most bytes of a guest's name that an error repeats.
 const NAME_BYTES: usize = 200;
