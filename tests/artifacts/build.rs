@@ -1,8 +1,8 @@
 //! Builds every guest of `tests/guests`, and the example sources, for wasm32-wasip2, and writes
 //! the constants that `src/lib.rs` includes.
 //!
-//! The guests are built by a cargo of their own, with a target directory of its own, since they
-//! have another target and another profile than what is being built around them.
+//! A separate cargo with its own target directory builds the guests, since they have another target
+//! and another profile than the surrounding build.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -26,7 +26,7 @@ const SOURCES: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// What a change of means that the guests are built again; cargo then finds out which.
+/// A change of these builds the guests again; cargo then finds out which.
 const INPUTS: &[&str] = &[
     "Cargo.lock",
     "Cargo.toml",
@@ -58,7 +58,7 @@ fn run() -> Result<()> {
     watch(&root);
     require_target()?;
 
-    // <target>/<profile>/build/<package>/out: a place beside the profile is shared by all of them.
+    // <target>/<profile>/build/<package>/out: all profiles share a directory beside the profile.
     let target_dir = out
         .ancestors()
         .nth(4)
@@ -93,14 +93,14 @@ fn var(name: &str) -> Result<OsString> {
     env::var_os(name).ok_or_else(|| format!("cargo did not set {name}").into())
 }
 
-/// Tells cargo when to run this again. It takes the newest time in a folder.
+/// Tells cargo when to run this again. Of a directory, cargo uses the newest time.
 fn watch(root: &Path) {
     println!("cargo::rerun-if-changed=build.rs");
     for input in INPUTS {
         println!("cargo::rerun-if-changed={}", root.join(input).display());
     }
     for (_, folder, _) in SOURCES {
-        // Not the whole folder, where the source's data is.
+        // Not the whole directory, which has the source's data.
         let folder = root.join(folder);
         for input in ["Cargo.toml", "src"] {
             println!("cargo::rerun-if-changed={}", folder.join(input).display());
@@ -108,7 +108,7 @@ fn watch(root: &Path) {
     }
 }
 
-/// Says what to do when there is no std for the guests, before rustc says it in other words.
+/// Reports how to install std for the guests, before rustc fails with a less helpful message.
 fn require_target() -> Result<()> {
     let rustc = var("RUSTC")?;
     let output = Command::new(&rustc)
@@ -161,8 +161,8 @@ fn build(root: &Path, target_dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether a variable is about what is being built around this, and would lead the inner build
-/// astray: its flags, its wrappers (clippy), its profile, its features.
+/// Whether a variable belongs to the surrounding build and must not reach the inner one: its flags,
+/// its wrappers (clippy), its profile, its features.
 fn is_of_the_outer_build(name: &str) -> bool {
     const OURS: &[&str] = &[
         "DEBUG",
@@ -180,7 +180,7 @@ fn is_of_the_outer_build(name: &str) -> bool {
         "RUSTFLAGS",
         "TARGET",
     ];
-    // Where crates come from, how to get them, and the share of the processors.
+    // The source of crates, how to fetch them, and the share of the processors.
     const KEPT: &[&str] = &[
         "CARGO_HOME",
         "CARGO_HTTP_",
@@ -207,8 +207,8 @@ fn guests(root: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Takes a copy that no other build touches while tests read it. An unchanged one stays, with its
-/// time, and so do the caches that go by it.
+/// Makes a copy that no other build changes while tests read it. An unchanged copy keeps its time, on
+/// which caches depend.
 fn keep(built: &Path, copy: &Path) -> Result<PathBuf> {
     let bytes = fs::read(built).map_err(|error| {
         format!(

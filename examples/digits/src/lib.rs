@@ -1,4 +1,4 @@
-//! A source with a classifier of handwritten digits. The weights come with the source, so that its
+//! A source with a classifier of handwritten digits. The source contains the weights, so that its
 //! hooks need no network.
 
 use modelzoo_guest::prelude::*;

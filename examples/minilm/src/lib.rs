@@ -1,6 +1,5 @@
-//! A source with all-MiniLM-L6-v2, which turns sentences into vectors: those of similar meaning
-//! into similar ones. Its files come from Hugging Face, at the revision and with the digests that
-//! `files.json` of the source pins.
+//! A source with all-MiniLM-L6-v2, which embeds sentences: similar meanings have similar vectors. Its
+//! files are on Hugging Face, pinned to a revision and digests by the source's `files.json`.
 
 use std::collections::BTreeMap;
 
@@ -10,13 +9,12 @@ use modelzoo_guest::{huggingface, source};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The most word pieces of a text; the network was trained with no more, and the rest of a longer
-/// text is left out.
+/// The maximum number of tokens of a text: the length that the network was trained with.
 const MAX_TOKENS: u32 = 256;
 
 struct MiniLm;
 
-/// What `files.json` says.
+/// The contents of `files.json`.
 #[derive(Deserialize)]
 struct Files {
     repository: String,
@@ -28,7 +26,7 @@ struct Files {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Options {
-    /// Whether vectors have the length 1, as the published model gives them.
+    /// Whether vectors have unit length, as those of the published model.
     #[serde(default = "yes")]
     normalize: bool,
 }

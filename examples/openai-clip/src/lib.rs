@@ -1,6 +1,5 @@
-//! A source with OpenAI's CLIP ViT-B/32, which labels images with classes of the user's choice. Its
-//! files come from where OpenAI published them, with the digests that `files.json` of the source
-//! pins.
+//! A source with OpenAI's CLIP ViT-B/32, which labels images with the user's classes. Its files are
+//! where OpenAI published them; the source's `files.json` pins their digests.
 
 use modelzoo_guest::plan::{Tokenizer, ZeroShot};
 use modelzoo_guest::prelude::*;
@@ -10,18 +9,18 @@ use serde_json::json;
 
 /// The weights, in the model's directory.
 const WEIGHTS: &str = "ViT-B-32.pt";
-/// The tokenizer's merges, in the model's directory.
+/// The tokenizer's BPE merges, in the model's directory.
 const MERGES: &str = "bpe_simple_vocab_16e6.txt.gz";
-/// What stands before each class.
+/// The prompt before each class.
 const PROMPT: &str = "A photo of a";
-/// The pixels of a side that the network takes.
+/// The side of the network's input, in pixels.
 const SIDE: u32 = 224;
-/// The tokens that the network takes; the rest of a longer prompt is left out.
+/// The network's context length, in tokens; a longer prompt is truncated.
 const CONTEXT: u32 = 77;
 
 struct Clip;
 
-/// What `files.json` says.
+/// The contents of `files.json`.
 #[derive(Deserialize)]
 struct Files {
     weights: File,
@@ -37,9 +36,9 @@ struct File {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Options {
-    /// The labels to choose from; without them the model gives embeddings alone.
+    /// The classes; without them the model only has embeddings.
     classes: Option<Vec<String>>,
-    /// The text before each class.
+    /// The prompt before each class.
     #[serde(default = "prompt")]
     text_prompt: String,
     confidence_thresh: Option<f32>,
@@ -62,7 +61,7 @@ impl Source for Clip {
 
     fn load_model(_: &str, model_path: &ModelPath, kwargs: Kwargs) -> Result<Plan> {
         let options: Options = kwargs.parse()?;
-        // The sizes are those of the weights; OpenAI's networks all have this activation.
+        // The weights determine the sizes; all of OpenAI's networks have this activation.
         let architecture = Architecture::new("open_clip", json!({ "quick_gelu": true }))?;
         let tokenizer = Tokenizer::clip_bpe(model_path.join(MERGES)).max_tokens(CONTEXT);
         let plan = Plan::embedder(architecture)

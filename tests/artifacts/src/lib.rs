@@ -1,7 +1,7 @@
 //! The components that the host's tests run: the paths of the guests in `tests/guests` and of the
 //! example sources, which the build script of this package compiles.
 //!
-//! One crate's tests have to have a test for every guest. They make sure of it by
+//! The tests of one crate must have a test for every guest. They check that with
 //!
 //! ```ignore
 //! macro_rules! assert_test_exists {
@@ -13,7 +13,7 @@
 //! test_artifacts::foreach_guest!(assert_test_exists);
 //! ```
 //!
-//! which does not compile unless there is a function (or a module) of every guest's name.
+//! which compiles only if there is a function (or a module) with the name of every guest.
 
 include!(concat!(env!("OUT_DIR"), "/artifacts.rs"));
 

@@ -1,4 +1,4 @@
-//! What the guest SDK's export macro makes a component import and export.
+//! The imports and exports of components that the guest SDK's export macro builds.
 
 #![allow(
     clippy::unwrap_used,
@@ -50,21 +50,21 @@ fn set(names: &[&str]) -> BTreeSet<String> {
 }
 
 #[test]
-fn both_hooks() {
+fn component_with_both_hooks_imports_what_it_calls() {
     let [imports, exports] = interfaces(test_artifacts::OK_FETCH);
     assert_eq!(imports, set(&["deployment", "fetch", "log", "types"]));
     assert_eq!(exports, set(&["downloader", "loader"]));
 }
 
 #[test]
-fn only_downloading() {
+fn download_only_component_imports_no_deployment() {
     let [imports, exports] = interfaces(test_artifacts::OK_DOWNLOAD_ONLY);
     assert_eq!(imports, set(&["artifacts", "types"]));
     assert_eq!(exports, set(&["downloader"]));
 }
 
 #[test]
-fn only_loading() {
+fn load_only_component_imports_no_network() {
     let [imports, exports] = interfaces(test_artifacts::OK_LOAD_ONLY);
     assert_eq!(imports, set(&["deployment", "types"]));
     assert_eq!(exports, set(&["loader"]));

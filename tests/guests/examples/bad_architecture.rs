@@ -1,4 +1,4 @@
-//! Asks for an architecture that no host has.
+//! Returns a plan with an unknown architecture.
 
 use modelzoo_guest::prelude::*;
 use test_guests::{copy_weights, tiny_plan};

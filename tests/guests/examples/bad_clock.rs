@@ -1,5 +1,5 @@
-//! Reports what it sees of time and chance, so that a test can see that both are the same in every
-//! run: `download_model` as the model's file, `load_model` as the names of the classes.
+//! Reports what it observes of clocks and randomness, so that a test can check that both are the same
+//! in every run: `download_model` as the model's file, `load_model` as the class names.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
@@ -42,7 +42,7 @@ fn observe(file: Option<&std::path::Path>) -> Result<Vec<String>> {
     seen.push(format!("hash {:x}", RandomState::new().hash_one("x")));
     seen.push(format!("random {:x?}", random()));
     if let Some(file) = file {
-        // Times and inode numbers of the host's file system are traces of it.
+        // Times and inode numbers would reveal the host's file system.
         let metadata = std::fs::metadata(file)?;
         seen.push(format!("modified {:?}", metadata.modified().ok()));
         seen.push(format!("accessed {:?}", metadata.accessed().ok()));
@@ -51,7 +51,7 @@ fn observe(file: Option<&std::path::Path>) -> Result<Vec<String>> {
     Ok(seen)
 }
 
-/// 16 bytes of what passes for secure randomness.
+/// 16 bytes of the random numbers that WASI calls secure.
 #[cfg(target_family = "wasm")]
 fn random() -> [u8; 16] {
     unsafe extern "C" {
@@ -63,7 +63,7 @@ fn random() -> [u8; 16] {
     bytes
 }
 
-/// Stands for wasi-libc where the guests are only type-checked.
+/// Replaces wasi-libc where the guests are only type-checked.
 #[cfg(not(target_family = "wasm"))]
 fn random() -> [u8; 16] {
     [0; 16]

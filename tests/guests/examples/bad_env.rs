@@ -1,4 +1,4 @@
-//! Looks for traces of the host in its environment, and fails with what it finds: variables,
+//! Searches its environment for traces of the host, and fails with what it finds: variables,
 //! arguments, input, a home or a working directory.
 
 use std::io::Read as _;
@@ -33,7 +33,7 @@ fn look() -> Result<()> {
         found.push(format!("home {}", home.display()));
     }
     match std::env::current_dir() {
-        // What wasi-libc answers when there is none.
+        // wasi-libc returns this if there is none.
         Ok(directory) if directory.as_os_str() == "/" => {}
         Ok(directory) => found.push(format!("working directory {}", directory.display())),
         Err(_) => {}

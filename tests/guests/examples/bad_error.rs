@@ -1,5 +1,5 @@
-//! Fails in every way that the interface has, after it has left a file behind. The case is the
-//! last part of the model's name in `download_model`, and the kwarg `case` in `load_model`.
+//! Writes a file and then fails with each error of the interface. The case is the last part of the
+//! model's name in `download_model`, and the kwarg `case` in `load_model`.
 
 use modelzoo_guest::prelude::*;
 use serde::Deserialize;

@@ -1,10 +1,10 @@
-//! Uses in `load_model` what only `download_model` may use, and passes the host's error on. The
-//! kwarg `case` says what: `get`, `download`, `write`, `remove` or `list`. The address is the one
-//! in `url.txt`.
+//! Calls a function in `load_model` that only `download_model` has, and passes on the host's error.
+//! The kwarg `case` names it: `get`, `download`, `write`, `remove` or `list`. The URL is in
+//! `url.txt`.
 
 use modelzoo_guest::prelude::*;
 use serde::Deserialize;
-use test_guests::{Wanted, copy_weights, tiny_plan, unknown_case};
+use test_guests::{FetchTarget, copy_weights, tiny_plan, unknown_case};
 
 struct Guest;
 
@@ -21,9 +21,12 @@ impl Source for Guest {
     fn load_model(_: &str, model_path: &ModelPath, kwargs: Kwargs) -> Result<Plan> {
         let options: Options = kwargs.parse()?;
         match options.case.as_str() {
-            "get" => fetch::url(Wanted::read()?.url).get().map(drop)?,
-            "download" => Wanted::read()?.request().download("loot").map(drop)?,
-            "write" => artifacts::write("loot", "x").map(drop)?,
+            "get" => fetch::url(FetchTarget::read()?.url).get().map(drop)?,
+            "download" => FetchTarget::read()?
+                .request()
+                .download("stolen")
+                .map(drop)?,
+            "write" => artifacts::write("stolen", "x").map(drop)?,
             "remove" => artifacts::remove(model_path)?,
             "list" => info!("there are {} artifacts", artifacts::list().len()),
             other => return Err(unknown_case(other)),

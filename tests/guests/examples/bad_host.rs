@@ -1,14 +1,14 @@
-//! Fetches from a host that it has no permission for (the address in `url.txt`), in both ways, and
-//! passes the denial on.
+//! Fetches from a host that it has no permission for (the URL in `url.txt`) with both functions, and
+//! passes on the denial.
 
 use modelzoo_guest::prelude::*;
-use test_guests::Wanted;
+use test_guests::FetchTarget;
 
 struct Guest;
 
 impl DownloadSource for Guest {
     fn download_model(_: &str, _: &ModelPath) -> Result<()> {
-        Err(Wanted::read()?.expect_denial())
+        Err(FetchTarget::read()?.expect_denial())
     }
 }
 

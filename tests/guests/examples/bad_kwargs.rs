@@ -1,9 +1,9 @@
-//! Refuses its kwargs and quotes them as they came, whatever is in them.
+//! Refuses its kwargs and quotes them unchanged.
 
 use modelzoo_guest::bindings::load::exports::modelzoo::source::loader;
 use modelzoo_guest::bindings::modelzoo::source::types;
 
-/// Implements the bindings' trait, since it wants the text of the kwargs.
+/// Implements the trait of the bindings, which has the text of the kwargs.
 struct Guest;
 
 impl loader::Guest for Guest {

@@ -1,6 +1,6 @@
-//! Says too much, or what a terminal would obey, and then succeeds. Cases, in both hooks: `flood`
-//! (128 MiB of messages), `many` (a million small ones), `stdout` and `stderr` (128 MiB without a
-//! line's end), `escapes` (control sequences, forged lines, bytes that are no text).
+//! Logs too much, or control sequences, and then succeeds. Cases, in both hooks: `flood` (128 MiB of
+//! messages), `many` (a million small ones), `stdout` and `stderr` (128 MiB without a newline),
+//! `escapes` (control sequences, forged lines, bytes that are not UTF-8).
 
 use std::io::Write;
 
@@ -21,7 +21,7 @@ impl Source for Guest {
     }
 }
 
-/// What the `escapes` case says: moving the cursor, setting the title, writing to the clipboard,
+/// The messages of the `escapes` case: moving the cursor, setting the title, writing to the clipboard,
 /// a hyperlink, forged lines, right-to-left overrides, C1 controls, a bell.
 const ESCAPES: &[&str] = &[
     "\u{1b}[2J\u{1b}[1;1Hcleared",

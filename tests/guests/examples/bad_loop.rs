@@ -1,5 +1,5 @@
-//! Never ends. Cases, in both hooks: `compute` (no calls of the host), `files` (calls of the file
-//! system); in `download_model` also `artifacts` and `log` (calls of the host's own interfaces).
+//! Loops forever. Cases, in both hooks: `compute` (no calls of the host), `files` (calls of the file
+//! system); in `download_model` also `artifacts` and `log` (calls of modelzoo's interfaces).
 
 use std::hint::black_box;
 

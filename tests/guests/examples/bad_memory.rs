@@ -1,4 +1,4 @@
-//! Takes without end. Cases, in both hooks: `grow` (memory, touched), `reserve` (1.5 GiB at once),
+//! Allocates forever. Cases, in both hooks: `grow` (memory, touched), `reserve` (1.5 GiB at once),
 //! `handles` (open files); in `download_model` also `argument` (one call with 256 MiB of data) and
 //! `message` (one log message of 128 MiB).
 

@@ -1,16 +1,16 @@
-//! Gives artifacts names that lead elsewhere, or that some file system reads as another name, in
-//! every function that takes a name. When the host refuses all of them, it passes one refusal on;
-//! otherwise it says what was accepted, or refused for another reason.
+//! Uses artifact names outside of the directory, and names that are equal to others on some file
+//! system, in every function with a name. When the host refuses all of them, it passes on one
+//! refusal; otherwise it reports what was accepted, or refused for another reason.
 
 use modelzoo_guest::prelude::*;
-use test_guests::{WEIGHTS, Wanted};
+use test_guests::{FetchTarget, WEIGHTS};
 
 struct Guest;
 
-/// A real archive in the source, so that only the name can be what is refused.
+/// A valid archive in the source, so that only the name can be the reason of a refusal.
 const ARCHIVE: &str = "archive.bin";
 
-/// What a name is put to.
+/// The function that a name is passed to.
 type Attempt = (&'static str, fn(&str) -> Result<()>);
 
 const ATTEMPTS: &[Attempt] = &[
@@ -35,8 +35,8 @@ impl DownloadSource for Guest {
     fn download_model(_: &str, _: &ModelPath) -> Result<()> {
         artifacts::write("good", "good")?;
         artifacts::copy_from_source(ARCHIVE, ARCHIVE)?;
-        // Where the host's test grants a download, names are tried with that as well.
-        let wanted = Wanted::read().ok();
+        // If the host test grants a download, names are tried with that as well.
+        let wanted = FetchTarget::read().ok();
         let mut slips = Vec::new();
         let mut refusal = None;
         let mut judge = |what: &str, name: &str, result: Result<()>| match result {
@@ -54,7 +54,7 @@ impl DownloadSource for Guest {
                     wanted.request().download(name.as_str()).map(drop),
                 );
             }
-            // An empty name is the model's own directory there.
+            // An empty name is the model's directory there.
             if !name.is_empty() {
                 let result = artifacts::extract(ARCHIVE).into_dir(name.as_str());
                 judge("extract into", &name, result.map(drop));
@@ -77,7 +77,7 @@ impl DownloadSource for Guest {
     }
 }
 
-/// The names. The host's own error quotes only a part of the long ones, so they come last.
+/// The names. The host's error quotes only a part of the long ones, so they come last.
 fn names() -> Vec<String> {
     let mut names: Vec<String> = [
         "",

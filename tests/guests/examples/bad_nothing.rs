@@ -1,4 +1,4 @@
-//! Claims success without the model's file. Cases: `nothing` (no file at all), `beside` (another
+//! Returns success without the model's file. Cases: `nothing` (no file at all), `beside` (another
 //! file), `removed` (the model's file, removed again).
 
 use modelzoo_guest::prelude::*;

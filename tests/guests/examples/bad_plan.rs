@@ -1,4 +1,4 @@
-//! Answers with a plan that makes no sense, or far too much of it; the kwarg `case` says which.
+//! Returns an invalid or far too large plan; the kwarg `case` says which.
 
 use modelzoo_guest::bindings::load::exports::modelzoo::source::loader;
 use modelzoo_guest::bindings::modelzoo::source::{deployment as wit, types};
@@ -6,7 +6,7 @@ use modelzoo_guest::prelude::*;
 use serde::Deserialize;
 use test_guests::{tiny_plan, unknown_case};
 
-/// Implements the bindings' trait, since the SDK's builders rule out some of the cases.
+/// Implements the trait of the bindings, since the SDK's builders rule out some of the cases.
 struct Guest;
 
 #[derive(Deserialize)]
@@ -100,7 +100,7 @@ fn spoil(plan: &mut wit::Plan, case: &str) -> Result<()> {
     Ok(())
 }
 
-/// Objects within objects.
+/// Nested objects.
 fn deep(levels: usize) -> String {
     format!("{}1{}", "{\"a\":".repeat(levels), "}".repeat(levels))
 }

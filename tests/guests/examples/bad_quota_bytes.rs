@@ -1,7 +1,7 @@
-//! Writes without end into one file, and passes the host's error on. Cases: `append`; `write`
-//! (a new file each time); `copy` (copies of the source's weights); `extract` (unpacks the
-//! source's `archive.bin` again and again); `stubborn` (ignores the errors of 50 attempts, and
-//! claims success).
+//! Writes forever into one file, and passes on the host's error. Cases: `append`; `write` (a new file
+//! each time); `copy` (copies of the source's weights); `extract` (unpacks the source's
+//! `archive.bin` again and again); `stubborn` (ignores the errors of 50 attempts, and returns
+//! success).
 
 use modelzoo_guest::prelude::*;
 use test_guests::{WEIGHTS, case, copy_weights, unknown_case};

@@ -1,6 +1,5 @@
-//! Makes files without end, and passes the host's error on. Cases: `flat`; `deep` (each in
-//! directories of its own); `stubborn` (ignores the errors, and claims success after 50,000
-//! attempts).
+//! Creates files forever, and passes on the host's error. Cases: `flat`; `deep` (each in directories
+//! of its own); `stubborn` (ignores the errors, and returns success after 50,000 attempts).
 
 use modelzoo_guest::prelude::*;
 use test_guests::{case, copy_weights, unknown_case};

@@ -1,14 +1,13 @@
-//! Fetches the address in `url.txt` without end, and passes the host's error on. Cases: `get`,
-//! `download`.
+//! Fetches the URL in `url.txt` forever, and passes on the host's error. Cases: `get`, `download`.
 
 use modelzoo_guest::prelude::*;
-use test_guests::{Wanted, case, unknown_case};
+use test_guests::{FetchTarget, case, unknown_case};
 
 struct Guest;
 
 impl DownloadSource for Guest {
     fn download_model(model_name: &str, _: &ModelPath) -> Result<()> {
-        let wanted = Wanted::read()?;
+        let wanted = FetchTarget::read()?;
         match case(model_name, "get") {
             "get" => loop {
                 fetch::url(&wanted.url).get()?;

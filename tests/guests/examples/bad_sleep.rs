@@ -1,5 +1,5 @@
-//! Waits for ever. Cases, in both hooks: `long` (one sleep without end), `short` (endless short
-//! sleeps), `stdin` (waits for input that never comes, then sleeps).
+//! Sleeps forever. Cases, in both hooks: `long` (one endless sleep), `short` (endless short sleeps),
+//! `stdin` (waits for input that never arrives, then sleeps).
 
 use std::io::Read as _;
 use std::thread::sleep;

@@ -1,4 +1,4 @@
-//! Ends in the middle. Cases, in both hooks: `panic`, `unreachable`, `stack` (endless recursion),
+//! Crashes or exits. Cases, in both hooks: `panic`, `unreachable`, `stack` (endless recursion),
 //! `exit` (with success), `abort`.
 
 use std::hint::black_box;

@@ -1,5 +1,5 @@
-//! Tries to change `/model` and `/source` through its own file system, in every way that std and
-//! wasi-libc have, and to read outside of them. It fails with what succeeded.
+//! Tries to change `/model` and `/source` through the guest's file system with every function of std
+//! and wasi-libc, and to read outside of them. It fails with what succeeded.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -51,7 +51,7 @@ fn attack(model_path: &Path) -> Result<()> {
 struct Report(Vec<String>);
 
 impl Report {
-    /// Notes an attempt that must fail, and did not.
+    /// Records an attempt that must fail and did not.
     fn must_fail<T>(&mut self, what: impl std::fmt::Display, result: io::Result<T>) {
         if result.is_ok() {
             self.0.push(what.to_string());
@@ -142,7 +142,7 @@ fn link(report: &mut Report, root: &str, file: &Path) {
     );
 }
 
-/// Tries to read what was not lent.
+/// Tries to read outside of the two directories.
 fn escape(report: &mut Report) {
     let mut names = [
         "/etc/passwd",
@@ -169,7 +169,7 @@ fn escape(report: &mut Report) {
     }
 }
 
-/// What wasi-libc has and std does not offer.
+/// Functions of wasi-libc that std does not offer.
 #[cfg(target_family = "wasm")]
 mod libc {
     use std::ffi::{CString, c_char, c_int};
@@ -225,7 +225,7 @@ mod libc {
     }
 }
 
-/// Stands for wasi-libc where the guests are only type-checked.
+/// Replaces wasi-libc where the guests are only type-checked.
 #[cfg(not(target_family = "wasm"))]
 mod libc {
     use std::io;

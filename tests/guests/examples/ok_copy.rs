@@ -1,4 +1,4 @@
-//! Copies its weights out of the source.
+//! Copies its weights from the source.
 
 use modelzoo_guest::prelude::*;
 use test_guests::{copy_weights, tiny_plan};

@@ -1,4 +1,4 @@
-//! Has the first hook only.
+//! Has `download_model` only.
 
 use modelzoo_guest::prelude::*;
 use test_guests::copy_weights;

@@ -1,14 +1,14 @@
-//! Downloads its weights from the address in `url.txt`, with the digest and the length that may
-//! stand there.
+//! Downloads its weights from the URL in `url.txt`, with the digest and the length if the file has
+//! them.
 
 use modelzoo_guest::prelude::*;
-use test_guests::{Wanted, tiny_plan};
+use test_guests::{FetchTarget, tiny_plan};
 
 struct Guest;
 
 impl Source for Guest {
     fn download_model(_: &str, model_path: &ModelPath) -> Result<()> {
-        let artifact = Wanted::read()?.request().download(model_path)?;
+        let artifact = FetchTarget::read()?.request().download(model_path)?;
         info!("{} bytes, sha256 {}", artifact.size, artifact.sha256);
         let there = std::fs::metadata(model_path)?.len();
         if there != artifact.size {

@@ -1,14 +1,14 @@
-//! Uses everything that `artifacts` offers: writes, appends, copies, renames, removes, lists, and
-//! unpacks the archive at the address in `url.txt`. It holds what it reads through its own file
-//! system against what the host says, and fails where they differ.
+//! Uses every function of `artifacts`: writes, appends, copies, renames, removes, lists, and unpacks
+//! the archive at the URL in `url.txt`. It checks what it reads through its file system against what
+//! the host returns, and fails if they differ.
 //!
-//! What it leaves behind: the model's file, `labels.txt`, and the archive's files in `unpacked`.
+//! It leaves behind the model's file, `labels.txt`, and the archive's files in `unpacked`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use modelzoo_guest::prelude::*;
-use test_guests::{Wanted, copy_weights, tiny_plan};
+use test_guests::{FetchTarget, copy_weights, tiny_plan};
 
 struct Guest;
 
@@ -30,7 +30,7 @@ impl Source for Guest {
             other => return Err(Error::other(format_args!("removed twice: {other:?}"))),
         }
 
-        let archive = Wanted::read()?.request().download("archive.bin")?;
+        let archive = FetchTarget::read()?.request().download("archive.bin")?;
         let unpacked = artifacts::extract(&archive)
             .strip_root()
             .remove_archive()
@@ -57,7 +57,7 @@ fn expect_text(name: &str, want: &str) -> Result<()> {
     Ok(())
 }
 
-/// Holds the host's list against the directory that the guest sees.
+/// Checks the host's list against the guest's directory.
 fn compare() -> Result<()> {
     let listed: BTreeMap<String, u64> = artifacts::list()
         .into_iter()

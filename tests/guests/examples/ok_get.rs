@@ -1,15 +1,15 @@
-//! Fetches the document at the address in `url.txt`, with a header field, and leaves what it saw
-//! behind as JSON: the status, the header fields, and the body as text.
+//! Fetches the document at the URL in `url.txt`, with a header field, and writes the response as
+//! JSON: the status, the header fields, and the body as text.
 
 use modelzoo_guest::prelude::*;
 use serde_json::json;
-use test_guests::Wanted;
+use test_guests::FetchTarget;
 
 struct Guest;
 
 impl DownloadSource for Guest {
     fn download_model(_: &str, model_path: &ModelPath) -> Result<()> {
-        let response = fetch::url(Wanted::read()?.url)
+        let response = fetch::url(FetchTarget::read()?.url)
             .header("x-guest", "ok_get")
             .get()?;
         let seen = json!({

@@ -1,4 +1,4 @@
-//! Has the second hook only.
+//! Has `load_model` only.
 
 use modelzoo_guest::prelude::*;
 use test_guests::tiny_plan;

@@ -1,4 +1,4 @@
-//! Loads a ResNet as the kwargs ask: `depth` (18), `num_classes` (2, or as many as `classes`),
+//! Loads a ResNet with the kwargs `depth` (18), `num_classes` (2, or as many as `classes`),
 //! `classes` (numbers), `confidence_thresh` (none).
 
 use modelzoo_guest::plan::{Architecture, Classification};

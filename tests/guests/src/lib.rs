@@ -1,23 +1,23 @@
-//! What the test guests share. The guests are the examples of this package; `test-artifacts`
+//! Code that the test guests share. The guests are the examples of this package; `test-artifacts`
 //! builds them and exports their paths.
 //!
-//! The host gives a guest its instructions in three places: files of the source (below `/source`),
-//! the model's name (a `base_name` such as `test/<case>`, of which the last part counts; `test/model`
-//! is the case that a guest names first), and the kwargs.
+//! A host test instructs a guest through files of the source (below `/source`), the model's name (a
+//! `base_name` such as `test/<case>`, whose last part is the case; `test/model` is the guest's
+//! default case), and the kwargs.
 
 use modelzoo_guest::plan::{Architecture, Classification};
 use modelzoo_guest::prelude::*;
 use serde_json::json;
 
-/// The file of the source from which the guests copy the model's weights.
+/// The source's file that the guests copy as the model's weights.
 pub const WEIGHTS: &str = "weights.safetensors";
 
-/// The file of the source that says what to fetch; see [`Wanted`].
+/// The source's file with what to fetch; see [`FetchTarget`].
 pub const URL_FILE: &str = "url.txt";
 
 /// What to fetch: the words of the source's `url.txt`.
 #[derive(Debug)]
-pub struct Wanted {
+pub struct FetchTarget {
     /// The first word.
     pub url: String,
     /// The second word, if there is one: the expected digest.
@@ -26,12 +26,12 @@ pub struct Wanted {
     pub size: Option<u64>,
 }
 
-impl Wanted {
+impl FetchTarget {
     /// Reads `url.txt`.
     ///
     /// # Errors
     ///
-    /// When it cannot be read, or is not as described.
+    /// The file cannot be read or parsed.
     pub fn read() -> Result<Self> {
         let text = source::read_to_string(URL_FILE)?;
         let mut words = text.split_whitespace().map(str::to_owned);
@@ -46,7 +46,7 @@ impl Wanted {
         })
     }
 
-    /// The request for a download, with what is expected.
+    /// The request for a download, with the expected digest and length.
     pub fn request(&self) -> fetch::Download {
         let mut request = fetch::Download::from(fetch::url(&self.url));
         if let Some(digest) = &self.sha256 {
@@ -58,38 +58,38 @@ impl Wanted {
         request
     }
 
-    /// Tries both ways of fetching, which the host must deny, and answers with the host's own
-    /// error, or with one that says which way was open.
+    /// Tries both functions of `fetch`, which the host must deny. Returns the host's error, or one
+    /// that names the function that was not denied.
     pub fn expect_denial(&self) -> Error {
         match fetch::url(&self.url).get() {
             Err(Error::Denied(_)) => {}
             other => return Error::other(format_args!("get was not denied: {other:?}")),
         }
-        match self.request().download("loot") {
+        match self.request().download("stolen") {
             Err(error @ Error::Denied(_)) => error,
             other => Error::other(format_args!("download was not denied: {other:?}")),
         }
     }
 }
 
-/// The case that the host asks for: the last part of a model's name, without its version; the
-/// guest's usual case where that is `model`.
+/// The case that the host test asks for: the last part of a model's name, without its version;
+/// `default` if that is `model`.
 #[must_use]
-pub fn case<'a>(model_name: &'a str, usual: &'a str) -> &'a str {
+pub fn case<'a>(model_name: &'a str, default: &'a str) -> &'a str {
     let name = model_name.split('@').next().unwrap_or_default();
     match name.rsplit('/').next() {
-        Some("model") | None => usual,
+        Some("model") | None => default,
         Some(case) => case,
     }
 }
 
-/// The error for a case that a guest does not have, so that a slip in a host's test is seen.
+/// The error for an unknown case, so that a mistake in a host test is noticed.
 #[must_use]
 pub fn unknown_case(case: &str) -> Error {
     Error::other(format_args!("this guest has no case `{case}`"))
 }
 
-/// Makes the model's file from the source's [`WEIGHTS`].
+/// Copies the source's [`WEIGHTS`] to the model's file.
 ///
 /// # Errors
 ///
@@ -99,8 +99,8 @@ pub fn copy_weights(model_path: &ModelPath) -> Result<()> {
     Ok(())
 }
 
-/// A plan for a model as small as can be: four gray pixels, one linear layer `fc`, two classes.
-/// `test_artifacts::tiny_weights` makes the weights.
+/// The plan of a tiny model: four gray pixels, one linear layer `fc`, two classes.
+/// `test_artifacts::tiny_weights` has its weights.
 ///
 /// # Errors
 ///
@@ -118,7 +118,7 @@ pub fn tiny_plan(model_path: &ModelPath) -> Result<Plan> {
     .preprocessing(Preprocessing::gray().resize(2)))
 }
 
-/// Exports the second hook of a type that implements the bindings' own trait.
+/// Exports `load-model` of a type that implements the trait of the bindings.
 #[macro_export]
 macro_rules! export_raw_load {
     ($guest:ident) => {
@@ -126,7 +126,7 @@ macro_rules! export_raw_load {
         ::modelzoo_guest::export::export_load!(
             $guest with_types_in ::modelzoo_guest::export::load_types
         );
-        // Linkers for other targets do not take the names of component exports.
+        // Linkers for other targets do not accept the names of component exports.
         #[cfg(not(target_family = "wasm"))]
         const _: () = {
             use ::modelzoo_guest::bindings::load::exports::modelzoo::source::loader::Guest as Hook;
@@ -140,7 +140,7 @@ mod tests {
     use super::case;
 
     #[test]
-    fn cases_are_the_last_part_of_the_name() {
+    fn case_is_the_last_part_of_the_name() {
         assert_eq!(case("test/source/exit@1.0", "panic"), "exit");
         assert_eq!(case("exit", "panic"), "exit");
         assert_eq!(case("test/model@2", "panic"), "panic");

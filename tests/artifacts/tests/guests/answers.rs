@@ -1,4 +1,4 @@
-//! Guests whose answers make no sense.
+//! Guests with invalid results.
 
 use modelzoo_runtime::Error;
 use modelzoo_sandbox::{GuestErrorKind, HookError, Limit};
@@ -8,7 +8,7 @@ use crate::world::guest;
 
 #[test]
 pub(crate) fn bad_architecture() {
-    // Which architectures there are is for the runtime to say.
+    // The runtime knows which architectures exist.
     let guest = guest(test_artifacts::BAD_ARCHITECTURE);
     let run = guest.load_from(guest.download().model_dir);
     let error = run.build().err().unwrap();
@@ -71,9 +71,9 @@ pub(crate) fn bad_plan() {
         );
         assert!(error.to_string().len() < 1000, "{case}");
     }
-    // What a configuration means is for the runtime to say.
+    // The runtime knows what a configuration means.
     assert!(load("config_unknown_field").build().is_err());
-    // Text is text; the command line escapes it where it shows it.
+    // Any text is valid; the command escapes it when it prints it.
     let run = load("class_controls");
     assert!(run.build().is_ok(), "{:?}", run.result);
 }
@@ -121,7 +121,7 @@ pub(crate) fn bad_kwargs() {
         .load()
         .guest_error();
     assert_eq!(kind, GuestErrorKind::InvalidInput);
-    // In the order in which they were given, as one line of JSON.
+    // In the given order, as one line of JSON.
     assert!(
         message.starts_with(r#"{"b":[1,null],"a":"\u001b[2J\n","#),
         "{message}"

@@ -1,10 +1,10 @@
-//! Guests that end in the middle, or never.
+//! Guests that crash or never end.
 
 use modelzoo_sandbox::{Hook, HookError};
 
 use crate::world::{Guest, MODEL_FILE, guest};
 
-/// Runs both hooks, and answers with how they failed.
+/// Runs both hooks, and returns their errors.
 fn both(guest: &Guest) -> [HookError; 2] {
     let errors = [guest.download().error(), guest.load().error()];
     assert_eq!(errors[0].site().hook, Hook::DownloadModel);
@@ -31,7 +31,7 @@ pub(crate) fn bad_trap() {
             );
         }
     }
-    // The host lives on.
+    // The host goes on.
     assert_eq!(
         guest(test_artifacts::OK_COPY).download().names(),
         [MODEL_FILE]
@@ -41,7 +41,7 @@ pub(crate) fn bad_trap() {
 #[test]
 pub(crate) fn bad_loop() {
     for case in ["compute", "files"] {
-        for error in both(&guest(test_artifacts::BAD_LOOP).case(case).impatiently()) {
+        for error in both(&guest(test_artifacts::BAD_LOOP).case(case).with_short_time()) {
             assert!(
                 matches!(error, HookError::Timeout { .. }),
                 "{case}: {error:?}"
@@ -51,7 +51,7 @@ pub(crate) fn bad_loop() {
     for case in ["artifacts", "log"] {
         let run = guest(test_artifacts::BAD_LOOP)
             .case(case)
-            .impatiently()
+            .with_short_time()
             .download();
         let error = run.error();
         assert!(
@@ -64,7 +64,11 @@ pub(crate) fn bad_loop() {
 #[test]
 pub(crate) fn bad_sleep() {
     for case in ["long", "short", "stdin"] {
-        for error in both(&guest(test_artifacts::BAD_SLEEP).case(case).impatiently()) {
+        for error in both(
+            &guest(test_artifacts::BAD_SLEEP)
+                .case(case)
+                .with_short_time(),
+        ) {
             assert!(
                 matches!(error, HookError::Timeout { .. }),
                 "{case}: {error:?}"

@@ -1,4 +1,4 @@
-//! Guests that fetch what they may not.
+//! Guests that fetch without permission.
 
 use modelzoo_sandbox::GuestErrorKind;
 

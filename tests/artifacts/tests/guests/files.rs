@@ -1,4 +1,4 @@
-//! Guests that reach for files that are not theirs, or leave none.
+//! Guests that use files outside of their directories, or write none.
 
 use modelzoo_sandbox::{GuestErrorKind, HookError};
 
@@ -41,7 +41,7 @@ pub(crate) fn bad_write_fs() {
     assert_eq!(run.model_dir.path().read_dir().unwrap().count(), 1);
 }
 
-/// Links that lead out of a directory, made in it, and what must stay as it is.
+/// A directory with links that point out of it, and the files that must not change.
 #[cfg(unix)]
 #[test]
 pub(crate) fn bad_links() {

@@ -1,4 +1,4 @@
-//! Guests that take, write or say too much.
+//! Guests that allocate, write or log too much.
 
 use modelzoo_sandbox::{GuestErrorKind, HookError, Level, Limit};
 
@@ -62,7 +62,7 @@ pub(crate) fn bad_memory() {
             "{error:?}"
         );
     }
-    // Enough memory for the guest, but too much for one call of the host.
+    // Enough memory for the guest, but too much for one host call.
     for case in ["argument", "message"] {
         let error = guest(test_artifacts::BAD_MEMORY)
             .case(case)
@@ -81,7 +81,7 @@ pub(crate) fn bad_memory() {
     }
 }
 
-/// How much there is in a directory: bytes and files.
+/// The number of bytes and files in a directory.
 fn usage(directory: &std::path::Path) -> (u64, u64) {
     let mut total = (0, 0);
     for entry in std::fs::read_dir(directory).unwrap() {
@@ -202,7 +202,7 @@ pub(crate) fn bad_log() {
         assert!(loaded.result.is_ok(), "{case}: {:?}", loaded.result);
         for log in [downloaded.log, loaded.log] {
             let bytes: usize = log.iter().map(|(_, message)| message.len()).sum();
-            // Besides the messages, the host says that there were more.
+            // In addition to the messages, the host reports that it dropped some.
             assert!((1..=66 << 10).contains(&bytes), "{case}: {bytes}");
             let (level, last) = log.last().unwrap();
             assert_eq!(*level, Level::Warn, "{case}: {last}");

@@ -1,4 +1,4 @@
-//! Every guest of `tests/guests` in the sandbox: what each of them is for.
+//! Every guest of `tests/guests` in the sandbox.
 
 #![allow(
     clippy::unwrap_used,
@@ -26,7 +26,7 @@ use limits::*;
 use observing::*;
 use well_behaved::*;
 
-/// Does not compile where a guest has no test of its name.
+/// Compiles only if every guest has a test of its name.
 macro_rules! assert_test_exists {
     ($guest:ident) => {
         const _: fn() = $guest;

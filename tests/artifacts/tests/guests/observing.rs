@@ -1,4 +1,4 @@
-//! Guests that look for traces of the host, or for chance.
+//! Guests that search for traces of the host or for randomness.
 
 use crate::world::{MODEL_FILE, guest};
 
@@ -20,7 +20,7 @@ pub(crate) fn bad_clock() {
         (text, format!("{:?}", guest.load().plan().head))
     };
     let first = observe();
-    // So that clocks that go, however coarsely, show it.
+    // So that even a coarse clock would differ.
     std::thread::sleep(std::time::Duration::from_millis(1100));
     assert_eq!(observe(), first);
     for text in [&first.0, &first.1] {

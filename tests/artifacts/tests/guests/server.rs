@@ -1,11 +1,11 @@
-//! An HTTP server on loopback, as small as can be.
+//! A minimal HTTP server on loopback.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Answers each request for a path; gone with the process.
+/// Responds to each request by its path; ends with the process.
 pub(crate) struct Server {
     address: SocketAddr,
     requests: Arc<AtomicUsize>,
@@ -17,7 +17,7 @@ pub(crate) struct Request {
     pub(crate) head: String,
 }
 
-/// The status line's rest, more header lines, and the body.
+/// The rest of the status line, more header lines, and the body.
 pub(crate) type Answer = (&'static str, String, Vec<u8>);
 
 impl Server {

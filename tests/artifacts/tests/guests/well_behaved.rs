@@ -1,4 +1,4 @@
-//! Guests that do what they should.
+//! Guests that work as intended.
 
 use std::io::Write as _;
 
@@ -14,7 +14,7 @@ fn json_of(run: &Run<Loaded>) -> Value {
     serde_json::to_value(run.plan()).unwrap()
 }
 
-/// The plan that most guests answer with.
+/// The plan that most guests return.
 fn tiny_plan() -> Value {
     json!({
         "architecture": { "name": "sequential", "config": { "layers": [
@@ -144,7 +144,7 @@ pub(crate) fn ok_get() {
 
 #[test]
 pub(crate) fn ok_files() {
-    // Everything is in one directory, as in the archives of releases.
+    // One top-level directory, as in archives of releases.
     let archive = tar(&[
         ("release-1.0/a.txt", b"first"),
         ("release-1.0/sub/b.txt", b"second"),

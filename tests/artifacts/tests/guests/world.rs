@@ -1,4 +1,4 @@
-//! A guest, and what it is called with.
+//! A guest, and how a test calls it.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -13,10 +13,10 @@ use modelzoo_sandbox::{
 use serde_json::{Map, Value};
 use tempfile::TempDir;
 
-/// Where the guests' model file is to be.
+/// The name of the guests' model file.
 pub(crate) const MODEL_FILE: &str = "weights.safetensors";
 
-/// A guest in the making: which, and what it is called with.
+/// A guest, and what it is called with.
 pub(crate) struct Guest {
     wasm: &'static str,
     model: String,
@@ -26,7 +26,7 @@ pub(crate) struct Guest {
     source: TempDir,
 }
 
-/// A guest whose source has a file with weights, and which has no permissions.
+/// A guest without permissions whose source has a file with weights.
 pub(crate) fn guest(wasm: &'static str) -> Guest {
     let guest = Guest {
         wasm,
@@ -40,7 +40,7 @@ pub(crate) fn guest(wasm: &'static str) -> Guest {
 }
 
 impl Guest {
-    /// Calls the hooks with a model's name that ends so.
+    /// Calls the hooks with a model's name that ends with this case.
     pub(crate) fn case(mut self, case: &str) -> Self {
         self.model = format!("test/{case}@1.0");
         self
@@ -66,8 +66,8 @@ impl Guest {
         self
     }
 
-    /// A guest that never ends must soon be stopped.
-    pub(crate) fn impatiently(self) -> Self {
+    /// Stops a guest that never ends soon.
+    pub(crate) fn with_short_time(self) -> Self {
         self.limits(|limits| limits.wall = Duration::from_millis(300))
     }
 
@@ -116,7 +116,7 @@ impl Guest {
         self.load_from(model_dir)
     }
 
-    /// Runs `load_model` on what an earlier run left behind.
+    /// Runs `load_model` on the directory of an earlier run.
     pub(crate) fn load_from(&self, model_dir: TempDir) -> Run<Loaded> {
         let lines = Arc::new(Lines::default());
         let engine = self.engine();
@@ -137,7 +137,7 @@ impl Guest {
     }
 
     fn engine(&self) -> Engine {
-        // Compiled components are shared by the tests of one process.
+        // The tests of one process share compiled components.
         static CACHE: OnceLock<TempDir> = OnceLock::new();
         let cache = CACHE.get_or_init(|| tempfile::tempdir().unwrap());
         Engine::new(Some(cache.path()), self.limits.clone()).unwrap()
@@ -171,7 +171,7 @@ fn runtime() -> tokio::runtime::Runtime {
         .unwrap()
 }
 
-/// What came of a call.
+/// The result of a call.
 #[derive(Debug)]
 pub(crate) struct Run<T> {
     pub(crate) result: Result<T, HookError>,
@@ -195,27 +195,27 @@ impl<T: std::fmt::Debug> Run<T> {
         error
     }
 
-    /// The kind and the text of the error that the guest answered with.
+    /// The kind and the text of the guest's error.
     #[track_caller]
     pub(crate) fn guest_error(self) -> (GuestErrorKind, String) {
         match self.error() {
             HookError::Guest { kind, message, .. } => (kind, message),
-            other => panic!("{other:?} is no answer of the guest"),
+            other => panic!("{other:?} is not an error of the guest"),
         }
     }
 }
 
 impl Run<Loaded> {
-    /// The plan that the guest answered with.
+    /// The guest's plan.
     #[track_caller]
     pub(crate) fn plan(&self) -> &Plan {
         match &self.result {
             Ok(Loaded::Plan(plan)) => plan,
-            other => panic!("{other:?} is no plan"),
+            other => panic!("{other:?} is not a plan"),
         }
     }
 
-    /// What the runtime makes of the plan.
+    /// The model that the runtime builds from the plan.
     #[track_caller]
     pub(crate) fn build(&self) -> Result<Model, modelzoo_runtime::Error> {
         Model::build(self.plan(), self.model_dir.path(), &Device::cpu())
@@ -223,7 +223,7 @@ impl Run<Loaded> {
 }
 
 impl Run<Vec<Artifact>> {
-    /// The names of what the hook left behind.
+    /// The names of the artifacts.
     #[track_caller]
     pub(crate) fn names(&self) -> Vec<&str> {
         let artifacts = self
