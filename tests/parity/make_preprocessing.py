@@ -1,4 +1,4 @@
-"""Writes fixtures/preprocessing: what Pillow and torchvision make of small images.
+"""Writes fixtures/preprocessing: small images preprocessed by Pillow and torchvision.
 
 README.md beside this file has the format.
 """
@@ -39,12 +39,12 @@ def crop(height: int, width: int) -> dict:
 
 
 def apply(image: Image.Image, step: dict) -> Image.Image:
-    """One step of a plan, as torchvision does it to Pillow's images."""
+    """One step of a plan, with torchvision on Pillow's images."""
     ((kind, how),) = step.items()
     if kind == "resize":
         size = [how["to"]["height"], how["to"]["width"]]
         mode = MODES[how["resampling"]]
-        # torchvision knows no Lanczos for tensors, but hands it to Pillow for images.
+        # torchvision has Lanczos for images only, where it calls Pillow.
         return transforms.functional.resize(image, size, interpolation=mode)
     if kind == "resize_shortest":
         return transforms.functional.resize(image, [how["to"]], interpolation=MODES[how["resampling"]])
@@ -58,7 +58,7 @@ def photographs() -> dict[str, Image.Image]:
 
 
 def write_images() -> None:
-    """The inputs: two photographs, and small ones in the forms that image files come in."""
+    """The inputs: two photographs, and small images in the formats of image files."""
     images = ROOT / "images"
     photos = photographs()
     for name, image in photos.items():
@@ -93,12 +93,12 @@ def write_images() -> None:
     photos["china"].convert("L").save(images / "jpeg-gray.jpg", quality=90)
     photos["china"].convert("CMYK").save(images / "jpeg-cmyk.jpg", quality=90)
     exif = Image.Exif()
-    exif[0x0112] = 6  # "rotate by 90 degrees to show", which Pillow's open leaves to its caller
+    exif[0x0112] = 6  # "rotate by 90 degrees", which Pillow's open does not apply
     photos["china"].save(images / "jpeg-rotated.jpg", quality=90, subsampling="4:4:4", exif=exif)
 
 
 def png_rgb16(pixels: np.ndarray) -> bytes:
-    """A PNG with 16 bits a channel, which Pillow reads but does not write."""
+    """A PNG with 16 bits per channel, which Pillow reads but does not write."""
     import struct
     import zlib
 
@@ -130,7 +130,7 @@ def cases() -> list[tuple]:
         ("resize-one-side", "china.png", "rgb", [resize(72, 50, "bilinear")]),
         ("resize-to-a-point", "flower.png", "rgb", [resize(1, 1, "bilinear")]),
         ("resize-from-a-point", "flower.png", "rgb", [crop(1, 1), resize(3, 5, "lanczos")]),
-        # 97 x 75: 24 * 97 / 75 = 31.04 and 37 * 97 / 75 = 47.85: cut off, not rounded.
+        # 97 x 75: 24 * 97 / 75 = 31.04 and 37 * 97 / 75 = 47.85: truncated, not rounded.
         ("shortest-cut-off", "flower.png", "rgb", [shortest(37, "bilinear")]),
         ("shortest-same", "flower.png", "rgb", [shortest(75, "bilinear")]),
         # The margins' halves, 0.5, 1.5, 2.5 and 3.5, are rounded to the even neighbour.

@@ -1,4 +1,4 @@
-"""Writes fixtures/checkpoints: small PyTorch checkpoints of every format, and what is in them.
+"""Writes fixtures/checkpoints: small PyTorch checkpoints of every format, and their tensors.
 
 Each `<case>.pth` comes with `<case>.safetensors`, the tensors that a reader has to find by name. The
 legacy files name their storages by addresses, so that running this again changes a few bytes.
@@ -61,7 +61,7 @@ def net() -> Net:
 
 
 def views() -> dict[str, torch.Tensor]:
-    """Tensors that share storages, start inside of them, or are not laid out row by row."""
+    """Tensors that share storages, start inside of them, or are not contiguous."""
     base = torch.arange(24, dtype=torch.float32).reshape(4, 6) / 8
     deep = torch.arange(60, dtype=torch.float64).reshape(3, 4, 5) / 16
     return {
@@ -99,7 +99,7 @@ def write(name: str, content: bytes, expected: dict[str, torch.Tensor]) -> None:
 
 
 def repacked(content: bytes) -> bytes:
-    """The same archive as other programs write it: every entry compressed."""
+    """The same archive with every entry compressed, as other programs write it."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(buffer, "w") as new:
         for entry in old.infolist():
@@ -108,7 +108,7 @@ def repacked(content: bytes) -> bytes:
 
 
 def without_debug(content: bytes) -> bytes:
-    """The same archive without the places in Python files that the code came from."""
+    """The same archive without the debug information of the code."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(buffer, "w") as new:
         for entry in old.infolist():

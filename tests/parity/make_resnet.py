@@ -1,11 +1,11 @@
-"""Writes fixtures/resnet*-tiny: what torchvision's resnets answer with weights from the recipe."""
+"""Writes fixtures/resnet*-tiny: outputs of torchvision's resnets with weights from the recipe."""
 
 import torchvision
 
 import case
 
 CASES = [
-    # The second one's images are not square, and their width is no multiple of the total stride.
+    # The second one's images are not square, and their width is not a multiple of the total stride.
     ("resnet18-tiny", 18, 10, 18, (2, 3, 64, 64)),
     ("resnet50-tiny", 50, 10, 50, (2, 3, 64, 75)),
 ]

@@ -1,4 +1,4 @@
-"""Writes fixtures/siglip-*: what SigLIP answers with weights from the recipe."""
+"""Writes fixtures/siglip-*: outputs of SigLIP with weights from the recipe."""
 
 import json
 
@@ -13,9 +13,9 @@ TOWER = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "nu
 VISION = {**TOWER, "image_size": 24, "patch_size": 8}
 TEXT = {**TOWER, "vocab_size": 400, "max_position_embeddings": 12, "pad_token_id": 1}
 
-# The published sizes, for `full.py`, with what their repositories' config.json says of the network
-# (and of SigLIP, the sizes that it leaves to transformers): name -> (configuration, padding). The
-# padding is what the repository's tokenizer says: SigLIP 2's is 0, which its configuration does not tell.
+# The published sizes, for `full.py`, with the fields of their repositories' config.json (and of SigLIP
+# the defaults of transformers): name -> (configuration, padding). The padding is that of the
+# repository's tokenizer: SigLIP 2's is 0, which its configuration lacks.
 BASE = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12}
 BASE |= {"hidden_act": "gelu_pytorch_tanh", "layer_norm_eps": 1e-6}
 SO400M = {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27, "num_attention_heads": 16}

@@ -17,7 +17,7 @@ from transformers.models.siglip2.tokenization_siglip2 import Siglip2Tokenizer
 
 ROOT = Path(__file__).parent / "fixtures" / "tokenizers"
 
-# What the tokenizers are trained on.
+# The training texts of the tokenizers.
 CORPUS = """
 a photo of a cat. a photo of a dog. a photo of the large building. a bad photo of many birds.
 a blurry picture of a small red car parked in front of an old house near the river.
@@ -89,7 +89,7 @@ def vocabulary(tokenizer: Tokenizer) -> list[str]:
 
 
 def clip_merges() -> list[str]:
-    """A list of merges as CLIP's: of words in lower case, whose ends are marked."""
+    """A list of merges like CLIP's: of lowercase words with marked ends."""
     tokenizer = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -155,10 +155,10 @@ def write_bert(folder: Path) -> dict:
         path = folder / f"vocab-{name}.txt"
         path.write_text("\n".join(vocab) + "\n", encoding="utf-8")
         if lowercase:
-            # The one in Python, which has nothing in common with ours.
+            # The Python implementation, which is independent of ours.
             reference = BertTokenizerLegacy(str(path), do_lower_case=True)
         else:
-            # The one in Python composes accents, which the one that is in use does not.
+            # The Python implementation composes accents, unlike the one in use.
             index = {token: number for number, token in enumerate(vocab)}
             reference = BertTokenizer(vocab=index, do_lower_case=False)
         how = {"word_piece": {"vocab": path.name, "lowercase": lowercase}}

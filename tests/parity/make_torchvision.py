@@ -1,4 +1,4 @@
-"""Writes fixtures/<family>-tiny: what torchvision's classifiers answer with weights from the recipe.
+"""Writes fixtures/<family>-tiny: outputs of torchvision's classifiers with weights from the recipe.
 
 Classes that take their sizes get small ones; of the others the layers with most weights are
 replaced by narrow ones, for which our configurations have a field.
@@ -84,7 +84,7 @@ def make_inception(divisor: int, transform_input: bool):
 
 
 class Mnasnet(MNASNet):
-    """Takes a state dict without the number of its version, as the recipe gives one."""
+    """Loads a state dict without version number, as the recipe makes it."""
 
     version = 2
 
@@ -113,9 +113,9 @@ MOBILENET = {
 }
 SHUFFLENET = {"stages_repeats": [2, 3, 2], "stages_out_channels": [12, 22, 44, 64, 96]}
 
-# Images stronger than photographs, where random weights would drown what sets the images apart:
-# what they make of the signal gets smaller in each layer, while the biases stay. And where the depth
-# averages away what else sets the images apart, one is paler.
+# Images with more contrast than photographs, where random weights would hide their differences: the
+# signal gets smaller in each layer, while the biases stay. Where the depth averages out other
+# differences, one image is paler.
 STRENGTH = {
     "squeezenet": 300.0,
     "mobilenet_v2": 4.0,
@@ -238,15 +238,15 @@ CASES = [
 
 
 def looking(layers):
-    """A `run` that keeps what goes into layers, or comes out of them, as references: what a module
-    behind them does in place is seen."""
+    """A `run` that keeps the inputs or outputs of layers by reference: later in-place changes are
+    visible."""
 
     def run(model, inputs):
         seen, hooks = {}, []
         for layer in layers:
             module = model.get_submodule(layer.removeprefix("<"))
             if layer.startswith("<"):
-                # Kept before a module that would change it in place gets to it.
+                # Kept before a module changes it in place.
                 hook = module.register_forward_pre_hook(
                     lambda _module, args, layer=layer: seen.update({layer: args[0].clone()})
                 )
@@ -264,7 +264,7 @@ def looking(layers):
 
 
 def published(name: str):
-    """A model as torchvision's function of this name makes it for its published weights."""
+    """The model of torchvision's function of this name, for its published weights."""
     if name.startswith("mnasnet"):
         return Mnasnet(float(name.removeprefix("mnasnet").replace("_", ".")))
     kwargs = {"weights": None}

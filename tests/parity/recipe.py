@@ -1,4 +1,4 @@
-"""Weights from a seed, so that nothing large is committed. README.md is the text of the recipe."""
+"""Weights from a seed, so that nothing large is committed. README.md has the recipe."""
 
 import math
 
@@ -14,7 +14,7 @@ def fnv1a64(name: str) -> int:
     return state
 
 
-# Elements that are computed at once: what a processor keeps at hand.
+# Elements that are computed at once, few enough for the cache.
 STRIDE = 1 << 16
 
 

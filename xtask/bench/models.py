@@ -31,9 +31,9 @@ VOCABULARY = 30522
 SPECIAL = 5
 # How far apart the engines' outputs may be, relative to the largest of them.
 TOLERANCE = 1e-3
-# Between turns, in seconds: the threads of an engine that has run spin for a while.
+# Pause between turns, in seconds: the threads of the last engine spin for a while.
 PAUSE = 0.25
-# How long a turn takes at most, about, in seconds, and how many runs it has at most.
+# The approximate longest time of a turn, in seconds, and the most runs of a turn.
 TURN = 1.0
 MOST_RUNS = 20
 
@@ -58,7 +58,7 @@ class Vit(torch.nn.Module):
 
 
 class MiniLm(torch.nn.Module):
-    """With the mean over the tokens, as sentence-transformers has it for texts without padding."""
+    """With the mean over the tokens, like sentence-transformers for texts without padding."""
 
     def __init__(self, model):
         super().__init__()
@@ -70,7 +70,7 @@ class MiniLm(torch.nn.Module):
 
 
 def published(kind, config, **options):
-    """A model of transformers whose tensors follow from the names that they have in checkpoints.
+    """A model of transformers with tensors by the recipe, from their names in checkpoints.
 
     transformers renames them while it loads, so they are given to it in a file.
     """
@@ -93,7 +93,7 @@ def vit_b16():
 
 
 def clip_vit_b32():
-    # The text tower is as good as none: it is not measured.
+    # A minimal text tower, which is not measured.
     texts = {
         "hidden_size": 16,
         "intermediate_size": 16,
@@ -172,7 +172,7 @@ class Ours:
         return json.loads(self.child.stdout.readline())
 
     def clock(self):
-        """The processor time that the child has had, in seconds: Linux's clock of a process."""
+        """The CPU time of the child process, in seconds (Linux only)."""
         return time.clock_gettime((~self.child.pid << 3) | 2)
 
     def turn(self, x, runs):
@@ -180,7 +180,7 @@ class Ours:
             answer = self.ask(len(x), runs)
             times = answer["milliseconds"]
         else:
-            # Without runs there is the rest: the inputs and the run that does not count.
+            # Without runs, this is the rest: the inputs and the warm-up run.
             self.ask(len(x), 0)
             begin = self.clock()
             self.ask(len(x), 0)
