@@ -13,11 +13,12 @@ use crate::command::{self, output, print_line};
 use crate::tool;
 
 /// The targets, and the feature that has each; those that need little are built first.
-const TARGETS: [(&str, &str); 6] = [
+const TARGETS: [(&str, &str); 7] = [
     ("archives", "archives"),
     ("datasets", "datasets"),
     ("permissions", "permissions"),
     ("weights", "weights"),
+    ("images", "images"),
     ("references", "zoo"),
     ("manifests", "zoo"),
 ];
@@ -31,7 +32,7 @@ const OFFER: &str = "MODELZOO_FUZZ_OFFER";
 /// Look for inputs that break what must be true of every reader of untrusted input
 ///
 /// Without targets, all of them run. `references` and `manifests` need the sandbox, which takes long
-/// to build, and `weights` the runtime. What is found is kept under target/fuzz, and a later run
+/// to build, and `weights` and `images` the runtime. What is found is kept under target/fuzz, and a later run
 /// goes on from there. The command fails if an input broke something, and names it with the command
 /// to repeat it. cargo-fuzz is installed into target/tools if it is missing.
 #[derive(Debug, Args)]

@@ -23,6 +23,8 @@
 mod archives;
 #[cfg(feature = "datasets")]
 mod datasets;
+#[cfg(feature = "images")]
+mod images;
 #[cfg(feature = "zoo")]
 mod manifests;
 pub mod mutate;
@@ -58,6 +60,9 @@ pub const ARCHIVES: Target = archives::TARGET;
 /// Datasets, their labels and their vectors.
 #[cfg(feature = "datasets")]
 pub const DATASETS: Target = datasets::TARGET;
+/// Images.
+#[cfg(feature = "images")]
+pub const IMAGES: Target = images::TARGET;
 /// Manifests of sources.
 #[cfg(feature = "zoo")]
 pub const MANIFESTS: Target = manifests::TARGET;
@@ -79,6 +84,8 @@ pub fn targets() -> Vec<Target> {
         ARCHIVES,
         #[cfg(feature = "datasets")]
         DATASETS,
+        #[cfg(feature = "images")]
+        IMAGES,
         #[cfg(feature = "zoo")]
         MANIFESTS,
         #[cfg(feature = "permissions")]

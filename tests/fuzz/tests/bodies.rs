@@ -110,6 +110,7 @@ macro_rules! bodies {
 bodies! {
     archives: ARCHIVES, "archives";
     datasets: DATASETS, "datasets";
+    images: IMAGES, "images";
     manifests: MANIFESTS, "zoo";
     permissions: PERMISSIONS, "permissions";
     references: REFERENCES, "zoo";
