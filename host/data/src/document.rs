@@ -1,7 +1,7 @@
 //! A sample's document: the text of a JSON object, and where its members lie.
 
 use modelzoo_base::json::{Object, ScanError};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::text;
 
@@ -31,6 +31,11 @@ impl Document {
     /// `{"$numberDouble": …}`.
     pub fn value(&self, member: &str) -> Option<Value> {
         text::parse(self.raw(member)?).ok()
+    }
+
+    /// All members, as [`value`](Self::value) gives each.
+    pub fn values(&self) -> Map<String, Value> {
+        text::parse(&self.text).unwrap_or_default()
     }
 
     /// The text of the value of a member.

@@ -1,7 +1,10 @@
 //! Which samples are computed together.
 
+use std::borrow::Borrow;
+
+use modelzoo_model::sample::ImageInput;
+
 use crate::error::Error;
-use crate::preprocess::Input;
 
 /// The most values of inputs that are computed together, 64 MiB of f32, but for an input that has
 /// more alone. A network's layers make some times more of them.
@@ -9,12 +12,13 @@ const MAX_VALUES: usize = 1 << 24;
 
 /// The inputs by their sizes, in the order in which the sizes first occur, each with its place;
 /// of one size no more together than [`MAX_VALUES`] allows.
-pub(crate) fn buckets(inputs: &[Input]) -> Vec<Vec<(usize, &Input)>> {
-    let size = |input: &Input| (input.height(), input.width(), input.channels());
-    let mut buckets: Vec<Vec<(usize, &Input)>> = Vec::new();
+pub(crate) fn buckets<I: Borrow<ImageInput>>(inputs: &[I]) -> Vec<Vec<(usize, &ImageInput)>> {
+    let size = |input: &ImageInput| (input.height(), input.width(), input.channels());
+    let mut buckets: Vec<Vec<(usize, &ImageInput)>> = Vec::new();
     for (index, input) in inputs.iter().enumerate() {
+        let input: &ImageInput = input.borrow();
         let most = together(size(input));
-        let fits = |bucket: &&mut Vec<(usize, &Input)>| {
+        let fits = |bucket: &&mut Vec<(usize, &ImageInput)>| {
             bucket.len() < most
                 && bucket
                     .first()
@@ -35,7 +39,7 @@ fn together((height, width, channels): (usize, usize, usize)) -> usize {
 }
 
 /// Computes samples together; where they are too many for that, in halves, down to one alone: no
-/// sample is refused for its company.
+/// sample fails because of the others.
 pub(crate) fn halving<T, R>(
     samples: &[T],
     compute: &impl Fn(&[T]) -> Result<Vec<R>, Error>,
@@ -77,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn no_sample_is_refused_for_its_company() {
+    fn large_batch_is_computed_in_halves() {
         let samples = [1, 9, 5, 5, 10, 2, 8, 3, 3];
         assert_eq!(halving(&samples, &compute).unwrap(), samples);
         let error = halving(&[1, 11, 1], &compute).unwrap_err();

@@ -1,4 +1,4 @@
-//! From a layer's output to one vector a sample.
+//! From a layer's output to one vector per sample.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use modelzoo_base::Remedy;
 use crate::error::Error;
 use crate::plan::{Embeddings, Pooling};
 
-/// One vector a sample, `[batch, size]`, from a layer's values: `[batch, features]`,
+/// One vector per sample, `[batch, size]`, from a layer's values: `[batch, features]`,
 /// `[batch, tokens, features]` or `[batch, channels, height, width]`.
 ///
 /// `lengths` are the tokens of each sample that are not padding, where they are tokens of texts.
@@ -40,7 +40,7 @@ pub(crate) fn pool(
 }
 
 const TOKENS: Error = Error::CannotDo {
-    what: "has one vector a token here, not one a text",
+    what: "has one vector per token here, not one per text",
     remedy: Remedy::Advice(Cow::Borrowed(
         "let the plan say how they become one: `embeddings.pooling` is `mean`, `first` or `max`",
     )),
@@ -68,7 +68,7 @@ fn positions(
         rows.push(match pooling {
             Pooling::First | Pooling::None => own.narrow(1, 0, 1)?.squeeze(1)?,
             Pooling::Mean => own.mean(1)?,
-            // The largest of some values takes no notice of those that are not numbers; their
+            // The largest of some values ignores those that are not numbers; their
             // products with zero are none either.
             Pooling::Max => (own.max(1)? + own.affine(0.0, 0.0)?.sum(1)?)?,
         });
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_no_number_is_not_hidden_by_a_larger_one() {
+    fn nan_is_not_hidden_by_max_pooling() {
         for bad in [f32::NAN, f32::NEG_INFINITY] {
             let values = tokens([[1.0, 5.0], [bad, 3.0], [2.0, 4.0]]);
             let rows = |lengths: Option<&[usize]>| {
@@ -110,10 +110,13 @@ mod tests {
     }
 
     #[test]
-    fn tokens_of_texts_are_not_strung_together() {
+    fn texts_need_pooling_and_patches_do_not() {
         let values = tokens([[1.0, 5.0], [0.0, 3.0], [2.0, 4.0]]);
         let error = pool(&values, Some(&[3]), &plan(Pooling::None)).unwrap_err();
-        assert!(error.remedy().unwrap().to_string().contains("pooling"), "{error}");
+        assert!(
+            error.remedy().unwrap().to_string().contains("pooling"),
+            "{error}"
+        );
         let patches = pool(&values, None, &plan(Pooling::None)).unwrap();
         assert_eq!(patches.dims(), [1, 6]);
     }

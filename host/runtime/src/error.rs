@@ -206,14 +206,6 @@ pub enum Error {
         /// What does not fit.
         reason: String,
     },
-    /// An option of a prediction is out of range.
-    #[error("{option}: {reason}")]
-    BadOption {
-        /// The option.
-        option: &'static str,
-        /// What is wrong with it.
-        reason: String,
-    },
     /// A feature map would be larger than the limit.
     #[error("{layer}: a result of {elements} elements is more than the limit of {limit}")]
     TooLarge {

@@ -2,15 +2,24 @@
 //!
 //! ```no_run
 //! use std::path::Path;
-//! use modelzoo_runtime::{DecodeLimits, DeviceSpec, Model, Plan, PredictOptions, decode_image};
+//!
+//! use modelzoo_model::Model as _;
+//! use modelzoo_model::sample::{Fields, Media, Sample};
+//! use modelzoo_model::task::PredictOptions;
+//! use modelzoo_runtime::{DeviceSpec, Model, Plan};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let plan: Plan = serde_json::from_str(&std::fs::read_to_string("plan.json")?)?;
 //! let model = Model::build(&plan, Path::new("weights"), &DeviceSpec::Auto.open()?)?;
-//! let image = decode_image(Path::new("cat.jpg"), &DecodeLimits::default())?;
-//! let input = model.preprocess(&image)?;
-//! let predictions = model.predict(&[input], &PredictOptions::default())?;
-//! println!("{:?}", predictions.first());
+//! let media = Media::Image(std::fs::read("cat.jpg")?);
+//! let sample = model.prepare(Sample { media, fields: Fields::new() })?;
+//! let outputs = model.predict(std::slice::from_ref(&sample))?;
+//! if let Some(task) = model.task() {
+//!     let decoder = task.decoder(&PredictOptions::default())?;
+//!     for output in outputs {
+//!         println!("{:?}", decoder.decode(output, &sample.origin)?);
+//!     }
+//! }
 //! # Ok(())
 //! # }
 //! ```
@@ -31,7 +40,6 @@ mod device;
 mod embedding;
 mod error;
 mod files;
-mod head;
 mod image;
 mod layers;
 mod model;
@@ -48,16 +56,12 @@ use modelzoo_model::plan;
 pub use architectures::{ArchitectureInfo, architectures};
 pub use device::{Device, DeviceSpec};
 pub use error::{Error, NoDeviceReason};
-pub use head::{PredictOptions, Prediction, PredictionKind};
 pub use image::{DecodeLimits, Image, ImageReason, decode_image, decode_image_bytes};
 pub use model::Model;
 pub use modelzoo_model::plan::{
     Architecture, Color, Embeddings, MAX_SIDE, Normalization, Plan, Pooling, Preprocessing,
     Resampling, Size, Step, Tokenizer, TokenizerFormat,
 };
-pub use modelzoo_model::task::{Classification, Head, MultiLabel, Scoring, ZeroShot};
 pub use precision::Precision;
 pub use precision_spec::PrecisionSpec;
-pub use preprocess::Input;
-pub use text::Tokens;
 pub use weights::Weights;

@@ -2,9 +2,12 @@
 
 use std::borrow::Cow;
 
+use modelzoo_model::geometry::{Size, centered};
+use modelzoo_model::sample::ImageInput;
+
 use crate::error::Error;
 use crate::image::Image;
-use crate::plan::{Color, Normalization, Preprocessing, Resampling, Size, Step};
+use crate::plan::{Color, Normalization, Preprocessing, Resampling};
 use crate::resample::resample;
 
 /// The most pixels of an image between two steps: a strip of one row, resized so that its
@@ -12,42 +15,6 @@ use crate::resample::resample;
 const MAX_PIXELS: u64 = 1 << 26;
 /// The most pixels that a network is given, 2048x2048 of them: each takes 12 bytes there.
 const MAX_INPUT: u64 = 1 << 22;
-
-/// What a network takes for one image: rows of pixels, each with its channels side by side,
-/// as f32.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Input {
-    height: usize,
-    width: usize,
-    channels: usize,
-    values: Vec<f32>,
-}
-
-impl Input {
-    /// Rows.
-    #[must_use]
-    pub fn height(&self) -> usize {
-        self.height
-    }
-
-    /// Columns.
-    #[must_use]
-    pub fn width(&self) -> usize {
-        self.width
-    }
-
-    /// Values a pixel: 3 or 1.
-    #[must_use]
-    pub fn channels(&self) -> usize {
-        self.channels
-    }
-
-    /// The values, of the shape `[height, width, channels]`: 0 to 1, or normalised.
-    #[must_use]
-    pub fn values(&self) -> &[f32] {
-        &self.values
-    }
-}
 
 /// Pixels on their way through the steps.
 struct Pixels<'a> {
@@ -57,7 +24,7 @@ struct Pixels<'a> {
 }
 
 /// Runs all steps on an image.
-pub(crate) fn preprocess(image: &Image, plan: &Preprocessing) -> Result<Input, Error> {
+pub(crate) fn preprocess(image: &Image, plan: &Preprocessing) -> Result<ImageInput, Error> {
     let fail = |reason: String| Error::Preprocess {
         width: image.width(),
         height: image.height(),
@@ -72,25 +39,10 @@ pub(crate) fn preprocess(image: &Image, plan: &Preprocessing) -> Result<Input, E
         bytes: convert(image, plan.color),
     };
     for step in &plan.steps {
-        pixels = match *step {
-            Step::Resize { to, resampling } => resize(pixels, to, resampling),
-            Step::ResizeShortest { to, resampling } => {
-                let to = shortest(pixels.size, to);
-                resize(pixels, to, resampling)
-            }
-            Step::CenterCrop(to) => center_crop(&pixels, to),
-            Step::ResizeMin { to, resampling } => {
-                let to = at_least(pixels.size, to);
-                resize(pixels, to, resampling)
-            }
-            Step::ResizeMax { to, resampling } => {
-                let to = at_most(pixels.size, to);
-                resize(pixels, to, resampling)
-            }
-            Step::CropToMultiple(of) => {
-                let to = multiple(pixels.size, of);
-                center_crop(&pixels, to)
-            }
+        let to = step.size_after(pixels.size);
+        pixels = match step.resampling() {
+            Some(resampling) => resize(pixels, to, resampling),
+            None => center_crop(&pixels, to),
         }
         .map_err(fail)?;
     }
@@ -100,13 +52,9 @@ pub(crate) fn preprocess(image: &Image, plan: &Preprocessing) -> Result<Input, E
             "would be given to the network as {width}x{height}, more than {MAX_INPUT} pixels"
         )));
     }
-    let normalize = plan.normalize.as_ref();
-    Ok(Input {
-        height: pixels.size.height as usize,
-        width: pixels.size.width as usize,
-        channels: pixels.channels,
-        values: normalized(&pixels, normalize),
-    })
+    let values = normalized(&pixels, plan.normalize.as_ref());
+    let Pixels { size, channels, .. } = pixels;
+    ImageInput::new(size, channels, values).ok_or_else(|| fail("has too few values".to_owned()))
 }
 
 /// Pillow's `convert`: `L` has weights of 16 bits that round to nearest.
@@ -129,76 +77,6 @@ fn luma(red: u8, green: u8, blue: u8) -> u8 {
     let weighted = (red * 19_595 + green * 38_470 + blue * 7_471 + 0x8000) >> 16;
     // The weights sum to 65536, so that the result is at most 255.
     u8::try_from(weighted).unwrap_or(u8::MAX)
-}
-
-/// The size whose shorter side is `to`, as torchvision computes it.
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "rounds down, saturates, and is checked by `resize`"
-)]
-fn shortest(size: Size, to: u32) -> Size {
-    let (short, long) = (size.height.min(size.width), size.height.max(size.width));
-    let longer = (f64::from(to) * f64::from(long) / f64::from(short)) as u32;
-    if size.width <= size.height {
-        Size {
-            width: to,
-            height: longer,
-        }
-    } else {
-        Size {
-            width: longer,
-            height: to,
-        }
-    }
-}
-
-/// The size of the same shape, or `size` itself, that covers `least`.
-fn at_least(size: Size, least: Size) -> Size {
-    if size.height >= least.height && size.width >= least.width {
-        return size;
-    }
-    let [height, width] = ratios(size, least);
-    scaled(size, height.max(width))
-}
-
-/// The size of the same shape, or `size` itself, that `most` covers.
-fn at_most(size: Size, most: Size) -> Size {
-    if size.height <= most.height && size.width <= most.width {
-        return size;
-    }
-    let [height, width] = ratios(size, most);
-    scaled(size, height.min(width))
-}
-
-fn ratios(size: Size, to: Size) -> [f64; 2] {
-    [
-        f64::from(to.height) / f64::from(size.height),
-        f64::from(to.width) / f64::from(size.width),
-    ]
-}
-
-/// Sides times a factor, halves rounded to even as Python's `round` does; never nothing.
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "saturates, and is checked by `resize`"
-)]
-fn scaled(size: Size, by: f64) -> Size {
-    let side = |side: u32| ((f64::from(side) * by).round_ties_even() as u32).max(1);
-    Size {
-        height: side(size.height),
-        width: side(size.width),
-    }
-}
-
-/// The largest multiples that are not larger than the sides, but at least one.
-fn multiple(size: Size, of: u32) -> Size {
-    let side = |side: u32| (side / of * of).max(of);
-    Size {
-        height: side(size.height),
-        width: side(size.width),
-    }
 }
 
 /// Refuses a size of more pixels than are worked on, before there is memory for it.
@@ -265,32 +143,18 @@ struct Span {
 
 impl Span {
     fn centered(have: u32, want: u32) -> Self {
-        let (have, want) = (have as usize, want as usize);
-        if have >= want {
-            // Half of an odd margin is rounded to even, as Python's `round` does.
-            let margin = have - want;
-            let half = margin / 2;
-            let from = if margin % 2 == 1 {
-                half + half % 2
-            } else {
-                half
-            };
-            Self {
-                from,
-                to: 0,
-                length: want,
-            }
-        } else {
-            Self {
-                from: 0,
-                to: (want - have) / 2,
-                length: have,
-            }
+        let start = centered(have, want);
+        // One of the two is zero.
+        let [from, to] = [start.max(0), (-start).max(0)].map(|at| at.unsigned_abs() as usize);
+        Self {
+            from,
+            to,
+            length: have.min(want) as usize,
         }
     }
 }
 
-/// Each byte as f32: there are only 256 values a channel, so they come from a table, computed
+/// Each byte as f32: there are only 256 values per channel, so they come from a table, computed
 /// as `ToTensor` and `Normalize` compute them.
 fn normalized(pixels: &Pixels<'_>, normalize: Option<&Normalization>) -> Vec<f32> {
     let identity = ([0.0; 3], [1.0; 3]);
@@ -318,33 +182,5 @@ fn normalized(pixels: &Pixels<'_>, normalize: Option<&Normalization>) -> Vec<f32
             .map(|&byte| look_up(gray, byte))
             .collect(),
         [] => Vec::new(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const fn size(height: u32, width: u32) -> Size {
-        Size { height, width }
-    }
-
-    #[test]
-    fn only_small_images_grow_and_only_large_ones_shrink() {
-        assert_eq!(at_least(size(300, 400), size(224, 224)), size(300, 400));
-        assert_eq!(at_least(size(100, 400), size(224, 224)), size(224, 896));
-        assert_eq!(at_least(size(100, 50), size(200, 200)), size(400, 200));
-        assert_eq!(at_most(size(300, 400), size(400, 400)), size(300, 400));
-        assert_eq!(at_most(size(300, 400), size(200, 200)), size(150, 200));
-        assert_eq!(at_most(size(1, 10_000), size(100, 100)), size(1, 100));
-        // Halves go to the even side: 0.5 * 5 and 0.5 * 7.
-        assert_eq!(at_most(size(10, 5), size(5, 9)), size(5, 2));
-        assert_eq!(at_most(size(14, 7), size(7, 9)), size(7, 4));
-    }
-
-    #[test]
-    fn sides_become_multiples() {
-        assert_eq!(multiple(size(30, 28), 14), size(28, 28));
-        assert_eq!(multiple(size(13, 43), 14), size(14, 42));
     }
 }

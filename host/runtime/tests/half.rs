@@ -15,9 +15,8 @@ use std::path::Path;
 
 use candle_core::{DType, Device as Candle, Tensor};
 use common::parity;
-use modelzoo_runtime::{
-    Color, Device, Error, Image, Model, Plan, Precision, PredictOptions, Prediction,
-};
+use modelzoo_model::output::Output;
+use modelzoo_runtime::{Color, Device, Error, Image, Model, Plan, Precision};
 use serde_json::json;
 
 /// The largest difference divided by the largest value of the reference. Half precision has eleven
@@ -185,18 +184,18 @@ fn similarities_and_vectors_stay_f32() {
         close(what, ours, want, TOLERANCE);
     });
     for prediction in predictions {
-        let Prediction::Classification { logits, .. } = prediction else {
+        let Output::Scores(logits) = prediction else {
             panic!("{prediction:?}")
         };
         // With eleven bits they would be multiples of a power of two.
-        let logits = logits.unwrap();
+        let logits = logits.values();
         let rounded = logits
             .iter()
             .all(|value| value.to_bits().trailing_zeros() >= 13);
         assert!(!rounded, "{logits:?}");
     }
     let texts = parity::CLASSES.map(|text| model.tokenize(text).unwrap());
-    let vectors = model.embed(&inputs).unwrap();
+    let vectors = model.embed_images(&inputs).unwrap();
     for vector in vectors.iter().chain(&model.embed_texts(&texts).unwrap()) {
         let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
         assert!((length - 1.0).abs() < 1e-5, "{length}");
@@ -240,7 +239,7 @@ fn numbers_beyond_half_precision_are_refused() {
     let predict = |device| {
         let model = Model::build(&plan, dir.path(), &device).unwrap();
         let input = model.preprocess(&white).unwrap();
-        model.predict(&[input], &PredictOptions::default())
+        model.predict_images(&[input])
     };
     assert!(predict(Device::cpu_reference()).is_ok());
     let error = predict(half()).unwrap_err();

@@ -10,7 +10,8 @@
 mod common;
 
 use common::parity;
-use modelzoo_runtime::{Color, Device, Error, Image, Model, PredictOptions, Tokens};
+use modelzoo_model::sample::Tokens;
+use modelzoo_runtime::{Color, Device, Error, Image, Model};
 use serde_json::{Value, json};
 
 fn zero_shot_equals_the_reference(case: &str) {
@@ -22,7 +23,7 @@ fn zero_shot_equals_the_reference(case: &str) {
         let inputs = parity::inputs(case, &model);
         let predictions = parity::check_zero_shot(case, &model, &inputs, parity::close);
         for (input, prediction) in inputs.iter().zip(&predictions) {
-            let alone = model.predict(std::slice::from_ref(input), &parity::with_logits());
+            let alone = model.predict_images(&[input]);
             assert_eq!(&alone.unwrap()[0], prediction);
         }
     }
@@ -129,10 +130,9 @@ fn zero_shot_scores_do_not_depend_on_the_batch() {
         model.preprocess(&image.unwrap()).unwrap()
     });
     let inputs: Vec<_> = turned.collect();
-    let options = parity::with_logits();
-    let together = model.predict(&inputs, &options).unwrap();
+    let together = model.predict_images(&inputs).unwrap();
     for (input, prediction) in inputs.iter().zip(&together) {
-        let alone = model.predict(std::slice::from_ref(input), &options);
+        let alone = model.predict_images(&[input]);
         assert_eq!(&alone.unwrap()[0], prediction);
     }
 }
@@ -271,9 +271,7 @@ fn images_of_wrong_size_are_refused() {
     let model = Model::build(&plan, dir.path(), &Device::cpu()).unwrap();
     let image = Image::from_pixels(1, 1, Color::Rgb, vec![7; 3]).unwrap();
     let input = model.preprocess(&image).unwrap();
-    let error = model
-        .predict(&[input], &PredictOptions::default())
-        .unwrap_err();
+    let error = model.predict_images(&[input]).unwrap_err();
     assert!(matches!(error, Error::BadInput { .. }), "{error}");
 }
 

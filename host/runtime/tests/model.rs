@@ -12,9 +12,14 @@ mod common;
 use std::path::Path;
 
 use modelzoo_base::Remedy;
-use modelzoo_runtime::{
-    Color, Device, Error, Image, Model, Plan, PredictOptions, Prediction, architectures,
+use modelzoo_model::Model as _;
+use modelzoo_model::label::{Classification, Label};
+use modelzoo_model::output::Output;
+use modelzoo_model::sample::{
+    Fields, ImageInput, Input, Media, MediaKind, Origin, Prepared, Sample, Tokens,
 };
+use modelzoo_model::task::PredictOptions;
+use modelzoo_runtime::{Color, Device, Error, Image, Model, Plan, architectures};
 use serde_json::{Value, json};
 
 const CLASSES: [&str; 3] = ["red", "green", "blue"];
@@ -55,11 +60,20 @@ fn plain(width: u32, height: u32, color: [u8; 3]) -> Image {
     .unwrap()
 }
 
-fn label(prediction: &Prediction) -> Option<&str> {
-    let Prediction::Classification { label, .. } = prediction else {
-        panic!("{prediction:?}")
-    };
-    label.as_deref()
+/// The label that the task gives for an output.
+fn label(model: &Model, output: &Output, options: &PredictOptions) -> Option<Classification> {
+    let decoder = model.task().unwrap().decoder(options).unwrap();
+    match decoder.decode(output.clone(), &Origin::default()).unwrap() {
+        None => None,
+        Some(Label::Classification(label)) => Some(label),
+        Some(other) => panic!("{other:?}"),
+    }
+}
+
+/// The class of one image.
+fn class(model: &Model, input: ImageInput, options: &PredictOptions) -> Option<String> {
+    let outputs = model.predict_images(&[input]).unwrap();
+    label(model, &outputs[0], options)?.label
 }
 
 #[test]
@@ -82,36 +96,25 @@ fn mixed_sizes_keep_order_and_equal_their_singles() {
             store_logits: true,
             ..PredictOptions::default()
         };
-        let predictions = model.predict(&inputs, &options).unwrap();
-        let labels: Vec<_> = predictions.iter().map(label).collect();
-        assert_eq!(
-            labels,
-            [
-                Some("green"),
-                Some("red"),
-                Some("blue"),
-                Some("green"),
-                Some("blue")
-            ]
-        );
-        for (input, prediction) in inputs.iter().zip(&predictions) {
-            assert_eq!(
-                &model
-                    .predict(std::slice::from_ref(input), &options)
-                    .unwrap()[0],
-                prediction
-            );
+        let outputs = model.predict_images(&inputs).unwrap();
+        let labels: Vec<_> = outputs
+            .iter()
+            .map(|output| label(&model, output, &options).unwrap())
+            .collect();
+        let classes: Vec<_> = labels.iter().map(|label| label.label.as_deref()).collect();
+        let want = ["green", "red", "blue", "green", "blue"].map(Some);
+        assert_eq!(classes, want);
+        for (input, output) in inputs.iter().zip(&outputs) {
+            assert_eq!(&model.predict_images(&[input]).unwrap()[0], output);
         }
-        let Prediction::Classification {
+        let Classification {
             confidence, logits, ..
-        } = &predictions[3]
-        else {
-            panic!()
-        };
+        } = &labels[3];
         assert_eq!(logits.as_deref(), Some(&[0.0, 10.0, 0.0][..]));
         let expected = 1.0 / (1.0 + 2.0 * (-10f64).exp());
-        assert!((f64::from(confidence.unwrap()) - expected).abs() < 1e-6);
-        assert!(model.predict(&[], &options).unwrap().is_empty());
+        assert!((confidence.unwrap() - expected).abs() < 1e-6);
+        let none: [ImageInput; 0] = [];
+        assert!(model.predict_images(&none).unwrap().is_empty());
     }
 }
 
@@ -126,32 +129,22 @@ fn user_threshold_overrides_the_plan() {
         &Device::cpu(),
     )
     .unwrap();
-    let unsure = [model.preprocess(&plain(2, 2, [100, 110, 100])).unwrap()];
+    let unsure = || model.preprocess(&plain(2, 2, [100, 110, 100])).unwrap();
     let with = |confidence_thresh| PredictOptions {
         confidence_thresh,
         classes: None,
         store_logits: false,
     };
+    assert_eq!(class(&model, unsure(), &with(None)), None);
     assert_eq!(
-        label(&model.predict(&unsure, &with(None)).unwrap()[0]),
-        None
-    );
-    assert_eq!(
-        label(&model.predict(&unsure, &with(Some(0.1))).unwrap()[0]),
+        class(&model, unsure(), &with(Some(0.1))).as_deref(),
         Some("green")
     );
     for bad in [-0.1, 1.1, f32::NAN] {
-        let error = model.predict(&unsure, &with(Some(bad))).unwrap_err();
-        assert!(
-            matches!(
-                error,
-                Error::BadOption {
-                    option: "confidence_thresh",
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        let Err(error) = model.task().unwrap().decoder(&with(Some(bad))) else {
+            panic!("{bad} is not a confidence")
+        };
+        assert_eq!(error.option, "confidence_thresh", "{error}");
     }
 }
 
@@ -162,9 +155,7 @@ fn non_finite_output_is_an_error() {
     weight[4] = f32::NAN;
     let model = Model::build(&colors(dir.path(), weight), dir.path(), &Device::cpu()).unwrap();
     let input = model.preprocess(&plain(2, 2, [1, 2, 3])).unwrap();
-    let error = model
-        .predict(&[input], &PredictOptions::default())
-        .unwrap_err();
+    let error = model.predict_images(&[input]).unwrap_err();
     assert!(
         matches!(error, Error::NotFinite { index: 0, .. }),
         "{error}"
@@ -185,8 +176,8 @@ fn model_can_be_shared_between_threads() {
                     let mut color = [10, 10, 10];
                     color[(thread + round) % 3] = 200;
                     let input = model.preprocess(&plain(20, 10, color)).unwrap();
-                    let predictions = model.predict(&[input], &PredictOptions::default()).unwrap();
-                    assert_eq!(label(&predictions[0]), Some(CLASSES[(thread + round) % 3]));
+                    let class = class(model, input, &PredictOptions::default());
+                    assert_eq!(class.as_deref(), Some(CLASSES[(thread + round) % 3]));
                 }
             });
         }
@@ -430,7 +421,7 @@ fn batch_counts_are_ignored_and_f16_weights_are_read() {
         let model = Model::build(&plan, dir.path(), &Device::cpu()).unwrap();
         let input = model.preprocess(&plain(2, 2, [0, 0, 255])).unwrap();
         assert_eq!(
-            label(&model.predict(&[input], &PredictOptions::default()).unwrap()[0]),
+            class(&model, input, &PredictOptions::default()).as_deref(),
             Some("blue")
         );
     }
@@ -456,4 +447,78 @@ fn files_that_are_not_weights_are_refused() {
         plan["weights"] = json!(["folder"]);
     });
     assert!(error.to_string().contains("not a regular file"), "{error}");
+}
+
+/// A PNG of one pixel column: `height` rows of one color.
+fn png(height: u32, color: [u8; 3]) -> Vec<u8> {
+    let pixels = image::RgbImage::from_pixel(1, height, image::Rgb(color));
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    pixels
+        .write_to(&mut bytes, image::ImageFormat::Png)
+        .unwrap();
+    bytes.into_inner()
+}
+
+#[test]
+fn samples_are_prepared_with_what_is_remembered_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut plan = serde_json::to_value(colors(dir.path(), TEN)).unwrap();
+    let half = json!([{ "center_crop": { "height": 2, "width": 1 } }]);
+    plan["preprocessing"]["steps"] = half;
+    let plan = serde_json::from_value(plan).unwrap();
+    let model = Model::build(&plan, dir.path(), &Device::cpu()).unwrap();
+    assert!(model.takes(MediaKind::Images) && !model.takes(MediaKind::Texts));
+    let fields: Fields = serde_json::from_value(json!({ "prompt": "a cat" })).unwrap();
+    let sample = |media| Sample {
+        media,
+        fields: fields.clone(),
+    };
+    let red = model
+        .prepare(sample(Media::Image(png(4, [255, 0, 0]))))
+        .unwrap();
+    assert_eq!(red.origin.fields, fields);
+    let transform = red.origin.transform.unwrap();
+    assert_eq!(
+        (transform.original().height, transform.input().height),
+        (4, 2)
+    );
+    // The first row of the input is the second of the image.
+    assert_eq!(transform.point_to_original([0.0, 0.0]), [0.0, 0.25]);
+    let blue = model
+        .prepare(sample(Media::Image(png(4, [0, 0, 255]))))
+        .unwrap();
+    let outputs = model.predict(&[red, blue.clone()]).unwrap();
+    assert_eq!(outputs[1], model.predict(&[blue]).unwrap()[0]);
+    let options = PredictOptions::default();
+    let classes = outputs.iter().map(|output| label(&model, output, &options));
+    let classes: Vec<_> = classes.map(|label| label.unwrap().label.unwrap()).collect();
+    assert_eq!(classes, ["red", "blue"]);
+}
+
+#[test]
+fn samples_of_another_kind_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = Model::build(&colors(dir.path(), TEN), dir.path(), &Device::cpu()).unwrap();
+    let sample = |media| Sample {
+        media,
+        fields: Fields::new(),
+    };
+    let error = model
+        .prepare(sample(Media::Text("a".to_owned())))
+        .unwrap_err();
+    assert_eq!(error.to_string(), "the model takes no texts");
+    assert!(error.remedy().is_some());
+    let error = model
+        .prepare(sample(Media::Image(b"GIF".to_vec())))
+        .unwrap_err();
+    assert!(error.to_string().contains("not an image"), "{error}");
+    let text = || Prepared {
+        input: Input::Text(Tokens::new(vec![1], false)),
+        origin: Origin::default(),
+    };
+    assert!(model.predict(&[text()]).is_err());
+    assert!(model.embed(&[text()]).is_err());
+    let image = model.prepare(sample(Media::Image(png(1, [0; 3])))).unwrap();
+    let error = model.predict(&[image, text()]).unwrap_err();
+    assert!(error.to_string().contains("together"), "{error}");
 }

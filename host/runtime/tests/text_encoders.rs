@@ -12,7 +12,8 @@ mod common;
 use std::path::Path;
 
 use common::parity;
-use modelzoo_runtime::{Device, Error, Model, Plan, Tokens};
+use modelzoo_model::sample::Tokens;
+use modelzoo_runtime::{Device, Error, Model, Plan};
 use serde_json::{Value, json};
 
 #[test]
@@ -120,7 +121,7 @@ fn text_embeddings_do_not_depend_on_the_batch() {
         let length: f32 = together[index].iter().map(|value| value * value).sum();
         assert!((length - 1.0).abs() < 1e-5);
     }
-    assert!(model.embed_texts(&[]).unwrap().is_empty());
+    assert!(model.embed_texts::<Tokens>(&[]).unwrap().is_empty());
 }
 
 #[test]
@@ -228,10 +229,10 @@ fn tokenizer_of_another_network_is_refused() {
 fn unknown_token_ids_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let model = build(dir.path(), |_| {}).unwrap();
-    let far = Tokens::from_ids(vec![2, 500, 3]);
-    let long = Tokens::from_ids(vec![2; 21]);
-    let none = Tokens::from_ids(Vec::new());
-    let some = Tokens::from_ids(vec![2, 3]);
+    let far = Tokens::new(vec![2, 500, 3], false);
+    let long = Tokens::new(vec![2; 21], false);
+    let none = Tokens::new(Vec::new(), false);
+    let some = Tokens::new(vec![2, 3], false);
     for texts in [vec![far], vec![long], vec![none.clone()], vec![some, none]] {
         let error = model.embed_texts(&texts).unwrap_err();
         assert!(matches!(error, Error::BadInput { .. }), "{error}");

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use modelzoo_base::json;
-use modelzoo_model::label::{ObjectId, field, id_field, random, set};
+use modelzoo_model::label::schema::{field, id_field, set};
+use modelzoo_model::label::{ObjectId, random};
 use serde_json::{Value, json};
 
 use crate::error::Error;

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use modelzoo_model::label::{Label, LabelType, vector};
+use modelzoo_model::label::{Element, Label, LabelType, npy};
 
 use crate::error::Error;
 use crate::replace::stage;
@@ -66,7 +66,7 @@ impl Writer for Matrix {
         let mut reader = results.reader()?;
         let staged = stage(&self.path, job.overwrite, |out| {
             let failed = || Error::io("write", &self.path);
-            let header = vector::npy_header(&format!("({rows}, {width})"));
+            let header = npy::header(Element::F32, &[rows, width]);
             out.write_all(&header).map_err(failed())?;
             for index in 0..rows {
                 let record = reader.get(index)?;

@@ -37,3 +37,18 @@ pub fn as_double(value: &Value) -> Option<f64> {
         _ => None,
     }
 }
+
+/// An integer in any of extended JSON's spellings.
+#[must_use]
+pub fn as_integer(value: &Value) -> Option<i64> {
+    match value {
+        Value::Number(number) => number.as_i64(),
+        Value::Object(wrapped) if wrapped.len() == 1 => ["$numberInt", "$numberLong"]
+            .iter()
+            .find_map(|key| wrapped.get(*key))?
+            .as_str()?
+            .parse()
+            .ok(),
+        _ => None,
+    }
+}

@@ -2,8 +2,7 @@ use modelzoo_base::json;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::check;
-use super::error::PlanError;
+use crate::check::{self, PlanError};
 
 /// The most bytes of a configuration.
 pub(super) const CONFIG_BYTES: usize = 1 << 20;

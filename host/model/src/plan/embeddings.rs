@@ -1,7 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::check;
-use super::error::PlanError;
+use crate::check::{self, PlanError};
 
 /// How the positions of a layer's output (tokens, or places of a feature map) become one vector.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]

@@ -24,9 +24,7 @@
 //! ```
 
 mod architecture;
-pub(crate) mod check;
 mod embeddings;
-mod error;
 mod preprocessing;
 mod tokenizer;
 
@@ -36,11 +34,13 @@ use serde::{Deserialize, Serialize};
 
 pub use architecture::Architecture;
 pub use embeddings::{Embeddings, Pooling};
-pub use error::PlanError;
-pub use preprocessing::{Color, MAX_SIDE, Normalization, Preprocessing, Resampling, Size, Step};
+pub use preprocessing::{Color, MAX_SIDE, Normalization, Preprocessing, Resampling, Step};
 pub use tokenizer::{MAX_TOKENS, Tokenizer, TokenizerFormat};
 
-use crate::task::Head;
+use crate::check;
+pub use crate::check::PlanError;
+pub use crate::geometry::Size;
+use crate::task::Task;
 
 /// The most weight files.
 const WEIGHTS: usize = 1024;
@@ -62,7 +62,7 @@ pub struct Plan {
     pub tokenizer: Option<Tokenizer>,
     /// What the network's output means; absent for a model that gives embeddings alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub head: Option<Head>,
+    pub head: Option<Task>,
     /// Where embeddings come from; without it, from where the architecture says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embeddings: Option<Embeddings>,
@@ -92,21 +92,21 @@ impl Plan {
             let reason = "or `tokenizer` must be given: the model takes nothing";
             return Err(PlanError::new("preprocessing", reason));
         }
-        let Some(head) = &self.head else {
+        let Some(task) = &self.head else {
             return Ok(());
         };
         if self.preprocessing.is_none() {
             let reason = "needs images, so `preprocessing` too";
             return Err(PlanError::new("head", reason));
         }
-        if head.prompts().is_some() && self.tokenizer.is_none() {
+        if task.prompts().is_some() && self.tokenizer.is_none() {
             let reason = format!(
                 "must be given: the prompts of `head.{}` are texts",
-                head.name()
+                task.name()
             );
             return Err(PlanError::new("tokenizer", reason));
         }
-        head.validate().map_err(|e| e.within("head"))
+        task.validate().map_err(|e| e.within("head"))
     }
 
     fn validate_weights(&self) -> Result<(), PlanError> {

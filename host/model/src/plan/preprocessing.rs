@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
-use super::check;
-use super::error::PlanError;
+use crate::check::{self, PlanError};
+use crate::geometry::{Size, Transform};
 
 /// The longest side that preprocessing may give an image, in pixels.
 pub const MAX_SIDE: u32 = 16_384;
@@ -42,24 +42,6 @@ pub enum Resampling {
     Bicubic,
     /// A windowed sinc of three lobes.
     Lanczos,
-}
-
-/// A size in pixels.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Size {
-    /// Rows.
-    pub height: u32,
-    /// Columns.
-    pub width: u32,
-}
-
-impl Size {
-    /// The number of pixels.
-    #[must_use]
-    pub fn area(self) -> u64 {
-        u64::from(self.height) * u64::from(self.width)
-    }
 }
 
 /// One step on the way from a decoded image to the network's input.
@@ -105,6 +87,38 @@ pub enum Step {
 }
 
 impl Step {
+    /// The size of an image after it, which may be more than can be computed.
+    #[must_use]
+    pub fn size_after(self, size: Size) -> Size {
+        match self {
+            Self::Resize { to, .. } | Self::CenterCrop(to) => to,
+            Self::ResizeShortest { to, .. } => size.with_shortest(to),
+            Self::ResizeMin { to, .. } => size.at_least(to),
+            Self::ResizeMax { to, .. } => size.at_most(to),
+            Self::CropToMultiple(of) => size.multiple(of),
+        }
+    }
+
+    /// How pixels are resampled; [`None`] for a step that cuts the middle out, or pads around it.
+    #[must_use]
+    pub fn resampling(self) -> Option<Resampling> {
+        match self {
+            Self::Resize { resampling, .. }
+            | Self::ResizeShortest { resampling, .. }
+            | Self::ResizeMin { resampling, .. }
+            | Self::ResizeMax { resampling, .. } => Some(resampling),
+            Self::CenterCrop(_) | Self::CropToMultiple(_) => None,
+        }
+    }
+
+    fn place(self, transform: Transform) -> Transform {
+        let to = self.size_after(transform.input());
+        match self.resampling() {
+            Some(_) => transform.resized(to),
+            None => transform.center_cut(to),
+        }
+    }
+
     /// The sides that it asks for, height first.
     fn sides(self) -> [u32; 2] {
         match self {
@@ -159,6 +173,15 @@ impl Preprocessing {
         };
         let checked = normalization.validate(self.color.channels());
         checked.map_err(|e| e.within("normalize"))
+    }
+
+    /// How an image of a size becomes the network's input.
+    #[must_use]
+    pub fn transform(&self, original: Size) -> Transform {
+        let identity = Transform::identity(original);
+        self.steps
+            .iter()
+            .fold(identity, |transform, step| step.place(transform))
     }
 
     /// The size of every input, where the steps fix it.

@@ -1,7 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::check;
-use super::error::PlanError;
+use crate::check::{self, PlanError};
 
 /// The most tokens that texts are padded to, and the most of a text for any network.
 pub const MAX_TOKENS: u32 = 1 << 16;

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use crate::plan::{PlanError, check};
+use super::{OptionError, PredictOptions};
+use crate::check::{self, PlanError};
 
 /// The most classes of a network.
 pub(super) const MAX_CLASSES: usize = 1_000_000;
@@ -47,4 +48,64 @@ pub(super) fn check_names(
         return Err(PlanError::new(field, reason));
     }
     Ok(())
+}
+
+/// Which classes are given as labels, and from which confidence on.
+pub(super) struct Filter<'a> {
+    classes: &'a [String],
+    threshold: Option<f32>,
+    /// Whether each class is given; all of them without it.
+    given: Option<Vec<bool>>,
+}
+
+impl<'a> Filter<'a> {
+    /// The task's own threshold and classes, where the user's options do not say others.
+    pub(super) fn new(
+        classes: &'a [String],
+        filter: &[String],
+        threshold: Option<f32>,
+        options: &PredictOptions,
+    ) -> Result<Self, OptionError> {
+        options.check_threshold()?;
+        let wanted = match &options.classes {
+            Some(asked) => {
+                let known: HashSet<&String> = classes.iter().collect();
+                if let Some(unknown) = asked.iter().find(|class| !known.contains(class)) {
+                    return Err(OptionError {
+                        option: "classes",
+                        reason: format!("the model has no class {}", check::shown(unknown)),
+                    });
+                }
+                Some(asked.as_slice())
+            }
+            None => (!filter.is_empty()).then_some(filter),
+        };
+        let given = wanted.map(|wanted| {
+            let wanted: HashSet<&String> = wanted.iter().collect();
+            classes.iter().map(|class| wanted.contains(class)).collect()
+        });
+        Ok(Self {
+            classes,
+            threshold: options.confidence_thresh.or(threshold),
+            given,
+        })
+    }
+
+    /// All classes of the task.
+    pub(super) fn classes(&self) -> &'a [String] {
+        self.classes
+    }
+
+    /// The name of a class, where it is given as a label with this confidence.
+    pub(super) fn label(&self, class: usize, confidence: f32) -> Option<&'a str> {
+        let given = match &self.given {
+            Some(given) => given.get(class).copied().unwrap_or_default(),
+            None => true,
+        };
+        let reached = self
+            .threshold
+            .is_none_or(|threshold| confidence >= threshold);
+        let name = self.classes.get(class).filter(|_| given && reached);
+        name.map(String::as_str)
+    }
 }

@@ -1,8 +1,11 @@
 use serde::{Deserialize, Serialize};
 
-use super::classes;
-use crate::plan::PlanError;
-use crate::plan::check;
+use super::classes::{self, Filter};
+use super::scores::{BestClass, Scoring};
+use super::{Decode, Definition, OptionError, PredictOptions};
+use crate::check::{self, PlanError};
+use crate::label::LabelType;
+use crate::output::OutputKind;
 
 /// One label per sample: the class with the largest softmax probability.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -19,12 +22,45 @@ pub struct Classification {
     pub filter_classes: Vec<String>,
 }
 
-impl Classification {
-    pub(super) fn validate(&self) -> Result<(), PlanError> {
+impl Definition for Classification {
+    fn name(&self) -> &'static str {
+        "classification"
+    }
+
+    fn validate(&self) -> Result<(), PlanError> {
         classes::check(&self.classes, classes::MAX_CLASSES)?;
         if let Some(threshold) = self.confidence_thresh {
             check::confidence("confidence_thresh", threshold)?;
         }
         classes::check_filter(&self.classes, &self.filter_classes)
+    }
+
+    fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    fn output(&self) -> OutputKind {
+        OutputKind::Scores
+    }
+
+    fn label_type(&self) -> LabelType {
+        LabelType::Classification
+    }
+
+    fn decoder<'a>(
+        &'a self,
+        options: &PredictOptions,
+    ) -> Result<Box<dyn Decode + 'a>, OptionError> {
+        let filter = Filter::new(
+            &self.classes,
+            &self.filter_classes,
+            self.confidence_thresh,
+            options,
+        )?;
+        Ok(Box::new(BestClass {
+            filter,
+            scoring: Scoring::Softmax,
+            store_logits: options.store_logits,
+        }))
     }
 }

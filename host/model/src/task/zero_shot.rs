@@ -1,22 +1,14 @@
 use serde::{Deserialize, Serialize};
 
-use super::classes;
-use crate::plan::PlanError;
-use crate::plan::check;
+use super::classes::{self, Filter};
+use super::scores::{BestClass, Scoring};
+use super::{Decode, Definition, OptionError, PredictOptions};
+use crate::check::{self, PlanError};
+use crate::label::LabelType;
+use crate::output::OutputKind;
 
 /// The most classes, and prompts: the text network runs once for each prompt.
 const MAX_PROMPTS: usize = 32_768;
-
-/// How similarities become confidences.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Scoring {
-    /// All classes share one: CLIP.
-    #[default]
-    Softmax,
-    /// Each class for itself: as SigLIP was trained.
-    Sigmoid,
-}
 
 /// One label per image: the class whose prompt is most similar to it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -37,8 +29,12 @@ pub struct ZeroShot {
     pub filter_classes: Vec<String>,
 }
 
-impl ZeroShot {
-    pub(super) fn validate(&self) -> Result<(), PlanError> {
+impl Definition for ZeroShot {
+    fn name(&self) -> &'static str {
+        "zero_shot"
+    }
+
+    fn validate(&self) -> Result<(), PlanError> {
         classes::check_names("prompts", &self.prompts, "texts", MAX_PROMPTS)?;
         classes::check(&self.classes, MAX_PROMPTS)?;
         let (prompts, classes) = (self.prompts.len(), self.classes.len());
@@ -50,5 +46,38 @@ impl ZeroShot {
             check::confidence("confidence_thresh", threshold)?;
         }
         classes::check_filter(&self.classes, &self.filter_classes)
+    }
+
+    fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    fn prompts(&self) -> Option<&[String]> {
+        Some(&self.prompts)
+    }
+
+    fn output(&self) -> OutputKind {
+        OutputKind::Scores
+    }
+
+    fn label_type(&self) -> LabelType {
+        LabelType::Classification
+    }
+
+    fn decoder<'a>(
+        &'a self,
+        options: &PredictOptions,
+    ) -> Result<Box<dyn Decode + 'a>, OptionError> {
+        let filter = Filter::new(
+            &self.classes,
+            &self.filter_classes,
+            self.confidence_thresh,
+            options,
+        )?;
+        Ok(Box::new(BestClass {
+            filter,
+            scoring: self.scoring,
+            store_logits: options.store_logits,
+        }))
     }
 }

@@ -34,7 +34,8 @@ use std::time::Instant;
 
 use candle_core::Tensor;
 use cases::{MODELS, VOCABULARY};
-use modelzoo_runtime::{Device, Model, Plan, Tokens};
+use modelzoo_model::sample::Tokens;
+use modelzoo_runtime::{Device, Model, Plan};
 use serde_json::json;
 
 #[global_allocator]

@@ -28,6 +28,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use crate::error::Error;
+use modelzoo_model::sample::MAX_IMAGE_BYTES;
+
 use crate::plan::Color;
 use format::Format;
 pub use reason::ImageReason;
@@ -44,7 +46,7 @@ pub struct DecodeLimits {
 impl Default for DecodeLimits {
     fn default() -> Self {
         Self {
-            max_bytes: 1 << 30,
+            max_bytes: MAX_IMAGE_BYTES,
             max_pixels: 178_956_970,
         }
     }

@@ -2,12 +2,12 @@
 
 use candle_core::Tensor;
 use modelzoo_kernels::Shape;
+use modelzoo_model::sample::ImageInput;
 
 use super::activate::activate;
 use super::size::check_size;
 use crate::device::{Device, Kernels};
 use crate::error::Error;
-use crate::preprocess::Input;
 
 /// A batch of feature maps between two layers.
 ///
@@ -21,7 +21,7 @@ pub(crate) struct FeatureMap {
 
 impl FeatureMap {
     /// A batch of inputs of one size.
-    pub(crate) fn from_inputs(inputs: &[&Input], device: &Device) -> Result<Self, Error> {
+    pub(crate) fn from_inputs(inputs: &[&ImageInput], device: &Device) -> Result<Self, Error> {
         let Some(first) = inputs.first() else {
             return Err(Error::bad_input("input", "an empty batch"));
         };

@@ -115,10 +115,7 @@ impl Encode for Clip {
             ids.truncate(max.saturating_sub(1));
             ids.push(self.end);
         }
-        Ok(Tokens {
-            ids,
-            cut: cut.is_some(),
-        })
+        Ok(Tokens::new(ids, cut.is_some()))
     }
 
     fn specials(&self) -> usize {

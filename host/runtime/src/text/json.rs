@@ -86,13 +86,8 @@ impl Encode for HuggingFace {
             drop(encoding.take_overflowing());
         }
         let encoding = self.tokenizer.post_process(encoding, None, true);
-        Ok(Tokens {
-            ids: encoding
-                .map_err(|error| error.to_string())?
-                .get_ids()
-                .to_vec(),
-            cut: cut.is_some(),
-        })
+        let encoding = encoding.map_err(|error| error.to_string())?;
+        Ok(Tokens::new(encoding.get_ids().to_vec(), cut.is_some()))
     }
 
     fn specials(&self) -> usize {

@@ -111,10 +111,7 @@ mod tests {
                 "hang" => loop {
                     std::thread::park();
                 },
-                _ => Ok(Tokens {
-                    ids: vec![1],
-                    cut: false,
-                }),
+                _ => Ok(Tokens::new(vec![1], false)),
             }
         }
 

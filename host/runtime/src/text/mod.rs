@@ -14,10 +14,12 @@ mod json;
 mod limit;
 mod word_piece;
 
+use std::borrow::Borrow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use modelzoo_model::plan::{self, TokenizerFormat};
+use modelzoo_model::sample::Tokens;
 
 use crate::architectures::{TextTower, TokenBatch};
 use crate::error::Error;
@@ -26,33 +28,6 @@ use limit::Limited;
 
 /// The most bytes of a text.
 const MAX_TEXT: usize = 1 << 20;
-
-/// The token ids of a text.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Tokens {
-    ids: Vec<u32>,
-    cut: bool,
-}
-
-impl Tokens {
-    /// From token ids, for comparisons with a reference.
-    #[must_use]
-    pub fn from_ids(ids: Vec<u32>) -> Self {
-        Self { ids, cut: false }
-    }
-
-    /// The token ids, with the special tokens and without padding.
-    #[must_use]
-    pub fn ids(&self) -> &[u32] {
-        &self.ids
-    }
-
-    /// Whether the text was truncated to the plan's `max_tokens`.
-    #[must_use]
-    pub fn is_cut(&self) -> bool {
-        self.cut
-    }
-}
 
 /// The encoder of one tokenizer format.
 trait Encode: Send + Sync {
@@ -122,7 +97,7 @@ impl Tokenizer {
             reason,
         };
         let tokens = self.encoder.encode(text, self.max_tokens).map_err(failed)?;
-        let count = tokens.ids.len();
+        let count = tokens.ids().len();
         let limit = limit_of(network);
         if count > limit {
             let tokens = count;
@@ -133,7 +108,7 @@ impl Tokenizer {
             return Err(failed("makes no token of a text".to_owned()));
         }
         let vocabulary = network.vocabulary();
-        if let Some(id) = tokens.ids.iter().find(|&&id| id as usize >= vocabulary) {
+        if let Some(id) = tokens.ids().iter().find(|&&id| id as usize >= vocabulary) {
             return Err(failed(format!(
                 "gives token {id}, but the network knows {vocabulary} tokens"
             )));
@@ -163,12 +138,17 @@ impl Tokenizer {
     ///
     /// The padding is the tokenizer's, or else the network's; it only matters to a network without a
     /// mask.
-    pub(crate) fn batch(
+    pub(crate) fn batch<T: Borrow<Tokens>>(
         &self,
-        texts: &[Tokens],
+        texts: &[T],
         network: &dyn TextTower,
     ) -> Result<TokenBatch, Error> {
-        let lengths: Vec<usize> = texts.iter().map(|text| text.ids.len()).collect();
+        let texts = || {
+            texts
+                .iter()
+                .map(|text| Borrow::<Tokens>::borrow(text).ids())
+        };
+        let lengths: Vec<usize> = texts().map(<[u32]>::len).collect();
         let longest = lengths.iter().copied().max().unwrap_or_default();
         let len = self.padded(longest, network);
         let limit = limit_of(network);
@@ -179,10 +159,10 @@ impl Tokenizer {
         let known = |&id: &u32| (id as usize) < network.vocabulary();
         let padding = self.padding.filter(known);
         let padding = padding.unwrap_or_else(|| network.padding());
-        let mut ids = Vec::with_capacity(len.saturating_mul(texts.len()));
-        for text in texts {
-            ids.extend_from_slice(&text.ids);
-            ids.resize(ids.len() + len.saturating_sub(text.ids.len()), padding);
+        let mut ids = Vec::with_capacity(len.saturating_mul(lengths.len()));
+        for text in texts() {
+            ids.extend_from_slice(text);
+            ids.resize(ids.len() + len.saturating_sub(text.len()), padding);
         }
         Ok(TokenBatch { ids, len, lengths })
     }

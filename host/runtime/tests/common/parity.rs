@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device as Candle, Tensor};
-use modelzoo_runtime::{
-    Color, Device, Image, Input, Model, Plan, PredictOptions, Prediction, Tokens,
-};
+use modelzoo_model::label::{Classification, Label};
+use modelzoo_model::output::Output;
+use modelzoo_model::sample::{ImageInput, Origin, Tokens};
+use modelzoo_model::task::PredictOptions;
+use modelzoo_runtime::{Color, Device, Image, Model, Plan};
 use serde_json::{Value, json};
 
 /// The largest absolute difference divided by the largest absolute value of the reference.
@@ -75,7 +77,7 @@ pub(crate) fn texts(case: &str) -> Vec<Tokens> {
     let lengths = numbers("lengths").to_vec1::<u32>().unwrap();
     ids.into_iter()
         .zip(lengths)
-        .map(|(row, length)| Tokens::from_ids(row[..length as usize].to_vec()))
+        .map(|(row, length)| Tokens::new(row[..length as usize].to_vec(), false))
         .collect()
 }
 
@@ -336,17 +338,23 @@ pub(crate) fn images(case: &str) -> Vec<Image> {
 }
 
 /// The images of a case, as a model takes them.
-pub(crate) fn inputs(case: &str, model: &Model) -> Vec<Input> {
+pub(crate) fn inputs(case: &str, model: &Model) -> Vec<ImageInput> {
     let images = images(case);
     let inputs = images.iter().map(|image| model.preprocess(image).unwrap());
     inputs.collect()
 }
 
-/// Options for predictions with the network's outputs.
-pub(crate) fn with_logits() -> PredictOptions {
-    PredictOptions {
+/// The label that the task of a model gives for an output, with its scores.
+pub(crate) fn classification(model: &Model, output: &Output) -> Classification {
+    let options = PredictOptions {
         store_logits: true,
         ..PredictOptions::default()
+    };
+    let task = model.plan().head.as_ref().unwrap();
+    let decoder = task.decoder(&options).unwrap();
+    match decoder.decode(output.clone(), &Origin::default()).unwrap() {
+        Some(Label::Classification(label)) => label,
+        other => panic!("{other:?}"),
     }
 }
 
@@ -355,16 +363,14 @@ pub(crate) fn with_logits() -> PredictOptions {
 pub(crate) fn check_zero_shot(
     case: &str,
     model: &Model,
-    inputs: &[Input],
+    inputs: &[ImageInput],
     close: impl Fn(&str, &Tensor, &Tensor),
-) -> Vec<Prediction> {
+) -> Vec<Output> {
     let want = read_tensor(&fixtures().join(case).join("outputs.safetensors"), "logits");
     assert_eq!(want.dims(), [inputs.len(), CLASSES.len()]);
-    let predictions = model.predict(inputs, &with_logits()).unwrap();
-    for (index, prediction) in predictions.iter().enumerate() {
-        let Prediction::Classification { label, logits, .. } = prediction else {
-            panic!("{prediction:?}")
-        };
+    let outputs = model.predict_images(inputs).unwrap();
+    for (index, output) in outputs.iter().enumerate() {
+        let Classification { label, logits, .. } = classification(model, output);
         let want = want.get(index).unwrap();
         let ours = Tensor::new(logits.as_deref().unwrap(), want.device()).unwrap();
         let device = model.device();
@@ -372,5 +378,5 @@ pub(crate) fn check_zero_shot(
         let best = want.argmax(0).unwrap().to_scalar::<u32>().unwrap();
         assert_eq!(label.as_deref(), Some(CLASSES[best as usize]));
     }
-    predictions
+    outputs
 }

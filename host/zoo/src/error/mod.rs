@@ -6,6 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use modelzoo_base::Remedy;
+use modelzoo_model::ModelError;
+use modelzoo_model::task::{DecodeError, OptionError};
 use modelzoo_net::policy::Permissions;
 
 pub use self::bundle::BundleError;
@@ -174,6 +176,12 @@ pub enum Error {
     Archive(#[from] modelzoo_archive::Error),
     #[error(transparent)]
     Runtime(#[from] modelzoo_runtime::Error),
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error(transparent)]
+    Options(#[from] OptionError),
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
     #[error("{model} of {source_id} cannot be built: {source}")]
     Build {
         model: String,
@@ -298,6 +306,7 @@ impl Error {
             Self::Net(error) => error.remedy(),
             Self::Archive(error) => error.remedy(),
             Self::Runtime(error) => error.remedy(),
+            Self::Model(error) => error.remedy(),
             Self::Build { source, .. } => source.remedy(),
             Self::Data(error) => error.remedy(),
             Self::Translate { source, .. } => source.remedy(),

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use modelzoo_model::Model;
 use modelzoo_model::plan::Plan;
-use modelzoo_runtime::Model;
+use modelzoo_runtime::Device;
 use serde_json::{Map, Value};
 
 use crate::error::Error;
@@ -18,8 +19,12 @@ pub struct LoadedModel {
     pub receipt: Receipt,
     /// The kwargs that its hook was given.
     pub kwargs: Map<String, Value>,
-    /// The model, on its device.
-    pub model: Model,
+    /// The model, ready to run.
+    pub model: Box<dyn Model>,
+    /// The plan that it was built from.
+    pub(super) plan: Plan,
+    /// Where it runs, and in which precision.
+    pub(super) device: Device,
     /// The digest of the component whose hook gave the plan; none if the manifest gave it.
     pub component: Option<String>,
     /// The directory of unfinished results.
@@ -32,7 +37,13 @@ impl LoadedModel {
     /// The plan that the hook or the manifest gave.
     #[must_use]
     pub fn plan(&self) -> &Plan {
-        self.model.plan()
+        &self.plan
+    }
+
+    /// Where the model runs, and in which precision.
+    #[must_use]
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     /// The provenance of a label of this model, which is recorded beside the labels.
@@ -46,8 +57,8 @@ impl LoadedModel {
             "component": self.component,
             "model_digest": self.receipt.digest(),
             "kwargs": self.kwargs,
-            "device": self.model.device().to_string(),
-            "precision": self.model.device().precision(),
+            "device": self.device.to_string(),
+            "precision": self.device.precision(),
             "version": env!("CARGO_PKG_VERSION"),
         })
     }

@@ -2,8 +2,11 @@
 
 pub(crate) mod apply;
 pub(crate) mod embed;
+mod loaded;
 pub(crate) mod run;
+#[cfg(test)]
+mod tests;
 
 pub use apply::ApplyOptions;
 pub use embed::EmbedOptions;
-pub use run::{Applied, Watch};
+pub use run::{Applied, Runner, Watch};

@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use modelzoo_data::{
     Dataset, FieldName, Label, LabelType, Output, ResultSink, Sample, SampleKey, SinkOptions,
 };
-use modelzoo_runtime::{DecodeLimits, Input, decode_image_bytes};
+use modelzoo_model::Model;
+use modelzoo_model::sample::{self, Fields, Input, MAX_IMAGE_BYTES, Media, MediaKind, Prepared};
 use rayon::prelude::*;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::error::Error;
-use crate::models::loaded::LoadedModel;
 
 /// How many samples are computed at once when nothing else is said.
 const BATCH_SIZE: usize = 16;
@@ -44,7 +45,7 @@ pub struct Applied {
     pub resumed: usize,
     /// Samples that failed.
     pub failed: usize,
-    /// Texts that were longer than the model takes and lost their end.
+    /// Texts that were longer than the model allows and lost their end.
     pub cut: usize,
     /// The files that were written.
     pub written: Vec<PathBuf>,
@@ -58,70 +59,112 @@ pub(crate) struct Place<'a> {
     pub(crate) overwrite: bool,
 }
 
-/// What is done with each sample.
-pub(crate) trait Work: Sync {
-    /// What the network takes for a sample.
-    type Input: Send + Sync;
+/// A model, and what a run over a dataset has to know of it.
+pub struct Runner<'a> {
+    pub(crate) model: &'a dyn Model,
+    pub(crate) name: String,
+    /// What decides the results besides the samples and the user's options.
+    fingerprint: Value,
+    provenance: Value,
+    staging: PathBuf,
+}
 
+impl<'a> Runner<'a> {
+    /// A model under the name that messages give it. What decides its results goes into
+    /// `fingerprint`: an interrupted run is resumed by one of the same. Results are kept in
+    /// `staging`, a directory of the caller's, until they are complete.
+    pub fn new(
+        model: &'a dyn Model,
+        name: impl Into<String>,
+        fingerprint: Value,
+        staging: impl Into<PathBuf>,
+    ) -> Self {
+        Self {
+            model,
+            name: name.into(),
+            fingerprint,
+            provenance: Value::Null,
+            staging: staging.into(),
+        }
+    }
+
+    /// Records beside the labels where they come from.
+    #[must_use]
+    pub fn with_provenance(self, provenance: Value) -> Self {
+        Self { provenance, ..self }
+    }
+
+    /// Checks that the model takes the kind of samples that a dataset has.
+    pub(crate) fn check_samples(
+        &self,
+        dataset: &Dataset,
+        takes: impl Fn(MediaKind) -> bool,
+    ) -> Result<(), Error> {
+        let (given, other) = match dataset.is_of_texts() {
+            true => (MediaKind::Texts, MediaKind::Images),
+            false => (MediaKind::Images, MediaKind::Texts),
+        };
+        if takes(given) {
+            return Ok(());
+        }
+        Err(Error::WrongSamples {
+            model: self.name.clone(),
+            takes: other.name(),
+            gives: dataset.kind(),
+        })
+    }
+
+    /// Does the work on every sample of a dataset and writes the results.
+    pub(crate) fn run(
+        &self,
+        work: &dyn Work,
+        dataset: &Dataset,
+        place: &Place<'_>,
+        watch: &dyn Watch,
+    ) -> Result<Applied, Error> {
+        let field: FieldName = place.field.parse()?;
+        let fingerprint =
+            serde_json::json!([self.provenance, self.fingerprint, work.fingerprint()]);
+        let options = SinkOptions {
+            output: place
+                .output
+                .map_or(Output::InPlace, |path| Output::Path(path.to_owned())),
+            overwrite: place.overwrite,
+            // Not beside the dataset: an untrusted one could bring results along.
+            staging: Some(self.staging.clone()),
+            fingerprint: fingerprint.to_string(),
+            provenance: self.provenance.clone(),
+        };
+        let sink = ResultSink::open(dataset, &field, work.kind(), options)?;
+        let mut run = Run {
+            model: self.model,
+            work,
+            watch,
+            applied: Applied {
+                samples: dataset.len(),
+                labelled: 0,
+                resumed: 0,
+                failed: 0,
+                cut: 0,
+                written: Vec::new(),
+            },
+            sink,
+        };
+        run.all(dataset, place.batch_size.unwrap_or(BATCH_SIZE).max(1))?;
+        run.finish()
+    }
+}
+
+/// What is done with the samples.
+pub(crate) trait Work: Sync {
     /// The type of the results.
     fn kind(&self) -> LabelType;
 
     /// What decides the results besides the model and the samples.
-    fn fingerprint(&self) -> serde_json::Value;
+    fn fingerprint(&self) -> Value;
 
-    /// Brings a sample to the network's input, or says why it cannot be.
-    fn prepare(&self, sample: Sample) -> Result<Self::Input, String>;
-
-    /// One result an input, in their order; [`None`] where there is none.
-    fn forward(&self, inputs: &[Self::Input]) -> Result<Vec<Option<Label>>, Error>;
-}
-
-/// Reads, decodes and preprocesses an image.
-pub(crate) fn image(model: &LoadedModel, sample: Sample) -> Result<Input, String> {
-    let limits = DecodeLimits::default();
-    let bytes = sample.read(limits.max_bytes).map_err(|e| e.to_string())?;
-    let image = decode_image_bytes(&bytes, &limits).map_err(|e| e.to_string())?;
-    model.model.preprocess(&image).map_err(|e| e.to_string())
-}
-
-/// Does the work on every sample of a dataset and writes the results.
-pub(crate) fn run<W: Work>(
-    model: &LoadedModel,
-    work: &W,
-    dataset: &Dataset,
-    place: &Place<'_>,
-    watch: &dyn Watch,
-) -> Result<Applied, Error> {
-    let field: FieldName = place.field.parse()?;
-    let provenance = model.provenance();
-    // The plan says all that the hook, the manifest and the arguments decided.
-    let fingerprint = serde_json::json!([provenance, model.plan(), work.fingerprint()]);
-    let options = SinkOptions {
-        output: place
-            .output
-            .map_or(Output::InPlace, |path| Output::Path(path.to_owned())),
-        overwrite: place.overwrite,
-        // Not beside the dataset: one from somebody else could bring results along.
-        staging: Some(model.results_dir.clone()),
-        fingerprint: fingerprint.to_string(),
-        provenance,
-    };
-    let sink = ResultSink::open(dataset, &field, work.kind(), options)?;
-    let mut run = Run {
-        work,
-        watch,
-        applied: Applied {
-            samples: dataset.len(),
-            labelled: 0,
-            resumed: 0,
-            failed: 0,
-            cut: 0,
-            written: Vec::new(),
-        },
-        sink,
-    };
-    run.all(dataset, place.batch_size.unwrap_or(BATCH_SIZE).max(1))?;
-    run.finish()
+    /// One result per sample, in their order; [`None`] where there is none.
+    fn forward(&self, samples: &[Prepared]) -> Result<Vec<Option<Label>>, Error>;
 }
 
 /// A sample, by the key of its result and by its name.
@@ -131,20 +174,24 @@ struct Named {
 }
 
 /// A batch on its way to the network.
-struct Batch<I> {
-    /// The samples, each with the reason why it is not among the inputs, if it is not.
+struct Batch {
+    /// The samples, each with the reason why it is not among those that are prepared, if it is
+    /// not.
     samples: Vec<(Named, Option<String>)>,
-    inputs: Vec<I>,
+    prepared: Vec<Prepared>,
+    /// Texts that lost their end.
+    cut: usize,
 }
 
-struct Run<'a, W: Work> {
-    work: &'a W,
+struct Run<'a> {
+    model: &'a dyn Model,
+    work: &'a dyn Work,
     watch: &'a dyn Watch,
     sink: ResultSink<'a>,
     applied: Applied,
 }
 
-impl<W: Work> Run<'_, W> {
+impl Run<'_> {
     fn all(&mut self, dataset: &Dataset, batch_size: usize) -> Result<(), Error> {
         let mut todo = Vec::with_capacity(dataset.len());
         for index in 0..dataset.len() {
@@ -155,15 +202,15 @@ impl<W: Work> Run<'_, W> {
             }
         }
         let mut batches = todo.chunks(batch_size);
-        let mut current = prepare(self.work, dataset, batches.next().unwrap_or(&[]))?;
+        let (model, work) = (self.model, self.work);
+        let mut current = prepare(model, dataset, batches.next().unwrap_or(&[]))?;
         while !current.samples.is_empty() {
-            let work = self.work;
             let next = batches.next().unwrap_or(&[]);
             // Once anything has a result, the samples are at fault and not the model.
             let blame = self.applied.labelled + self.applied.resumed == 0;
             let (results, prepared) = rayon::join(
-                || forward(work, &current.inputs, blame),
-                || prepare(work, dataset, next),
+                || forward(work, &current.prepared, blame),
+                || prepare(model, dataset, next),
             );
             self.write(current, results?)?;
             current = prepared?;
@@ -173,9 +220,10 @@ impl<W: Work> Run<'_, W> {
 
     fn write(
         &mut self,
-        batch: Batch<W::Input>,
+        batch: Batch,
         results: Vec<Result<Option<Label>, String>>,
     ) -> Result<(), Error> {
+        self.applied.cut += batch.cut;
         let mut results = results.into_iter();
         for (sample, unreadable) in batch.samples {
             let result = match unreadable {
@@ -211,12 +259,8 @@ fn no_answer<T>() -> Result<T, String> {
 }
 
 /// Reads and prepares samples, in parallel.
-fn prepare<W: Work>(
-    work: &W,
-    dataset: &Dataset,
-    indices: &[usize],
-) -> Result<Batch<W::Input>, Error> {
-    let prepared: Vec<(Named, Result<W::Input, String>)> = indices
+fn prepare(model: &dyn Model, dataset: &Dataset, indices: &[usize]) -> Result<Batch, Error> {
+    let samples: Vec<(Named, Result<Prepared, String>)> = indices
         .par_iter()
         .filter_map(|&index| dataset.sample(index).transpose())
         .map(|sample| {
@@ -225,17 +269,19 @@ fn prepare<W: Work>(
                 key: sample.key(),
                 name: sample.display().into_owned(),
             };
-            Ok((named, work.prepare(sample)))
+            Ok((named, prepare_one(model, sample)))
         })
         .collect::<Result<_, Error>>()?;
     let mut batch = Batch {
-        samples: Vec::with_capacity(prepared.len()),
-        inputs: Vec::with_capacity(prepared.len()),
+        samples: Vec::with_capacity(samples.len()),
+        prepared: Vec::with_capacity(samples.len()),
+        cut: 0,
     };
-    for (sample, input) in prepared {
-        match input {
-            Ok(input) => {
-                batch.inputs.push(input);
+    for (sample, prepared) in samples {
+        match prepared {
+            Ok(prepared) => {
+                batch.cut += usize::from(is_cut(&prepared));
+                batch.prepared.push(prepared);
                 batch.samples.push((sample, None));
             }
             Err(reason) => batch.samples.push((sample, Some(reason))),
@@ -244,23 +290,44 @@ fn prepare<W: Work>(
     Ok(batch)
 }
 
-/// One result for each input, in order. When a batch fails, each of it is tried alone, so that
-/// one sample does not take the others along; when every one fails, the model is at fault, where
-/// it may be blamed.
-fn forward<W: Work>(
-    work: &W,
-    inputs: &[W::Input],
+/// Brings a sample to the network's input, or says why it cannot be.
+fn prepare_one(model: &dyn Model, sample: Sample) -> Result<Prepared, String> {
+    let fields = match &sample.document {
+        Some(document) if model.reads_fields() => document.values(),
+        Some(_) | None => Fields::new(),
+    };
+    let media = match &sample.text {
+        Some(_) => Media::Text(sample.into_text().map_err(|e| e.to_string())?),
+        None => Media::Image(sample.read(MAX_IMAGE_BYTES).map_err(|e| e.to_string())?),
+    };
+    let sample = sample::Sample { media, fields };
+    model.prepare(sample).map_err(|e| e.to_string())
+}
+
+fn is_cut(prepared: &Prepared) -> bool {
+    match &prepared.input {
+        Input::Image(_) => false,
+        Input::Text(tokens) => tokens.is_cut(),
+    }
+}
+
+/// One result per sample, in order. When a batch fails, each of it is tried alone, so that one
+/// sample does not make the others fail; when every one fails, the model is at fault, where it may
+/// be blamed.
+fn forward(
+    work: &dyn Work,
+    samples: &[Prepared],
     blame: bool,
 ) -> Result<Vec<Result<Option<Label>, String>>, Error> {
-    let error = match work.forward(inputs) {
+    let error = match work.forward(samples) {
         Ok(labels) => return Ok(labels.into_iter().map(Ok).collect()),
         Err(error) => error,
     };
-    let alone = |input| match work.forward(std::slice::from_ref(input)) {
+    let alone = |sample| match work.forward(std::slice::from_ref(sample)) {
         Ok(one) => one.into_iter().next().map_or_else(no_answer, Ok),
         Err(error) => Err(error.to_string()),
     };
-    let results: Vec<_> = inputs.iter().map(alone).collect();
+    let results: Vec<_> = samples.iter().map(alone).collect();
     // One alone may be at fault itself.
     if blame && results.len() > 1 && results.iter().all(Result::is_err) {
         return Err(error);

@@ -1,6 +1,6 @@
 //! Class names, and the heads that have them.
 
-use modelzoo_model::task::{Classification, Head, Scoring, ZeroShot};
+use modelzoo_model::task::{Classification, Scoring, Task, ZeroShot};
 
 use super::error::TranslateError as Error;
 use super::settings::Settings;
@@ -62,9 +62,9 @@ pub(super) fn classes(settings: &Settings) -> Result<Option<Vec<String>>, Error>
 }
 
 /// The head of a classifier with these classes.
-pub(super) fn classification(settings: &Settings, classes: Vec<String>) -> Result<Head, Error> {
+pub(super) fn classification(settings: &Settings, classes: Vec<String>) -> Result<Task, Error> {
     check_processor(settings)?;
-    Ok(Head::Classification(Classification {
+    Ok(Task::Classification(Classification {
         classes,
         confidence_thresh: settings.confidence("confidence_thresh")?,
         filter_classes: settings.texts("filter_classes")?.unwrap_or_default(),
@@ -76,7 +76,7 @@ pub(super) fn zero_shot(
     settings: &Settings,
     classes: Vec<String>,
     scoring: Scoring,
-) -> Result<Head, Error> {
+) -> Result<Task, Error> {
     check_processor(settings)?;
     let prefix = settings.text("text_prompt")?.unwrap_or_default();
     let given = settings.get("class_prompts");
@@ -91,7 +91,7 @@ pub(super) fn zero_shot(
                 .to_owned(),
         });
     }
-    Ok(Head::ZeroShot(ZeroShot {
+    Ok(Task::ZeroShot(ZeroShot {
         classes,
         prompts,
         scoring,

@@ -6,7 +6,7 @@
 )]
 
 use modelzoo_model::plan::Step;
-use modelzoo_model::task::Head;
+use modelzoo_model::task::Task;
 use serde_json::{Value, json};
 
 use super::*;
@@ -58,7 +58,7 @@ fn torchvision_model_becomes_a_plan() {
         steps[..],
         [Step::ResizeMin { .. }, Step::ResizeMax { .. }]
     ));
-    let Some(Head::Classification(head)) = plan.head else {
+    let Some(Task::Classification(head)) = plan.head else {
         panic!("no classification");
     };
     assert_eq!(head.classes.len(), 1000);
@@ -78,7 +78,7 @@ fn kwargs_override_the_manifest() {
         plan.architecture.config,
         json!({"depth": 18, "num_classes": 2})
     );
-    let Some(Head::Classification(head)) = plan.head else {
+    let Some(Task::Classification(head)) = plan.head else {
         panic!("no classification");
     };
     assert_eq!(
@@ -207,7 +207,7 @@ fn clip_fetches_its_merges_and_compares_with_prompts() {
     );
     let plan = translated(&clip, json!({"classes": ["cat"]})).unwrap();
     assert_eq!(plan.weights, ["w.pth"]);
-    let Some(Head::ZeroShot(head)) = plan.head else {
+    let Some(Task::ZeroShot(head)) = plan.head else {
         panic!("not zero-shot");
     };
     assert_eq!(head.prompts, ["A photo of cat"]);
@@ -309,7 +309,7 @@ fn repository_brings_its_own_configuration() {
     let plan = convnext.unwrap().plan;
     assert_eq!(plan.architecture.name, "convnext");
     assert_eq!(plan.weights, ["model.safetensors"]);
-    let Some(Head::Classification(head)) = plan.head else {
+    let Some(Task::Classification(head)) = plan.head else {
         panic!("no classification");
     };
     assert_eq!(head.classes, ["a", "c", "k"]);

@@ -2,7 +2,10 @@
 
 use std::io::Write as _;
 
-use modelzoo_runtime::{Color, Image, PredictOptions, Prediction};
+use modelzoo_model::label::Label;
+use modelzoo_model::sample::Origin;
+use modelzoo_model::task::PredictOptions;
+use modelzoo_runtime::{Color, Image};
 use modelzoo_sandbox::{GuestErrorKind, HookError, Level, Loaded};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -59,15 +62,17 @@ pub(crate) fn ok_copy() {
         let image = Image::from_pixels(5, 4, Color::Gray, vec![gray; 20]).unwrap();
         model.preprocess(&image).unwrap()
     });
-    let predictions = model.predict(&inputs, &PredictOptions::default()).unwrap();
-    let labels: Vec<_> = predictions
-        .iter()
-        .map(|prediction| match prediction {
-            Prediction::Classification { label, .. } => label.as_deref(),
+    let task = model.plan().head.as_ref().unwrap();
+    let decoder = task.decoder(&PredictOptions::default()).unwrap();
+    let outputs = model.predict_images(&inputs).unwrap();
+    let labels: Vec<_> = outputs
+        .into_iter()
+        .map(|output| match decoder.decode(output, &Origin::default()) {
+            Ok(Some(Label::Classification(label))) => label.label.unwrap(),
             other => panic!("{other:?}"),
         })
         .collect();
-    assert_eq!(labels, [Some("dark"), Some("light")]);
+    assert_eq!(labels, ["dark", "light"]);
 }
 
 #[test]

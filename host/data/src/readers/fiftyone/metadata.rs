@@ -138,9 +138,10 @@ impl Metadata {
                 }
                 continue;
             }
-            let class = match kind {
-                LabelType::Vector => &field.ftype,
-                _ => &field.embedded_doc_type,
+            let class = if kind.is_document() {
+                &field.embedded_doc_type
+            } else {
+                &field.ftype
             };
             if class.as_deref() != Some(&kind.class()) {
                 return Err(taken(field.type_name()));

@@ -13,7 +13,7 @@ use modelzoo_model::plan::{
     Architecture, Color, Embeddings, Normalization, Plan, PlanError, Pooling, Preprocessing,
     Resampling, Size, Step, Tokenizer, TokenizerFormat,
 };
-use modelzoo_model::task::{Classification, Head, MultiLabel, Scoring, ZeroShot};
+use modelzoo_model::task::{Classification, MultiLabel, Scoring, Task, ZeroShot};
 use wasmtime::component::{HasData, Linker};
 
 use super::bindings::deployment::{self as wit, add_to_linker as link};
@@ -154,19 +154,19 @@ fn size(wit::Size { height, width }: wit::Size) -> Size {
     Size { height, width }
 }
 
-fn head(given: wit::Head) -> Head {
+fn head(given: wit::Head) -> Task {
     match given {
-        wit::Head::Classification(given) => Head::Classification(Classification {
+        wit::Head::Classification(given) => Task::Classification(Classification {
             classes: given.classes,
             confidence_thresh: given.confidence_thresh,
             filter_classes: given.filter_classes,
         }),
-        wit::Head::MultiLabel(given) => Head::MultiLabel(MultiLabel {
+        wit::Head::MultiLabel(given) => Task::MultiLabel(MultiLabel {
             classes: given.classes,
             confidence_thresh: given.confidence_thresh,
             filter_classes: given.filter_classes,
         }),
-        wit::Head::ZeroShot(given) => Head::ZeroShot(ZeroShot {
+        wit::Head::ZeroShot(given) => Task::ZeroShot(ZeroShot {
             classes: given.classes,
             prompts: given.prompts,
             scoring: match given.scoring {

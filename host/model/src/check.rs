@@ -1,11 +1,37 @@
-//! Checks that several parts of a plan share.
+//! What is wrong with a plan, and the checks that its parts share.
 
 use modelzoo_base::text::{excerpt, is_unsafe};
 
-use super::error::PlanError;
+/// What is wrong with a plan.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("`{field}`: {reason}")]
+pub struct PlanError {
+    /// The field, for example `preprocessing.normalize.std` or `weights[2]`.
+    pub field: String,
+    /// What is wrong with it. Text of the plan is escaped and cut.
+    pub reason: String,
+}
+
+impl PlanError {
+    /// An error about a field.
+    pub fn new(field: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self {
+            field: field.into(),
+            reason: reason.into(),
+        }
+    }
+
+    /// The same error, of a field of `parent`.
+    pub(crate) fn within(self, parent: &str) -> Self {
+        Self {
+            field: format!("{parent}.{}", self.field),
+            reason: self.reason,
+        }
+    }
+}
 
 /// The most bytes of an architecture's or a layer's name.
-pub(super) const NAME_BYTES: usize = 128;
+pub(crate) const NAME_BYTES: usize = 128;
 /// The most bytes of one of the plan's texts that a message repeats.
 const SHOWN: usize = 100;
 
@@ -15,7 +41,7 @@ pub(crate) fn shown(text: &str) -> String {
 }
 
 /// Checks the name of an architecture or a layer.
-pub(super) fn name(field: &str, name: &str) -> Result<(), PlanError> {
+pub(crate) fn name(field: &str, name: &str) -> Result<(), PlanError> {
     let bytes = name.len();
     if !(1..=NAME_BYTES).contains(&bytes) {
         let reason = format!("has {bytes} bytes, not 1 to {NAME_BYTES}");
@@ -29,7 +55,7 @@ pub(super) fn name(field: &str, name: &str) -> Result<(), PlanError> {
 }
 
 /// Checks the name of a file, which is relative to the model's directory.
-pub(super) fn file(field: &str, name: &str) -> Result<(), PlanError> {
+pub(crate) fn file(field: &str, name: &str) -> Result<(), PlanError> {
     let is_inside = |part: &str| !matches!(part, "" | "." | "..");
     if name.contains(['\\', '\0']) || !name.split('/').all(is_inside) {
         let reason = format!("{} is not a name inside the model's directory", shown(name));

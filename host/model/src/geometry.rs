@@ -1,0 +1,347 @@
+//! Sizes of images, and the way from the network's input back to the original image.
+
+use serde::{Deserialize, Serialize};
+
+/// A size in pixels.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Size {
+    /// Rows.
+    pub height: u32,
+    /// Columns.
+    pub width: u32,
+}
+
+impl Size {
+    /// The number of pixels.
+    #[must_use]
+    pub fn area(self) -> u64 {
+        u64::from(self.height) * u64::from(self.width)
+    }
+
+    /// The size whose shorter side is `to`, as torchvision computes it: the longer one is rounded
+    /// down.
+    #[must_use]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "rounds down and saturates"
+    )]
+    pub fn with_shortest(self, to: u32) -> Self {
+        let (short, long) = (self.height.min(self.width), self.height.max(self.width));
+        let longer = (f64::from(to) * f64::from(long) / f64::from(short)) as u32;
+        if self.width <= self.height {
+            Self {
+                width: to,
+                height: longer,
+            }
+        } else {
+            Self {
+                width: longer,
+                height: to,
+            }
+        }
+    }
+
+    /// The size of the same aspect ratio that covers `least`; `self` where it does already.
+    #[must_use]
+    pub fn at_least(self, least: Self) -> Self {
+        if self.height >= least.height && self.width >= least.width {
+            return self;
+        }
+        let [height, width] = self.ratios(least);
+        self.scaled(height.max(width))
+    }
+
+    /// The size of the same aspect ratio that `most` covers; `self` where it does already.
+    #[must_use]
+    pub fn at_most(self, most: Self) -> Self {
+        if self.height <= most.height && self.width <= most.width {
+            return self;
+        }
+        let [height, width] = self.ratios(most);
+        self.scaled(height.min(width))
+    }
+
+    /// The size whose sides are the largest multiples of `of` that are not larger than these, but
+    /// at least one multiple.
+    #[must_use]
+    pub fn multiple(self, of: u32) -> Self {
+        let of = of.max(1);
+        let side = |side: u32| (side / of * of).max(of);
+        Self {
+            height: side(self.height),
+            width: side(self.width),
+        }
+    }
+
+    fn ratios(self, to: Self) -> [f64; 2] {
+        [
+            f64::from(to.height) / f64::from(self.height),
+            f64::from(to.width) / f64::from(self.width),
+        ]
+    }
+
+    /// Sides times a factor, halves rounded to even as Python's `round` does; at least 1.
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "saturates"
+    )]
+    fn scaled(self, by: f64) -> Self {
+        let side = |side: u32| ((f64::from(side) * by).round_ties_even() as u32).max(1);
+        Self {
+            height: side(self.height),
+            width: side(self.width),
+        }
+    }
+}
+
+/// Where the middle `want` pixels of `have` begin; negative where there are fewer and the image is
+/// padded instead, the odd pixel at the end.
+///
+/// Half of an odd margin is rounded to even when cropping, as Python's `round` does.
+#[must_use]
+pub fn centered(have: u32, want: u32) -> i64 {
+    let (have, want) = (i64::from(have), i64::from(want));
+    if have < want {
+        return -((want - have) / 2);
+    }
+    let margin = have - want;
+    let half = margin / 2;
+    if margin % 2 == 1 {
+        half + half % 2
+    } else {
+        half
+    }
+}
+
+/// How an image became the network's input, so that what is found there can be mapped back.
+///
+/// Along each axis, `input = original * scale + offset`, in pixels that are counted from the outer
+/// edge of the first one: the middle of the first pixel is at 0.5.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Transform {
+    original: Size,
+    input: Size,
+    x: Axis,
+    y: Axis,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Axis {
+    scale: f64,
+    offset: f64,
+}
+
+impl Axis {
+    const SAME: Self = Self {
+        scale: 1.0,
+        offset: 0.0,
+    };
+
+    fn scaled(self, by: f64) -> Self {
+        Self {
+            scale: self.scale * by,
+            offset: self.offset * by,
+        }
+    }
+
+    fn moved(self, by: f64) -> Self {
+        Self {
+            offset: self.offset + by,
+            ..self
+        }
+    }
+
+    fn back(self, at: f64) -> f64 {
+        (at - self.offset) / self.scale
+    }
+}
+
+impl Transform {
+    /// An image that the network is given as it is.
+    #[must_use]
+    pub fn identity(size: Size) -> Self {
+        Self {
+            original: size,
+            input: size,
+            x: Axis::SAME,
+            y: Axis::SAME,
+        }
+    }
+
+    /// After resizing what there is to a size.
+    #[must_use]
+    pub fn resized(self, to: Size) -> Self {
+        let [height, width] = self.input.ratios(to);
+        self.resized_by([height, width], to)
+    }
+
+    /// After resizing to a size by factors (height, width) that are not exactly its ratios: a
+    /// letterbox scales both axes by one factor and rounds the sides.
+    #[must_use]
+    pub fn resized_by(self, [height, width]: [f64; 2], to: Size) -> Self {
+        Self {
+            original: self.original,
+            input: to,
+            x: self.x.scaled(width),
+            y: self.y.scaled(height),
+        }
+    }
+
+    /// After cutting an image of the size `to` out, whose first pixel is the one at `left` and
+    /// `top`. Where these are negative, or the image ends before, it is padded.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss, reason = "positions are those of pixels")]
+    pub fn cut(self, left: i64, top: i64, to: Size) -> Self {
+        Self {
+            original: self.original,
+            input: to,
+            x: self.x.moved(-(left as f64)),
+            y: self.y.moved(-(top as f64)),
+        }
+    }
+
+    /// After cutting the middle out, or padding around it; see [`centered`].
+    #[must_use]
+    pub fn center_cut(self, to: Size) -> Self {
+        let left = centered(self.input.width, to.width);
+        let top = centered(self.input.height, to.height);
+        self.cut(left, top, to)
+    }
+
+    /// The size of the original image.
+    #[must_use]
+    pub fn original(&self) -> Size {
+        self.original
+    }
+
+    /// The size of the network's input.
+    #[must_use]
+    pub fn input(&self) -> Size {
+        self.input
+    }
+
+    /// A point `[x, y]` of the network's input, in pixels, as FiftyOne stores it: relative to the
+    /// original image, whose sides are 1. Outside of 0 to 1 where the point is in a padding.
+    #[must_use]
+    pub fn point_to_original(&self, [x, y]: [f32; 2]) -> [f64; 2] {
+        [
+            self.x.back(f64::from(x)) / f64::from(self.original.width),
+            self.y.back(f64::from(y)) / f64::from(self.original.height),
+        ]
+    }
+
+    /// A box `[left, top, right, bottom]` of the network's input, in pixels, as FiftyOne stores
+    /// it: `[left, top, width, height]`, relative to the original image and cut at its edges.
+    /// [`None`] where nothing of it is inside.
+    #[must_use]
+    pub fn box_to_original(&self, [left, top, right, bottom]: [f32; 4]) -> Option<[f64; 4]> {
+        let [left, top] = self.point_to_original([left, top]);
+        let [right, bottom] = self.point_to_original([right, bottom]);
+        let [left, top, right, bottom] =
+            [left, top, right, bottom].map(|edge| edge.clamp(0.0, 1.0));
+        let (width, height) = (right - left, bottom - top);
+        (width > 0.0 && height > 0.0).then_some([left, top, width, height])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn size(height: u32, width: u32) -> Size {
+        Size { height, width }
+    }
+
+    #[test]
+    fn only_small_images_grow_and_only_large_ones_shrink() {
+        assert_eq!(size(300, 400).at_least(size(224, 224)), size(300, 400));
+        assert_eq!(size(100, 400).at_least(size(224, 224)), size(224, 896));
+        assert_eq!(size(100, 50).at_least(size(200, 200)), size(400, 200));
+        assert_eq!(size(300, 400).at_most(size(400, 400)), size(300, 400));
+        assert_eq!(size(300, 400).at_most(size(200, 200)), size(150, 200));
+        assert_eq!(size(1, 10_000).at_most(size(100, 100)), size(1, 100));
+        // Halves go to the even side: 0.5 * 5 and 0.5 * 7.
+        assert_eq!(size(10, 5).at_most(size(5, 9)), size(5, 2));
+        assert_eq!(size(14, 7).at_most(size(7, 9)), size(7, 4));
+    }
+
+    #[test]
+    fn sides_become_multiples() {
+        assert_eq!(size(30, 28).multiple(14), size(28, 28));
+        assert_eq!(size(13, 43).multiple(14), size(14, 42));
+    }
+
+    #[test]
+    fn shortest_side_decides_the_longer_one() {
+        assert_eq!(size(480, 640).with_shortest(256), size(256, 341));
+        assert_eq!(size(640, 480).with_shortest(256), size(341, 256));
+        assert_eq!(size(1, u32::MAX).with_shortest(2), size(2, u32::MAX));
+    }
+
+    #[test]
+    fn odd_margins_are_rounded_as_python_does() {
+        assert_eq!(centered(5, 2), 2); // 1.5
+        assert_eq!(centered(7, 2), 2); // 2.5
+        assert_eq!(centered(6, 2), 2);
+        assert_eq!(centered(2, 5), -1);
+        assert_eq!(centered(2, 2), 0);
+    }
+
+    #[track_caller]
+    fn close<const N: usize>(got: [f64; N], want: [f64; N]) {
+        for (got, want) in got.into_iter().zip(want) {
+            assert!((got - want).abs() < 1e-9, "{got} is not {want}");
+        }
+    }
+
+    #[test]
+    fn resize_maps_back() {
+        let transform = Transform::identity(size(100, 200)).resized(size(50, 400));
+        assert_eq!(transform.original(), size(100, 200));
+        assert_eq!(transform.input(), size(50, 400));
+        close(transform.point_to_original([400.0, 50.0]), [1.0, 1.0]);
+        close(transform.point_to_original([100.0, 25.0]), [0.25, 0.5]);
+    }
+
+    #[test]
+    fn center_crop_maps_back() {
+        // 480x640 to 256x341, of which the middle 224x224 begins at column 58 and row 16.
+        let transform = Transform::identity(size(480, 640))
+            .resized(size(480, 640).with_shortest(256))
+            .center_cut(size(224, 224));
+        close(
+            transform.point_to_original([0.0, 0.0]),
+            [58.0 / 341.0, 16.0 / 256.0],
+        );
+        let [left, top, width, height] = transform
+            .box_to_original([-1000.0, 0.0, 1000.0, 224.0])
+            .unwrap();
+        close([left, top], [0.0, 16.0 / 256.0]);
+        close([width, height], [1.0, 224.0 / 256.0]);
+    }
+
+    #[test]
+    fn letterbox_maps_back() {
+        // 100x200 by one factor into 320x320: 160x320, and 80 rows of padding above and below.
+        let transform = Transform::identity(size(100, 200))
+            .resized_by([1.6, 1.6], size(160, 320))
+            .cut(0, -80, size(320, 320));
+        close(transform.point_to_original([0.0, 80.0]), [0.0, 0.0]);
+        close(transform.point_to_original([320.0, 240.0]), [1.0, 1.0]);
+        let found = transform.box_to_original([80.0, 0.0, 160.0, 160.0]);
+        close(found.unwrap(), [0.25, 0.0, 0.25, 0.5]);
+        // In the padding alone, or of no area.
+        assert_eq!(transform.box_to_original([0.0, 0.0, 320.0, 79.0]), None);
+        assert_eq!(transform.box_to_original([9.0, 90.0, 9.0, 99.0]), None);
+    }
+
+    #[test]
+    fn padding_maps_back() {
+        let transform = Transform::identity(size(2, 2)).center_cut(size(5, 4));
+        close(transform.point_to_original([1.0, 1.0]), [0.0, 0.0]);
+        close(transform.point_to_original([3.0, 3.0]), [1.0, 1.0]);
+    }
+}
