@@ -325,7 +325,9 @@ impl Error {
             | Self::BadPath { .. }
             | Self::NoSuchRef { .. }
             | Self::NoHook { .. }
-            | Self::NothingDownloaded { .. } => None,
+            | Self::NothingDownloaded { .. }
+            | Self::Options(_)
+            | Self::Decode(_) => None,
         }
     }
 

@@ -252,11 +252,10 @@ impl Metadata {
 /// The type of a field of labels as a LegacyFiftyOneDataset writes it.
 fn legacy_class(kind: LabelType) -> String {
     let class = kind.class();
-    match kind {
-        LabelType::Vector => class,
-        LabelType::Classification | LabelType::Classifications => {
-            format!("fiftyone.core.fields.EmbeddedDocumentField({class})")
-        }
+    if kind.is_document() {
+        format!("fiftyone.core.fields.EmbeddedDocumentField({class})")
+    } else {
+        class
     }
 }
 
