@@ -449,14 +449,30 @@ fn files_that_are_not_weights_are_refused() {
     assert!(error.to_string().contains("not a regular file"), "{error}");
 }
 
-/// A PNG of one pixel column: `height` rows of one color.
-fn png(height: u32, color: [u8; 3]) -> Vec<u8> {
-    let pixels = image::RgbImage::from_pixel(1, height, image::Rgb(color));
-    let mut bytes = std::io::Cursor::new(Vec::new());
-    pixels
-        .write_to(&mut bytes, image::ImageFormat::Png)
-        .unwrap();
-    bytes.into_inner()
+/// A BMP of one pixel column: `height` rows of one color.
+fn column(height: u32, [red, green, blue]: [u8; 3]) -> Vec<u8> {
+    let row = [blue, green, red, 0];
+    let size = 54 + height * 4;
+    let mut bytes = b"BM".to_vec();
+    for field in [
+        size,
+        0,
+        54,
+        40,
+        1,
+        height,
+        1 | 24 << 16,
+        0,
+        height * 4,
+        0,
+        0,
+        0,
+        0,
+    ] {
+        bytes.extend(field.to_le_bytes());
+    }
+    bytes.extend(row.repeat(height as usize));
+    bytes
 }
 
 #[test]
@@ -474,7 +490,7 @@ fn samples_are_prepared_with_what_is_remembered_of_them() {
         fields: fields.clone(),
     };
     let red = model
-        .prepare(sample(Media::Image(png(4, [255, 0, 0]))))
+        .prepare(sample(Media::Image(column(4, [255, 0, 0]))))
         .unwrap();
     assert_eq!(red.origin.fields, fields);
     let transform = red.origin.transform.unwrap();
@@ -485,7 +501,7 @@ fn samples_are_prepared_with_what_is_remembered_of_them() {
     // The first row of the input is the second of the image.
     assert_eq!(transform.point_to_original([0.0, 0.0]), [0.0, 0.25]);
     let blue = model
-        .prepare(sample(Media::Image(png(4, [0, 0, 255]))))
+        .prepare(sample(Media::Image(column(4, [0, 0, 255]))))
         .unwrap();
     let outputs = model.predict(&[red, blue.clone()]).unwrap();
     assert_eq!(outputs[1], model.predict(&[blue]).unwrap()[0]);
@@ -518,7 +534,9 @@ fn samples_of_another_kind_are_refused() {
     };
     assert!(model.predict(&[text()]).is_err());
     assert!(model.embed(&[text()]).is_err());
-    let image = model.prepare(sample(Media::Image(png(1, [0; 3])))).unwrap();
+    let image = model
+        .prepare(sample(Media::Image(column(1, [0; 3]))))
+        .unwrap();
     let error = model.predict(&[image, text()]).unwrap_err();
     assert!(error.to_string().contains("together"), "{error}");
 }

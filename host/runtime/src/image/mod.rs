@@ -27,9 +27,9 @@ use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use crate::error::Error;
 use modelzoo_model::sample::MAX_IMAGE_BYTES;
 
+use crate::error::Error;
 use crate::plan::Color;
 use format::Format;
 pub use reason::ImageReason;

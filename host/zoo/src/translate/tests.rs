@@ -285,7 +285,7 @@ fn configuration_as_python_writes_it_is_read() {
     let plan = translate(&model, &Map::new(), None, dir.path()).unwrap().plan;
     assert_eq!(plan.weights, ["model.safetensors.index.json"]);
     assert_eq!(plan.architecture.config["layer_scale"], Value::Null);
-    let Some(Head::Classification(head)) = plan.head else {
+    let Some(Task::Classification(head)) = plan.head else {
         panic!("no classification");
     };
     assert_eq!(head.classes, ["NaN", "7", "true"]);
