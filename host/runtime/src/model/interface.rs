@@ -53,7 +53,8 @@ impl Interface for Model {
         match media {
             Media::Image(bytes) => {
                 let plan = self.plan.preprocessing.as_ref().ok_or(NO_IMAGES)?;
-                let image = decode_image_bytes(&bytes, &DecodeLimits::default())?;
+                let image = decode_image_bytes(&bytes, &DecodeLimits::default())
+                    .map_err(|reason| ModelError::new(reason, None))?;
                 let size = Size {
                     height: image.height(),
                     width: image.width(),
