@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use modelzoo_base::Remedy;
+use modelzoo_base::text::excerpt;
 
 use crate::path::PathError;
 
@@ -198,11 +199,5 @@ impl ErrorKind {
 
 /// The name of an entry as an error shows it.
 pub(crate) fn shown(name: &[u8]) -> String {
-    const SHOWN: usize = 120;
-    let text = String::from_utf8_lossy(name);
-    let mut shown: String = text.escape_debug().take(SHOWN).collect();
-    if text.escape_debug().nth(SHOWN).is_some() {
-        shown.push('…');
-    }
-    shown
+    excerpt(&String::from_utf8_lossy(name), 120)
 }

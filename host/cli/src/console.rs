@@ -78,12 +78,10 @@ impl Console {
         self.bars.writer()
     }
 
-    /// Prints a value as JSON.
+    /// Prints a value as JSON, with escapes for what a terminal would act on.
     pub(crate) fn print_json(&self, value: &impl Serialize) -> Result<(), Failure> {
-        let mut out = self.stdout();
-        serde_json::to_writer_pretty(&mut out, value)?;
-        writeln!(out)?;
-        Ok(out.flush()?)
+        let json = serde_json::to_string_pretty(value)?;
+        self.print_line(&modelzoo_base::json::escape(&json))
     }
 
     /// Prints one line of data.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use modelzoo_base::text::excerpt;
 use reqwest::header::{
     ACCEPT, ACCEPT_LANGUAGE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, SET_COOKIE,
 };
@@ -32,7 +33,7 @@ const FORBIDDEN: &[&str] = &[
 /// Reads the caller's header fields.
 pub(crate) fn read_request(fields: &[(String, String)]) -> Result<HeaderMap, Refusal> {
     let refuse = |name: &str, reason| Refusal::Header {
-        name: name.chars().take(64).flat_map(char::escape_debug).collect(),
+        name: excerpt(name, 64),
         reason,
     };
     let bytes: usize = fields

@@ -4,119 +4,111 @@
 //! licence, `Apache 2.0, BSD 3-Clause` are two. Here each gets its SPDX identifier where that is
 //! certain, and stays as it is written where it is not.
 
-/// SPDX identifiers, each with other spellings in the form that [`fold`] makes.
-const LICENSES: &[(&str, &[&str])] = &[
-    ("0BSD", &[]),
-    ("AFL-3.0", &[]),
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use spdx::License;
+use spdx::flags::IS_DEPRECATED;
+use spdx::identifiers::LICENSES;
+
+/// Spellings, in the form that [`fold`] makes, of licences for which SPDX's list has neither that
+/// identifier nor that name.
+const SPELLINGS: &[(&str, &str)] = &[
+    ("agpl-3", "AGPL-3.0-only"),
+    ("agplv3", "AGPL-3.0-only"),
+    ("gnu-agplv3", "AGPL-3.0-only"),
+    ("gnu-agpl-3.0", "AGPL-3.0-only"),
+    ("agpl-3.0+", "AGPL-3.0-or-later"),
+    ("agpl-3+", "AGPL-3.0-or-later"),
+    ("apache", "Apache-2.0"),
+    ("apache-2", "Apache-2.0"),
+    ("apache2", "Apache-2.0"),
+    ("apache2.0", "Apache-2.0"),
+    ("asl-2.0", "Apache-2.0"),
+    ("asl2", "Apache-2.0"),
+    ("bsd-2", "BSD-2-Clause"),
+    ("bsd2", "BSD-2-Clause"),
+    ("simplified-bsd", "BSD-2-Clause"),
+    ("freebsd", "BSD-2-Clause"),
+    ("bsd-3", "BSD-3-Clause"),
+    ("bsd3", "BSD-3-Clause"),
+    ("new-bsd", "BSD-3-Clause"),
+    ("modified-bsd", "BSD-3-Clause"),
+    ("revised-bsd", "BSD-3-Clause"),
+    ("boost", "BSL-1.0"),
+    ("cc-by-4", "CC-BY-4.0"),
+    ("creative-commons-attribution-4.0", "CC-BY-4.0"),
+    ("cc-by-nc-4", "CC-BY-NC-4.0"),
     (
-        "AGPL-3.0-only",
-        &[
-            "agpl-3",
-            "agplv3",
-            "gnu-agplv3",
-            "agpl-3.0",
-            "gnu-agpl-3.0",
-            "gnu-affero-general-public-3.0",
-        ],
-    ),
-    ("AGPL-3.0-or-later", &["agpl-3.0+", "agpl-3+"]),
-    (
-        "Apache-2.0",
-        &[
-            "apache",
-            "apache-2",
-            "apache2",
-            "apache2.0",
-            "asl-2.0",
-            "asl2",
-        ],
-    ),
-    ("Artistic-2.0", &[]),
-    (
-        "BSD-2-Clause",
-        &["bsd-2", "bsd2", "simplified-bsd", "freebsd"],
-    ),
-    (
-        "BSD-3-Clause",
-        &["bsd-3", "bsd3", "new-bsd", "modified-bsd", "revised-bsd"],
-    ),
-    ("BSL-1.0", &["boost-1.0", "boost"]),
-    ("CC-BY-3.0", &[]),
-    (
-        "CC-BY-4.0",
-        &[
-            "cc-by-4",
-            "creative-commons-attribution-4.0",
-            "creative-commons-attribution-4.0-international",
-        ],
-    ),
-    (
+        "creative-commons-attribution-noncommercial-4.0",
         "CC-BY-NC-4.0",
-        &[
-            "cc-by-nc-4",
-            "creative-commons-attribution-noncommercial-4.0",
-            "creative-commons-attribution-noncommercial-4.0-international",
-        ],
     ),
-    ("CC-BY-NC-ND-4.0", &["cc-by-nc-nd-4"]),
-    ("CC-BY-NC-SA-4.0", &["cc-by-nc-sa-4"]),
-    ("CC-BY-ND-4.0", &["cc-by-nd-4"]),
-    ("CC-BY-SA-3.0", &[]),
-    ("CC-BY-SA-4.0", &["cc-by-sa-4"]),
-    ("CC0-1.0", &["cc0", "cc-0-1.0", "cc0-1.0-universal"]),
-    ("ECL-2.0", &[]),
-    ("EPL-2.0", &[]),
-    ("EUPL-1.2", &[]),
-    ("GFDL-1.3-only", &["gfdl-1.3"]),
     (
-        "GPL-2.0-only",
-        &[
-            "gpl-2",
-            "gpl2",
-            "gplv2",
-            "gnu-gplv2",
-            "gpl-2.0",
-            "gnu-gpl-2.0",
-            "gnu-general-public-2.0",
-        ],
+        "creative-commons-attribution-noncommercial-4.0-international",
+        "CC-BY-NC-4.0",
     ),
-    ("GPL-2.0-or-later", &["gpl-2.0+", "gpl-2+"]),
-    (
-        "GPL-3.0-only",
-        &[
-            "gpl-3",
-            "gpl3",
-            "gplv3",
-            "gnu-gplv3",
-            "gpl-3.0",
-            "gnu-gpl-3.0",
-            "gnu-general-public-3.0",
-        ],
-    ),
-    ("GPL-3.0-or-later", &["gpl-3.0+", "gpl-3+"]),
-    ("ISC", &[]),
-    ("LGPL-2.1-only", &["lgpl-2.1", "gnu-lgpl-2.1"]),
-    ("LGPL-2.1-or-later", &["lgpl-2.1+"]),
-    (
-        "LGPL-3.0-only",
-        &["lgpl-3", "lgplv3", "lgpl-3.0", "gnu-lgpl-3.0"],
-    ),
-    ("LGPL-3.0-or-later", &["lgpl-3.0+", "lgpl-3+"]),
-    ("MIT", &["expat"]),
-    ("MIT-0", &[]),
-    ("MPL-2.0", &["mpl-2", "mpl2", "mozilla-public-2.0"]),
-    ("MS-PL", &[]),
-    ("NCSA", &[]),
-    ("ODbL-1.0", &["odbl"]),
-    ("OFL-1.1", &[]),
-    ("OSL-3.0", &[]),
-    ("PDDL-1.0", &["pddl"]),
-    ("PostgreSQL", &[]),
-    ("Unlicense", &[]),
-    ("UPL-1.0", &[]),
-    ("WTFPL", &[]),
-    ("Zlib", &[]),
+    ("cc-by-nc-nd-4", "CC-BY-NC-ND-4.0"),
+    ("cc-by-nc-sa-4", "CC-BY-NC-SA-4.0"),
+    ("cc-by-nd-4", "CC-BY-ND-4.0"),
+    ("cc-by-sa-4", "CC-BY-SA-4.0"),
+    ("cc0", "CC0-1.0"),
+    ("cc-0-1.0", "CC0-1.0"),
+    ("cc0-1.0-universal", "CC0-1.0"),
+    ("gpl-2", "GPL-2.0-only"),
+    ("gpl2", "GPL-2.0-only"),
+    ("gplv2", "GPL-2.0-only"),
+    ("gnu-gplv2", "GPL-2.0-only"),
+    ("gnu-gpl-2.0", "GPL-2.0-only"),
+    ("gnu-general-public-2.0", "GPL-2.0-only"),
+    ("gpl-2+", "GPL-2.0-or-later"),
+    ("gpl-3", "GPL-3.0-only"),
+    ("gpl3", "GPL-3.0-only"),
+    ("gplv3", "GPL-3.0-only"),
+    ("gnu-gplv3", "GPL-3.0-only"),
+    ("gnu-gpl-3.0", "GPL-3.0-only"),
+    ("gnu-general-public-3.0", "GPL-3.0-only"),
+    ("gpl-3+", "GPL-3.0-or-later"),
+    ("gnu-lgpl-2.1", "LGPL-2.1-only"),
+    ("lgpl-3", "LGPL-3.0-only"),
+    ("lgplv3", "LGPL-3.0-only"),
+    ("gnu-lgpl-3.0", "LGPL-3.0-only"),
+    ("lgpl-3+", "LGPL-3.0-or-later"),
+    ("expat", "MIT"),
+    ("mpl-2", "MPL-2.0"),
+    ("mpl2", "MPL-2.0"),
+    ("odbl", "ODbL-1.0"),
+    ("pddl", "PDDL-1.0"),
 ];
+
+/// The identifiers of SPDX's list by everything that means them, in the form that [`fold`] makes:
+/// identifiers before names, and names before other spellings.
+static IDENTIFIERS: LazyLock<HashMap<String, &str>> = LazyLock::new(|| {
+    let mut known = HashMap::new();
+    for license in LICENSES {
+        known.insert(fold(license.name), current(license));
+    }
+    for license in LICENSES {
+        known
+            .entry(fold(license.full_name))
+            .or_insert(current(license));
+    }
+    for (spelling, id) in SPELLINGS {
+        known.entry((*spelling).to_owned()).or_insert(id);
+    }
+    known
+});
+
+/// The identifier of a licence; where SPDX has given up one of GNU's, what has taken its place.
+fn current(license: &License) -> &'static str {
+    if license.flags & IS_DEPRECATED == 0 {
+        return license.name;
+    }
+    let name = match license.name.strip_suffix('+') {
+        Some(base) => format!("{base}-or-later"),
+        None => format!("{}-only", license.name),
+    };
+    spdx::license_id(&name).map_or(license.name, |id| id.name)
+}
 
 /// Splits a manifest's `license` into the licences that it names, each as [`normalize`] gives it.
 ///
@@ -124,7 +116,7 @@ const LICENSES: &[(&str, &[&str])] = &[
 /// `OR`, `and`, `or`, `&` and `/` where only known licences stand around them.
 #[must_use]
 pub fn split(license: &str) -> Vec<String> {
-    if let Some(known) = spdx(license) {
+    if let Some(known) = identifier(license) {
         return vec![known.to_owned()];
     }
     let mut names = Vec::new();
@@ -140,7 +132,7 @@ pub fn split(license: &str) -> Vec<String> {
 /// The SPDX identifier of one licence where it is known, else the text, trimmed.
 #[must_use]
 pub fn normalize(license: &str) -> String {
-    spdx(license).unwrap_or(license.trim()).to_owned()
+    identifier(license).unwrap_or(license.trim()).to_owned()
 }
 
 /// Whether a manifest's `license` names one of the licences that are wanted, in any spelling.
@@ -153,15 +145,8 @@ pub fn matches(license: &str, wanted: &[String]) -> bool {
         .any(|wanted| named.contains(&fold(&wanted)))
 }
 
-fn spdx(license: &str) -> Option<&'static str> {
-    let folded = fold(license);
-    if folded.is_empty() {
-        return None;
-    }
-    LICENSES
-        .iter()
-        .find(|(id, spellings)| fold(id) == folded || spellings.contains(&folded.as_str()))
-        .map(|(id, _)| *id)
+fn identifier(license: &str) -> Option<&'static str> {
+    IDENTIFIERS.get(&fold(license)).copied()
 }
 
 /// Lower-case words and numbers with `-` between them, without the words that all licences have:
@@ -234,7 +219,7 @@ fn continues(part: &str) -> bool {
         .unwrap_or(&lower)
         .trim()
         .starts_with(|c: char| c.is_ascii_digit())
-        && spdx(part).is_none()
+        && identifier(part).is_none()
 }
 
 /// The licences of an expression, if all that it names are known.
@@ -247,12 +232,12 @@ fn alternatives(part: &str) -> Option<Vec<&'static str>> {
     for word in [" AND ", " OR ", " and ", " And ", " Or "] {
         spaced = spaced.replace(word, " or ");
     }
-    spaced.split(" or ").map(spdx).collect()
+    spaced.split(" or ").map(identifier).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{LICENSES, fold, matches, normalize, split};
+    use super::{IDENTIFIERS, LICENSES, SPELLINGS, current, fold, matches, normalize, split};
 
     #[test]
     fn spellings_have_one_identifier() {
@@ -379,13 +364,25 @@ mod tests {
     }
 
     #[test]
-    fn no_spelling_means_two_licenses() {
-        let mut seen = std::collections::BTreeMap::new();
-        for (id, spellings) in LICENSES {
-            for spelling in spellings.iter().map(|s| (*s).to_owned()).chain([fold(id)]) {
-                assert_eq!(fold(&spelling), spelling, "{id}: a spelling must be folded");
-                assert_eq!(seen.insert(spelling.clone(), id), None, "{spelling}");
-            }
+    fn every_license_of_the_list_is_known_by_its_identifier_and_name() {
+        for license in LICENSES {
+            assert_eq!(normalize(license.name), current(license));
+            assert_eq!(normalize(license.full_name), current(license));
         }
+        assert_eq!(normalize("Mulan PSL v2"), "Mulan PSL v2");
+        assert_eq!(normalize("MulanPSL-2.0"), "MulanPSL-2.0");
+    }
+
+    #[test]
+    fn every_spelling_means_one_license_of_the_list() {
+        for (spelling, id) in SPELLINGS {
+            assert_eq!(fold(spelling), *spelling, "a spelling must be folded");
+            assert_eq!(IDENTIFIERS.get(*spelling), Some(id), "{spelling}");
+            assert!(spdx::license_id(id).is_some(), "{id}");
+        }
+        let mut spellings: Vec<_> = SPELLINGS.iter().map(|(spelling, _)| spelling).collect();
+        spellings.sort_unstable();
+        spellings.dedup();
+        assert_eq!(spellings.len(), SPELLINGS.len());
     }
 }

@@ -8,8 +8,7 @@ use std::fmt;
 
 use modelzoo_archive::RelPath;
 use modelzoo_base::Remedy;
-
-use modelzoo_base::text::escape;
+use modelzoo_base::text::excerpt;
 
 const MAX_PARTS: usize = 4;
 const MAX_PART: usize = 64;
@@ -17,9 +16,12 @@ const MAX_VERSION: usize = 64;
 /// The longest name with its version, in bytes: it becomes the name of one directory.
 const MAX_NAME: usize = 255;
 
+/// The most bytes of a text that an error repeats.
+const SHOWN: usize = 80;
+
 /// Why a text is not a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is not a name: {reason}", escape(&shortened(.text)))]
+#[error("`{}` is not a name: {reason}", excerpt(.text, SHOWN))]
 pub struct NameError {
     /// The text.
     pub text: String,
@@ -34,13 +36,6 @@ impl NameError {
         Some(Remedy::advice(
             "a name is like `acme/digits-cnn`, with `@version` after it if need be",
         ))
-    }
-}
-
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(80) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
     }
 }
 

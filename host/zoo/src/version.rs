@@ -15,6 +15,8 @@
 
 use std::cmp::Ordering;
 
+use pep440_rs::PrereleaseKind;
+
 /// A version, for comparison. Versions are equal only if their texts are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Version {
@@ -86,7 +88,7 @@ impl Version {
             .is_some_and(|r| r.starts_with(|c: char| c.is_ascii_digit()));
         let suffix = match disputed.then(semver).flatten() {
             Some(suffix) => suffix,
-            None => pep440_suffix(rest, count)
+            None => pep440_suffix(bare, rest, count)
                 .or_else(semver)
                 .unwrap_or_else(|| natural(rest)),
         };
@@ -147,67 +149,40 @@ fn release(text: &str) -> (Vec<Token>, &str) {
     }
 }
 
-/// What PEP 440 allows after a release, if that is all there is:
-/// `[a|b|rc N] [post N] [dev N]`, each with or without a separator.
-fn pep440_suffix(text: &str, numbers: usize) -> Option<Vec<Token>> {
-    if numbers == 0 {
+/// What follows the release of a PEP 440 version, if `text` is one: `[a|b|rc N] [post N] [dev N]`.
+/// Its release has `numbers` numbers, and `suffix` follows it.
+fn pep440_suffix(text: &str, suffix: &str, numbers: usize) -> Option<Vec<Token>> {
+    let version: pep440_rs::Version = text.parse().ok()?;
+    if version.epoch() != 0 || (numbers == 1 && is_size(suffix)) {
         return None;
     }
+    let number = |number: u64| Token::Number(Number::new(&number.to_string()));
     let mut tokens = Vec::new();
-    let mut rest = text;
-    if let Some((word, number, after)) = labelled(
-        rest,
-        &["alpha", "beta", "preview", "pre", "rc", "a", "b", "c"],
-    ) {
-        // `7b` and `13b` are sizes.
-        if numbers == 1 && word.len() == 1 && number.is_empty() {
-            return None;
-        }
-        let word = match word {
-            "a" | "alpha" => "alpha",
-            "b" | "beta" => "beta",
-            _ => "rc",
+    if let Some(pre) = version.pre() {
+        let word = match pre.kind {
+            PrereleaseKind::Alpha => "alpha",
+            PrereleaseKind::Beta => "beta",
+            PrereleaseKind::Rc => "rc",
         };
-        tokens.push(Token::Pre(Pre::Word(word.to_owned())));
-        tokens.push(Token::Number(Number::new(number)));
-        rest = after;
+        tokens.extend([Token::Pre(Pre::Word(word.to_owned())), number(pre.number)]);
     }
-    let implicit = rest
-        .strip_prefix('-')
-        .map(split_digits)
-        .filter(|(digits, _)| !digits.is_empty());
-    if let Some((number, after)) = implicit {
-        tokens.extend([Token::Post, Token::Number(Number::new(number))]);
-        rest = after;
-    } else if let Some((_, number, after)) = labelled(rest, &["post", "rev", "r"]) {
-        tokens.extend([Token::Post, Token::Number(Number::new(number))]);
-        rest = after;
+    if let Some(post) = version.post() {
+        tokens.extend([Token::Post, number(post)]);
     }
-    if let Some((_, number, after)) = labelled(rest, &["dev"]) {
-        tokens.extend([Token::Pre(Pre::Dev), Token::Number(Number::new(number))]);
-        rest = after;
+    if let Some(dev) = version.dev() {
+        tokens.extend([Token::Pre(Pre::Dev), number(dev)]);
     }
-    rest.is_empty().then_some(tokens)
+    Some(tokens)
 }
 
-/// One of the words, its number (perhaps none), and what follows. A separator may stand before
-/// each.
-fn labelled<'a>(text: &'a str, words: &[&'static str]) -> Option<(&'static str, &'a str, &'a str)> {
-    let bare = text.strip_prefix(['-', '_', '.']).unwrap_or(text);
-    words.iter().find_map(|word| {
-        let after = bare.strip_prefix(word)?;
-        let numbered = after.strip_prefix(['-', '_', '.']).unwrap_or(after);
-        let (digits, rest) = split_digits(numbered);
-        if digits.is_empty() {
-            // The separator belongs to what follows. A longer word is another word.
-            let ends = !after.starts_with(|c: char| c.is_alphabetic())
-                || after.starts_with("post")
-                || after.starts_with("dev");
-            ends.then_some((*word, "", after))
-        } else {
-            Some((*word, digits, rest))
-        }
-    })
+/// Whether a letter without a number follows, as in `7b` and `13b`.
+fn is_size(suffix: &str) -> bool {
+    let bare = |text| str::strip_prefix(text, ['-', '_', '.']).unwrap_or(text);
+    let Some(after) = bare(suffix).strip_prefix(['a', 'b', 'c']) else {
+        return false;
+    };
+    let is_word = after.starts_with("lpha") || after.starts_with("eta");
+    !is_word && !bare(after).starts_with(|c: char| c.is_ascii_digit())
 }
 
 /// What SemVer allows after exactly three numbers: `-` and identifiers with dots between them.

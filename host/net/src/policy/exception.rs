@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
+use ipnet::IpNet;
 use url::{Host, Url};
 
 /// A private host, address or network that the user lets modelzoo reach.
@@ -29,11 +30,8 @@ pub struct PrivateException {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Covered {
     Name(String),
-    /// The addresses that share the first `prefix` bits.
-    Network {
-        address: IpAddr,
-        prefix: u8,
-    },
+    /// An IPv4 address inside an IPv6 one is not looked for: such spellings stay refused.
+    Network(IpNet),
 }
 
 /// Why a text is no [`PrivateException`].
@@ -51,8 +49,8 @@ impl PrivateException {
     pub(crate) fn for_url(url: &Url) -> Option<Self> {
         let host = match url.host()? {
             Host::Domain(name) => Covered::Name(name.to_owned()),
-            Host::Ipv4(v4) => Covered::single(v4.into()),
-            Host::Ipv6(v6) => Covered::single(v6.into()),
+            Host::Ipv4(v4) => Covered::Network(IpAddr::from(v4).into()),
+            Host::Ipv6(v6) => Covered::Network(IpAddr::from(v6).into()),
         };
         Some(Self {
             host,
@@ -82,33 +80,11 @@ impl PrivateException {
     /// Whether the exception is for this address, or for a network that it is in.
     pub fn covers_address(&self, address: IpAddr, port: u16) -> bool {
         let inside = match &self.host {
-            Covered::Network {
-                address: own,
-                prefix,
-            } => in_network(address, *own, *prefix),
+            Covered::Network(network) => network.contains(&address),
             Covered::Name(_) => false,
         };
         inside && self.port.is_none_or(|own| own == port)
     }
-}
-
-impl Covered {
-    fn single(address: IpAddr) -> Self {
-        Self::Network {
-            address,
-            prefix: if address.is_ipv4() { 32 } else { 128 },
-        }
-    }
-}
-
-/// An IPv4 address inside an IPv6 one is not looked for: such spellings stay refused.
-fn in_network(address: IpAddr, network: IpAddr, prefix: u8) -> bool {
-    let differ = match (address, network) {
-        (IpAddr::V4(a), IpAddr::V4(b)) => u128::from(u32::from(a) ^ u32::from(b)) << 96,
-        (IpAddr::V6(a), IpAddr::V6(b)) => u128::from(a) ^ u128::from(b),
-        _ => return false,
-    };
-    differ.leading_zeros() >= u32::from(prefix)
 }
 
 impl FromStr for PrivateException {
@@ -122,24 +98,21 @@ impl FromStr for PrivateException {
 }
 
 fn parse(text: &str) -> Option<PrivateException> {
-    if let Some((address, prefix)) = text.split_once('/') {
-        let address: IpAddr = address.parse().ok()?;
-        let prefix: u8 = prefix.parse().ok()?;
-        let longest = if address.is_ipv4() { 32 } else { 128 };
-        return (prefix <= longest).then_some(PrivateException {
-            host: Covered::Network { address, prefix },
+    if text.contains('/') {
+        return Some(PrivateException {
+            host: Covered::Network(text.parse().ok()?),
             port: None,
         });
     }
     if let Ok(address) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
         return Some(PrivateException {
-            host: Covered::single(address),
+            host: Covered::Network(address.into()),
             port: None,
         });
     }
     if let Ok(socket) = text.parse::<SocketAddr>() {
         return Some(PrivateException {
-            host: Covered::single(socket.ip()),
+            host: Covered::Network(socket.ip().into()),
             port: Some(socket.port()),
         });
     }
@@ -165,13 +138,15 @@ impl fmt::Display for PrivateException {
         match (&self.host, self.port) {
             (Covered::Name(name), None) => f.write_str(name),
             (Covered::Name(name), Some(port)) => write!(f, "{name}:{port}"),
-            (Covered::Network { address, .. }, Some(port)) => {
-                write!(f, "{}", SocketAddr::new(*address, port))
+            (Covered::Network(network), Some(port)) => {
+                write!(f, "{}", SocketAddr::new(network.addr(), port))
             }
-            (Covered::Network { address, prefix }, None) => match (address, prefix) {
-                (IpAddr::V4(_), 32) | (IpAddr::V6(_), 128) => write!(f, "{address}"),
-                _ => write!(f, "{address}/{prefix}"),
-            },
+            (Covered::Network(network), None)
+                if network.prefix_len() == network.max_prefix_len() =>
+            {
+                write!(f, "{}", network.addr())
+            }
+            (Covered::Network(network), None) => write!(f, "{network}"),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Reading URLs so that every program that sees one agrees on its host.
 
+use modelzoo_base::text::excerpt;
 use url::Url;
 
 use super::refusal::Refusal;
@@ -138,12 +139,9 @@ pub(crate) fn redact_text(text: &str) -> String {
         }
         None => (String::new(), head),
     };
-    let mut shown: String = prefix;
-    shown.extend(rest.chars().take(SHOWN).flat_map(char::escape_debug));
+    let mut shown = prefix + &excerpt(rest, SHOWN);
     if cut {
         shown.push_str("?…");
-    } else if rest.chars().nth(SHOWN).is_some() {
-        shown.push('…');
     }
     shown
 }

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use modelzoo_base::Remedy;
+use modelzoo_base::text::excerpt;
 
 use super::locate::{Place, field_at, place_of};
 use crate::name::NameError;
-use modelzoo_base::text::escape;
 
 /// The largest manifest, in bytes.
 pub(super) const MAX_BYTES: usize = 16 << 20;
@@ -208,13 +208,7 @@ fn within(field: &str) -> String {
 
 /// A text from the manifest as a message shows it.
 pub(super) fn shown(text: &str) -> String {
-    const SHOWN: usize = 100;
-    let short: String = text.chars().take(SHOWN).collect();
-    let mut shown = escape(&short).into_owned();
-    if short.len() < text.len() {
-        shown.push('…');
-    }
-    shown
+    excerpt(text, 100)
 }
 
 /// A bad field that does not make the manifest unusable.

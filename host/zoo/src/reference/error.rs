@@ -1,9 +1,10 @@
 //! Why a reference is refused.
 
-use modelzoo_base::Remedy;
-use modelzoo_net::policy::Refusal;
+use std::borrow::Cow;
 
-use modelzoo_base::text::escape;
+use modelzoo_base::Remedy;
+use modelzoo_base::text::excerpt;
+use modelzoo_net::policy::Refusal;
 
 /// Why a text names no source.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -32,7 +33,7 @@ pub enum ReferenceError {
         /// The ref, escaped.
         git_ref: String,
         /// The rule that it breaks.
-        reason: &'static str,
+        reason: Cow<'static, str>,
     },
     /// A page of a repository that shows something else than its files.
     #[error("{url} is a page to look at, not a source")]
@@ -81,10 +82,10 @@ impl ReferenceError {
         }
     }
 
-    pub(super) fn bad_ref(git_ref: &str, reason: &'static str) -> Self {
+    pub(super) fn bad_ref(git_ref: &str, reason: impl Into<Cow<'static, str>>) -> Self {
         Self::BadRef {
             git_ref: shown(git_ref),
-            reason,
+            reason: reason.into(),
         }
     }
 
@@ -126,9 +127,8 @@ pub(super) fn shown(text: &str) -> String {
         (Some(scheme), Some(at)) if scheme < at => public.get(at + 1..).unwrap_or_default(),
         _ => public,
     };
-    let short: String = public.chars().take(SHOWN).collect();
-    let mut shown = escape(&short).into_owned();
-    if short.len() < text.len() {
+    let mut shown = excerpt(public, SHOWN);
+    if public.len() < text.len() && !shown.ends_with('…') {
         shown.push('…');
     }
     shown

@@ -1,11 +1,12 @@
 //! What of a repository is meant: a branch, a tag, a commit, a pull request.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use modelzoo_archive::RelPath;
+use modelzoo_base::text::escape;
 
 use super::error::ReferenceError;
-use modelzoo_base::text::escape;
 
 /// The longest ref, in bytes.
 const MAX_REF: usize = 1024;
@@ -90,7 +91,7 @@ impl RefSpec {
         if parsed.candidates().is_empty() {
             let reason = check_ref(parsed.name())
                 .err()
-                .unwrap_or("it leads to no directory");
+                .unwrap_or("it leads to no directory".into());
             return Err(ReferenceError::bad_ref(&parsed.text, reason));
         }
         Ok(parsed)
@@ -231,51 +232,17 @@ fn has_percent_escape(text: &str) -> bool {
 }
 
 /// The rules of `git check-ref-format --branch`, and no invisible characters.
-fn check_ref(name: &str) -> Result<(), &'static str> {
-    if name.is_empty() {
-        return Err("it is empty");
-    }
-    if name == "@" {
-        return Err("it is only `@`");
-    }
+fn check_ref(name: &str) -> Result<(), Cow<'static, str>> {
     if name.starts_with('-') {
-        return Err("it starts with `-`");
-    }
-    if name.ends_with('.') {
-        return Err("it ends with a dot");
-    }
-    if name.contains("..") {
-        return Err("it holds `..`");
-    }
-    if name.contains("@{") {
-        return Err("it holds `@{`");
-    }
-    if let Some(c) = name
-        .chars()
-        .find(|c| " ~^:?*[\\".contains(*c) || c.is_control())
-    {
-        return Err(match c {
-            ' ' => "it holds a blank",
-            '\\' => "it holds a backslash",
-            c if c.is_control() => "it holds a control character",
-            _ => "it holds one of ~ ^ : ? * [",
-        });
+        return Err("it starts with `-`".into());
     }
     if escape(name) != name {
-        return Err("it holds an invisible character");
+        return Err("it holds a control character or an invisible one".into());
     }
-    for part in name.split('/') {
-        if part.is_empty() {
-            return Err("a part between slashes is empty");
-        }
-        if part.starts_with('.') {
-            return Err("a part starts with a dot");
-        }
-        if part.ends_with(".lock") {
-            return Err("a part ends with `.lock`");
-        }
+    match gix_validate::reference::name_partial(name.into()) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.to_string().into()),
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use modelzoo_base::text::escape;
+
 use super::ReferenceContext;
 use super::error::ReferenceError;
-use modelzoo_base::text::escape;
 
 /// Whether a text can only be meant as a path: it says so by how it starts.
 pub(super) fn is_explicit(text: &str) -> bool {

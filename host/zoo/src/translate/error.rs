@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use modelzoo_base::Remedy;
-
 use modelzoo_base::text;
 
 /// Why a `default_deployment_config_dict` describes no model that this version runs.
