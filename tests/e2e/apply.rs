@@ -19,7 +19,7 @@ fn lines(world: &World, file: &str) -> Vec<Value> {
 }
 
 #[test]
-fn a_bad_image_is_one_failure() {
+fn bad_image_is_one_failure() {
     let world = with_digits();
     let first = samples(&world, "dataset")[0]["filepath"]
         .as_str()
@@ -40,7 +40,7 @@ fn a_bad_image_is_one_failure() {
 }
 
 #[test]
-fn a_batch_equals_its_singles() {
+fn batch_equals_its_singles() {
     let world = with_digits();
     for batch in ["1", "7", "64"] {
         let out = format!("batch-{batch}.jsonl");
@@ -61,7 +61,7 @@ fn a_batch_equals_its_singles() {
 }
 
 #[test]
-fn a_threshold_leaves_labels_out() {
+fn threshold_leaves_labels_out() {
     let world = with_digits();
     world.ok(&[
         "apply",
@@ -95,7 +95,7 @@ fn a_threshold_leaves_labels_out() {
 }
 
 #[test]
-fn logits_are_stored_when_asked_for() {
+fn logits_are_stored_on_request() {
     let world = with_digits();
     world.ok(&["apply", MODEL, "dataset", "with", "--store-logits"]);
     world.ok(&["apply", MODEL, "dataset", "without"]);
@@ -109,7 +109,7 @@ fn logits_are_stored_when_asked_for() {
 }
 
 #[test]
-fn unknown_fields_survive() {
+fn unknown_fields_are_kept() {
     let world = with_digits();
     let path = world.path("dataset/samples.json");
     let text = std::fs::read_to_string(&path).unwrap();
@@ -135,7 +135,7 @@ fn unknown_fields_survive() {
 }
 
 #[test]
-fn a_directory_of_images() {
+fn image_directory_is_a_dataset() {
     let world = with_digits();
     std::fs::rename(world.path("dataset/data"), world.path("images")).unwrap();
     world.ok(&["apply", MODEL, "images", "p", "--output", "labels.jsonl"]);
@@ -150,7 +150,7 @@ fn a_directory_of_images() {
 }
 
 #[test]
-fn what_cannot_be_applied_to() {
+fn bad_datasets_are_refused() {
     let world = with_digits();
     let error = world.refused(1, &["apply", MODEL, "no-such-dataset", "p"]);
     assert!(error.contains("no-such-dataset"), "{error}");

@@ -1,4 +1,4 @@
-//! What the audit log says, and the permissions that it proposes.
+//! The contents of the audit log, and the permissions that it proposes.
 
 use std::io::Write as _;
 
@@ -14,7 +14,7 @@ fn origin(server: &Server) -> String {
     format!("http://{}", server.authority())
 }
 
-/// A source whose hook fetches an address.
+/// A source whose hook fetches a URL.
 fn fetching(url: &str, asking: &[String]) -> Source {
     let source = Source::new(test_artifacts::OK_FETCH).file("url.txt", url);
     asking
@@ -38,7 +38,7 @@ fn log(world: &World) -> std::fs::File {
 }
 
 #[test]
-fn the_least_permissions_are_those_of_every_hop_and_they_suffice() {
+fn least_permissions_cover_every_hop_and_suffice() {
     let weights = test_artifacts::tiny_weights();
     let storage = Server::files([("/blob", weights.clone())]);
     let to = storage.url("/blob");
@@ -73,7 +73,7 @@ fn the_least_permissions_are_those_of_every_hop_and_they_suffice() {
     assert!(text.contains(unused), "{text}");
     assert!(!text.contains("canary"), "{text}");
 
-    // The snippet is ready to be put into the manifest, and is enough.
+    // The snippet can be pasted into the manifest, and suffices.
     let (_, snippet) = text.split_once("\"permissions\": ").unwrap();
     let permissions: Value = serde_json::from_str(snippet).unwrap();
     assert_eq!(permissions, needed);
@@ -85,12 +85,12 @@ fn the_least_permissions_are_those_of_every_hop_and_they_suffice() {
     world.ok(&["download", MODEL]);
     let report = audit(&world, &[]);
     assert_eq!(report["unused"], json!([]));
-    // The cap is what one run took, not all of them.
+    // The limit is the size of one run, not of all of them.
     assert_eq!(report["needed"], needed);
 }
 
 #[test]
-fn what_was_denied_is_not_needed() {
+fn denied_requests_need_no_permission() {
     let server = Server::files([("/w", test_artifacts::tiny_weights())]);
     let world = World::reaching(&[&server]);
     let granted = "https://granted.example";
@@ -117,7 +117,7 @@ fn what_was_denied_is_not_needed() {
 }
 
 #[test]
-fn where_a_redirect_was_stopped_the_way_there_is_needed() {
+fn hops_before_a_refused_redirect_need_permissions() {
     let to = "https://elsewhere.example/w";
     let server = Server::start(move |_| Response::redirect(to));
     let world = World::reaching(&[&server]);
@@ -139,7 +139,7 @@ fn where_a_redirect_was_stopped_the_way_there_is_needed() {
 }
 
 #[test]
-fn what_offline_kept_from_being_fetched_is_neither_needed_nor_denied() {
+fn offline_requests_are_neither_needed_nor_denied() {
     let server = Server::files([("/w", test_artifacts::tiny_weights())]);
     let world = World::reaching(&[&server]);
     fetching(&server.url("/w"), &[origin(&server)]).write(&world.path("source"));
@@ -152,7 +152,7 @@ fn what_offline_kept_from_being_fetched_is_neither_needed_nor_denied() {
 }
 
 #[test]
-fn what_the_host_fetches_itself_needs_no_permission() {
+fn requests_of_the_host_need_no_permission() {
     let weights = b"weights".to_vec();
     let files = Server::files([("/w", weights)]);
     let model = json!({
@@ -180,7 +180,7 @@ fn what_the_host_fetches_itself_needs_no_permission() {
 }
 
 #[test]
-fn a_mirror_needs_the_permission_for_what_it_stands_in_for() {
+fn mirror_needs_the_permission_of_its_origin() {
     let mirror = Server::files([("/m/w", test_artifacts::tiny_weights())]);
     let world = World::new();
     std::fs::create_dir(world.home()).unwrap();
@@ -199,7 +199,7 @@ fn a_mirror_needs_the_permission_for_what_it_stands_in_for() {
 }
 
 #[test]
-fn a_permission_that_is_wider_than_what_was_used_is_said_to_be() {
+fn overly_wide_permission_is_reported() {
     let world = World::new();
     Source::digits()
         .asking("https://*.example.org")
@@ -229,7 +229,7 @@ fn a_permission_that_is_wider_than_what_was_used_is_said_to_be() {
 }
 
 #[test]
-fn lines_that_cannot_be_read_and_records_of_other_versions_stop_nothing() {
+fn unreadable_records_are_skipped() {
     let world = World::new();
     let line = |event: &str, time: &str| {
         format!(
@@ -239,7 +239,7 @@ fn lines_that_cannot_be_read_and_records_of_other_versions_stop_nothing() {
     let old = line("hook_failed", "2025-01-01T00:00:00Z");
     let new = line("refused", "2026-06-01T00:00:00Z");
     let mut bytes = format!("{old}\n{}\n", line("vetted", "2026-06-01T00:00:00Z")).into_bytes();
-    // Cut off by a crash, with the next record behind it; no UTF-8; empty; far too long.
+    // Cut off by a crash and followed by the next record; not UTF-8; empty; far too long.
     bytes.extend(format!("{}{new}\n", &old[..50]).into_bytes());
     bytes.extend(b"\xff\xfe\n\n");
     bytes.extend(vec![b'x'; 3 << 20]);
@@ -277,7 +277,7 @@ fn lines_that_cannot_be_read_and_records_of_other_versions_stop_nothing() {
 }
 
 #[test]
-fn no_log_is_no_records() {
+fn missing_log_has_no_records() {
     let world = World::new();
     let run = world.ok(&["audit"]);
     assert_eq!(run.stdout, "");
@@ -287,7 +287,7 @@ fn no_log_is_no_records() {
 }
 
 #[test]
-fn a_full_log_is_put_aside_and_still_read() {
+fn full_log_is_rotated_and_still_read() {
     let world = World::new();
     Source::digits().write(&world.path("source"));
     let mut full = Vec::new();

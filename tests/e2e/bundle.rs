@@ -1,4 +1,4 @@
-//! A source with its models in one file: carried whole, or not at all.
+//! Bundles: a source with its models in one file, imported completely or not at all.
 
 mod parts;
 
@@ -17,7 +17,7 @@ const WEIGHTS: &str = "models/modelzoo~digits-cnn@1.0/files/digits-cnn.safetenso
 const WASM: &str = "snapshot/source.wasm";
 const IMPORT: [&str; 3] = ["bundle", "import", "bundle.tar"];
 
-/// A world in which a source is registered and, if so, its model downloaded.
+/// A world in which a source is registered and, on request, its model is downloaded.
 fn exporter(source: &Source, download: bool) -> World {
     let world = World::new();
     source.write(&world.path("source"));
@@ -32,7 +32,7 @@ fn export(world: &World, name: &str) -> Value {
     world.json(&["bundle", "export", "./source", "--output", name])
 }
 
-/// What a source is exported to.
+/// The file that a source is exported to.
 fn bundle_of(source: &Source, download: bool) -> Parts {
     let world = exporter(source, download);
     export(&world, "bundle.tar");
@@ -43,14 +43,14 @@ fn digits() -> Parts {
     bundle_of(&Source::digits(), true)
 }
 
-/// A world with nothing but a bundle.
+/// A world with a bundle and nothing else.
 fn importer(bundle: &[u8]) -> World {
     let world = World::new();
     std::fs::write(world.path("bundle.tar"), bundle).unwrap();
     world
 }
 
-/// Imports what must be refused, into a store that has nothing. Answers with what was said.
+/// Imports a bundle that must be refused into an empty store. Returns standard error.
 fn refused(code: i32, bundle: &[u8]) -> String {
     let world = importer(bundle);
     let error = world.refused(code, &IMPORT);
@@ -61,7 +61,7 @@ fn refused(code: i32, bundle: &[u8]) -> String {
 }
 
 #[test]
-fn a_bundle_brings_a_source_and_its_models() {
+fn bundle_imports_a_source_and_its_models() {
     let from = exporter(&Source::digits(), true);
     let exported = export(&from, "bundle.tar");
     let bytes = std::fs::read(from.path("bundle.tar")).unwrap();
@@ -77,7 +77,7 @@ fn a_bundle_brings_a_source_and_its_models() {
     to.ok(&["verify"]);
     crate::source::digits_dataset(&to.path("dataset"));
     to.ok(&["apply", MODEL, "dataset", "predictions", "--offline"]);
-    // All is as it was, but for when it was registered.
+    // Everything is the same but the time of registration.
     let of = |world: &World| {
         let mut source = world.json(&["list-sources"])[0].clone();
         source["registered"] = Value::Null;
@@ -91,14 +91,14 @@ fn a_bundle_brings_a_source_and_its_models() {
         "{events:?}"
     );
 
-    // What was brought can be carried on.
+    // An imported source can be exported again.
     let id = of(&to)["id"].as_str().unwrap().to_owned();
     to.ok(&["bundle", "export", &id, "-n", MODEL, "--output", "on.tar"]);
     to.ok(&["bundle", "import", "on.tar"]);
 }
 
 #[test]
-fn what_is_there_already_stays_as_it_is() {
+fn import_keeps_what_is_there() {
     let world = importer(&digits().pack());
     world.ok(&IMPORT);
     let before = world.visible();
@@ -113,7 +113,7 @@ fn what_is_there_already_stays_as_it_is() {
 }
 
 #[test]
-fn a_bundle_mends_what_it_brought() {
+fn import_repairs_what_it_imported() {
     let world = importer(&digits().pack());
     world.ok(&IMPORT);
     let whole = world.visible();
@@ -133,7 +133,7 @@ fn a_bundle_mends_what_it_brought() {
 }
 
 #[test]
-fn another_tree_is_replaced_only_when_that_is_asked_for() {
+fn other_tree_is_replaced_only_on_request() {
     let first = digits();
     let world = importer(&first.pack());
     world.ok(&IMPORT);
@@ -154,7 +154,7 @@ fn another_tree_is_replaced_only_when_that_is_asked_for() {
     world.refused(1, &[&IMPORT[..], &["-o", "--locked"]].concat());
     let replaced = world.json(&[&IMPORT[..], &["--overwrite"]].concat());
     assert_eq!(replaced["outcome"]["outcome"], "replaced");
-    // The model is as it was, and so is its pin.
+    // The model and its pin are unchanged.
     world.ok(&["find", MODEL]);
     world.ok(&["verify"]);
     let pins = &world.json(&["list-sources"])[0]["artifacts"];
@@ -162,7 +162,7 @@ fn another_tree_is_replaced_only_when_that_is_asked_for() {
 }
 
 #[test]
-fn a_pin_is_not_overridden() {
+fn import_does_not_override_a_pin() {
     let first = digits();
     let world = importer(&first.pack());
     world.ok(&IMPORT);
@@ -184,14 +184,14 @@ fn a_pin_is_not_overridden() {
         let error = world.refused(1, &[&IMPORT[..], flags].concat());
         assert!(error.contains("not what was downloaded before"), "{error}");
     }
-    // Without a pin that says otherwise, there is nothing wrong with it.
+    // Without a conflicting pin the import succeeds.
     importer(&other.pack()).ok(&IMPORT);
     let error = importer(&other.pack()).refused(1, &[&IMPORT[..], &["--frozen"]].concat());
     assert!(error.contains("--frozen"), "{error}");
 }
 
 #[test]
-fn a_bundle_grants_itself_nothing() {
+fn import_grants_no_permissions() {
     let source = Source::digits().asking("https://huggingface.co");
     let mut parts = bundle_of(&source, true);
     let index = String::from_utf8(parts.get("bundle.json").clone()).unwrap();
@@ -207,7 +207,7 @@ fn a_bundle_grants_itself_nothing() {
     let imported = world.json(&[&IMPORT[..], &["--grant", "all"]].concat());
     let granted = json!(["https://huggingface.co"]);
     assert_eq!(imported["source"]["granted"], granted);
-    // What the user has granted is not taken away either.
+    // Grants of the user are kept too.
     world.ok(&IMPORT);
     world.ok(&["delete", MODEL]);
     world.ok(&IMPORT);
@@ -215,7 +215,7 @@ fn a_bundle_grants_itself_nothing() {
 }
 
 #[test]
-fn changed_bytes_are_found() {
+fn changed_bytes_are_detected() {
     let digits = digits();
     for (part, says) in [
         (WEIGHTS, "than its receipt says"),
@@ -235,7 +235,7 @@ fn changed_bytes_are_found() {
 }
 
 #[test]
-fn a_bundle_that_was_cut_off_is_found() {
+fn truncated_bundle_is_refused() {
     let whole = digits().pack();
     for length in (0..whole.len() - 1024).step_by(60_000) {
         refused(1, &whole[..length / 512 * 512]);
@@ -244,7 +244,7 @@ fn a_bundle_that_was_cut_off_is_found() {
 }
 
 #[test]
-fn what_no_export_writes_is_refused() {
+fn bundle_that_export_does_not_write_is_refused() {
     let digits = || digits();
     let dir = "models/modelzoo~digits-cnn@1.0";
     let index = |change: fn(&mut Value)| digits().json("bundle.json", change).pack();
@@ -325,7 +325,7 @@ fn what_no_export_writes_is_refused() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_said_to_be_missing() {
+fn missing_file_is_reported() {
     let error = World::new().refused(1, &IMPORT);
     assert!(
         error.contains("no such file") && error.contains("hint: "),
@@ -334,7 +334,7 @@ fn a_file_that_is_not_there_is_said_to_be_missing() {
 }
 
 #[test]
-fn a_link_in_a_bundle_is_refused() {
+fn link_in_a_bundle_is_refused() {
     let mut tar = tar::Builder::new(digits().pack());
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(tar::EntryType::Symlink);
@@ -342,7 +342,7 @@ fn a_link_in_a_bundle_is_refused() {
     tar.append_link(&mut header, "snapshot/link", "/etc/passwd")
         .unwrap();
     let link = tar.into_inner().unwrap();
-    // The link first, and then what would go through it.
+    // The link first, then a file through it.
     let at = digits().pack().len();
     let link_first = [&link[at..at + 512], &digits().pack()].concat();
     let error = refused(1, &link_first);
@@ -350,7 +350,7 @@ fn a_link_in_a_bundle_is_refused() {
 }
 
 #[test]
-fn a_component_that_registration_refuses_is_refused() {
+fn component_that_registration_refuses_is_refused() {
     let mut parts = bundle_of(&Source::digits(), false);
     *parts.get(WASM) = wat::parse_str("(module)").unwrap();
     let world = importer(&parts.forged().pack());
@@ -360,7 +360,7 @@ fn a_component_that_registration_refuses_is_refused() {
 }
 
 #[test]
-fn a_source_is_updated_from_where_its_id_says() {
+fn imported_source_is_updated_from_its_id() {
     let parts = digits().json("bundle.json", |i| {
         i["source"]["reference"] = json!("https://evil.example/x.zip");
     });
@@ -372,7 +372,7 @@ fn a_source_is_updated_from_where_its_id_says() {
 }
 
 #[test]
-fn what_cannot_be_exported() {
+fn unexportable_sources_are_refused() {
     let world = exporter(&Source::digits(), false);
     let export = |args: &[&str]| {
         let all = [&["bundle", "export"], args, &["--output", "b.tar"]].concat();
@@ -393,7 +393,7 @@ fn what_cannot_be_exported() {
     assert!(export(&["./source"]).contains("not what was downloaded"));
     std::fs::write(model, whole).unwrap();
 
-    // The model was described differently when it was downloaded.
+    // The manifest described the model differently when it was downloaded.
     Source::digits()
         .manifest(|m| m["models"][0]["description"] = json!("another"))
         .write(&world.path("source"));
@@ -413,7 +413,7 @@ fn what_cannot_be_exported() {
 }
 
 #[test]
-fn a_pin_that_outlived_an_update_is_carried() {
+fn pin_from_before_an_update_is_exported() {
     let world = exporter(&Source::digits(), true);
     Source::digits()
         .manifest(|m| m["url"] = json!("https://example.org/x"))

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::world::World;
 
 #[test]
-fn it_shows_what_the_machine_offers_and_makes_nothing() {
+fn doctor_shows_the_machine_and_creates_nothing() {
     let world = World::new();
     let found = world.json(&["doctor"]);
     assert_eq!(found["version"], env!("CARGO_PKG_VERSION"));
@@ -31,7 +31,7 @@ fn it_shows_what_the_machine_offers_and_makes_nothing() {
 }
 
 #[test]
-fn for_people_it_is_a_table() {
+fn doctor_prints_a_table() {
     let world = World::new();
     let run = world.ok(&["doctor"]);
     for line in [
@@ -74,7 +74,7 @@ fn settings_are_shown_without_secrets() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_store_that_cannot_be_written_is_broken() {
+fn unwritable_store_is_reported() {
     let world = World::new().env("MODELZOO_HOME", "/proc/modelzoo");
     let run = world.run(&["doctor"]);
     assert_eq!(run.code, Some(1), "{run:#?}");

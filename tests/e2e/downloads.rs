@@ -1,4 +1,4 @@
-//! Downloads by a hook: cut off, killed, capped, checked, and raced.
+//! Downloads by a hook: interrupted, killed, limited, verified and concurrent.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use crate::world::{Run, World};
 const MODEL: &str = "test/model";
 const SIZE: usize = 3 << 20;
 
-/// Bytes that differ from place to place, so that a part in the wrong place is seen.
+/// Bytes that differ from offset to offset, so that a misplaced part is detected.
 fn body(seed: u32) -> Vec<u8> {
     (0..SIZE as u32 / 4)
         .flat_map(|n| (n ^ seed).wrapping_mul(2_654_435_761).to_le_bytes())
@@ -55,7 +55,7 @@ fn nothing_visible(world: &World) {
 }
 
 #[test]
-fn a_cut_connection_is_resumed() {
+fn cut_connection_is_resumed() {
     let weights = body(1);
     let expect = sha256(&weights);
     let first = AtomicUsize::new(0);
@@ -80,7 +80,7 @@ fn a_cut_connection_is_resumed() {
 }
 
 #[test]
-fn a_changed_file_is_fetched_from_its_beginning() {
+fn changed_file_restarts_the_download() {
     let (old, new) = (body(1), body(2));
     let expected = new.clone();
     let count = AtomicUsize::new(0);
@@ -97,7 +97,7 @@ fn a_changed_file_is_fetched_from_its_beginning() {
 }
 
 #[test]
-fn a_killed_download_leaves_nothing_visible_and_is_resumed() {
+fn killed_download_leaves_nothing_visible_and_is_resumed() {
     let weights = body(3);
     let expect = sha256(&weights);
     let slow = AtomicUsize::new(1);
@@ -126,7 +126,7 @@ fn a_killed_download_leaves_nothing_visible_and_is_resumed() {
 }
 
 #[test]
-fn other_bytes_than_promised_are_refused() {
+fn wrong_digest_is_refused() {
     let weights = body(4);
     let server = Server::files([("/weights", weights)]);
     let world = fetching(&server, &"0".repeat(64));
@@ -139,7 +139,7 @@ fn other_bytes_than_promised_are_refused() {
 }
 
 #[test]
-fn the_manifest_caps_what_is_downloaded() {
+fn manifest_size_limits_the_download() {
     let server = Server::files([("/weights", body(5))]);
     let world = World::reaching(&[&server]);
     Source::new(test_artifacts::OK_FETCH)
@@ -157,7 +157,7 @@ fn the_manifest_caps_what_is_downloaded() {
 }
 
 #[test]
-fn a_missing_file_is_an_error_that_names_it() {
+fn missing_file_is_named() {
     let server = Server::files([]);
     let world = fetching(&server, "");
     let error = world.refused(1, &["download", MODEL]);
@@ -172,7 +172,7 @@ fn a_missing_file_is_an_error_that_names_it() {
 }
 
 #[test]
-fn two_processes_at_once() {
+fn two_processes_download_one_model() {
     let weights = body(6);
     let server = Server::files([("/weights", weights.clone())]);
     let world = fetching(&server, &sha256(&weights));
@@ -195,7 +195,7 @@ fn two_processes_at_once() {
 }
 
 #[test]
-fn overwriting_keeps_the_old_model_until_the_new_one_is_whole() {
+fn overwrite_keeps_the_old_model_until_the_new_one_is_complete() {
     let weights = body(7);
     let served = weights.clone();
     let count = AtomicUsize::new(0);
@@ -210,7 +210,7 @@ fn overwriting_keeps_the_old_model_until_the_new_one_is_whole() {
 }
 
 #[test]
-fn a_model_whose_files_were_changed_is_not_downloaded() {
+fn model_with_changed_files_does_not_count_as_downloaded() {
     let weights = body(8);
     let server = Server::files([("/weights", weights.clone())]);
     let world = fetching(&server, "");
@@ -223,7 +223,7 @@ fn a_model_whose_files_were_changed_is_not_downloaded() {
 }
 
 #[test]
-fn what_one_source_did_not_finish_is_not_anothers() {
+fn partials_are_not_shared_between_sources() {
     let weights = body(9);
     let served = weights.clone();
     let server = Server::start(move |request| Response {
@@ -262,7 +262,7 @@ fn what_one_source_did_not_finish_is_not_anothers() {
     assert_eq!(parts.len(), 2);
     assert_eq!(parts[0].file_name(), parts[1].file_name());
 
-    // They are counted, and they can go.
+    // They are counted and can be removed.
     let bytes: u64 = parts.iter().map(|part| size(part)).sum();
     let usage = world.json(&["du"]);
     let usage = usage.as_array().unwrap().iter();
@@ -276,7 +276,7 @@ fn what_one_source_did_not_finish_is_not_anothers() {
 }
 
 #[test]
-fn certificates_that_cannot_be_read_end_a_hook_before_it_runs() {
+fn unreadable_certificates_fail_before_the_hook_runs() {
     let world = World::new()
         .env("SSL_CERT_FILE", "/nowhere/ca.pem")
         .env("SSL_CERT_DIR", "/nowhere");

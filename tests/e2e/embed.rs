@@ -1,4 +1,4 @@
-//! Embedding a dataset: where the vectors go, and what is refused.
+//! Embedding a dataset: where the vectors are written and what is refused.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ fn json(world: &World, file: &str) -> Value {
 }
 
 #[test]
-fn each_sample_of_the_dataset_gets_a_vector() {
+fn every_sample_gets_a_vector() {
     let world = with_digits();
     world.ok(&["embed", MODEL, "dataset", "features"]);
     let samples = json(&world, "dataset/samples.json");
@@ -30,7 +30,7 @@ fn each_sample_of_the_dataset_gets_a_vector() {
 }
 
 #[test]
-fn a_layer_is_chosen_by_its_name() {
+fn layer_is_chosen_by_name() {
     let world = with_digits();
     let width = |file: &str| {
         let bytes = std::fs::read(world.path(file)).unwrap();
@@ -47,7 +47,7 @@ fn a_layer_is_chosen_by_its_name() {
     assert_eq!(run.code, Some(1), "{run:?}");
     assert!(run.stderr.contains("no layer `nothing`"), "{}", run.stderr);
     assert!(!world.path("x.npy").exists());
-    // The classifier gives ten numbers, one a digit; what goes into it is larger.
+    // The classifier gives ten numbers, one per digit; its input is larger.
     world.ok(&[
         "embed", MODEL, "dataset", "f", "--layer", "fc2", "--output", "fc.npy",
     ]);
@@ -56,7 +56,7 @@ fn a_layer_is_chosen_by_its_name() {
 }
 
 #[test]
-fn texts_are_not_images() {
+fn text_model_refuses_images() {
     let world = with_digits();
     std::fs::write(world.path("texts.txt"), "one\ntwo\n").unwrap();
     for verb in ["embed", "apply"] {
@@ -68,12 +68,12 @@ fn texts_are_not_images() {
 }
 
 #[test]
-fn a_table_of_parquet_is_written_whole() {
+fn parquet_table_is_complete() {
     let world = with_digits();
     world.ok(&["embed", MODEL, "dataset", "f", "--output", "f.parquet"]);
     let bytes = std::fs::read(world.path("f.parquet")).unwrap();
     assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"));
-    // It is not replaced unless that is asked for.
+    // It is replaced only on request.
     let run = world.run(&["embed", MODEL, "dataset", "f", "--output", "f.parquet"]);
     assert_eq!(run.code, Some(1), "{run:?}");
     world.ok(&[
@@ -88,7 +88,7 @@ fn a_table_of_parquet_is_written_whole() {
 }
 
 #[test]
-fn labels_are_limited_to_the_classes_that_are_asked_for() {
+fn classes_limit_the_labels() {
     let world = with_digits();
     world.ok(&[
         "apply", MODEL, "dataset", "p", "--class", "3", "--output", "p.jsonl",
@@ -108,9 +108,9 @@ fn labels_are_limited_to_the_classes_that_are_asked_for() {
 }
 
 #[test]
-fn samples_that_failed_before_do_not_stop_a_run_that_goes_on() {
+fn batches_of_failures_do_not_stop_a_run() {
     let world = with_digits();
-    // All but the first eight are no images, and a batch of them alone comes last.
+    // All but the first eight are not images, and the last batch holds only such files.
     let samples = json(&world, "dataset/samples.json");
     let paths = samples["samples"].as_array().unwrap();
     for sample in &paths[8..] {

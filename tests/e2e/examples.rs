@@ -1,4 +1,4 @@
-//! The example sources, through the whole path: registered, downloaded by their own hooks from a
+//! The example sources, end to end: registered, downloaded by their own hooks from a
 //! mirror on loopback, loaded and run. Their networks have the published layouts and random
 //! weights, small enough to be made here.
 
@@ -19,7 +19,7 @@ fn fixtures() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/parity/fixtures")
 }
 
-/// Tensors of these names and shapes with small random values, in safetensors format.
+/// A safetensors file of tensors with these names and shapes and small random values.
 pub(crate) fn random_weights(tensors: &BTreeMap<String, Vec<usize>>) -> Vec<u8> {
     let (mut header, mut data) = (BTreeMap::new(), Vec::new());
     let mut state = 1_u64;
@@ -53,7 +53,7 @@ fn sha256(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// An example as it is published, but with other pinned files.
+/// A published example with other pinned files.
 fn example(name: &str, component: &str, files: &Value) -> Source {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../examples")
@@ -155,7 +155,7 @@ fn tiny_bert() -> (Value, Vec<(String, Vec<u8>)>) {
 }
 
 #[test]
-fn sentences_become_vectors() {
+fn minilm_embeds_sentences() {
     let (pinned, files) = tiny_bert();
     let (world, _server) = mirrored(&["https://huggingface.co"], files);
     example("minilm", test_artifacts::MINILM_SOURCE, &pinned).write(&world.path("source"));
@@ -164,7 +164,7 @@ fn sentences_become_vectors() {
     let long = "a ".repeat(400);
     let texts = format!("the cat sat on the mat\na dog\nthe cat sat on the mat\n{long}\n");
     std::fs::write(world.path("texts.txt"), texts).unwrap();
-    // The network has 64 positions and the plan cuts at 256: the long text is an error, alone.
+    // The network has 64 positions and the plan truncates at 256: only the long text fails.
     let run = world.run(&["embed", MINILM, "texts.txt", "v", "--output", "v.npy"]);
     assert_eq!(run.code, Some(3), "{run:?}");
     assert!(run.stderr.contains("longer than the 64"), "{}", run.stderr);
@@ -173,7 +173,7 @@ fn sentences_become_vectors() {
     assert!(rows[3].iter().all(|value| value.is_nan()));
     let length: f32 = rows[0].iter().map(|value| value * value).sum();
     assert!((length - 1.0).abs() < 1e-5, "{length}");
-    // The same text has the same vector, whatever was beside it; another has another.
+    // The same text has the same vector whatever else is in its batch.
     assert!(cosine(&rows[0], &rows[2]) > 0.999_99);
     assert!(cosine(&rows[0], &rows[1]) < 0.999);
     world.run(&[
@@ -261,7 +261,7 @@ fn clip_world() -> (World, Server) {
 }
 
 #[test]
-fn images_get_labels_of_the_users_choice() {
+fn clip_labels_images_with_given_classes() {
     let (world, _server) = clip_world();
     world.ok(&["download", CLIP]);
     let apply = |classes: &str, output: &str| {
@@ -282,10 +282,10 @@ fn images_get_labels_of_the_users_choice() {
         assert!(["a cat", "a dog", "the sea"].contains(&name), "{label}");
         assert!(label["logits"]["$binary"].is_object(), "{label}");
     }
-    // One class alone has all the probability.
+    // A single class has probability 1.
     let labels = apply("[\"a cat\"]", "one.jsonl");
     assert!(labels.iter().all(|label| label["confidence"] == 1.0));
-    // Without classes there is nothing to choose from; and a wrong argument is named.
+    // Missing classes are an error, and a wrong argument is named.
     let run = world.run(&["apply", CLIP, "dataset", "p", "--output", "none.jsonl"]);
     assert_eq!(run.code, Some(1), "{run:?}");
     assert!(run.stderr.contains("no labels"), "{}", run.stderr);
@@ -304,7 +304,7 @@ fn images_get_labels_of_the_users_choice() {
 }
 
 #[test]
-fn images_and_texts_have_vectors_in_one_space() {
+fn clip_embeds_images_and_texts_in_one_space() {
     let (world, _server) = clip_world();
     std::fs::write(world.path("texts.txt"), "a cat\na dog\n").unwrap();
     world.ok(&["embed", CLIP, "dataset", "v", "--output", "images.npy"]);
@@ -318,7 +318,7 @@ fn images_and_texts_have_vectors_in_one_space() {
 }
 
 #[test]
-fn a_file_that_is_not_the_pinned_one_is_refused() {
+fn file_that_is_not_the_pinned_one_is_refused() {
     let (pinned, mut files) = tiny_bert();
     for (path, bytes) in &mut files {
         if path.ends_with("config.json") {
@@ -349,7 +349,7 @@ fn reference_vectors() -> Vec<Vec<f32>> {
 
 #[test]
 #[ignore = "needs the real model, which `cargo xtask parity --full` fetches"]
-fn the_real_minilm_has_the_vectors_of_sentence_transformers() {
+fn real_minilm_equals_sentence_transformers() {
     let model = std::path::PathBuf::from(std::env::var_os("MODELZOO_MINILM").unwrap());
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/minilm");
     let pinned = std::fs::read(dir.join("files.json")).unwrap();

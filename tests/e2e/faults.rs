@@ -1,4 +1,5 @@
-//! The process dies, the disk fails, locks do nothing: at every change to the store, one by one.
+//! Faults at every change to the store, one by one: the process is killed, the disk fails, locks do
+//! nothing.
 //!
 //! A small library is loaded into the binary under test. It counts the calls that change the
 //! store, and at the n-th it kills the process or lets the call fail.
@@ -13,7 +14,7 @@ use crate::source::{Source, copy};
 use crate::world::{Run, World};
 
 const MODEL: &str = "modelzoo/digits-cnn";
-/// More changes than any command makes; a sweep that reaches it does not end.
+/// More changes than any command makes; a sweep that reaches this many never ends.
 const ENDLESS: u32 = 2000;
 
 /// The library, compiled once.
@@ -46,8 +47,8 @@ pub(crate) fn faulty(world: &World, args: &[&str], settings: &[(&str, String)]) 
 }
 
 /// Runs a command with a fault at the first change, then at the second, and so on until it
-/// succeeds without having met one. `prepare` makes the world each time; `after` sees what was
-/// left behind and what the command said.
+/// succeeds without one. `prepare` makes the world each time; `after` gets the world and the
+/// output of the command.
 pub(crate) fn sweep(
     args: &[&str],
     errno: Option<i32>,
@@ -62,7 +63,7 @@ pub(crate) fn sweep(
         let output = faulty(&world, args, &settings).output().unwrap();
         let killed = output.status.code().is_none();
         after(&world, &output, at);
-        // What succeeds although everything fails from here on has nothing left to change.
+        // A command that succeeds although every further change fails has no change left to make.
         if output.status.success() {
             assert!(struck > 2, "the library did not see the command's changes");
             return;
@@ -72,7 +73,7 @@ pub(crate) fn sweep(
     panic!("{args:?} did not come to an end");
 }
 
-/// What must hold after a crash, wherever it was.
+/// What must hold after a crash at any point.
 pub(crate) fn sound(world: &World, at: u32) {
     let verified = world.run(&["verify"]);
     assert_eq!(verified.code, Some(0), "after change {at}: {verified:#?}");
@@ -86,8 +87,8 @@ pub(crate) fn sound(world: &World, at: u32) {
     );
 }
 
-/// A world with a source to register. Its component is compiled already, which would take most of
-/// the time otherwise.
+/// A world with a source to register. Its component is compiled already; compiling would take most of
+/// the time.
 pub(crate) fn unregistered() -> World {
     static COMPILED: OnceLock<World> = OnceLock::new();
     let compiled = COMPILED.get_or_init(|| {
@@ -116,7 +117,7 @@ pub(crate) fn downloaded() -> World {
 }
 
 #[test]
-fn a_registration_that_dies() {
+fn killed_registration_is_recovered() {
     sweep(
         &["register-source", "./source"],
         None,
@@ -131,7 +132,7 @@ fn a_registration_that_dies() {
 }
 
 #[test]
-fn a_download_that_dies() {
+fn killed_download_is_recovered() {
     sweep(&["download", MODEL], None, 1, registered, |world, _, at| {
         sound(world, at);
         world.ok(&["download", MODEL]);
@@ -140,7 +141,7 @@ fn a_download_that_dies() {
 }
 
 #[test]
-fn an_update_that_dies() {
+fn killed_update_is_recovered() {
     let prepare = || {
         let world = downloaded();
         let changed =
@@ -154,7 +155,7 @@ fn an_update_that_dies() {
         1,
         prepare,
         |world, _, at| {
-            // Before or after, and never in between: the model is there either way.
+            // The state before or after, never in between: the model is there either way.
             assert_eq!(
                 world.json(&["list", "-d", "-n"]).as_array().unwrap().len(),
                 1,
@@ -169,7 +170,7 @@ fn an_update_that_dies() {
 }
 
 #[test]
-fn a_deletion_that_dies() {
+fn killed_deletion_is_recovered() {
     sweep(
         &["delete-source", "./source", "-y"],
         None,
@@ -208,7 +209,7 @@ fn with_bundle() -> World {
 }
 
 #[test]
-fn an_import_that_dies() {
+fn killed_import_is_recovered() {
     let args = ["bundle", "import", "bundle.tar"];
     sweep(&args, None, 1, with_bundle, |world, _, at| {
         sound(world, at);
@@ -218,7 +219,7 @@ fn an_import_that_dies() {
     });
 }
 
-/// The disk fails for good from the n-th change on.
+/// The disk fails permanently from the n-th change on.
 fn failing_disk(errno: i32, says: &str) {
     for args in [
         &["register-source", "./source", "-o"][..],
@@ -242,7 +243,7 @@ fn failing_disk(errno: i32, says: &str) {
                 );
                 assert!(error.contains(says), "{error}");
             }
-            // The model that was there is there.
+            // The old model is still there.
             world.ok(&["find", MODEL]);
             sound(world, at);
         });
@@ -250,32 +251,32 @@ fn failing_disk(errno: i32, says: &str) {
 }
 
 #[test]
-fn a_full_disk() {
+fn full_disk_is_reported() {
     failing_disk(28, "No space left on device");
 }
 
 #[test]
-fn a_disk_that_is_read_only() {
+fn read_only_disk_is_reported() {
     failing_disk(30, "Read-only file system");
 }
 
 #[test]
-fn a_disk_that_may_not_be_written() {
+fn unwritable_disk_is_reported() {
     failing_disk(13, "Permission denied");
 }
 
 #[test]
-fn a_disk_quota() {
+fn exceeded_disk_quota_is_reported() {
     failing_disk(122, "Disk quota exceeded");
 }
 
 #[test]
-fn a_disk_that_fails() {
+fn failing_disk_is_reported() {
     failing_disk(5, "Input/output error");
 }
 
 #[test]
-fn downloads_at_once_where_locks_do_nothing() {
+fn concurrent_downloads_succeed_without_locks() {
     let weights = vec![7; 1 << 20];
     let server = Server::files([("/weights", weights.clone())]);
     let world = World::reaching(&[&server]);
@@ -302,11 +303,11 @@ fn downloads_at_once_where_locks_do_nothing() {
 }
 
 #[test]
-fn offline_means_no_socket_and_no_look_up() {
+fn offline_opens_no_socket_and_resolves_no_name() {
     let world = unregistered();
     let settings = [("FAULT_NO_NETWORK", "1".to_owned())];
     let run = |args: &[&str]| Run::from(faulty(&world, args, &settings).output().unwrap());
-    // The library works: without --offline the look-up is what ends the process.
+    // The library works: without --offline the name resolution ends the process.
     let url = "https://modelzoo.invalid/x.zip";
     assert_eq!(run(&["register-source", url]).code, None);
     for args in [
@@ -368,7 +369,7 @@ fn links_in_the_store_are_not_followed() {
 }
 
 #[test]
-fn a_home_that_is_no_directory() {
+fn home_that_is_not_a_directory_is_refused() {
     let world = World::new();
     Source::digits().write(&world.path("source"));
     std::fs::write(world.home(), "a file").unwrap();

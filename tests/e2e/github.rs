@@ -61,12 +61,12 @@ impl GitHub {
         World::reaching(&[&self.api, &self.codeload]).env("GITHUB_API_URL", &self.api.url(""))
     }
 
-    /// What the API was asked.
+    /// The requests to the API.
     pub(crate) fn asked(&self) -> Vec<Request> {
         self.api.seen()
     }
 
-    /// How many archives were fetched.
+    /// The number of fetched archives.
     pub(crate) fn archives(&self) -> usize {
         self.codeload.seen().len()
     }
@@ -106,7 +106,7 @@ fn commit_of(world: &World) -> String {
 }
 
 #[test]
-fn the_whole_path_by_repository() {
+fn repository_is_registered_downloaded_and_applied() {
     let github = GitHub::start();
     let world = github.world();
     assert!(whole_path(&world, "acme/digits") >= 0.98);
@@ -114,7 +114,7 @@ fn the_whole_path_by_repository() {
     let lock = std::fs::read_to_string(world.home().join("modelzoo.lock")).unwrap();
     assert!(lock.contains(MAIN) && lock.contains("tree = "), "{lock}");
 
-    // The token goes to the API and to nothing that the API sends us to.
+    // The token goes to the API, and not to where the API redirects.
     let bearer = format!("Bearer {CANARY}");
     let api = github.api.seen();
     assert!(
@@ -129,7 +129,7 @@ fn the_whole_path_by_repository() {
 }
 
 #[test]
-fn branches_tags_and_commits() {
+fn branches_tags_and_commits_are_resolved() {
     let github = GitHub::start();
     for (reference, commit) in [
         ("acme/digits/main", MAIN),
@@ -178,7 +178,7 @@ fn spellings_of_one_repository_are_one_source() {
 }
 
 #[test]
-fn a_branch_and_a_tag_of_one_name() {
+fn branch_and_tag_of_one_name_are_ambiguous() {
     let github = GitHub::start();
     let world = github.world();
     let error = world.refused(1, &["register-source", "acme/digits/both"]);
@@ -186,7 +186,7 @@ fn a_branch_and_a_tag_of_one_name() {
 }
 
 #[test]
-fn what_is_not_there() {
+fn missing_repository_or_ref_is_named() {
     let github = GitHub::start();
     let world = github.world();
     let error = world.refused(1, &["register-source", "acme/digits/no-such-branch"]);
@@ -200,7 +200,7 @@ fn what_is_not_there() {
 }
 
 #[test]
-fn a_refused_token_does_not_stop_a_public_repository() {
+fn refused_token_does_not_stop_a_public_repository() {
     let github = GitHub::with(|request| {
         request
             .header("authorization")
@@ -212,7 +212,7 @@ fn a_refused_token_does_not_stop_a_public_repository() {
 }
 
 #[test]
-fn the_rate_limit_is_explained() {
+fn rate_limit_is_explained() {
     let github = GitHub::with(|_| {
         let limited = Response::status(403).with("x-ratelimit-remaining", "0");
         Some(limited.with("x-ratelimit-reset", "4102444800"))

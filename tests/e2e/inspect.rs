@@ -1,4 +1,4 @@
-//! Looking at sources and components: everything is shown, nothing is run or kept.
+//! Inspecting sources and components: everything is shown, nothing is run or kept.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use crate::world::{Run, World};
 
 const MODEL: &str = "modelzoo/digits-cnn";
 
-/// Inspects what must leave no trace, and answers with the JSON.
+/// Inspects something without leaving a trace. Returns the JSON.
 fn inspect(world: &World, source: &str) -> Value {
     let before = world.visible();
     let inspection = world.json(&["inspect", source]);
@@ -21,7 +21,7 @@ fn inspect(world: &World, source: &str) -> Value {
     inspection
 }
 
-/// Inspects what must be refused, with what is shown of it.
+/// Inspects something that must be refused. Returns what is shown of it.
 fn refused(world: &World, source: &str) -> (Run, Value) {
     let before = world.visible();
     let run = world.run(&["inspect", source]);
@@ -37,7 +37,7 @@ fn component(inspection: &Value) -> &Value {
 }
 
 #[test]
-fn a_registered_source() {
+fn registered_source_is_shown() {
     let world = World::new();
     let digits = Source::digits()
         .asking("https://a.example")
@@ -122,7 +122,7 @@ fn a_registered_source() {
 }
 
 #[test]
-fn imports_are_shown_with_who_answers_them() {
+fn imports_are_shown_with_their_provider() {
     let world = World::new();
     let shown = inspect(&world, test_artifacts::BAD_SOCKET);
     assert_eq!(shown["kind"], "component");
@@ -136,7 +136,7 @@ fn imports_are_shown_with_who_answers_them() {
     assert_eq!(answer("wasi:sockets/tcp@"), "trap");
     assert_eq!(answer("wasi:io/streams@"), "host");
     assert_eq!(answer("modelzoo:source/types@"), "host");
-    // In a component with both hooks, one of them has it.
+    // In a component with both hooks, one of them may have it.
     let shown = inspect(&world, test_artifacts::OK_FETCH);
     let imports = component(&shown)["imports"].as_array().unwrap();
     let fetch = imports
@@ -149,7 +149,7 @@ fn imports_are_shown_with_who_answers_them() {
 }
 
 #[test]
-fn what_is_not_registered_is_fetched_and_not_kept() {
+fn unregistered_source_is_fetched_and_not_kept() {
     let source = Source::digits().asking("https://a.example");
     let server = Server::files([("/digits.zip", source.zip("root/"))]);
     let world = World::reaching(&[&server]);
@@ -177,7 +177,7 @@ fn what_is_not_registered_is_fetched_and_not_kept() {
 }
 
 #[test]
-fn a_repository_is_shown_at_its_commit() {
+fn repository_is_shown_at_its_commit() {
     let github = GitHub::start();
     let world = github.world();
     let shown = inspect(&world, "acme/digits");
@@ -187,12 +187,12 @@ fn a_repository_is_shown_at_its_commit() {
     assert_eq!(world.json(&["list-sources"]), json!([]));
 }
 
-/// A component that registering refuses: its bytes, and what must be said.
+/// A component that registration refuses: its bytes and the expected reason.
 fn bad_components() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let wat = |text: &str| wat::parse_str(text).unwrap();
     let good = std::fs::read(test_artifacts::DIGITS_SOURCE).unwrap();
     let mut broken = good.clone();
-    // The last section's length says more than there is.
+    // The declared length of the last section exceeds the file.
     broken.extend([0, 0xff, 0xff, 0xff, 0x0f]);
     let mut garbled = good[..8].to_vec();
     garbled.extend([0xee; 64]);
@@ -236,7 +236,7 @@ fn bad_components() -> Vec<(&'static str, Vec<u8>, &'static str)> {
 }
 
 #[test]
-fn a_component_that_is_refused_is_shown_with_the_reason() {
+fn refused_component_is_shown_with_the_reason() {
     let world = World::new();
     for (name, bytes, reason) in bad_components() {
         let dir = world.path(name);
@@ -266,7 +266,7 @@ fn a_component_that_is_refused_is_shown_with_the_reason() {
 }
 
 #[test]
-fn a_component_that_is_not_the_manifests_or_too_large_is_refused() {
+fn changed_or_oversized_component_is_refused() {
     let world = World::new();
     let good = std::fs::read(test_artifacts::DIGITS_SOURCE).unwrap();
     let wrong = "0".repeat(64);
@@ -307,10 +307,10 @@ fn a_component_that_is_not_the_manifests_or_too_large_is_refused() {
 }
 
 #[test]
-fn limits_are_shown_with_who_set_them() {
+fn limits_are_shown_with_their_origin() {
     let world = World::new();
     std::fs::create_dir(world.home()).unwrap();
-    // One is set to what it would be anyway.
+    // One is set to its default.
     let config = "[limits]\nmemory_bytes = 2097152\nrequests = 1000\nwall = 1.5\n";
     std::fs::write(world.home().join("config.toml"), config).unwrap();
     let shown = inspect(&world, test_artifacts::OK_COPY);
@@ -325,7 +325,7 @@ fn limits_are_shown_with_who_set_them() {
         assert_eq!(limit(name)["value"], value, "{name}");
         assert_eq!(limit(name)["from"], from, "{name}");
     }
-    // Every one that the page documents.
+    // Every limit is documented.
     let page = modelzoo::configuration_page();
     for limit in limits {
         let name = limit["name"].as_str().unwrap();
@@ -344,7 +344,7 @@ fn limits_are_shown_with_who_set_them() {
 }
 
 #[test]
-fn who_downloads_a_model_and_what_is_odd_is_shown() {
+fn download_method_and_warnings_are_shown() {
     let world = World::new();
     let weights = b"weights".to_vec();
     let server = Server::files([("/w", weights.clone())]);
@@ -380,7 +380,7 @@ fn who_downloads_a_model_and_what_is_odd_is_shown() {
 }
 
 #[test]
-fn addresses_that_a_configuration_implies_are_shown() {
+fn implied_urls_are_shown() {
     let world = World::new();
     let described = |name: &str, kind: &str, config: Value| {
         json!({
@@ -393,7 +393,7 @@ fn addresses_that_a_configuration_implies_are_shown() {
         "entrypoint_fcn": "fiftyone.utils.torch.load_torch_hub_raw_model",
         "entrypoint_args": { "repo_or_dir": "facebookresearch/dinov2", "model": "dinov2_vits14" },
     });
-    // What a manifest adds to an address is a stranger's, too.
+    // What a manifest adds to a URL is untrusted too.
     let merges = "https://example.org/\u{1b}[2J\u{202e}merges.gz";
     let manifest = json!({ "name": "test/zoo", "models": [
         described("a/face", transformer, json!({ "name_or_path": "acme/vit", "revision": "v2" })),
@@ -450,7 +450,7 @@ fn addresses_that_a_configuration_implies_are_shown() {
         assert!(text.contains(part), "no `{part}` in {text}");
     }
     assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text}");
-    // Where there is a hook, it goes first.
+    // A hook takes precedence.
     let mut with_hook = manifest;
     with_hook["component"] = json!({ "path": "source.wasm" });
     std::fs::copy(test_artifacts::OK_COPY, world.path("source/source.wasm")).unwrap();
@@ -462,7 +462,7 @@ fn addresses_that_a_configuration_implies_are_shown() {
 }
 
 #[test]
-fn what_strangers_write_does_nothing_to_a_terminal() {
+fn untrusted_text_is_escaped() {
     let world = World::new();
     let evil = "\u{1b}]52;c;aGk=\u{7}\u{202e}txt";
     Source::digits()
@@ -480,7 +480,7 @@ fn what_strangers_write_does_nothing_to_a_terminal() {
 }
 
 #[test]
-fn a_source_that_was_changed_in_the_store_is_said_to_be() {
+fn changed_snapshot_is_reported() {
     let world = World::new();
     Source::digits().write(&world.path("source"));
     world.ok(&["register-source", "./source"]);
@@ -501,7 +501,7 @@ fn a_source_that_was_changed_in_the_store_is_said_to_be() {
 }
 
 #[test]
-fn a_lock_from_elsewhere_is_looked_at_without_filling_the_store() {
+fn foreign_lock_is_inspected_without_filling_the_store() {
     let github = GitHub::start();
     let world = github.world();
     world.ok(&["register-source", "acme/digits"]);

@@ -19,7 +19,6 @@ mod embed;
 mod examples;
 mod faults;
 mod github;
-mod hostile;
 mod inspect;
 mod main_path;
 mod managed;

@@ -8,7 +8,7 @@ use crate::world::World;
 
 const MODEL: &str = "modelzoo/digits-cnn";
 
-/// Goes the whole way with a source that is registered by `reference`, and comes back with the
+/// Registers a source by `reference`, downloads and applies its model, and returns the
 /// accuracy over the held-out digits.
 pub(crate) fn whole_path(world: &World, reference: &str) -> f64 {
     let registered = world.json(&["register-source", reference]);
@@ -37,7 +37,7 @@ pub(crate) fn whole_path(world: &World, reference: &str) -> f64 {
     accuracy(&std::fs::read(dataset.join("samples.json")).unwrap())
 }
 
-/// The share of samples whose prediction is the ground truth; each must have a whole label.
+/// The share of samples whose prediction equals the ground truth; each must have a complete label.
 fn accuracy(samples: &[u8]) -> f64 {
     let samples: Value = serde_json::from_slice(samples).unwrap();
     let samples = samples["samples"].as_array().unwrap();
@@ -53,21 +53,21 @@ fn accuracy(samples: &[u8]) -> f64 {
 }
 
 #[test]
-fn by_local_directory() {
+fn local_directory_is_registered_downloaded_and_applied() {
     let world = World::new();
     Source::digits().write(&world.path("source"));
     assert!(whole_path(&world, "./source") >= 0.98);
 }
 
 #[test]
-fn by_local_archive() {
+fn local_archive_is_registered_downloaded_and_applied() {
     let world = World::new();
     std::fs::write(world.path("digits.tar.gz"), Source::digits().tar_gz()).unwrap();
     assert!(whole_path(&world, "./digits.tar.gz") >= 0.98);
 }
 
 #[test]
-fn by_archive_url() {
+fn archive_url_is_registered_downloaded_and_applied() {
     let server = Server::files([("/digits.zip", Source::digits().zip(""))]);
     let world = World::reaching(&[&server]);
     assert!(whole_path(&world, &server.url("/digits.zip")) >= 0.98);
@@ -75,7 +75,7 @@ fn by_archive_url() {
 }
 
 #[test]
-fn by_archive_url_that_says_nothing_of_its_format() {
+fn archive_url_without_extension_is_registered_downloaded_and_applied() {
     let body = Source::digits().tar_gz();
     let server = Server::start(move |request| match request.path.as_str() {
         "/download?id=7" => {
@@ -88,7 +88,7 @@ fn by_archive_url_that_says_nothing_of_its_format() {
 }
 
 #[test]
-fn all_in_one_command() {
+fn apply_registers_and_downloads_by_itself() {
     let server = Server::files([("/digits.zip", Source::digits().zip("digits-main/"))]);
     let world = World::reaching(&[&server]);
     let dataset = world.path("dataset");
@@ -103,7 +103,7 @@ fn all_in_one_command() {
         MODEL,
     ]);
     assert!(accuracy(&std::fs::read(dataset.join("samples.json")).unwrap()) >= 0.98);
-    // The source and the model are there for the next command.
+    // The next command finds the source and the model.
     assert_eq!(
         world.json(&["list", "-d", "-n"]),
         serde_json::json!(["modelzoo/digits-cnn@1.0"])

@@ -8,13 +8,13 @@ use crate::server::{Response, Server};
 use crate::source::Source;
 use crate::world::World;
 
-/// A source without a component, as the reference system has them.
+/// A source without a component, as in FiftyOne.
 fn without_component(model: Value) -> Vec<u8> {
     serde_json::to_vec(&json!({ "name": "test/plain", "models": [model] })).unwrap()
 }
 
 #[test]
-fn a_manager_fetches_without_a_hook() {
+fn manager_downloads_without_a_hook() {
     let archive = Source::digits().zip("inner/");
     let server = Server::files([("/m.zip", archive), ("/m.bin", b"weights".to_vec())]);
     let world = World::reaching(&[&server]);
@@ -42,7 +42,7 @@ fn a_manager_fetches_without_a_hook() {
 }
 
 #[test]
-fn artifacts_are_fetched_from_the_first_address_that_has_them() {
+fn artifacts_come_from_the_first_url_that_has_them() {
     let weights = b"the right weights".to_vec();
     let server = Server::files([("/wrong", b"others".to_vec()), ("/right", weights.clone())]);
     let world = World::reaching(&[&server]);
@@ -66,7 +66,7 @@ fn artifacts_are_fetched_from_the_first_address_that_has_them() {
 }
 
 #[test]
-fn a_file_far_larger_than_the_manifest_says_is_refused() {
+fn file_far_larger_than_declared_is_refused() {
     let server = Server::files([("/m", vec![1; 3 << 20])]);
     let world = World::reaching(&[&server]);
     let model = json!({
@@ -85,7 +85,7 @@ fn a_file_far_larger_than_the_manifest_says_is_refused() {
 }
 
 #[test]
-fn a_model_that_the_disk_has_no_room_for_is_not_begun() {
+fn model_larger_than_the_free_disk_is_not_started() {
     let server = Server::files([]);
     let world = World::reaching(&[&server]);
     let model = json!({
@@ -105,7 +105,7 @@ fn a_model_that_the_disk_has_no_room_for_is_not_begun() {
 }
 
 #[test]
-fn a_mirror_serves_what_an_origin_would() {
+fn mirror_serves_the_files_of_its_origin() {
     let zip = Source::digits().zip("");
     let mirror = Server::files([("/mirror/digits.zip", zip)]);
     let world = World::reaching(&[&mirror]);
@@ -123,7 +123,7 @@ fn a_mirror_serves_what_an_origin_would() {
 }
 
 #[test]
-fn a_web_page_is_never_weights() {
+fn web_page_is_refused_as_weights() {
     let server = Server::start(|_| {
         Response::ok(b"<!DOCTYPE html><html>quota exceeded</html>".to_vec())
             .with("content-type", "text/html")

@@ -1,5 +1,4 @@
-//! What can be named, and what a name means: directories of repositories, moving branches, tokens
-//! in addresses, models of one name.
+//! References: directories of repositories, moving branches, tokens in URLs, models of one name.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,8 +10,8 @@ use crate::server::{Response, Server};
 use crate::source::{Source, pack_zip};
 use crate::world::World;
 
-/// A repository whose directories `one` and `two/deep` are sources, with a file of the same name
-/// that is no manifest.
+/// A repository whose directories `one` and `two/deep` are sources, and which has another file named
+/// like a manifest.
 fn nested() -> Vec<u8> {
     let mut files = vec![(
         "repo-1/web/manifest.json".to_owned(),
@@ -34,7 +33,7 @@ fn nested() -> Vec<u8> {
 }
 
 #[test]
-fn a_repository_with_several_manifests_is_one_source() {
+fn repository_with_several_manifests_is_one_source() {
     let github = GitHub::serving(nested());
     let world = github.world();
     world.ok(&["register-source", "acme/digits"]);
@@ -52,7 +51,7 @@ fn a_repository_with_several_manifests_is_one_source() {
 }
 
 #[test]
-fn a_directory_of_a_repository_is_a_source() {
+fn directory_of_a_repository_is_a_source() {
     let github = GitHub::serving(nested());
     let world = github.world();
     // The branch is `feature/x`; what follows it is the directory.
@@ -66,13 +65,13 @@ fn a_directory_of_a_repository_is_a_source() {
         (&json!(FEATURE), &json!("two/deep"))
     );
     assert_eq!(world.json(&["list", "-n"]), json!(["acme/two@1.0"]));
-    // A lock alone brings the same directory of the same commit back.
+    // The lock alone restores the same directory of the same commit.
     std::fs::remove_dir_all(world.home().join("sources")).unwrap();
     world.ok(&["download", "acme/two", "--locked"]);
 }
 
 #[test]
-fn a_branch_that_moves_is_followed_by_an_update_only() {
+fn moving_branch_is_followed_by_updates_only() {
     let moved = Arc::new(AtomicBool::new(false));
     let state = Arc::clone(&moved);
     let github = GitHub::with(move |request| {
@@ -94,13 +93,13 @@ fn a_branch_that_moves_is_followed_by_an_update_only() {
     world.ok(&["update-source", "acme/digits"]);
     assert_eq!(commit(), FEATURE);
     assert_eq!(github.archives(), fetched + 1);
-    // At the same commit nothing is fetched.
+    // Nothing is fetched for the same commit.
     world.ok(&["update-source"]);
     assert_eq!(github.archives(), fetched + 1);
 }
 
 #[test]
-fn two_refs_of_a_repository_live_side_by_side() {
+fn two_refs_of_a_repository_are_two_sources() {
     let github = GitHub::start();
     let world = github.world();
     world.ok(&["register-source", "acme/digits/main"]);
@@ -124,7 +123,7 @@ fn two_refs_of_a_repository_live_side_by_side() {
 }
 
 #[test]
-fn a_pull_request() {
+fn pull_request_is_registered() {
     let github = GitHub::with(|request| {
         (request.path == "/repos/acme/digits/git/ref/pull/12/head").then(|| {
             Response::ok(json!({ "object": { "sha": FEATURE, "type": "commit" } }).to_string())
@@ -136,7 +135,7 @@ fn a_pull_request() {
 }
 
 #[test]
-fn a_token_in_an_address_is_shown_nowhere() {
+fn token_in_a_url_is_redacted() {
     let zip = Source::digits().zip("");
     let server = Server::start(
         move |request| match request.path.contains("token=s3cret-canary") {
@@ -173,7 +172,7 @@ fn a_token_in_an_address_is_shown_nowhere() {
 }
 
 #[test]
-fn a_server_that_asks_for_patience() {
+fn retry_after_is_obeyed() {
     let count = AtomicUsize::new(0);
     let zip = Source::digits().zip("");
     let server = Server::start(move |_| match count.fetch_add(1, Ordering::SeqCst) {
@@ -187,7 +186,7 @@ fn a_server_that_asks_for_patience() {
 }
 
 #[test]
-fn the_latest_is_the_last_release() {
+fn latest_is_the_last_release() {
     let world = World::new();
     Source::digits()
         .manifest(|m| {
@@ -215,7 +214,7 @@ fn the_latest_is_the_last_release() {
 }
 
 #[test]
-fn two_hundred_sources() {
+fn two_hundred_sources_are_listed() {
     let world = World::new();
     for n in 0..200 {
         let dir = world.path(&format!("s{n:03}"));
@@ -244,7 +243,7 @@ fn two_hundred_sources() {
 }
 
 #[test]
-fn a_directory_that_is_named_like_a_repository() {
+fn directory_named_like_a_repository_is_explained() {
     let github = GitHub::start();
     let world = github.world();
     std::fs::create_dir_all(world.path("acme/local")).unwrap();
@@ -252,12 +251,12 @@ fn a_directory_that_is_named_like_a_repository() {
     assert!(error.contains("./acme/local"), "{error}");
 }
 
-/// FiftyOne's own manifests, which are fetched for this test and never committed:
+/// FiftyOne's own manifests, which are downloaded for this test and never committed:
 /// `pip download fiftyone --no-deps`, unpacked, and `MODELZOO_FIFTYONE` names the directory that
 /// the package lies in.
 #[test]
 #[ignore = "needs MODELZOO_FIFTYONE"]
-fn every_entry_of_the_reference_systems_manifests() {
+fn every_entry_of_fiftyones_manifests_is_read() {
     let package = std::env::var("MODELZOO_FIFTYONE").expect("MODELZOO_FIFTYONE names a directory");
     let dir = std::path::Path::new(&package).join("fiftyone/zoo/models");
     let world = World::new();

@@ -1,4 +1,4 @@
-//! An HTTP server on loopback that does as it is told, misbehaviour included.
+//! A scripted HTTP server on loopback, which can misbehave on purpose.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::world::repeats_the_canary;
 
-/// What was asked.
+/// A request as the server received it.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
     pub(crate) path: String,
@@ -29,15 +29,15 @@ impl Request {
     }
 }
 
-/// What is answered.
+/// A response.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
-    /// Close the connection after so many bytes of the body, whatever `content-length` said.
+    /// Close the connection after so many bytes of the body, whatever `content-length` says.
     pub(crate) cut_after: Option<usize>,
-    /// Wait so long after each 64 KiB of the body.
+    /// How long to wait after each 64 KiB of the body.
     pub(crate) pause: Option<Duration>,
 }
 
@@ -67,7 +67,7 @@ impl Response {
         self
     }
 
-    /// A file that can be resumed: it has an ETag, and ranges of it are answered.
+    /// A resumable file: it has an ETag and supports ranges.
     pub(crate) fn file(request: &Request, body: &[u8], etag: &str) -> Self {
         let whole = Self::ok(body)
             .with("etag", etag)
@@ -135,7 +135,7 @@ impl Server {
         })
     }
 
-    /// This is the API that the token is for; nobody else may be sent it.
+    /// This server is the API that the token is for; no other may get it.
     pub(crate) fn trusted(mut self) -> Self {
         self.trusted = true;
         self

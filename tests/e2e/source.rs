@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 
 use crate::world::World;
 
-/// A source in the making.
+/// A builder for a source.
 pub(crate) struct Source {
     manifest: Value,
     files: Vec<(String, Vec<u8>)>,
 }
 
 impl Source {
-    /// A source of the name `test/source` with one model `test/model`, whose hooks are a guest's.
+    /// A source named `test/source` with one model `test/model` and the hooks of a guest.
     pub(crate) fn new(component: &str) -> Self {
         let bytes = std::fs::read(component).unwrap();
         Self {
@@ -55,7 +55,7 @@ impl Source {
         self
     }
 
-    /// Asks for a host.
+    /// Requests the permission for an origin.
     pub(crate) fn asking(self, permission: &str) -> Self {
         self.manifest(|m| {
             m["permissions"]["network"]
@@ -76,7 +76,7 @@ impl Source {
         })
     }
 
-    /// Everything that is in the source, by name.
+    /// All files of the source by name.
     pub(crate) fn files(&self) -> Vec<(String, Vec<u8>)> {
         let manifest = serde_json::to_vec_pretty(&self.manifest).unwrap();
         let mut files = self.files.clone();
@@ -128,7 +128,7 @@ pub(crate) fn pack_zip(files: &[(String, Vec<u8>)]) -> Vec<u8> {
 /// The model of the digits example.
 pub(crate) const DIGITS: &str = "modelzoo/digits-cnn";
 
-/// A world in which the digits example is registered as `source`, its model is downloaded, and
+/// A world in which the digits example is registered as `source`, its model is downloaded and
 /// its held-out digits are in `dataset`.
 pub(crate) fn with_digits() -> World {
     let world = World::new();

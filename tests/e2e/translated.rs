@@ -1,4 +1,4 @@
-//! Models that a manifest of FiftyOne's describes without hooks: its `manager` fetches them, its
+//! Models that a manifest of FiftyOne describes without hooks: its `manager` downloads them, its
 //! `default_deployment_config_dict` says what they are.
 
 use std::collections::BTreeMap;
@@ -72,7 +72,7 @@ fn squeezenet_entry() -> Value {
 const SQUEEZENET: &str = "squeezenet-1.1-imagenet-torch";
 
 #[test]
-fn a_network_of_torchvision_needs_no_hook() {
+fn torchvision_model_needs_no_hook() {
     let files = vec![("/m/squeezenet1_1-f364aa15.pth".to_owned(), squeezenet())];
     let (world, _server) = mirrored(&["https://weights.example"], files);
     register(&world, squeezenet_entry());
@@ -147,14 +147,14 @@ fn vit() -> (Value, Vec<u8>) {
 }
 
 #[test]
-fn a_repository_of_hugging_face_needs_no_hook() {
+fn hugging_face_repository_needs_no_hook() {
     let (config, weights) = vit();
     let processor = json!({
         "image_processor_type": "ViTImageProcessor", "size": { "height": 16, "width": 16 },
         "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5], "resample": 2,
     });
     let below = "/m/acme/tiny-vit/resolve/main";
-    // It has no model.safetensors, as many older ones.
+    // Like many older repositories it has no model.safetensors.
     let files = vec![
         (
             format!("{below}/config.json"),
@@ -200,7 +200,7 @@ fn a_repository_of_hugging_face_needs_no_hook() {
 }
 
 #[test]
-fn what_no_table_knows_is_named() {
+fn unknown_configuration_is_named() {
     let world = World::new();
     let described = json!({ "type": "fiftyone.utils.torch.TorchImageModell", "config": {} });
     register(
@@ -224,7 +224,7 @@ fn what_no_table_knows_is_named() {
 }
 
 #[test]
-fn a_hook_describes_what_no_table_knows() {
+fn hook_serves_an_unknown_configuration() {
     for (half, works) in [(json!(true), true), (json!("yes"), false)] {
         let world = World::new();
         let kind = "acme.models.OfItsOwn";
@@ -239,7 +239,7 @@ fn a_hook_describes_what_no_table_knows() {
         if works {
             world.ok(&apply);
         } else {
-            // What it asks for is read all the same.
+            // The settings that are known still apply.
             let error = world.refused(1, &apply);
             assert!(
                 error.contains("`use_half_precision`: is not true or false"),

@@ -1,4 +1,4 @@
-//! Updates that would go back, checks that grow old, and deletions of what is in use.
+//! Rollbacks, the age of update checks, and deletion of models in use.
 
 use std::fs::{File, TryLockError};
 use std::path::PathBuf;
@@ -31,7 +31,7 @@ fn write(world: &World, models: &[(&str, Option<&str>)]) {
 }
 
 #[test]
-fn an_update_that_would_go_back_stops_unless_it_is_asked_for() {
+fn rollback_needs_consent() {
     let world = World::new();
     let before = [("a/m", Some("1.9")), ("a/m", Some("1.10")), ("a/n", None)];
     for (after, step) in [
@@ -80,7 +80,7 @@ fn an_update_that_would_go_back_stops_unless_it_is_asked_for() {
 }
 
 #[test]
-fn an_update_that_goes_on_is_made() {
+fn newer_update_is_applied() {
     let world = World::new();
     write(&world, &[("a/m", Some("1.9"))]);
     world.ok(&["register-source", "./source"]);
@@ -96,9 +96,9 @@ fn an_update_that_goes_on_is_made() {
     }
 }
 
-/// What was downloaded is known, even when the manifest in the store cannot be read any more.
+/// The store knows what was downloaded even if its manifest can no longer be read.
 #[test]
-fn a_damaged_manifest_does_not_hide_a_rollback() {
+fn damaged_manifest_does_not_hide_a_rollback() {
     let world = World::new();
     write(&world, &[("a/m", Some("2.0"))]);
     world.ok(&["register-source", "./source"]);
@@ -113,7 +113,7 @@ fn a_damaged_manifest_does_not_hide_a_rollback() {
     assert!(error.contains("a/m goes from 2.0 to 1.0"), "{error}");
 }
 
-/// Makes the source look as if it had been registered long ago.
+/// Backdates the registration of the source.
 fn grow_old(world: &World) {
     let path = world.home().join("modelzoo.lock");
     let lock = std::fs::read_to_string(&path).unwrap();
@@ -131,7 +131,7 @@ fn checked(world: &World) -> String {
 }
 
 #[test]
-fn the_age_of_the_last_check_is_shown() {
+fn age_of_the_last_check_is_shown() {
     let world = World::new();
     Source::digits().write(&world.path("source"));
     world.ok(&["register-source", "./source"]);
@@ -142,7 +142,7 @@ fn the_age_of_the_last_check_is_shown() {
     for shown in [&["list-sources"][..], &["inspect", "./source"]] {
         assert!(world.ok(shown).stdout.contains(" days ago"));
     }
-    // To look is not to check; and what must leave everything as it is does.
+    // Listing is not a check, and a dry run changes nothing.
     for args in [
         &["update-source", "--check", "--frozen"][..],
         &["update-source", "--check", "--locked"],
@@ -170,7 +170,7 @@ fn the_age_of_the_last_check_is_shown() {
 }
 
 #[test]
-fn a_check_that_did_not_reach_the_source_is_none() {
+fn failed_check_does_not_count() {
     let world = World::new();
     Source::digits().write(&world.path("source"));
     world.ok(&["register-source", "./source"]);
@@ -189,9 +189,9 @@ fn receipt(world: &World) -> PathBuf {
         .unwrap()
 }
 
-/// Another process has the model loaded: its hook is still at work.
+/// Another process is loading the model: its hook still runs.
 #[test]
-fn what_is_in_use_is_not_deleted() {
+fn models_in_use_are_not_deleted() {
     let world = World::new();
     let copying = || {
         Source::new(test_artifacts::OK_COPY)
@@ -200,7 +200,7 @@ fn what_is_in_use_is_not_deleted() {
     copying().write(&world.path("source"));
     world.ok(&["register-source", "./source"]);
     world.ok(&["download", "test/model"]);
-    // From now on its `load_model` never ends.
+    // From now on its `load_model` never returns.
     copying().write(&world.path("source"));
     std::fs::copy(test_artifacts::BAD_LOOP, world.path("source/source.wasm")).unwrap();
     world.ok(&["update-source"]);
@@ -228,16 +228,16 @@ fn what_is_in_use_is_not_deleted() {
         assert!(error.contains("test") && error.contains("hint:"), "{error}");
     }
     assert_eq!(world.unfinished(), Vec::<PathBuf>::new());
-    // Whoever dies uses nothing any more.
+    // A process that has ended uses no model.
     child.kill().unwrap();
     child.wait().unwrap();
     world.ok(&["delete-source", "./source", "-y"]);
     assert_eq!(world.json(&["list-sources"]), json!([]));
 }
 
-/// A receipt, a link or a lock that somebody put into the store leads nowhere else.
+/// A planted receipt, link or lock does not lead outside the store.
 #[test]
-fn deleting_stays_within_the_store() {
+fn deletion_stays_within_the_store() {
     let treasure = |world: &World| std::fs::read_to_string(world.path("beside/treasure")).unwrap();
     for name in [
         "../../../../../beside/treasure",

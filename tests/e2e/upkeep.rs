@@ -1,4 +1,4 @@
-//! Keeping a store in order: updates, pins, verification, garbage.
+//! Maintenance of a store: updates, pins, verification, garbage collection.
 
 use std::path::PathBuf;
 
@@ -23,7 +23,7 @@ fn model_file(world: &World) -> PathBuf {
 }
 
 #[test]
-fn an_update_is_checked_and_then_made() {
+fn update_is_checked_then_applied() {
     let world = with_digits();
     let unchanged = world.json(&["update-source", "--check"]);
     assert_eq!(unchanged[0]["outcome"]["outcome"], "unchanged");
@@ -56,7 +56,7 @@ fn an_update_is_checked_and_then_made() {
 }
 
 #[test]
-fn verification_finds_what_was_changed_and_repairs_it() {
+fn verify_finds_and_repairs_changes() {
     let world = with_digits();
     world.ok(&["verify"]);
     let path = model_file(&world);
@@ -86,7 +86,7 @@ fn verification_finds_what_was_changed_and_repairs_it() {
 }
 
 #[test]
-fn garbage_is_what_the_lock_does_not_reach() {
+fn gc_removes_what_the_lock_does_not_name() {
     let world = with_digits();
     let keep = world.visible();
     let stray = [
@@ -102,7 +102,7 @@ fn garbage_is_what_the_lock_does_not_reach() {
     let listed = world.json(&["gc", "--dry-run"]);
     assert_eq!(listed.as_array().unwrap().len(), 3, "{listed}");
     assert!(stray.iter().all(|file| world.home().join(file).exists()));
-    // What is not named as ours are is not ours.
+    // Only directories with names of the store's form are removed.
     let theirs = world.home().join("models/mine/thesis.txt");
     std::fs::create_dir_all(theirs.parent().unwrap()).unwrap();
     std::fs::write(&theirs, "theirs").unwrap();
@@ -115,7 +115,7 @@ fn garbage_is_what_the_lock_does_not_reach() {
 }
 
 #[test]
-fn a_source_that_cannot_be_read_stands_in_nobodys_way() {
+fn unreadable_source_does_not_block_others() {
     let world = with_digits();
     Source::digits()
         .manifest(|m| m["models"][0]["base_name"] = json!("other/digits"))
@@ -148,7 +148,7 @@ fn a_source_that_cannot_be_read_stands_in_nobodys_way() {
 }
 
 #[test]
-fn a_directory_that_is_no_store_is_left_alone() {
+fn directory_that_is_not_a_store_is_left_alone() {
     let world = World::new();
     let file = world
         .home()
@@ -161,7 +161,7 @@ fn a_directory_that_is_no_store_is_left_alone() {
 }
 
 #[test]
-fn permissions_can_be_added_and_stay() {
+fn granted_permissions_are_kept() {
     let world = World::new();
     let source = world.path("source");
     let asking = |hosts: &[&str]| {
@@ -178,7 +178,7 @@ fn permissions_can_be_added_and_stay() {
         "https://a.example",
     ]);
     let granted = || world.json(&["list-sources"])[0]["granted"].clone();
-    // A grant for what is registered already is made, and takes nothing away.
+    // A grant for a registered source is added to the earlier ones.
     let again = world.json(&[
         "register-source",
         "./source",
@@ -205,7 +205,7 @@ fn permissions_can_be_added_and_stay() {
 }
 
 #[test]
-fn pins_survive_an_update_that_changes_nothing_of_the_model() {
+fn pins_survive_unrelated_updates() {
     let world = with_digits();
     let pins = || {
         std::fs::read_to_string(world.home().join("modelzoo.lock"))
@@ -226,7 +226,7 @@ fn pins_survive_an_update_that_changes_nothing_of_the_model() {
 }
 
 #[test]
-fn a_changed_snapshot_is_not_run_and_can_be_mended() {
+fn changed_snapshot_is_not_run_and_is_repaired() {
     let world = with_digits();
     let readme = world
         .visible()
@@ -245,7 +245,7 @@ fn a_changed_snapshot_is_not_run_and_can_be_mended() {
 }
 
 #[test]
-fn a_lock_that_leads_elsewhere_is_refused() {
+fn lock_with_paths_outside_the_store_is_refused() {
     let world = with_digits();
     let path = world.home().join("modelzoo.lock");
     let lock = std::fs::read_to_string(&path).unwrap();
@@ -280,7 +280,7 @@ fn disk_usage_adds_up() {
 }
 
 #[test]
-fn other_bytes_than_the_first_time_are_refused() {
+fn bytes_that_differ_from_the_pin_are_refused() {
     let count = std::sync::atomic::AtomicUsize::new(0);
     let server =
         Server::start(
@@ -308,7 +308,7 @@ fn other_bytes_than_the_first_time_are_refused() {
 }
 
 #[test]
-fn a_lock_from_elsewhere_is_followed_exactly() {
+fn foreign_lock_is_followed_exactly() {
     let world = with_digits();
     let lock = std::fs::read(world.home().join("modelzoo.lock")).unwrap();
     std::fs::remove_dir_all(world.home()).unwrap();
@@ -320,7 +320,7 @@ fn a_lock_from_elsewhere_is_followed_exactly() {
         lock
     );
 
-    // What is there now is not what the lock pins.
+    // The source now differs from what the lock pins.
     std::fs::remove_dir_all(world.home()).unwrap();
     std::fs::create_dir(world.home()).unwrap();
     std::fs::write(world.home().join("modelzoo.lock"), &lock).unwrap();
@@ -337,7 +337,7 @@ fn a_lock_from_elsewhere_is_followed_exactly() {
 }
 
 #[test]
-fn a_limit_out_of_bounds_is_refused() {
+fn out_of_range_limit_is_refused() {
     let world = World::new();
     std::fs::create_dir(world.home()).unwrap();
     let config = world.home().join("config.toml");

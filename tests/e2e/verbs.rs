@@ -1,4 +1,4 @@
-//! What each verb says, in success and in failure.
+//! What each verb prints on success and on failure.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::world::World;
 
 const MODEL: &str = "modelzoo/digits-cnn";
 
-/// Compares what a command prints with what it should, but for what changes from run to run.
+/// Compares the output of a command with its snapshot, without what varies between runs.
 macro_rules! snapshot {
     ($name:expr, $world:expr, $args:expr) => {{
         let args: &[&str] = $args;
@@ -35,7 +35,7 @@ fn with_digits() -> World {
 }
 
 #[test]
-fn help() {
+fn help_is_printed() {
     let world = World::new();
     for verb in [
         "list",
@@ -60,7 +60,7 @@ fn help() {
 }
 
 #[test]
-fn an_empty_zoo() {
+fn empty_zoo() {
     let world = World::new();
     snapshot!("empty-list", world, &["list"]);
     snapshot!("empty-list-json", world, &["list", "--json"]);
@@ -70,7 +70,7 @@ fn an_empty_zoo() {
 }
 
 #[test]
-fn the_life_of_a_model() {
+fn model_is_downloaded_found_and_deleted() {
     let world = World::new();
     Source::digits().write(&world.path("source"));
     snapshot!("register", world, &["register-source", "./source"]);
@@ -96,7 +96,7 @@ fn the_life_of_a_model() {
 }
 
 #[test]
-fn what_is_not_known() {
+fn unknown_names_are_explained() {
     let world = with_digits();
     snapshot!("unknown-model", world, &["download", "modelzoo/digit-cnn"]);
     snapshot!(
@@ -114,7 +114,7 @@ fn what_is_not_known() {
 }
 
 #[test]
-fn references_that_make_no_sense() {
+fn bad_references_are_explained() {
     let world = World::new();
     for (name, reference) in [
         ("userinfo", "https://user:secret@example.org/x.zip"),
@@ -134,7 +134,7 @@ fn references_that_make_no_sense() {
 }
 
 #[test]
-fn manifests_that_are_wrong() {
+fn bad_manifests_are_explained() {
     let world = World::new();
     for (name, manifest) in [
         ("syntax", "{\n  \"name\": \"a/b\",\n  \"models\": [}\n"),
@@ -168,7 +168,7 @@ fn manifests_that_are_wrong() {
 }
 
 #[test]
-fn a_bad_optional_field_is_a_warning() {
+fn bad_optional_field_is_a_warning() {
     let world = World::new();
     Source::digits()
         .manifest(|m| m["models"][0]["size_bytes"] = json!("many"))
@@ -182,7 +182,7 @@ fn a_bad_optional_field_is_a_warning() {
 }
 
 #[test]
-fn components_that_are_wrong() {
+fn bad_components_are_explained() {
     let world = World::new();
     let cases: [(&str, Vec<u8>); 4] = [
         ("empty", Vec::new()),
@@ -219,7 +219,7 @@ fn components_that_are_wrong() {
 }
 
 #[test]
-fn permissions_are_asked_for() {
+fn permissions_are_requested() {
     let world = World::new();
     Source::digits()
         .asking("https://huggingface.co")
@@ -235,7 +235,7 @@ fn permissions_are_asked_for() {
     );
     snapshot!("permission-malformed", world, &grant("*"));
     assert_eq!(world.visible().len(), 0);
-    // A part of what is asked may be granted.
+    // A part of the requested permissions can be granted.
     snapshot!(
         "permission-narrowed",
         world,
@@ -257,7 +257,7 @@ fn permissions_are_asked_for() {
 }
 
 #[test]
-fn an_update_that_asks_for_more_stops() {
+fn update_with_new_permissions_stops() {
     let world = World::new();
     let source = world.path("source");
     Source::digits()
@@ -283,7 +283,7 @@ fn an_update_that_asks_for_more_stops() {
 }
 
 #[test]
-fn a_replaced_source_says_what_changed_and_keeps_the_models() {
+fn replaced_source_lists_changes_and_keeps_models() {
     let world = with_digits();
     world.ok(&["download", MODEL]);
     Source::digits()
@@ -303,7 +303,7 @@ fn a_replaced_source_says_what_changed_and_keeps_the_models() {
         world.json(&["list", "-d", "-n"]),
         json!(["modelzoo/digits-cnn@1.0"])
     );
-    // The old snapshot stays for those who read it, until it is collected.
+    // The old snapshot stays for its readers until it is collected.
     world.ok(&["gc"]);
     let snapshots = std::fs::read_dir(world.home().join("sources"))
         .unwrap()
@@ -315,7 +315,7 @@ fn a_replaced_source_says_what_changed_and_keeps_the_models() {
 }
 
 #[test]
-fn filters() {
+fn list_filters() {
     let world = with_digits();
     Source::digits()
         .manifest(|m| {
@@ -342,7 +342,7 @@ fn filters() {
 }
 
 #[test]
-fn one_name_in_two_sources() {
+fn name_in_two_sources_is_ambiguous() {
     let world = with_digits();
     Source::digits()
         .manifest(|m| m["models"][0]["version"] = json!("999"))
@@ -361,7 +361,7 @@ fn one_name_in_two_sources() {
 }
 
 #[test]
-fn control_characters_are_shown_not_obeyed() {
+fn control_characters_are_escaped() {
     let world = World::new();
     let evil = "\u{1b}]52;c;aGk=\u{7}\u{202e}txt";
     Source::digits()

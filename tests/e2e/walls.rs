@@ -1,4 +1,4 @@
-//! The second wall: components are compiled in a process that gives up what it does not need.
+//! The compile process: components are compiled in a child process with limits and few privileges.
 #![cfg(unix)]
 
 use std::fmt::Write as _;
@@ -9,7 +9,7 @@ use crate::world::World;
 const GOOD: &str = "good/model";
 const BOMB: &str = "bomb/model";
 
-/// A module of some kilobytes that is much to compile: any of `size` places in its function can
+/// A module of a few kilobytes that is expensive to compile: any of `size` blocks of its function can
 /// follow each other, and every one of `size` variables may have another value in each.
 fn bomb(size: usize) -> Vec<u8> {
     let mut text = "(module (func (param i32) (result i32) (local".to_owned();
@@ -48,7 +48,7 @@ fn component_with(module: &[u8]) -> Vec<u8> {
     component
 }
 
-/// A store with a good source, whose model is downloaded, and one whose component is a bomb.
+/// A store with a good source, whose model is downloaded, and one whose component is a compile bomb.
 fn world(size: usize, limits: &str) -> World {
     let world = World::new();
     for name in [GOOD, BOMB] {
@@ -68,7 +68,7 @@ fn world(size: usize, limits: &str) -> World {
     world
 }
 
-/// A download of the bomb that must fail with `says` and `hints`, after which all is well.
+/// A download with the bomb must fail with `says` and `hints`; then other sources still work.
 fn refused(world: &World, says: &str, hints: &str) {
     let said = world.refused(1, &["download", BOMB]);
     assert_eq!(
@@ -84,25 +84,25 @@ fn refused(world: &World, says: &str, hints: &str) {
     assert_eq!(failed.len(), 1, "{audit:#?}");
     assert_eq!(failed[0]["hook"], "download_model");
     assert!(failed[0]["reason"].as_str().unwrap().contains(says));
-    // The host goes on, and compiles what is not a bomb.
+    // The host still compiles other components.
     world.ok(&["download", GOOD, "--overwrite"]);
 }
 
 #[test]
-fn a_compile_bomb_runs_into_the_limit_of_memory() {
+fn compile_bomb_hits_the_memory_limit() {
     let world = world(1400, "compile_memory_bytes = 268435456");
     refused(
         &world,
         "takes more than 268435456 bytes of memory",
         "if you trust the source, raise `limits.compile_memory_bytes`",
     );
-    // Within the limit good components are compiled.
+    // Good components compile within the limit.
     std::fs::remove_dir_all(world.home().join("cache")).unwrap();
     world.ok(&["download", GOOD, "--overwrite"]);
 }
 
 #[test]
-fn a_compile_bomb_runs_into_the_limit_of_time() {
+fn compile_bomb_hits_the_time_limit() {
     refused(
         &world(1000, "compile_wall = 1"),
         "takes more than 1 s",
@@ -111,17 +111,17 @@ fn a_compile_bomb_runs_into_the_limit_of_time() {
 }
 
 #[test]
-fn the_compiler_is_no_command() {
+fn compiler_is_not_a_command() {
     let world = World::new();
     let said = world.refused(1, &["__compile-component"]);
     assert!(said.contains("not to be called"), "{said}");
     assert!(!world.ok(&["--help"]).stdout.contains("__"));
 }
 
-/// The process as the system sees it, before it has been given a component.
+/// The state of the process in `/proc`, before it gets a component.
 #[cfg(target_os = "linux")]
 #[test]
-fn the_compiler_has_given_up_what_it_does_not_need() {
+fn compiler_drops_its_privileges() {
     use std::process::Stdio;
 
     let world = World::new();
@@ -133,7 +133,7 @@ fn the_compiler_has_given_up_what_it_does_not_need() {
         .unwrap();
     let process = format!("/proc/{}", child.id());
     let proc = |file: &str| std::fs::read_to_string(format!("{process}/{file}")).unwrap();
-    // It has when it has come as far as to start its threads and to forbid itself more.
+    // The limit on processes is set last, after its threads have started.
     let mut limits = proc("limits");
     while limit(&limits, "Max processes") != ["0", "0"] {
         assert!(child.try_wait().unwrap().is_none());

@@ -1,4 +1,4 @@
-//! A fresh store for each test, and the binary run in it.
+//! A fresh store for each test, in which the binary runs.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,14 +9,14 @@ use tempfile::TempDir;
 
 use crate::server::Server;
 
-/// A secret that every command has in its environment, and that nothing may repeat: no output, no
-/// file of its world, and no request to anybody but GitHub's API.
+/// A secret that every command has in its environment and that must not appear in any output, in any
+/// file of its world, or in any request except to GitHub's API.
 pub(crate) const CANARY: &str = "ghp_canary4d1f0b7e";
 
-/// The names under which it is there.
+/// The environment variables that hold it.
 const SECRETS: &[&str] = &["GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "HF_TOKEN"];
 
-/// A directory of its own, with a store, a place for sources and datasets, and settings.
+/// A temporary directory with a store, sources, datasets and settings.
 pub(crate) struct World {
     dir: TempDir,
     env: BTreeMap<String, String>,
@@ -41,7 +41,7 @@ impl World {
         }
     }
 
-    /// A world whose user lets these servers be reached, although they are on this machine.
+    /// A world whose settings allow these servers on loopback.
     pub(crate) fn reaching(servers: &[&Server]) -> Self {
         let allowed: Vec<_> = servers.iter().map(|s| s.authority()).collect();
         Self::new().env("MODELZOO_ALLOW_PRIVATE", &allowed.join(","))
@@ -93,13 +93,13 @@ impl World {
     }
 
     /// Runs a command that must fail with an exit status, and leave the registry and the models
-    /// as they were. Answers with what it said.
+    /// unchanged. Returns standard error.
     pub(crate) fn refused(&self, code: i32, args: &[&str]) -> String {
         let before = self.visible();
         let run = self.run(args);
         assert_eq!(run.code, Some(code), "modelzoo {args:?}: {run:#?}");
         assert_eq!(run.stdout, "", "a failure prints no data");
-        // The host's own threads; what a guest says is marked with its source.
+        // Panics of the host's own threads; messages of a guest are marked with its source.
         assert!(
             !run.stderr.contains("\nthread '") && !run.stderr.starts_with("thread '"),
             "{}",
@@ -122,7 +122,7 @@ impl World {
         files
     }
 
-    /// What staging holds but for what it always may: locks and resumable downloads.
+    /// The files of staging other than locks and resumable downloads.
     pub(crate) fn unfinished(&self) -> Vec<PathBuf> {
         let mut files = BTreeMap::new();
         collect(&self.home().join("staging"), &mut files);
@@ -139,7 +139,7 @@ impl World {
             .collect()
     }
 
-    /// What a run printed, with all that differs from run to run taken out: for snapshots.
+    /// The output of a run for snapshots, without what varies between runs.
     pub(crate) fn transcript(&self, run: &Run) -> String {
         let text = format!(
             "exit: {}\n--- stdout\n{}--- stderr\n{}",
@@ -191,7 +191,7 @@ pub(crate) fn repeats_the_canary(bytes: &[u8]) -> bool {
     firsts.map(|(at, _)| at).any(|at| starts(&at))
 }
 
-/// Plain files only: links are not followed, and pipes not waited for.
+/// Regular files only: links are not followed and pipes are not opened.
 fn collect(path: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
     let Ok(metadata) = std::fs::symlink_metadata(path) else {
         return;

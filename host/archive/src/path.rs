@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ordinary_names_pass() {
+    fn ordinary_names_are_accepted() {
         for path in [
             "a",
             "weights.safetensors",
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_mean_another_place_are_refused() {
+    fn names_outside_the_root_are_refused() {
         use PathError::*;
         let long = "x".repeat(256);
         for (path, reason) in [
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_meet_where_file_systems_would() {
+    fn fold_keys_collide_where_file_systems_would() {
         let key = |path: &str| RelPath::parse(path).unwrap().fold_key();
         assert_eq!(key("Readme.MD"), key("README.md"));
         assert_eq!(key("caf\u{e9}"), key("cafe\u{301}"));
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_names_and_places() {
+    fn parts_file_name_and_joined_path() {
         let path: RelPath = "a/b/c.bin".parse().unwrap();
         assert_eq!(path.parts().collect::<Vec<_>>(), ["a", "b", "c.bin"]);
         assert_eq!(path.file_name(), "c.bin");
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_checked_as_it_is_read() {
+    fn json_is_validated_while_deserializing() {
         let path: RelPath = serde_json::from_str(r#""a/b""#).unwrap();
         assert_eq!(serde_json::to_string(&path).unwrap(), r#""a/b""#);
         let error = serde_json::from_str::<RelPath>(r#""../b""#).unwrap_err();

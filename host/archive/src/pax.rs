@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn records_are_read_by_their_length() {
+    fn records_are_split_by_their_length() {
         // A value may hold anything, newlines and equal signs included.
         let header = b"19 path=a/long/name\n28 SCHILY.xattr.user.x=1\n=2\n11 size=12\n";
         assert_eq!(

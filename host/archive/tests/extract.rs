@@ -47,7 +47,7 @@ const SOURCE: &[(&str, &[u8])] = &[
 ];
 
 #[test]
-fn every_format_unpacks_alike() {
+fn every_format_extracts_the_same_files() {
     for (format, bytes) in formats(SOURCE) {
         let place = Place::new(&bytes);
         assert_eq!(detect(&place.archive).unwrap(), format);
@@ -85,7 +85,7 @@ fn every_format_unpacks_alike() {
 }
 
 #[test]
-fn the_root_is_stripped_and_files_are_selected() {
+fn root_is_stripped_and_files_are_selected() {
     for (format, bytes) in formats(SOURCE) {
         let place = Place::new(&bytes);
         let done = place
@@ -194,7 +194,7 @@ fn only_one_root_is_stripped() {
 }
 
 #[test]
-fn an_archive_without_files_is_empty() {
+fn archive_without_files_is_empty() {
     for (format, bytes) in formats(&[])
         .into_iter()
         .filter(|(format, _)| *format != Format::Tar)
@@ -252,7 +252,7 @@ fn colliding_names_are_refused() {
 
 // B09: the cap on all bytes, at its edge.
 #[test]
-fn the_byte_cap_is_exact() {
+fn byte_limit_is_exact() {
     let files: &[(&str, &[u8])] = &[("a", &[1; 600]), ("b", &[2; 400])];
     for (_, bytes) in formats(files) {
         let within = |max_bytes| Limits {
@@ -270,7 +270,7 @@ fn the_byte_cap_is_exact() {
 
 // B09: a bomb below the byte cap.
 #[test]
-fn bombs_are_refused_by_their_ratio() {
+fn bombs_are_refused_by_ratio() {
     let zeros = vec![0; 24 << 20];
     let archives = formats(&[("zeros", &zeros)]);
     for (format, bytes) in archives
@@ -297,7 +297,7 @@ fn bombs_are_refused_by_their_ratio() {
 
 // B09: an archive within an archive stays packed.
 #[test]
-fn nested_archives_are_not_unpacked() {
+fn nested_archives_are_not_extracted() {
     let inner = zip(&[("zeros", &[0; 100_000])]);
     for (_, bytes) in formats(&[("inner.zip", &inner)]) {
         let place = Place::new(&bytes);
@@ -308,7 +308,7 @@ fn nested_archives_are_not_unpacked() {
 
 // B10: too many, too deep, too long.
 #[test]
-fn shapes_have_limits() {
+fn depth_and_name_length_are_limited() {
     let names: Vec<String> = (0..11).map(|index| format!("f{index}")).collect();
     let files: Vec<(&str, &[u8])> = names
         .iter()
@@ -340,7 +340,7 @@ fn shapes_have_limits() {
 
 // B13: what is no archive.
 #[test]
-fn other_bytes_are_no_archive() {
+fn other_bytes_are_refused() {
     let html = b"<!DOCTYPE html><html><body>Sign in</body></html>".as_slice();
     for bytes in [
         html,
@@ -410,7 +410,7 @@ fn truncated_archives_are_refused() {
 
 // A damaged bzip2 block comes out as noise before its checksum is reached.
 #[test]
-fn a_damaged_archive_leaves_nothing() {
+fn damaged_archive_leaves_no_files() {
     let noise = noise();
     for (format, mut bytes) in formats(&[("d/a", &noise), ("d/b", &noise)]) {
         if format == Format::Tar {
@@ -432,7 +432,7 @@ fn a_damaged_archive_leaves_nothing() {
 }
 
 #[test]
-fn what_is_there_is_kept() {
+fn existing_files_are_kept() {
     for (format, bytes) in formats(&[("d/new", b"1"), ("d/old", b"2")]) {
         let place = Place::new(&bytes);
         fs::create_dir(place.into.join("d")).unwrap();
@@ -450,7 +450,7 @@ fn what_is_there_is_kept() {
 // B06 and the rest of B03: links that lie in the directory already.
 #[cfg(unix)]
 #[test]
-fn links_in_the_directory_are_not_followed() {
+fn links_in_the_target_directory_are_not_followed() {
     use std::os::unix::fs::{PermissionsExt, symlink};
     for (format, bytes) in formats(&[("link/x", b"1")]) {
         let place = Place::new(&bytes);
@@ -476,7 +476,7 @@ fn links_in_the_directory_are_not_followed() {
 }
 
 #[test]
-fn errors_name_the_archive_and_hints_say_the_fix() {
+fn errors_name_the_archive_and_remedies_say_the_fix() {
     let place = Place::new(b"<html>");
     let error = place.extract().unwrap_err();
     let text = error.to_string();

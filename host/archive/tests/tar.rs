@@ -124,7 +124,7 @@ fn long_names_are_read() {
 }
 
 #[test]
-fn a_size_in_an_extended_header_rules() {
+fn size_in_an_extended_header_wins() {
     let archive = tar()
         .entry(EntryType::XHeader, b"pax", &record("size", "3"))
         .with_header(EntryType::Regular, "a", 0, |_| {})
@@ -143,7 +143,7 @@ fn a_size_in_an_extended_header_rules() {
 }
 
 #[test]
-fn names_of_many_tars_are_read() {
+fn names_of_other_tar_programs_are_read() {
     let archive = tar()
         .entry(
             EntryType::XGlobalHeader,
@@ -263,7 +263,7 @@ fn malformed_headers_are_refused() {
 
 // B09: a size that the file does not have.
 #[test]
-fn huge_sizes_are_refused_before_a_byte_is_read() {
+fn huge_sizes_are_refused_before_reading() {
     for size in [(4u64 << 30) + 1, u64::MAX / 2, u64::MAX] {
         let archive = tar().with_header(EntryType::Regular, "a", 0, |header| {
             let mut field = [0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -284,7 +284,7 @@ fn huge_sizes_are_refused_before_a_byte_is_read() {
 
 // B10: names that go on and on.
 #[test]
-fn endless_names_are_refused() {
+fn overlong_names_are_refused() {
     let long = "n".repeat(64 << 10);
     let archive = tar()
         .entry(EntryType::XHeader, b"pax", &record("path", &long))
@@ -311,7 +311,7 @@ fn endless_names_are_refused() {
 
 // B10: many empty entries.
 #[test]
-fn many_entries_are_refused() {
+fn too_many_entries_are_refused() {
     let mut archive = tar();
     for index in 0..10_001 {
         archive.header(

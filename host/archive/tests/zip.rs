@@ -55,7 +55,7 @@ fn stored_and_deflated_entries_are_read() {
 }
 
 #[test]
-fn an_archive_written_as_a_stream_is_read() {
+fn streamed_archive_is_read() {
     let mut zip = ZipWriter::new_stream(Vec::new());
     for name in ["a", "b"] {
         zip.start_file(name, SimpleFileOptions::default()).unwrap();
@@ -67,7 +67,7 @@ fn an_archive_written_as_a_stream_is_read() {
 }
 
 #[test]
-fn a_comment_is_no_harm() {
+fn comment_is_accepted() {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     zip.set_comment("0123456789abcdef0123456789abcdef01234567")
         .unwrap();
@@ -124,7 +124,7 @@ fn encrypted_entries_are_refused() {
 }
 
 #[test]
-fn other_compressions_are_refused() {
+fn other_compression_methods_are_refused() {
     for method in [1u8, 9, 12, 14, 93, 99] {
         let archive = zip_with(stored(), &[("a", b"1")]);
         let archive = set(archive, CENTRAL, 0, 10, &[method, 0]);
@@ -156,7 +156,7 @@ fn split_archives_are_refused() {
 
 // B14: end records that lie.
 #[test]
-fn lying_end_records_are_refused() {
+fn wrong_end_records_are_refused() {
     let archive = zip(&[("a", b"1"), ("b", b"2")]);
     for (at, value) in [
         (8, [1, 0, 1, 0].as_slice()), // fewer entries than there are
@@ -195,7 +195,7 @@ fn zip64(change: impl FnOnce(&mut [u64; 4], &mut [u8; 20])) -> Vec<u8> {
 }
 
 #[test]
-fn a_64_bit_end_is_read() {
+fn zip64_end_record_is_read() {
     assert_eq!(Place::new(&zip64(|_, _| {})).extract().unwrap().len(), 2);
     let full = set(zip64(|_, _| {}), END, 0, 8, &[0xff; 12]);
     assert_eq!(Place::new(&full).extract().unwrap().len(), 2);
@@ -203,7 +203,7 @@ fn a_64_bit_end_is_read() {
 
 // B14: 64-bit records that lie.
 #[test]
-fn lying_64_bit_ends_are_refused() {
+fn wrong_zip64_end_records_are_refused() {
     type Lie = fn(&mut [u64; 4], &mut [u8; 20]);
     let lies: [Lie; 6] = [
         |fields, _| fields[2] += 1,
@@ -226,7 +226,7 @@ fn lying_64_bit_ends_are_refused() {
 
 // B14: sizes that lie, in one header or in both.
 #[test]
-fn lying_sizes_are_refused() {
+fn wrong_sizes_are_refused() {
     let archive = zip_with(stored(), &[("a", b"12345"), ("b", b"6")]);
     let central = set(archive.clone(), CENTRAL, 0, 24, &[9, 0, 0, 0]);
     assert_kind!(refused(&central), ErrorKind::Malformed { .. });
@@ -250,7 +250,7 @@ fn lying_sizes_are_refused() {
 
 // B14: a name that differs between the two headers of an entry.
 #[test]
-fn headers_that_disagree_are_refused() {
+fn contradicting_headers_are_refused() {
     let archive = zip(&[("good", b"1")]);
     let mut archive = archive;
     let at = find(&archive, b"good")[0];
@@ -273,7 +273,7 @@ fn overlapping_entries_are_refused() {
 
 // B09: the stated size alone is enough to refuse.
 #[test]
-fn huge_sizes_are_refused_before_a_byte_is_read() {
+fn huge_sizes_are_refused_before_reading() {
     let archive = zip(&[("a", b"1")]);
     let archive = set(archive, CENTRAL, 0, 24, &0xffff_fffeu32.to_le_bytes());
     let limits = Limits {
@@ -286,7 +286,7 @@ fn huge_sizes_are_refused_before_a_byte_is_read() {
 
 // B10: names that go on and on.
 #[test]
-fn endless_names_are_refused() {
+fn overlong_names_are_refused() {
     let long = "n".repeat(60_000);
     assert_kind!(
         refused(&zip(&[(&long, b"1")])),
@@ -316,7 +316,7 @@ fn modes_are_dropped() {
 }
 
 #[test]
-fn only_what_is_selected_is_read() {
+fn only_selected_entries_are_read() {
     // The file that is not wanted is damaged, which only reading it would show.
     let mut archive = zip_with(stored(), &[("good", b"1"), ("damaged", b"intact")]);
     let at = find(&archive, b"intact")[0];

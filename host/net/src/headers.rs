@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quota_counts_only_when_it_is_used_up() {
+    fn rate_limit_counts_only_when_exhausted() {
         let reset = |left| {
             rate_limit_reset(&answer(&[
                 ("x-ratelimit-remaining", left),
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn callers_cannot_set_what_the_client_sets() {
+    fn callers_cannot_set_client_headers() {
         for name in [
             "Authorization",
             "cookie",

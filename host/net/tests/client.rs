@@ -23,7 +23,7 @@ async fn get(client: &Client, url: &str) -> Result<modelzoo_net::Response, Error
 }
 
 #[tokio::test]
-async fn a_document_comes_whole() {
+async fn document_is_fetched() {
     let server = Server::start(|_, wire| {
         let headers = [
             ("x-thing", "a"),
@@ -57,7 +57,7 @@ async fn a_document_comes_whole() {
 }
 
 #[tokio::test]
-async fn a_name_without_an_address_is_said_so() {
+async fn name_without_an_address_is_an_error() {
     let names = Names::new(&[("empty.test", &[])]);
     let client = Client::with_resolver(config(), names.clone()).unwrap();
     for name in ["missing.test", "empty.test"] {
@@ -72,7 +72,7 @@ async fn a_name_without_an_address_is_said_so() {
 }
 
 #[tokio::test]
-async fn what_may_pass_is_tried_again() {
+async fn transient_failures_are_retried() {
     let server = Server::start(|seen, wire| match seen.index {
         0 => reply(wire, "503 Unavailable", &[("retry-after", "0")], b""),
         1 => head(wire, "200 OK", &[("content-length", "5")]),
@@ -89,7 +89,7 @@ async fn what_may_pass_is_tried_again() {
 }
 
 #[tokio::test]
-async fn trying_again_has_an_end() {
+async fn retries_are_limited() {
     let server = Server::start(|_, wire| reply(wire, "502 Bad Gateway", &[], b""));
     let error = get(&client(), &server.url("/")).await.unwrap_err();
     assert!(matches!(error, Error::Status { status: 502, .. }));
@@ -97,7 +97,7 @@ async fn trying_again_has_an_end() {
 }
 
 #[tokio::test]
-async fn what_will_not_pass_is_not_tried_again() {
+async fn permanent_failures_are_not_retried() {
     let reset = ("x-ratelimit-reset", "4102444800");
     let server = Server::start(move |seen, wire| match seen.path.as_str() {
         "/404" => reply(wire, "404 Not Found", &[], b""),
@@ -152,7 +152,7 @@ async fn what_will_not_pass_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn a_document_has_a_cap() {
+async fn document_size_is_limited() {
     let server = Server::start(|seen, wire| match seen.path.as_str() {
         "/declared" => reply(wire, "200 OK", &[], &content(11)),
         _ => {
@@ -181,7 +181,7 @@ async fn a_document_has_a_cap() {
 }
 
 #[tokio::test]
-async fn a_header_section_has_a_cap() {
+async fn header_section_size_is_limited() {
     let server = Server::start(|seen, wire| match seen.path.as_str() {
         // More than the client keeps, in one answer that is complete.
         "/large" => reply(wire, "200 OK", &[("x-a", &"a".repeat(100_000))], b""),
@@ -208,7 +208,7 @@ async fn a_header_section_has_a_cap() {
 }
 
 #[tokio::test]
-async fn nonsense_is_no_answer() {
+async fn malformed_response_is_an_error() {
     let server = Server::start(|_, wire| {
         let _ = wire.write_all(b"220 smtp.example.org ready\r\n\r\n");
     });
@@ -218,7 +218,7 @@ async fn nonsense_is_no_answer() {
 }
 
 #[tokio::test]
-async fn a_compressed_document_is_refused() {
+async fn compressed_document_is_refused() {
     let server =
         Server::start(|_, wire| reply(wire, "200 OK", &[("content-encoding", "gzip")], b"x"));
     let error = get(&client(), &server.url("/a.json")).await.unwrap_err();
@@ -226,7 +226,7 @@ async fn a_compressed_document_is_refused() {
 }
 
 #[tokio::test]
-async fn silence_ends() {
+async fn silent_server_times_out() {
     let server = Server::start(|seen, wire| {
         match seen.path.as_str() {
             "/mute" => {}
@@ -261,7 +261,7 @@ async fn silence_ends() {
 }
 
 #[tokio::test]
-async fn a_trickle_ends() {
+async fn slow_body_times_out() {
     let server = Server::start(|_, wire| {
         head(wire, "200 OK", &[]);
         while wire.write_all(b"x").and_then(|()| wire.flush()).is_ok() {
@@ -309,7 +309,7 @@ async fn a_trickle_ends() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_said_so() {
+async fn refused_connection_is_an_error() {
     // A port that was free a moment ago.
     let url = {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -324,7 +324,7 @@ async fn nobody_there_is_said_so() {
 }
 
 #[tokio::test]
-async fn a_cancelled_request_is_recorded() {
+async fn cancelled_request_is_recorded() {
     let server = Server::start(|_, wire| hang(wire));
     let log = Log::default();
     let access = user(&log);
@@ -340,7 +340,7 @@ async fn a_cancelled_request_is_recorded() {
 }
 
 #[test]
-fn a_client_can_be_used_from_any_runtime() {
+fn client_works_from_any_runtime() {
     fn check<T: Send + Sync + Clone + 'static>(_: &T) {}
     let client = client();
     check(&client);

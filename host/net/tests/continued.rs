@@ -21,7 +21,7 @@ fn chain(bytes: &[u8]) -> (Server, Server) {
 }
 
 #[tokio::test]
-async fn credentials_of_every_part_are_decided_about_anew() {
+async fn credentials_are_decided_again_for_every_range() {
     for within_one_call in [true, false] {
         let bytes = content(900_000);
         let (api, storage) = chain(&bytes);
@@ -59,7 +59,7 @@ async fn credentials_of_every_part_are_decided_about_anew() {
 }
 
 #[tokio::test]
-async fn a_part_is_never_asked_for_from_where_the_first_came_from() {
+async fn later_ranges_follow_the_redirects_again() {
     // The storage that the chain led to at first is a stranger's by the second part.
     let bytes = content(900_000);
     let first = breaking(&bytes, 500_000);

@@ -17,7 +17,7 @@ use support::place::*;
 use support::*;
 
 #[tokio::test]
-async fn a_file_comes_whole() {
+async fn file_is_downloaded() {
     for length in [0, 1, 100_000, 3_000_000] {
         let bytes = content(length);
         let served = bytes.clone();
@@ -52,7 +52,7 @@ async fn a_file_comes_whole() {
 }
 
 #[tokio::test]
-async fn a_chunked_file_comes_whole() {
+async fn chunked_file_is_downloaded() {
     let server = Server::start(|_, wire| {
         head(wire, "200 OK", &[("transfer-encoding", "chunked")]);
         for piece in content(10_000).chunks(77) {
@@ -71,7 +71,7 @@ async fn a_chunked_file_comes_whole() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_there_is_replaced() {
+async fn existing_file_is_replaced() {
     let server = Server::start(|_, wire| reply(wire, "200 OK", &[], b"new"));
     let place = Place::new();
     fs::write(place.file(), "a longer old file").unwrap();
@@ -100,7 +100,7 @@ async fn refused(
 }
 
 #[tokio::test]
-async fn a_body_ends_at_its_cap() {
+async fn body_size_is_limited() {
     let endless = |_: &Seen, wire: &mut dyn Wire| {
         head(wire, "200 OK", &[("etag", ETAG)]);
         while wire.write_all(&[7; 65536]).is_ok() {}
@@ -127,7 +127,7 @@ async fn a_body_ends_at_its_cap() {
 }
 
 #[tokio::test]
-async fn another_length_is_refused() {
+async fn wrong_length_is_refused() {
     let size = |what: &mut Download<'_>| what.expect_size = Some(1000);
     let mismatch = |error: &Error| match error {
         Error::LengthMismatch {
@@ -153,7 +153,7 @@ async fn another_length_is_refused() {
 }
 
 #[tokio::test]
-async fn another_digest_is_refused() {
+async fn wrong_digest_is_refused() {
     let wanted = |what: &mut Download<'_>| what.expect_sha256 = Some(digest(b"wanted"));
     let error = refused(
         |_, wire| reply(wire, "200 OK", &[("etag", ETAG)], b"sent"),
@@ -170,7 +170,7 @@ async fn another_digest_is_refused() {
 }
 
 #[tokio::test]
-async fn a_refused_file_leaves_the_old_one() {
+async fn refused_file_leaves_the_old_one() {
     let server = Server::start(|_, wire| reply(wire, "200 OK", &[], b"sent"));
     let place = Place::new();
     fs::write(place.file(), "old").unwrap();
@@ -185,7 +185,7 @@ async fn a_refused_file_leaves_the_old_one() {
 }
 
 #[tokio::test]
-async fn a_web_page_is_no_file() {
+async fn web_page_is_refused() {
     let refuse = |what: &mut Download<'_>| what.refuse_html = true;
     let labelled = |_: &Seen, wire: &mut dyn Wire| {
         reply(
@@ -222,7 +222,7 @@ async fn a_web_page_is_no_file() {
 }
 
 #[tokio::test]
-async fn a_content_encoding_is_refused_except_on_compressed_files() {
+async fn content_encoding_is_refused_except_on_compressed_files() {
     let encoded = |_: &Seen, wire: &mut dyn Wire| {
         reply(
             wire,
@@ -245,7 +245,7 @@ async fn a_content_encoding_is_refused_except_on_compressed_files() {
 }
 
 #[tokio::test]
-async fn what_is_no_success_is_no_file() {
+async fn error_status_leaves_no_file() {
     for (status, requests) in [
         ("404 Not Found", 1),
         ("204 No Content", 1),
@@ -268,7 +268,7 @@ async fn what_is_no_success_is_no_file() {
 }
 
 #[tokio::test]
-async fn a_download_has_a_time_to_be_done() {
+async fn download_time_is_limited() {
     let server = Server::start(|_, wire| {
         head(wire, "200 OK", &[("etag", ETAG)]);
         while wire
@@ -306,7 +306,7 @@ async fn a_download_has_a_time_to_be_done() {
 }
 
 #[tokio::test]
-async fn files_that_cannot_be_written_are_said_so() {
+async fn unwritable_target_is_an_error() {
     let server = Server::start(|_, wire| reply(wire, "200 OK", &[], b"x"));
     let dir = tempfile::tempdir().unwrap();
     let into = dir.path().join("missing/file");
@@ -335,7 +335,7 @@ async fn files_that_cannot_be_written_are_said_so() {
 }
 
 #[tokio::test]
-async fn progress_is_shown() {
+async fn progress_is_reported() {
     let server = breaking(&content(1000), 600);
     let (place, shown, log) = (Place::new(), Shown::default(), Log::default());
     let access = Access {

@@ -22,7 +22,7 @@ async fn get(client: &Client, url: &str) -> Result<modelzoo_net::Response, Error
 }
 
 #[tokio::test]
-async fn an_undeclared_host_is_not_even_looked_up() {
+async fn undeclared_host_is_not_resolved() {
     let server = Server::canary();
     let names = Names::new(&[("evil.test", &["127.0.0.1"])]);
     let client = Client::with_resolver(config(), names.clone()).unwrap();
@@ -121,7 +121,7 @@ async fn names_of_private_addresses_are_refused() {
 }
 
 #[tokio::test]
-async fn a_name_is_looked_up_once_for_a_connection() {
+async fn name_is_resolved_once_per_connection() {
     let server = Server::start(|_, wire| reply(wire, "200 OK", &[], b"x"));
     let names = Names::new(&[("here.test", &["127.0.0.1"])]);
     let config = Config {
@@ -139,7 +139,7 @@ async fn a_name_is_looked_up_once_for_a_connection() {
 }
 
 #[tokio::test]
-async fn plain_http_needs_the_users_exception() {
+async fn plain_http_needs_an_exception() {
     let server = Server::canary();
     let client = Client::new(Config {
         private: vec![],
@@ -154,7 +154,7 @@ async fn plain_http_needs_the_users_exception() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_decided_about_anew() {
+async fn redirect_target_is_checked_again() {
     let canary = Server::canary();
     let elsewhere = canary.url("/");
     let targets = [
@@ -200,7 +200,7 @@ async fn a_redirect_is_decided_about_anew() {
 }
 
 #[tokio::test]
-async fn a_redirect_to_a_name_of_a_private_address_is_refused() {
+async fn redirect_to_a_private_name_is_refused() {
     let server = Server::start(|_, wire| redirect(wire, "https://inside.test/"));
     let names = Names::new(&[("inside.test", &["10.0.0.1"])]);
     let client = Client::with_resolver(config(), names).unwrap();
@@ -212,7 +212,7 @@ async fn a_redirect_to_a_name_of_a_private_address_is_refused() {
 }
 
 #[tokio::test]
-async fn redirects_are_followed_up_to_the_limit() {
+async fn redirects_are_limited() {
     let server = Server::start(|seen, wire| {
         let left: u32 = seen.path.trim_start_matches('/').parse().unwrap();
         match left {
@@ -242,7 +242,7 @@ async fn redirects_are_followed_up_to_the_limit() {
 }
 
 #[tokio::test]
-async fn a_redirect_without_a_target_is_an_answer() {
+async fn redirect_without_a_location_is_returned() {
     let server = Server::start(|_, wire| reply(wire, "302 Found", &[], b""));
     let error = get(&client(), &server.url("/")).await.unwrap_err();
     assert!(
@@ -312,7 +312,7 @@ async fn credentials_go_to_their_origin_only() {
 }
 
 #[tokio::test]
-async fn credentials_are_decided_about_at_every_hop() {
+async fn credentials_are_decided_at_every_hop() {
     // A stranger sends us back to where we came from: the origin gets its credential again, the
     // stranger never does, and the caller's key, once dropped, stays so.
     let stranger = Server::start(|seen, wire| {
@@ -348,7 +348,7 @@ async fn credentials_are_decided_about_at_every_hop() {
 }
 
 #[tokio::test]
-async fn callers_cannot_bring_credentials_of_their_own() {
+async fn callers_cannot_send_credentials() {
     let server = Server::canary();
     for name in [
         "Authorization",

@@ -21,7 +21,7 @@ async fn get(client: &Client, url: &str) -> Result<modelzoo_net::Response, Error
 }
 
 #[tokio::test]
-async fn a_mirror_stands_in_for_an_origin() {
+async fn mirror_replaces_its_origin() {
     let server = Server::start(|seen, wire| match seen.path.as_str() {
         "/hf/moved" => redirect(wire, "/hf/there"),
         "/hf/astray" => redirect(wire, "http://127.0.0.1:1/"),
@@ -77,7 +77,7 @@ async fn a_mirror_stands_in_for_an_origin() {
 }
 
 #[tokio::test]
-async fn a_proxy_is_used_but_never_for_loopback() {
+async fn proxy_is_not_used_for_loopback() {
     let proxy = Server::start(|seen, wire| reply(wire, "200 OK", &[], seen.path.as_bytes()));
     let direct = Server::start(|_, wire| reply(wire, "200 OK", &[], b"direct"));
     let names = Names::new(&[
@@ -130,7 +130,7 @@ async fn a_proxy_is_used_but_never_for_loopback() {
 }
 
 #[test]
-fn a_proxy_that_is_none_is_said_so() {
+fn bad_proxy_url_is_an_error() {
     for url in ["ftp://proxy.test", "proxy", ""] {
         let proxy = Proxy::Always {
             url: Secret::new(url),

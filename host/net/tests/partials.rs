@@ -20,7 +20,7 @@ use support::place::*;
 use support::*;
 
 #[tokio::test]
-async fn without_a_place_for_partials_nothing_is_left() {
+async fn no_partials_directory_leaves_no_files() {
     let server = breaking(&content(1000), 500);
     let place = Place::new();
     let alone = |what: &mut Download<'_>| what.partials = None;
@@ -32,7 +32,7 @@ async fn without_a_place_for_partials_nothing_is_left() {
 }
 
 #[tokio::test]
-async fn a_part_that_was_whole_already_is_asked_about() {
+async fn complete_partial_is_revalidated() {
     // The process died between the last byte and the rename.
     let bytes = content(1000);
     let server = breaking(&bytes, 400);
@@ -53,7 +53,7 @@ async fn a_part_that_was_whole_already_is_asked_about() {
 }
 
 #[tokio::test]
-async fn damage_to_a_part_is_noticed_by_the_digest() {
+async fn damaged_partial_fails_its_digest() {
     let bytes = content(1000);
     let server = breaking(&bytes, 400);
     let place = Place::new();
@@ -74,7 +74,7 @@ async fn damage_to_a_part_is_noticed_by_the_digest() {
 }
 
 #[tokio::test]
-async fn a_part_without_its_sidecar_is_worth_nothing() {
+async fn partial_without_sidecar_is_discarded() {
     for damage in [
         None,
         Some(""),
@@ -104,7 +104,7 @@ async fn a_part_without_its_sidecar_is_worth_nothing() {
 }
 
 #[tokio::test]
-async fn a_part_that_somebody_holds_is_left_alone() {
+async fn locked_partial_is_left_alone() {
     let bytes = content(1000);
     let server = breaking(&bytes, 400);
     let place = Place::new();
@@ -160,7 +160,7 @@ async fn meddled(meddle: fn(&Path)) -> (Place, Result<Downloaded, Error>) {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn locks_are_not_relied_on() {
+async fn downloads_are_correct_without_locks() {
     // What a process could do that has taken up the same part where locks do nothing: finish
     // first, start again, or clean up.
     let finish = |part: &Path| fs::rename(part, part.with_extension("done")).unwrap();
@@ -191,7 +191,7 @@ async fn locks_are_not_relied_on() {
 }
 
 #[tokio::test]
-async fn many_at_once_all_succeed() {
+async fn concurrent_downloads_all_succeed() {
     let bytes = content(2_000_000);
     let served = bytes.clone();
     let server = Server::start(move |seen, wire| serve_file(seen, wire, &served, ETAG));
@@ -221,7 +221,7 @@ async fn many_at_once_all_succeed() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_link_in_place_of_a_part_is_not_followed() {
+async fn link_in_place_of_a_partial_is_not_followed() {
     let server = breaking(&content(1000), 400);
     let place = Place::new();
     assert!(
@@ -243,7 +243,7 @@ async fn a_link_in_place_of_a_part_is_not_followed() {
 }
 
 #[tokio::test]
-async fn a_cancelled_download_can_go_on() {
+async fn cancelled_download_is_resumed() {
     let bytes = content(1000);
     let served = bytes.clone();
     let server = Server::start(move |seen, wire| match seen.index {

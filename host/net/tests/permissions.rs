@@ -10,7 +10,7 @@
 use modelzoo_net::policy::*;
 
 #[test]
-fn permissions_are_written_in_one_way() {
+fn permissions_have_one_canonical_form() {
     for (text, canonical) in [
         ("https://example.org", "https://example.org"),
         ("HTTPS://Example.ORG:443", "https://example.org"),
@@ -54,7 +54,7 @@ fn permissions_are_written_in_one_way() {
 }
 
 #[test]
-fn permissions_allow_what_they_say() {
+fn permissions_match_their_origins() {
     for (permission, url, allowed) in [
         ("https://a.org", "https://a.org/x", true),
         ("https://a.org", "https://a.org:443/x?y", true),
@@ -85,7 +85,7 @@ fn permissions_allow_what_they_say() {
 }
 
 #[test]
-fn what_is_asked_for_beyond_the_grant_is_found() {
+fn request_beyond_the_grant_is_found() {
     let set = |list: &[&str]| {
         list.iter()
             .map(|p| p.parse().unwrap())
@@ -123,7 +123,7 @@ fn what_is_asked_for_beyond_the_grant_is_found() {
 }
 
 #[test]
-fn permissions_are_a_list_in_json() {
+fn permissions_are_a_json_list() {
     let text = r#"["https://b.org","https://a.org","https://a.org"]"#;
     let set: Permissions = serde_json::from_str(text).unwrap();
     assert_eq!(

@@ -13,7 +13,7 @@ use modelzoo_net::policy::*;
 use url::Url;
 
 #[test]
-fn urls_have_one_meaning() {
+fn urls_are_normalised() {
     // Written, and canonical.
     for (text, canonical) in [
         ("https://example.org", "https://example.org/"),
@@ -117,7 +117,7 @@ fn ambiguous_urls_are_refused() {
 }
 
 #[test]
-fn a_refusal_shows_no_token() {
+fn refusal_shows_no_token() {
     for text in [
         "https://user:canary@example.org/",
         "https://canary@example.org/",
@@ -138,7 +138,7 @@ fn a_refusal_shows_no_token() {
 }
 
 #[test]
-fn redirects_are_read_like_urls() {
+fn redirects_follow_the_rules_of_urls() {
     let base = parse_url("https://a.example/x/y?z").unwrap();
     for (location, expected) in [
         ("/b", Some("https://a.example/b")),
@@ -244,7 +244,7 @@ fn only_public_unicast_addresses_pass() {
 }
 
 #[test]
-fn exceptions_cover_what_they_say() {
+fn exceptions_cover_their_hosts_and_networks() {
     let names = |entry: &str, url: &str| {
         let entry: PrivateException = entry.parse().unwrap();
         entry.names(&parse_url(url).unwrap())
@@ -313,7 +313,7 @@ struct Case {
 }
 
 #[test]
-fn decisions() {
+fn decisions_of_the_policy() {
     let user = |url, excepted, expected| Case {
         url,
         granted: None,
@@ -389,7 +389,7 @@ fn decisions() {
 }
 
 #[test]
-fn one_private_address_spoils_a_name() {
+fn name_with_one_private_address_is_refused() {
     let vet = |name, addresses: &[&str], exceptions: &[&str]| {
         let addresses: Vec<IpAddr> = addresses.iter().map(|a| a.parse().unwrap()).collect();
         let exceptions: Vec<PrivateException> =
@@ -410,7 +410,7 @@ fn one_private_address_spoils_a_name() {
 }
 
 #[test]
-fn hints_name_the_setting() {
+fn remedies_name_the_setting() {
     let rules = Rules {
         grants: Grants::UserAsked,
         exceptions: &[],

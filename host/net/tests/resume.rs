@@ -17,7 +17,7 @@ use support::place::*;
 use support::*;
 
 #[tokio::test]
-async fn a_broken_download_goes_on_within_one_call() {
+async fn broken_download_resumes_within_one_call() {
     let bytes = content(900_000);
     let server = breaking(&bytes, 500_000);
     let (place, log) = (Place::new(), Log::default());
@@ -33,7 +33,7 @@ async fn a_broken_download_goes_on_within_one_call() {
 }
 
 #[tokio::test]
-async fn a_broken_download_goes_on_in_a_later_call() {
+async fn broken_download_resumes_in_a_later_call() {
     let bytes = content(900_000);
     let server = breaking(&bytes, 500_000);
     let place = Place::new();
@@ -81,7 +81,7 @@ async fn partials_belong_to_their_url() {
 }
 
 #[tokio::test]
-async fn a_download_goes_on_by_its_date() {
+async fn download_resumes_by_last_modified() {
     const OLD: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
     let bytes = content(1000);
     let served = bytes.clone();
@@ -105,7 +105,7 @@ async fn a_download_goes_on_by_its_date() {
 }
 
 #[tokio::test]
-async fn without_a_strong_validator_it_starts_again() {
+async fn download_without_strong_validator_restarts() {
     for headers in [
         &[][..],
         &[("etag", "W/\"weak\"")],
@@ -126,7 +126,7 @@ async fn without_a_strong_validator_it_starts_again() {
 }
 
 #[tokio::test]
-async fn with_a_digest_it_goes_on_without_a_validator() {
+async fn download_with_a_digest_resumes_without_validator() {
     let bytes = content(900_000);
     let served = bytes.clone();
     let server = Server::start(move |seen, wire| match seen.index {
@@ -182,7 +182,7 @@ fn wrong_range(wire: &mut dyn Wire, range: &str, etag: &str, length: usize) {
 }
 
 #[tokio::test]
-async fn a_whole_answer_to_a_range_replaces_what_is_there() {
+async fn full_response_to_a_range_restarts() {
     changed(
         |_, wire| reply(wire, "200 OK", &[("etag", "\"two\"")], &content(1200)),
         2,
@@ -191,7 +191,7 @@ async fn a_whole_answer_to_a_range_replaces_what_is_there() {
 }
 
 #[tokio::test]
-async fn an_unsatisfiable_range_starts_again() {
+async fn unsatisfiable_range_restarts() {
     changed(
         |_, wire| reply(wire, "416 Range Not Satisfiable", &[], b""),
         3,
@@ -200,7 +200,7 @@ async fn an_unsatisfiable_range_starts_again() {
 }
 
 #[tokio::test]
-async fn a_wrong_range_starts_again() {
+async fn wrong_range_restarts() {
     // Another start, another total, no range at all, too short an end, another kind of body.
     changed(
         |_, wire| wrong_range(wire, "bytes 0-399/1000", ETAG, 400),
@@ -231,7 +231,7 @@ async fn a_wrong_range_starts_again() {
 }
 
 #[tokio::test]
-async fn another_etag_on_a_range_starts_again() {
+async fn changed_etag_restarts() {
     changed(
         |_, wire| wrong_range(wire, "bytes 600-999/1000", "\"two\"", 400),
         3,
@@ -240,7 +240,7 @@ async fn another_etag_on_a_range_starts_again() {
 }
 
 #[tokio::test]
-async fn a_server_may_send_the_rest_in_parts() {
+async fn rest_may_come_in_several_ranges() {
     let bytes = content(300_000);
     let served = bytes.clone();
     let server = Server::start(move |seen, wire| match seen.range_start() {
@@ -269,7 +269,7 @@ async fn a_server_may_send_the_rest_in_parts() {
 }
 
 #[tokio::test]
-async fn a_range_shorter_than_it_says_broke_off() {
+async fn short_range_is_continued() {
     let server = Server::start(|seen, wire| match seen.index {
         0 => cut(wire, &content(1000), 600, &[("etag", ETAG)]),
         // The body agrees with its own length, not with the range.
@@ -291,7 +291,7 @@ async fn a_range_shorter_than_it_says_broke_off() {
 }
 
 #[tokio::test]
-async fn a_range_longer_than_it_says_is_no_answer() {
+async fn overlong_range_is_an_error() {
     let server = Server::start(|seen, wire| match seen.index {
         0 => cut(wire, &content(1000), 600, &[("etag", ETAG)]),
         _ => wrong_range(wire, "bytes 600-999/1000", ETAG, 500),
@@ -306,7 +306,7 @@ async fn a_range_longer_than_it_says_is_no_answer() {
 }
 
 #[tokio::test]
-async fn a_stalled_body_is_taken_up_again() {
+async fn stalled_body_is_resumed() {
     let bytes = content(1000);
     let served = bytes.clone();
     let server = Server::start(move |seen, wire| match seen.index {
@@ -331,7 +331,7 @@ async fn a_stalled_body_is_taken_up_again() {
 }
 
 #[tokio::test]
-async fn progress_earns_new_patience() {
+async fn progress_resets_the_retries() {
     // Breaks off six times; with two retries that works only because each brings something.
     let bytes = content(8 * 1024 * 1024);
     let served = bytes.clone();

@@ -90,7 +90,7 @@ async fn get(config: Config, url: &str) -> Result<Vec<u8>, Error> {
 }
 
 #[tokio::test]
-async fn the_users_authorities_are_trusted() {
+async fn configured_authorities_are_trusted() {
     let dir = tempfile::tempdir().unwrap();
     let authority = Authority::new();
     let server = start(authority.server(&["good.test", "127.0.0.1"], |_| {}));
@@ -158,7 +158,7 @@ async fn bad_certificates_are_refused() {
 }
 
 #[tokio::test]
-async fn without_the_bundle_the_authority_is_unknown() {
+async fn unknown_authority_is_refused() {
     let server = start(Authority::new().server(&["good.test"], |_| {}));
     let error = get(config(), &server.url_as("good.test", "/"))
         .await
@@ -179,7 +179,7 @@ async fn without_the_bundle_the_authority_is_unknown() {
 }
 
 #[tokio::test]
-async fn https_is_not_left_for_http() {
+async fn redirect_from_https_to_http_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let authority = Authority::new();
     let canary = Server::canary();
@@ -202,7 +202,7 @@ async fn https_is_not_left_for_http() {
 /// A private host that the user excepted is for the user to name: a server that anybody may have
 /// cannot send us there.
 #[tokio::test]
-async fn strangers_do_not_lead_to_private_hosts() {
+async fn public_redirects_do_not_reach_private_hosts() {
     let dir = tempfile::tempdir().unwrap();
     let authority = Authority::new();
     let inside = start(authority.server(&["127.0.0.1"], |_| {}));
@@ -229,7 +229,7 @@ async fn strangers_do_not_lead_to_private_hosts() {
 }
 
 #[test]
-fn a_bundle_that_is_none_is_said_so() {
+fn bad_certificate_bundle_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let empty = dir.path().join("empty.pem");
     std::fs::write(&empty, "no certificate here").unwrap();
@@ -263,7 +263,7 @@ fn a_bundle_that_is_none_is_said_so() {
 }
 
 #[test]
-fn certificates_are_needed_for_https_that_has_no_plain_mirror() {
+fn https_without_plain_mirror_needs_certificates() {
     let permissions = |list: &[&str]| -> Permissions {
         let mut permissions = Permissions::none();
         for permission in list {

@@ -1,5 +1,5 @@
-//! Hostile archives, by every door that archives come in by: as a source from a file, as a source
-//! from a server, as a model's file that its manager unpacks, and as what a hook unpacks.
+//! Hostile archives in every place that takes archives: as a source from a file, as a source
+//! from a server, as a model's file that its manager extracts, and as an archive that a hook extracts.
 
 use std::io::Write as _;
 
@@ -8,33 +8,33 @@ use tar::EntryType;
 use zip::write::SimpleFileOptions;
 
 use super::packing::{Tar, gz, zeros, zip, zip_with};
-use crate::hostile::arena::Arena;
+use super::testbed::Testbed;
 use crate::server::Server;
 use crate::source::Source;
 use crate::world::World;
 
-/// An archive, and what is said of it.
+/// An archive and the expected reason.
 struct Hostile {
     what: String,
     bytes: Vec<u8>,
     says: &'static str,
 }
 
-/// Brings an archive in by every door; none lets it in.
+/// Every place that takes archives must refuse them.
 fn refused_everywhere(archives: Vec<Hostile>) {
     let served: Vec<_> = archives.iter().map(|a| a.bytes.clone()).collect();
     let server = Server::start(move |request| {
         let at: usize = request.path[1..].trim_end_matches(".zip").parse().unwrap();
         crate::server::Response::ok(served[at].clone())
     });
-    let arena = Arena::within(World::reaching(&[&server]), "");
-    let world = &arena.world;
+    let testbed = Testbed::within(World::reaching(&[&server]), "");
+    let world = &testbed.world;
     for (at, Hostile { what, bytes, says }) in archives.iter().enumerate() {
         std::fs::write(world.path("source.zip"), bytes).unwrap();
         let url = server.url(&format!("/{at}.zip"));
         for reference in ["./source.zip", &url] {
-            let refused = arena.refuses(1, &["register-source", reference]);
-            assert!(refused.said.contains(says), "{what}: {refused:#?}");
+            let refused = testbed.refuses(1, &["register-source", reference]);
+            assert!(refused.stderr.contains(says), "{what}: {refused:#?}");
             refused.recorded();
         }
         let manifest = json!({ "name": "test/managed", "models": [{
@@ -48,10 +48,10 @@ fn refused_everywhere(archives: Vec<Hostile>) {
         std::fs::create_dir_all(world.path("managed")).unwrap();
         std::fs::write(world.path("managed/manifest.json"), manifest.to_string()).unwrap();
         world.ok(&["register-source", "./managed", "--overwrite"]);
-        let refused = arena.refuses(1, &["download", "test/managed"]);
-        assert!(refused.said.contains(says), "{what}: {refused:#?}");
+        let refused = testbed.refuses(1, &["download", "test/managed"]);
+        assert!(refused.stderr.contains(says), "{what}: {refused:#?}");
         refused.recorded();
-        let failure = arena
+        let failure = testbed
             .attack(test_artifacts::BAD_QUOTA_BYTES, "extract")
             .file("archive.bin", bytes.as_slice())
             .download();
@@ -68,7 +68,7 @@ fn hostile(what: impl Into<String>, bytes: Vec<u8>, says: &'static str) -> Hosti
 }
 
 #[test]
-fn names_that_lead_elsewhere() {
+fn names_outside_the_root_are_refused() {
     let mut archives = Vec::new();
     for (name, says) in [
         ("../../x", "`.` or `..`"),
@@ -92,7 +92,7 @@ fn names_that_lead_elsewhere() {
 }
 
 #[test]
-fn links_and_special_files() {
+fn links_and_special_files_are_refused() {
     let mut archives = Vec::new();
     for target in ["/etc", "../other", "../../../beside", "manifest.json", "."] {
         let through = Tar::source()
@@ -114,7 +114,7 @@ fn links_and_special_files() {
         let tar = Tar::source().link(kind, b"special", b"").end();
         archives.push(hostile(format!("{kind:?}"), tar, "is a "));
     }
-    // A directory's mode by way of a link.
+    // The mode of a directory through a link.
     let chmod = Tar::source()
         .link(EntryType::Symlink, b"link", b"../../beside")
         .raw(EntryType::Directory, b"link", b"", b"", |h| {
@@ -126,7 +126,7 @@ fn links_and_special_files() {
 }
 
 #[test]
-fn two_files_that_are_one() {
+fn colliding_names_are_refused() {
     let mut archives = Vec::new();
     for (one, other) in [
         ("extra", "extra"),
@@ -145,10 +145,10 @@ fn two_files_that_are_one() {
 }
 
 #[test]
-fn what_is_malformed_or_left_out() {
+fn malformed_archives_are_refused() {
     let good = Tar::source();
     let mut encrypted = zip_with("secret", b"x");
-    // The flag of the last entry, in its own header and in the directory.
+    // The flag of the last entry, in its local header and in the central directory.
     for signature in [b"PK\x03\x04", b"PK\x01\x02"] {
         let at = encrypted
             .windows(4)
@@ -188,26 +188,26 @@ fn what_is_malformed_or_left_out() {
     ]);
 }
 
-/// The page that asks to sign in, by the name of an archive.
+/// A sign-in page under the name of an archive.
 #[test]
-fn web_pages() {
+fn web_pages_are_refused() {
     let html = b"<!DOCTYPE html><html>Sign in</html>".to_vec();
     let server = Server::files([("/source.zip", html.clone())]);
-    let arena = Arena::within(World::reaching(&[&server]), "");
-    std::fs::write(arena.world.path("source.zip"), html).unwrap();
+    let testbed = Testbed::within(World::reaching(&[&server]), "");
+    std::fs::write(testbed.world.path("source.zip"), html).unwrap();
     let url = server.url("/source.zip");
     for (reference, says) in [
         ("./source.zip", "neither a zip nor a tar archive"),
         (&url, "a web page instead of a file"),
     ] {
         let args = ["register-source", reference];
-        arena.refuses(1, &args).says(says).recorded();
+        testbed.refuses(1, &args).says(says).recorded();
     }
-    arena.is_well();
+    testbed.still_works();
 }
 
 #[test]
-fn bombs_of_entries_and_names() {
+fn bombs_of_entries_and_names_are_refused() {
     let deep = "d/".repeat(40) + "x";
     let many = zip(|zip| {
         for n in 0..200_001 {
@@ -226,10 +226,10 @@ fn bombs_of_entries_and_names() {
     ]);
 }
 
-/// A gigabyte of zeros in a megabyte: refused before it is there, in memory or on the disk.
+/// A gigabyte of zeros in a megabyte is refused before it is in memory or on disk.
 #[cfg(target_os = "linux")]
 #[test]
-fn bombs_of_bytes_take_nothing() {
+fn bombs_of_bytes_use_little_memory_and_disk() {
     let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     zip.start_file("zeros", SimpleFileOptions::default())
         .unwrap();
@@ -242,21 +242,21 @@ fn bombs_of_bytes_take_nothing() {
     header.set_size(1 << 30);
     header.set_cksum();
     tar.write_all(header.as_bytes()).unwrap();
-    // With the two blocks that end a tar.
+    // Includes the two blocks that end a tar.
     std::io::copy(&mut zeros((1 << 30) + 1024), &mut tar).unwrap();
     let tar = tar.finish().unwrap();
-    let arena = Arena::new();
+    let testbed = Testbed::new();
     for bomb in [zip, tar] {
-        std::fs::write(arena.world.path("bomb.zip"), bomb).unwrap();
+        std::fs::write(testbed.world.path("bomb.zip"), bomb).unwrap();
         let args = ["register-source", "./bomb.zip"];
-        arena
+        testbed
             .refuses(1, &args)
             .says("unpacks to more than")
             .recorded();
-        let taken = super::appetite::measured(&arena.world, &args);
-        assert!(taken.peak_bytes < 256 << 20, "{taken:?}");
+        let usage = super::appetite::measure(&testbed.world, &args);
+        assert!(usage.peak_bytes < 256 << 20, "{usage:?}");
     }
-    arena.is_well();
+    testbed.still_works();
 }
 
 #[test]
@@ -272,8 +272,8 @@ fn modes_and_times_are_dropped() {
     let tar = files
         .iter()
         .fold(Tar::default(), |tar, (name, bytes)| entry(name, bytes, tar));
-    let arena = Arena::new();
-    let world = &arena.world;
+    let testbed = Testbed::new();
+    let world = &testbed.world;
     std::fs::write(world.path("source.tar"), tar.end()).unwrap();
     world.ok(&["register-source", "./source.tar"]);
     for path in world.visible().keys() {
@@ -286,13 +286,13 @@ fn modes_and_times_are_dropped() {
             assert_eq!(mode & 0o7111, 0, "{path:?}: {mode:o}");
         }
     }
-    arena.is_well();
+    testbed.still_works();
 }
 
-/// The process dies at every change that unpacking makes to the disk.
+/// The process is killed at every change that extraction makes to the disk.
 #[cfg(target_os = "linux")]
 #[test]
-fn unpacking_that_dies() {
+fn killed_extraction_leaves_no_files() {
     use crate::faults::{sound, sweep, unregistered};
 
     let prepare = || {
@@ -302,7 +302,7 @@ fn unpacking_that_dies() {
     };
     let args = ["register-source", "./source.tar.gz"];
     sweep(&args, None, 1, prepare, |world, _, at| {
-        // All of it is there, or nothing.
+        // Everything is there, or nothing.
         let sources = world.json(&["list-sources"]);
         let models = world.json(&["list", "-n"]);
         let counts = (

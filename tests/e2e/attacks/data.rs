@@ -1,29 +1,29 @@
-//! Weights, datasets and images that lie.
+//! Malformed weights, datasets and images.
 
 use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::hostile::arena::Arena;
+use super::testbed::Testbed;
 
-/// A safetensors file: its header's length as it says, the header, and the data.
+/// A safetensors file: the declared length of its header, the header, and the data.
 fn safetensors(length: u64, header: &str, data: &[u8]) -> Vec<u8> {
     [&length.to_le_bytes(), header.as_bytes(), data].concat()
 }
 
-/// A header that is as long as it says.
+/// A header with its right length.
 fn headed(header: &str, data: &[u8]) -> Vec<u8> {
     safetensors(header.len() as u64, header, data)
 }
 
 #[test]
-fn weights_that_lie() {
+fn malformed_weights_are_refused() {
     let tensor = |dtype: &str, shape: &str, from: u64, to: u64| {
         format!(r#"{{"dtype":"{dtype}","shape":{shape},"data_offsets":[{from},{to}]}}"#)
     };
     let whole = tensor("F32", "[2,4]", 0, 32);
     let named = |tensor: &str| format!(r#"{{"fc.weight":{tensor}}}"#);
-    let arena = Arena::new();
+    let testbed = Testbed::new();
     for (what, bytes) in [
         ("empty", vec![]),
         ("short", vec![0; 7]),
@@ -102,7 +102,7 @@ fn weights_that_lie() {
         ("zip", crate::source::pack_zip(&[("x".into(), vec![0; 64])])),
         ("html", b"<!DOCTYPE html><html></html>".to_vec()),
     ] {
-        let failure = arena
+        let failure = testbed
             .attack(test_artifacts::OK_COPY, "model")
             .weights(bytes)
             .build(&[]);
@@ -115,9 +115,9 @@ fn weights_that_lie() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn weights_that_lie_take_no_memory() {
-    let arena = Arena::new();
-    let world = &arena.world;
+fn malformed_weights_use_little_memory() {
+    let testbed = Testbed::new();
+    let world = &testbed.world;
     for bytes in [
         safetensors(1 << 40, "{}", &[]),
         headed(
@@ -125,19 +125,19 @@ fn weights_that_lie_take_no_memory() {
             &[],
         ),
     ] {
-        let attack = arena
+        let attack = testbed
             .attack(test_artifacts::OK_COPY, "model")
             .weights(bytes);
         attack.build(&[]);
         let args = ["apply", "test/model", "images", "p", "--output", "x.jsonl"];
-        let taken = super::appetite::measured(world, &args);
-        assert!(taken.peak_bytes < 512 << 20, "{taken:?}");
+        let usage = super::appetite::measure(world, &args);
+        assert!(usage.peak_bytes < 512 << 20, "{usage:?}");
     }
 }
 
 /// A dataset whose samples name these files, and one good one.
-fn dataset(arena: &Arena, files: &[String]) -> usize {
-    let dir = arena.world.path("dataset");
+fn dataset(testbed: &Testbed, files: &[String]) -> usize {
+    let dir = testbed.world.path("dataset");
     crate::source::digits_dataset(&dir);
     let path = dir.join("samples.json");
     let mut document: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
@@ -152,11 +152,11 @@ fn dataset(arena: &Arena, files: &[String]) -> usize {
 
 #[cfg(unix)]
 #[test]
-fn files_of_a_dataset_that_lead_elsewhere() {
+fn dataset_paths_outside_the_dataset_are_not_read() {
     use std::os::unix::fs::symlink;
 
-    let arena = Arena::new();
-    let world = &arena.world;
+    let testbed = Testbed::new();
+    let world = &testbed.world;
     let image = std::fs::read_dir(world.path("images"))
         .unwrap()
         .next()
@@ -183,7 +183,7 @@ fn files_of_a_dataset_that_lead_elsewhere() {
         "/dev/stdin".into(),
         "/proc/self/environ".into(),
         "/etc/passwd".into(),
-        arena.canary.url("/loot.png"),
+        testbed.canary.url("/secret.png"),
         format!("file://{}", image.display()),
         format!("s3://bucket/{inside}"),
         "\\\\server\\share\\x.png".into(),
@@ -191,7 +191,7 @@ fn files_of_a_dataset_that_lead_elsewhere() {
         "data/\u{1b}[2J.png".into(),
         "x".repeat(100_000),
     ];
-    let count = dataset(&arena, &files);
+    let count = dataset(&testbed, &files);
     let args = [
         "apply",
         "good/model",
@@ -202,7 +202,7 @@ fn files_of_a_dataset_that_lead_elsewhere() {
     ];
     let run = world.run(&args);
     assert_eq!(run.code, Some(3), "{run:#?}");
-    crate::hostile::arena::assert_tame(&run.stderr);
+    super::testbed::assert_terminal_safe(&run.stderr);
     assert!(
         run.stderr.contains(&format!("{count} failed")),
         "{}",
@@ -221,21 +221,21 @@ fn files_of_a_dataset_that_lead_elsewhere() {
         );
     }
     assert!(lines[count]["p"]["label"].is_string(), "{}", lines[count]);
-    assert!(!arena.canary.was_called());
-    arena.is_well();
+    assert!(!testbed.canary.was_called());
+    testbed.still_works();
 }
 
-/// Images that promise far more than they hold, or hold something else.
+/// Images that declare far more than they hold, or hold something else.
 #[test]
-fn images_that_lie() {
-    let arena = Arena::new();
-    let world = &arena.world;
+fn malformed_images_fail_alone() {
+    let testbed = Testbed::new();
+    let world = &testbed.world;
     let good = std::fs::read_dir(world.path("images"))
         .unwrap()
         .next()
         .unwrap();
     let good = std::fs::read(good.unwrap().path()).unwrap();
-    // The width and the height of a PNG are in its first chunk, with a checksum over both.
+    // The first chunk of a PNG holds width and height with a checksum.
     let mut huge = good.clone();
     huge[16..24].copy_from_slice(&[0x7f, 0xff, 0xff, 0xff, 0x7f, 0xff, 0xff, 0xff]);
     let checksum = crc32(&huge[12..29]).to_be_bytes();
@@ -269,10 +269,10 @@ fn images_that_lie() {
     let failed = format!("{} failed", files.len());
     assert!(run.stderr.contains(&failed), "{}", run.stderr);
     assert!(!run.stderr.contains("panicked"), "{}", run.stderr);
-    arena.is_well();
+    testbed.still_works();
 }
 
-/// The checksum of PNG and zip.
+/// The CRC-32 of PNG and zip.
 fn crc32(bytes: &[u8]) -> u32 {
     let step = |crc: u32, byte: &u8| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| match crc & 1 {

@@ -1,26 +1,26 @@
-//! Manifests that name, ask for and declare what they must not.
+//! Manifests with bad names, excessive permissions and false declarations.
 
 use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::hostile::arena::{Arena, assert_tame};
+use super::testbed::{Testbed, assert_terminal_safe};
 use crate::server::Server;
 use crate::source::Source;
 use crate::world::World;
 
-/// Writes the digits' source with another manifest at `./source`.
-fn source(arena: &Arena, change: impl FnOnce(&mut Value)) {
+/// Writes the digits source with a changed manifest to `./source`.
+fn source(testbed: &Testbed, change: impl FnOnce(&mut Value)) {
     Source::digits()
         .manifest(change)
-        .write(&arena.world.path("source"));
+        .write(&testbed.world.path("source"));
 }
 
 const REGISTER: &[&str] = &["register-source", "./source"];
 
 #[test]
-fn names_that_are_none() {
-    let arena = Arena::new();
+fn bad_names_are_refused() {
+    let testbed = Testbed::new();
     let long = "n".repeat(4096);
     for name in [
         "..",
@@ -46,27 +46,27 @@ fn names_that_are_none() {
         &long,
     ] {
         for field in ["name", "base_name"] {
-            source(&arena, |m| match field {
+            source(&testbed, |m| match field {
                 "name" => m["name"] = json!(name),
                 _ => m["models"][0]["base_name"] = json!(name),
             });
-            let refused = arena.refuses(1, REGISTER).recorded();
+            let refused = testbed.refuses(1, REGISTER).recorded();
             refused
                 .says(field)
                 .says("manifest.json, line ")
                 .says("is not a name");
         }
     }
-    arena.is_well();
+    testbed.still_works();
 }
 
 #[test]
-fn files_that_lead_elsewhere() {
-    let arena = Arena::new();
+fn files_outside_the_source_are_refused() {
+    let testbed = Testbed::new();
     for path in [
         "/etc/passwd",
         "../x",
-        "../../../beside/treasure",
+        "../../../beside/outside",
         "a/../../x",
         "..\\x",
         "C:\\x",
@@ -90,18 +90,18 @@ fn files_that_lead_elsewhere() {
             },
         ];
         for set in fields {
-            source(&arena, |m| set(m, path));
-            arena
+            source(&testbed, |m| set(m, path));
+            testbed
                 .refuses(1, REGISTER)
                 .says("is not a safe path")
                 .recorded();
         }
     }
-    arena.is_well();
+    testbed.still_works();
 }
 
 #[test]
-fn files_that_are_named_as_the_sources_own() {
+fn model_files_do_not_replace_source_files() {
     for file in [
         "manifest.json",
         "source.wasm",
@@ -109,8 +109,8 @@ fn files_that_are_named_as_the_sources_own() {
         "a.zip",
         "receipt.json",
     ] {
-        let arena = Arena::new();
-        let world = &arena.world;
+        let testbed = Testbed::new();
+        let world = &testbed.world;
         Source::new(test_artifacts::OK_COPY)
             .file("weights.safetensors", test_artifacts::tiny_weights())
             .manifest(|m| m["models"][0]["base_filename"] = json!(file))
@@ -125,29 +125,29 @@ fn files_that_are_named_as_the_sources_own() {
             std::fs::read(found).unwrap(),
             test_artifacts::tiny_weights()
         );
-        // A victim beside the model, of the name that an archive would be unpacked to.
+        // A file beside the model with the name that an archive would be extracted to.
         let models = found
             .ancestors()
             .find(|dir| dir.parent().is_some_and(|p| p.ends_with("models")));
         let victim = models.unwrap().join("a/victim");
         std::fs::create_dir(victim.parent().unwrap()).unwrap();
-        std::fs::write(&victim, "treasure").unwrap();
-        before.insert(victim.clone(), b"treasure".to_vec());
+        std::fs::write(&victim, "outside").unwrap();
+        before.insert(victim.clone(), b"outside".to_vec());
         world.ok(&["delete", "test/model"]);
         let mut after = world.visible();
-        // What was downloaded once stays pinned.
+        // The first download stays pinned.
         let lock = world.home().join("modelzoo.lock");
         assert!(after.remove(&lock).is_some() && before.remove(&lock).is_some());
         assert_eq!(after, before, "{file}");
-        arena.is_well();
+        testbed.still_works();
     }
 }
 
 #[test]
-fn functions_and_files_among_the_packages() {
-    let arena = Arena::new();
-    // Whoever opens it waits for a writer for ever.
-    let trap = arena.world.path("trap");
+fn packages_are_shown_and_never_run() {
+    let testbed = Testbed::new();
+    // Opening it would wait for a writer for ever.
+    let trap = testbed.world.path("trap");
     let made = std::process::Command::new("mkfifo").arg(&trap).status();
     assert!(made.unwrap().success());
     let trap = trap.to_str().unwrap();
@@ -157,26 +157,26 @@ fn functions_and_files_among_the_packages() {
         json!(trap),
         json!([format!("-r {trap}"), format!("x @ file://{trap}")]),
     ] {
-        source(&arena, |m| {
+        source(&testbed, |m| {
             m["models"][0]["requirements"] = json!({ "packages": packages });
         });
-        let world = &arena.world;
+        let world = &testbed.world;
         world.ok(&["register-source", "./source", "--overwrite"]);
         for args in [
             &["requirements", "modelzoo/digits-cnn"][..],
             &["info", "modelzoo/digits-cnn"],
             &["download", "modelzoo/digits-cnn", "--overwrite"],
         ] {
-            assert_tame(&world.ok(args).stdout);
+            assert_terminal_safe(&world.ok(args).stdout);
         }
     }
-    assert!(!arena.canary.was_called());
-    arena.is_well();
+    assert!(!testbed.canary.was_called());
+    testbed.still_works();
 }
 
 #[test]
-fn models_that_cannot_be_told_apart() {
-    let arena = Arena::new();
+fn ambiguous_models_are_refused() {
+    let testbed = Testbed::new();
     let versioned =
         |name: &str, version: Option<&str>| (name.to_owned(), version.map(str::to_owned));
     for models in [
@@ -186,30 +186,30 @@ fn models_that_cannot_be_told_apart() {
         [versioned("a/m", Some("1a")), versioned("a/m", Some("1A"))],
         [versioned("a/m", Some("1")), versioned("a/m", None)],
     ] {
-        let said: Vec<_> = (0..3)
+        let messages: Vec<_> = (0..3)
             .map(|_| {
-                source(&arena, |m| {
+                source(&testbed, |m| {
                     let entry = |(name, version): &(String, Option<String>)| {
                         json!({ "base_name": name, "version": version, "base_filename": "x" })
                     };
                     m["models"] = models.iter().map(entry).collect();
                 });
-                arena
+                testbed
                     .refuses(1, REGISTER)
                     .says("cannot be told from")
                     .recorded()
-                    .said
+                    .stderr
             })
             .collect();
-        assert_eq!(said[0], said[1]);
-        assert_eq!(said[1], said[2]);
+        assert_eq!(messages[0], messages[1]);
+        assert_eq!(messages[1], messages[2]);
     }
-    arena.is_well();
+    testbed.still_works();
 }
 
 #[test]
-fn versions_of_every_kind_have_an_order() {
-    let arena = Arena::new();
+fn versions_of_every_kind_are_ordered() {
+    let testbed = Testbed::new();
     let versions = [
         "1.0",
         "v1.0.1",
@@ -228,7 +228,7 @@ fn versions_of_every_kind_have_an_order() {
     let latest: Vec<_> = [false, true]
         .iter()
         .map(|turned| {
-            source(&arena, |m| {
+            source(&testbed, |m| {
                 let model = |version: &&str| {
                     json!({ "base_name": "a/m", "version": version, "base_filename": format!("f-{version}") })
                 };
@@ -238,7 +238,7 @@ fn versions_of_every_kind_have_an_order() {
                 }
                 m["models"] = models.into();
             });
-            let world = &arena.world;
+            let world = &testbed.world;
             world.ok(&["register-source", "./source", "--overwrite"]);
             let names = world.json(&["list", "-n", "--source", "./source"]);
             assert_eq!(names.as_array().unwrap().len(), versions.len() - 1);
@@ -249,12 +249,12 @@ fn versions_of_every_kind_have_an_order() {
         latest[0], latest[1],
         "the order of the manifest is no matter"
     );
-    arena.is_well();
+    testbed.still_works();
 }
 
 #[test]
-fn permissions_beyond_reason() {
-    let arena = Arena::new();
+fn excessive_permissions_are_refused() {
+    let testbed = Testbed::new();
     for permission in [
         "*",
         "https://*",
@@ -271,11 +271,11 @@ fn permissions_beyond_reason() {
     ] {
         Source::digits()
             .asking(permission)
-            .write(&arena.world.path("source"));
+            .write(&testbed.world.path("source"));
         for grant in [&[][..], &["--grant", "all"]] {
-            let refused = arena.refuses(1, &[REGISTER, grant].concat()).recorded();
+            let refused = testbed.refuses(1, &[REGISTER, grant].concat()).recorded();
             assert!(
-                refused.said.contains("permissions.network[0]"),
+                refused.stderr.contains("permissions.network[0]"),
                 "`{permission}`: {refused:#?}"
             );
         }
@@ -283,51 +283,51 @@ fn permissions_beyond_reason() {
     // Well formed, and not granted.
     Source::digits()
         .asking("https://evil.example")
-        .write(&arena.world.path("source"));
-    arena
+        .write(&testbed.world.path("source"));
+    testbed
         .refuses(4, REGISTER)
         .says("https://evil.example")
         .recorded();
-    // Another's name does not help.
-    arena
+    // The name of another source does not help.
+    testbed
         .refuses(
             1,
             &[REGISTER, &["--grant", "https://good.example"]].concat(),
         )
         .recorded();
-    arena.is_well();
+    testbed.still_works();
 }
 
 #[test]
-fn an_update_that_asks_for_more_is_not_made_by_any_command() {
+fn no_command_applies_an_update_with_new_permissions() {
     let server = Server::files([("/x", b"x".to_vec())]);
-    let arena = Arena::within(World::reaching(&[&server]), "");
-    source(&arena, |_| ());
-    arena.world.ok(REGISTER);
+    let testbed = Testbed::within(World::reaching(&[&server]), "");
+    source(&testbed, |_| ());
+    testbed.world.ok(REGISTER);
     Source::digits()
         .asking(&format!("http://{}", server.authority()))
-        .write(&arena.world.path("source"));
+        .write(&testbed.world.path("source"));
     for args in [
         &["update-source", "./source"][..],
         &["register-source", "./source", "--overwrite"],
     ] {
-        let refused = arena.refuses(4, args).recorded();
+        let refused = testbed.refuses(4, args).recorded();
         let refused = refused.says(&server.authority());
-        assert!(refused.said.contains("--grant"), "{refused:#?}");
+        assert!(refused.stderr.contains("--grant"), "{refused:#?}");
     }
     assert_eq!(server.seen().len(), 0);
-    arena.is_well();
+    testbed.still_works();
 }
 
-/// A directory that a stranger made, and the user unpacked or cloned.
+/// A directory from an untrusted archive or repository.
 #[cfg(unix)]
 #[test]
-fn links_in_a_directory_that_is_registered() {
+fn links_in_a_registered_directory_are_refused() {
     use std::os::unix::fs::symlink;
 
-    let arena = Arena::new();
-    let source = arena.world.path("source");
-    let treasure = arena.world.path("beside/treasure");
+    let testbed = Testbed::new();
+    let source = testbed.world.path("source");
+    let treasure = testbed.world.path("beside/outside");
     for name in [
         "manifest.json",
         "source.wasm",
@@ -341,7 +341,7 @@ fn links_in_a_directory_that_is_registered() {
         let path = source.join(name);
         std::fs::remove_file(&path).unwrap();
         symlink(&treasure, &path).unwrap();
-        let refused = arena.refuses(1, REGISTER).recorded();
+        let refused = testbed.refuses(1, REGISTER).recorded();
         assert!(
             !format!("{refused:?}").contains("`treasure"),
             "{refused:#?}"
@@ -353,10 +353,13 @@ fn links_in_a_directory_that_is_registered() {
         .file("weights.safetensors", "x")
         .manifest(|m| m["component"]["files"] = json!(["data/treasure"]))
         .write(&source);
-    symlink(arena.world.path("beside"), source.join("data")).unwrap();
-    arena.refuses(1, REGISTER).says("data/treasure").recorded();
-    for bytes in arena.world.visible().values() {
-        assert_ne!(bytes, b"treasure");
+    symlink(testbed.world.path("beside"), source.join("data")).unwrap();
+    testbed
+        .refuses(1, REGISTER)
+        .says("data/treasure")
+        .recorded();
+    for bytes in testbed.world.visible().values() {
+        assert_ne!(bytes, b"outside");
     }
-    arena.is_well();
+    testbed.still_works();
 }

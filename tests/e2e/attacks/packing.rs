@@ -1,4 +1,4 @@
-//! Archives made by hand, since no archiver would make them.
+//! Archives that no archiver would make.
 
 use std::io::{Cursor, Write as _};
 
@@ -10,7 +10,7 @@ use zip::write::SimpleFileOptions;
 pub(super) struct Tar(Vec<u8>);
 
 impl Tar {
-    /// A tar that begins with a good source, so that only what follows can be what is refused.
+    /// A tar that begins with a good source, so that only what follows can be refused.
     pub(super) fn source() -> Self {
         let files = crate::source::Source::digits().files();
         files.iter().fold(Self::default(), |tar, (name, bytes)| {
@@ -91,7 +91,7 @@ pub(super) fn zip_with(name: &str, contents: &[u8]) -> Vec<u8> {
     })
 }
 
-/// Zeros, compressed as well as a format can.
+/// A reader of zeros, which compress well.
 pub(super) fn zeros(bytes: u64) -> impl std::io::Read {
     std::io::Read::take(std::io::repeat(0), bytes)
 }

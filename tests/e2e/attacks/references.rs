@@ -1,24 +1,24 @@
-//! References that look like something else, and refs that move.
+//! Look-alike references, ambiguous URLs and moving refs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 
+use super::testbed::Testbed;
 use crate::github::{FEATURE, GitHub};
-use crate::hostile::arena::Arena;
 use crate::server::{Response, Server};
 use crate::source::Source;
 
-/// A05: what an annotated tag points at, before it moves.
+/// A05: the commit of an annotated tag before it moves.
 const TAGGED: &str = "3333333333333333333333333333333333333333";
 
 #[test]
-fn look_alikes_are_asked_themselves() {
+fn look_alike_hosts_are_not_github() {
     let github = GitHub::start();
-    // A proxy sees which host is meant, and lets nobody through.
+    // A proxy records the host and refuses every connection.
     let proxy = Server::start(|_| Response::status(403));
-    let arena = Arena::within(github.world().env("HTTPS_PROXY", &proxy.url("")), "");
+    let testbed = Testbed::within(github.world().env("HTTPS_PROXY", &proxy.url("")), "");
     for (url, host) in [
         (
             "https://evil.example/github.com/acme/digits",
@@ -31,7 +31,7 @@ fn look_alikes_are_asked_themselves() {
         ("https://gith\u{fc}b.com/acme/digits", "xn--githb-nva.com"),
     ] {
         let before = proxy.seen().len();
-        arena.refuses(1, &["register-source", url]).recorded();
+        testbed.refuses(1, &["register-source", url]).recorded();
         let seen = proxy.seen().split_off(before);
         assert!(!seen.is_empty(), "{url}: nobody was asked");
         for request in seen {
@@ -40,14 +40,14 @@ fn look_alikes_are_asked_themselves() {
         }
     }
     assert_eq!(github.asked().len(), 0);
-    arena.is_well();
+    testbed.still_works();
 }
 
 #[test]
-fn urls_of_two_meanings() {
+fn ambiguous_urls_are_refused() {
     let github = GitHub::start();
-    let arena = Arena::within(github.world(), "");
-    let here = arena.canary.authority();
+    let testbed = Testbed::within(github.world(), "");
+    let here = testbed.canary.authority();
     for (url, reason) in [
         (
             format!("https://github.com@{here}/acme/digits"),
@@ -60,21 +60,21 @@ fn urls_of_two_meanings() {
         (format!("https:\\\\{here}\\x.zip"), "backslash"),
         (format!("https://{here}#@github.com/acme/digits"), "refused"),
     ] {
-        arena.refuses(1, &["register-source", &url]).says(reason);
+        testbed.refuses(1, &["register-source", &url]).says(reason);
     }
     assert_eq!(github.asked().len(), 0);
-    arena.is_well();
+    testbed.still_works();
 }
 
 #[test]
-fn the_repository_that_was_named() {
+fn exact_repository_is_fetched() {
     let github = GitHub::with(|request| match request.path.as_str() {
         "/repos/acme/dig.its/commits/HEAD" => Some(Response::ok(FEATURE)),
         _ => None,
     });
-    let arena = Arena::within(github.world(), "");
-    // `acme/digits` is there too, and `acme/dig` would be what a careless reader makes of it.
-    arena.refuses(1, &["register-source", "acme/dig.its"]);
+    let testbed = Testbed::within(github.world(), "");
+    // `acme/digits` exists too, and a careless parser would read `acme/dig`.
+    testbed.refuses(1, &["register-source", "acme/dig.its"]);
     let asked = github.asked();
     assert!(!asked.is_empty());
     for request in asked {
@@ -83,13 +83,13 @@ fn the_repository_that_was_named() {
             "{request:?}"
         );
     }
-    arena.is_well();
+    testbed.still_works();
 }
 
 #[test]
-fn refs_that_are_none() {
+fn bad_refs_are_refused() {
     let github = GitHub::start();
-    let arena = Arena::within(github.world(), "");
+    let testbed = Testbed::within(github.world(), "");
     for reference in [
         "acme/digits/../../other",
         "acme/digits/a/../b",
@@ -111,29 +111,29 @@ fn refs_that_are_none() {
         "acme/..",
         "../digits/main",
     ] {
-        let refused = arena.refuses(1, &["register-source", reference]);
-        assert!(refused.said.contains("error: "), "{refused:#?}");
+        let refused = testbed.refuses(1, &["register-source", reference]);
+        assert!(refused.stderr.contains("error: "), "{refused:#?}");
     }
     assert_eq!(github.asked().len(), 0, "{:#?}", github.asked());
-    arena.is_well();
+    testbed.still_works();
 }
 
 #[test]
-fn a_tag_that_moves_is_not_followed() {
+fn moved_tag_is_not_followed() {
     let moved = Arc::new(AtomicBool::new(false));
     let state = Arc::clone(&moved);
     let github = GitHub::with(move |request| {
         let at = request.path == "/repos/acme/digits/commits/tags/v1.0";
         (at && state.load(Ordering::SeqCst)).then(|| Response::ok(FEATURE))
     });
-    let arena = Arena::within(github.world(), "");
-    let world = &arena.world;
+    let testbed = Testbed::within(github.world(), "");
+    let world = &testbed.world;
     let commit = || world.json(&["list-sources"])[1]["commit"].clone();
     world.ok(&["register-source", "acme/digits/v1.0"]);
     assert_eq!(commit(), TAGGED);
     moved.store(true, Ordering::SeqCst);
     world.ok(&["download", "modelzoo/digits-cnn", "--locked"]);
-    // Nothing of it is left but the lock: it comes back at the commit that the lock pins.
+    // Only the lock is left: the source is restored at the commit that the lock pins.
     std::fs::remove_dir_all(world.home().join("sources")).unwrap();
     std::fs::remove_dir_all(world.home().join("models")).unwrap();
     let asked = github.asked().len();
@@ -144,9 +144,9 @@ fn a_tag_that_moves_is_not_followed() {
 }
 
 #[test]
-fn names_with_more_than_one_at() {
-    let arena = Arena::new();
-    let world = &arena.world;
+fn names_with_several_at_signs_have_one_meaning() {
+    let testbed = Testbed::new();
+    let world = &testbed.world;
     Source::digits()
         .manifest(|m| {
             let model = m["models"][0].clone();
@@ -175,12 +175,12 @@ fn names_with_more_than_one_at() {
         "a/c@../c@2",
         "a/c@1\0",
     ] {
-        // The operating system lets no NUL through.
+        // The operating system accepts no NUL in an argument.
         if !name.contains('\0') {
-            arena.refuses(1, &["download", name]);
+            testbed.refuses(1, &["download", name]);
         }
     }
-    // In a manifest it is refused, so that nobody can be misled by it.
+    // A manifest must not use such names.
     for (name, version) in [
         ("a@b/c", "1"),
         ("a/c@2", "1"),
@@ -193,10 +193,10 @@ fn names_with_more_than_one_at() {
                 m["models"][0]["version"] = json!(version);
             })
             .write(&world.path("odd"));
-        arena
+        testbed
             .refuses(1, &["register-source", "./odd"])
             .says("is not a name")
             .recorded();
     }
-    arena.is_well();
+    testbed.still_works();
 }

@@ -1,23 +1,23 @@
-//! Where the secrets of the user could show up. That they are in no output, no file and no request
-//! is looked at around every command of these tests: see [`crate::world`].
+//! Places where secrets of the user could appear. Every command of these tests is checked for them in
+//! its output, files and requests: see [`crate::world`].
 
+use super::testbed::Testbed;
 use crate::github::GitHub;
-use crate::hostile::arena::Arena;
 use crate::server::{Response, Server};
 use crate::source::Source;
 use crate::world::{CANARY, World, repeats_the_canary};
 
 #[test]
-fn the_canary_is_found() {
+fn leaked_canary_is_detected() {
     assert!(repeats_the_canary(CANARY.as_bytes()));
     assert!(repeats_the_canary(format!("ghp_ghp_c{CANARY}x").as_bytes()));
     assert!(!repeats_the_canary(&CANARY.as_bytes()[1..]));
     assert!(!repeats_the_canary(b""));
 }
 
-/// Debug messages, backtraces and errors of an API that repeats what it was sent.
+/// Debug messages, backtraces and errors of an API that echoes its requests.
 #[test]
-fn messages_of_every_level() {
+fn log_messages_hold_no_secrets() {
     for status in [200, 400, 401, 403, 404, 500] {
         let github = GitHub::with(move |request| match status {
             200 => None,
@@ -33,7 +33,7 @@ fn messages_of_every_level() {
         let args = ["register-source", "acme/digits", "--verbose"];
         let run = world.run(&args);
         assert_eq!(run.code == Some(0), status == 200, "{status}: {run:#?}");
-        // The token was sent, so there was something to repeat.
+        // The token was sent, so there was something to echo.
         let sent = github.asked();
         assert!(sent.iter().any(|r| r.header("authorization").is_some()));
         world.run(&["list", "--verbose"]);
@@ -42,11 +42,11 @@ fn messages_of_every_level() {
 }
 
 #[test]
-fn a_token_in_the_address_of_a_manifest() {
+fn token_in_a_manifest_url_is_redacted() {
     let leak = "leak7c1d";
     let server = Server::files([]);
-    let arena = Arena::within(World::reaching(&[&server]), "");
-    let world = &arena.world;
+    let testbed = Testbed::within(World::reaching(&[&server]), "");
+    let world = &testbed.world;
     let registered = |url: String| {
         let artifacts = serde_json::json!([{ "path": "x", "url": url }]);
         Source::new(test_artifacts::OK_COPY)
@@ -56,25 +56,25 @@ fn a_token_in_the_address_of_a_manifest() {
     };
     for user in [format!("{leak}@"), format!("user:{leak}@")] {
         let args = registered(format!("http://{user}{}/x", server.authority()));
-        let refused = arena.refuses(1, &args).says("user name").recorded();
+        let refused = testbed.refuses(1, &args).says("user name").recorded();
         assert!(!format!("{refused:?}").contains(leak), "{refused:#?}");
     }
-    // A query may be needed, and is never shown.
+    // A query is sent and never shown.
     let args = registered(server.url(&format!("/x?token={leak}")));
     world.ok(&args);
-    let refused = arena.refuses(1, &["download", "test/model"]).recorded();
+    let refused = testbed.refuses(1, &["download", "test/model"]).recorded();
     assert!(!format!("{refused:?}").contains(leak), "{refused:#?}");
     assert!(server.seen().iter().any(|r| r.path.contains(leak)));
-    let said = world.ok(&["list-sources"]).stdout;
+    let messages = world.ok(&["list-sources"]).stdout;
     let lock = std::fs::read_to_string(world.home().join("modelzoo.lock")).unwrap();
-    assert!(!(said + &lock).contains(leak));
-    arena.is_well();
+    assert!(!(messages + &lock).contains(leak));
+    testbed.still_works();
 }
 
-/// Whoever lists the processes of the machine reads arguments.
+/// Other users can read the arguments of processes.
 #[cfg(target_os = "linux")]
 #[test]
-fn arguments_and_environments_of_processes() {
+fn child_processes_get_no_secrets() {
     let github = GitHub::start();
     let world = github.world();
     let log = world.path("processes");
@@ -96,7 +96,7 @@ fn arguments_and_environments_of_processes() {
         for process in &processes {
             assert_eq!(process[1], "0", "{args:?}: a secret is among the arguments");
         }
-        // The command's own environment has it. Nobody that it starts has.
+        // The command's own environment has it; its child processes do not.
         let told = processes.iter().filter(|p| p[2] == "1").count();
         assert_eq!(told, 1, "{args:?}: {text}");
         std::fs::remove_file(&log).unwrap();

@@ -1,5 +1,4 @@
-//! The store under attack: links in the place of its parts, locks that somebody holds, processes
-//! that race.
+//! The store under attack: links in place of its parts, held locks, concurrent processes.
 #![cfg_attr(
     not(target_os = "linux"),
     allow(dead_code, unused_imports, reason = "some of it needs Linux")
@@ -11,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
-use crate::hostile::arena::Arena;
-use crate::hostile::canary::{differences, look};
+use super::canary::{differences, snapshot};
+use super::testbed::Testbed;
 use crate::server::Server;
 use crate::source::Source;
 use crate::world::{Run, World};
@@ -20,7 +19,7 @@ use crate::world::{Run, World};
 const GOOD: &str = "good/model";
 
 #[test]
-fn two_processes_fifty_times() {
+fn concurrent_downloads_leave_one_whole_model() {
     let weights: Vec<u8> = (0..1_u32 << 16).flat_map(u32::to_le_bytes).collect();
     let server = Server::files([("/weights", weights.clone())]);
     let world = World::reaching(&[&server]);
@@ -48,39 +47,39 @@ fn two_processes_fifty_times() {
 }
 
 #[test]
-fn a_lock_file_that_nobody_holds() {
-    let arena = Arena::new();
-    let turn = arena.world.home().join("staging/registry.lock");
-    // What a killed process left, or another program.
+fn stale_lock_file_is_ignored() {
+    let testbed = Testbed::new();
+    let lock = testbed.world.home().join("staging/registry.lock");
+    // Left by a killed process or another program.
     for contents in ["", "4294967295", "\u{1b}[2J"] {
-        std::fs::write(&turn, contents).unwrap();
-        arena.world.ok(&["download", GOOD, "--overwrite"]);
-        assert_eq!(std::fs::read_to_string(&turn).unwrap(), contents);
+        std::fs::write(&lock, contents).unwrap();
+        testbed.world.ok(&["download", GOOD, "--overwrite"]);
+        assert_eq!(std::fs::read_to_string(&lock).unwrap(), contents);
     }
 }
 
 #[test]
-fn a_lock_that_somebody_holds_is_waited_for() {
-    let arena = Arena::new();
-    let turn = std::fs::File::open(arena.world.home().join("staging/registry.lock")).unwrap();
-    turn.lock().unwrap();
+fn held_lock_is_waited_for() {
+    let testbed = Testbed::new();
+    let lock = std::fs::File::open(testbed.world.home().join("staging/registry.lock")).unwrap();
+    lock.lock().unwrap();
     let args = ["download", GOOD, "--overwrite"];
-    let mut waiting = arena.world.command(&args).spawn().unwrap();
-    let said = BufReader::new(waiting.stderr.take().unwrap());
-    let mut said = said.lines().map(Result::unwrap);
-    let waits = said.any(|line| line.contains("waiting for another modelzoo"));
+    let mut waiting = testbed.world.command(&args).spawn().unwrap();
+    let messages = BufReader::new(waiting.stderr.take().unwrap());
+    let mut messages = messages.lines().map(Result::unwrap);
+    let waits = messages.any(|line| line.contains("waiting for another modelzoo"));
     assert!(waits, "it says what it does");
     assert!(waiting.try_wait().unwrap().is_none());
-    // Looking needs no turn.
-    arena.world.ok(&["list"]);
-    arena.world.ok(&["find", GOOD]);
-    turn.unlock().unwrap();
-    said.for_each(drop);
+    // Reading needs no lock.
+    testbed.world.ok(&["list"]);
+    testbed.world.ok(&["find", GOOD]);
+    lock.unlock().unwrap();
+    messages.for_each(drop);
     assert!(waiting.wait().unwrap().success());
-    arena.is_well();
+    testbed.still_works();
 }
 
-/// Directories and files of the store, with the thing that each is.
+/// The directories and files of the store.
 #[cfg(unix)]
 fn parts(world: &World) -> Vec<PathBuf> {
     let found = world.ok(&["find", GOOD]).stdout;
@@ -115,31 +114,31 @@ fn parts(world: &World) -> Vec<PathBuf> {
     parts
 }
 
-/// Every part of the store in turn is moved elsewhere, with a link in its place.
+/// Each part of the store in lock is moved outside and replaced by a link.
 #[cfg(unix)]
 #[test]
-fn links_in_the_place_of_every_part() {
+fn links_in_the_store_are_not_followed() {
     let names: Vec<_> = {
-        let arena = Arena::new();
-        let home = arena.world.home();
-        let parts = parts(&arena.world).into_iter();
+        let testbed = Testbed::new();
+        let home = testbed.world.home();
+        let parts = parts(&testbed.world).into_iter();
         parts
             .map(|part| part.strip_prefix(&home).unwrap().to_owned())
             .collect()
     };
     assert!(names.len() >= 7, "{names:?}");
     for at in 0..names.len() {
-        let arena = Arena::new();
-        let world = &arena.world;
-        // Keys of sources differ from world to world.
+        let testbed = Testbed::new();
+        let world = &testbed.world;
+        // The keys of sources differ between worlds.
         let part = parts(world)[at].clone();
         let elsewhere = world.path("elsewhere");
         std::fs::rename(&part, &elsewhere).unwrap();
         std::os::unix::fs::symlink(&elsewhere, &part).unwrap();
         if elsewhere.is_dir() {
-            std::fs::write(elsewhere.join("victim"), "treasure").unwrap();
+            std::fs::write(elsewhere.join("victim"), "outside").unwrap();
         }
-        let before = look(&elsewhere, &[]);
+        let before = snapshot(&elsewhere, &[]);
         for args in [
             &["find", GOOD][..],
             &["verify"],
@@ -165,31 +164,31 @@ fn links_in_the_place_of_every_part() {
             let run = world.run(args);
             assert!(run.code.is_some(), "{part:?} {args:?}: {run:#?}");
             assert!(!run.stderr.contains("panicked"), "{run:#?}");
-            let changed = differences(&before, &look(&elsewhere, &[]));
+            let changed = differences(&before, &snapshot(&elsewhere, &[]));
             assert_eq!(
                 changed,
                 Vec::<PathBuf>::new(),
                 "{part:?} {args:?}: {run:#?}"
             );
         }
-        // There is a way out for those who do not know what happened.
+        // The documented way to repair the store works.
         let _ = std::fs::remove_file(&part);
         world.ok(&["register-source", "./good", "--overwrite"]);
-        arena.is_well();
+        testbed.still_works();
     }
 }
 
-/// While commands run, a model's file is again and again another one, behind a link. What it links
-/// to is never used, although it is as long as the right one.
+/// While commands run, a model's file is swapped for a link to another file, again and again. The
+/// link's target is never used, although it has the right length.
 #[cfg(unix)]
 #[test]
-fn a_link_that_comes_and_goes() {
-    let arena = Arena::new();
-    let world = &arena.world;
+fn racing_link_is_not_followed() {
+    let testbed = Testbed::new();
+    let world = &testbed.world;
     let found = world.ok(&["find", GOOD]).stdout;
     let file = Path::new(found.trim_end()).to_owned();
     let right = std::fs::read(&file).unwrap();
-    // The same model, but that it takes dark for light.
+    // The same model with dark and light swapped.
     let mut wrong = right.clone();
     let data = wrong.len() - 40;
     for byte in wrong[data..].iter_mut().skip(3).step_by(4) {
@@ -231,7 +230,7 @@ fn a_link_that_comes_and_goes() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let (plain, link) = (file.with_extension("plain"), file.with_extension("link"));
-            // A command that finds no model makes one, in a directory of its own: then some of
+            // A command that finds no model downloads it to a new directory: then some of
             // these fail.
             while !stop.load(Ordering::Relaxed) {
                 let _ = std::os::unix::fs::symlink(&elsewhere, &link);
@@ -251,12 +250,12 @@ fn a_link_that_comes_and_goes() {
     assert_eq!(labels().unwrap(), expected);
 }
 
-/// Every verb that there is, where asking for a socket kills the process.
+/// Every verb, where opening a socket kills the process.
 #[cfg(target_os = "linux")]
 #[test]
-fn no_verb_needs_a_network() {
-    let arena = Arena::new();
-    let world = &arena.world;
+fn local_verbs_open_no_socket() {
+    let testbed = Testbed::new();
+    let world = &testbed.world;
     crate::source::digits_dataset(&world.path("dataset"));
     let calls: &[&[&str]] = &[
         &["list"],
@@ -298,7 +297,7 @@ fn no_verb_needs_a_network() {
             .env("LD_PRELOAD", crate::faults::shim())
             .env("FAULT_NO_NETWORK", "1");
         let run = Run::from(command.output().unwrap());
-        // These may have something to say against the machine or the model.
+        // These may fail because of the machine or the model.
         let ended = match call[0] {
             "doctor" | "embed" => run.code.is_some(),
             _ => run.code == Some(0),

@@ -1,15 +1,15 @@
-//! Texts that a terminal, a spreadsheet or a reader would take for more than text.
+//! Untrusted texts with control sequences, direction overrides and separators.
 
 use serde_json::{Value, json};
 
-use crate::hostile::arena::{Arena, assert_tame};
+use super::testbed::{Testbed, assert_terminal_safe};
 use crate::source::Source;
 
 const EVIL: &str = "\u{1b}]52;c;aGk=\u{7}\u{1b}[2J\u{202e}txt\u{2066}\u{9b}31m\r\u{200b}end";
 
 #[test]
-fn every_text_of_a_manifest() {
-    let arena = Arena::new();
+fn manifest_texts_are_escaped() {
+    let testbed = Testbed::new();
     let fields = [
         "author",
         "license",
@@ -36,8 +36,8 @@ fn every_text_of_a_manifest() {
             }
             m[EVIL] = json!({ EVIL: EVIL });
         })
-        .write(&arena.world.path("source"));
-    let world = &arena.world;
+        .write(&testbed.world.path("source"));
+    let world = &testbed.world;
     let model = "modelzoo/digits-cnn";
     for args in [
         &["register-source", "./source"][..],
@@ -55,22 +55,22 @@ fn every_text_of_a_manifest() {
         &["register-source", "./source", "--overwrite"],
     ] {
         let run = world.ok(args);
-        assert_tame(&run.stdout);
-        assert_tame(&run.stderr);
+        assert_terminal_safe(&run.stdout);
+        assert_terminal_safe(&run.stderr);
     }
-    // Programs get what the source wrote.
+    // JSON holds the original text.
     let told = world.json(&["info", model]);
     for field in ["author", "description"] {
         assert_eq!(told["manifest"][field], EVIL, "{field}");
     }
     assert_eq!(told["manifest"]["tags"][0], EVIL);
-    arena.is_well();
+    testbed.still_works();
 }
 
 #[test]
-fn errors_about_texts() {
-    let arena = Arena::new();
-    let world = &arena.world;
+fn texts_in_errors_are_escaped() {
+    let testbed = Testbed::new();
+    let world = &testbed.world;
     for change in [
         (|m: &mut Value| m["models"][0]["base_name"] = json!(EVIL)) as fn(&mut Value),
         |m| m["models"][0]["base_filename"] = json!(format!("{EVIL}/../x")),
@@ -82,8 +82,8 @@ fn errors_about_texts() {
         Source::digits()
             .manifest(change)
             .write(&world.path("source"));
-        // Looks at what is said, as it does for every refusal.
-        arena
+        // `refuses` checks standard error.
+        testbed
             .refuses(1, &["register-source", "./source"])
             .recorded();
     }
@@ -99,15 +99,15 @@ fn errors_about_texts() {
         &["apply", "good/model", EVIL, "p"],
         &["apply", "good/model", "images", EVIL],
     ] {
-        arena.refuses(1, args);
+        testbed.refuses(1, args);
     }
-    arena.is_well();
+    testbed.still_works();
 }
 
 #[test]
-fn names_of_fields() {
-    let arena = Arena::new();
-    let dataset = arena.world.path("dataset");
+fn bad_field_names_are_refused() {
+    let testbed = Testbed::new();
+    let dataset = testbed.world.path("dataset");
     crate::source::digits_dataset(&dataset);
     for field in [
         "a/b",
@@ -130,7 +130,7 @@ fn names_of_fields() {
         "p,q",
         "\"p\"",
     ] {
-        // A dash in front is an option that does not exist.
+        // A leading dash would be an unknown option.
         let field = ["--", field];
         let dataset = "dataset";
         let args = [
@@ -139,25 +139,9 @@ fn names_of_fields() {
             &["good/model", dataset, field[1]],
         ]
         .concat();
-        arena
+        testbed
             .refuses(1, &args)
             .says(" cannot be the name of a field");
     }
-    arena.is_well();
-}
-
-/// What a spreadsheet would compute stays a text in a JSON document, whoever wrote it.
-#[test]
-fn labels_that_are_formulas() {
-    let arena = Arena::new();
-    let attack = arena.attack(test_artifacts::BAD_PLAN, "model");
-    let run = attack.loads(&["case=class_formulas"]);
-    assert_tame(&run.stdout);
-    let text = std::fs::read_to_string(arena.world.path("labels.jsonl")).unwrap();
-    assert!(!text.is_empty());
-    for line in text.lines() {
-        let label: Value = serde_json::from_str(line).unwrap();
-        let class = label["p"]["label"].as_str().unwrap();
-        assert!(class.starts_with(['=', '@']), "{class:?}");
-    }
+    testbed.still_works();
 }

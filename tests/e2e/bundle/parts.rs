@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::RECEIPT;
 use crate::downloads::sha256;
 
-/// The files of a bundle, to be changed and packed again.
+/// The files of a bundle, which tests change and pack again.
 #[derive(Clone)]
 pub(super) struct Parts(Vec<(String, Vec<u8>)>);
 
@@ -29,7 +29,7 @@ impl Parts {
             let mut header = tar::Header::new_gnu();
             header.set_size(contents.len() as u64);
             header.set_mode(0o644);
-            // As it is, where the crate would refuse a name that leaves.
+            // Written raw: the tar crate would refuse a name that leaves the directory.
             header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
             header.set_cksum();
             tar.append(&header, contents.as_slice()).unwrap();
@@ -67,7 +67,7 @@ impl Parts {
         self
     }
 
-    /// Makes the digests of the index those of what is there, as a forger would.
+    /// Updates the digests of the index to the present files, as a forger would.
     pub(super) fn forged(self) -> Self {
         let mut files: Vec<_> = self
             .0

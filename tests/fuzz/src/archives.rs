@@ -1,4 +1,4 @@
-//! Archives: nothing outside the directory, nothing beyond the limits, nothing after an error.
+//! Archives: no file outside the directory, none beyond the limits, none after an error.
 
 use std::io::Write;
 
@@ -59,7 +59,7 @@ fn run(data: &[u8]) -> bool {
     mended(data).map_or(raw, |mended| raw | unpack(&mended))
 }
 
-/// The bytes as a tar with right checksums, which no mutation finds.
+/// The bytes as a tar with correct checksums, which mutations do not find.
 fn mended(data: &[u8]) -> Option<Vec<u8>> {
     let mut mended = data.to_vec();
     for block in mended.chunks_exact_mut(512) {
@@ -75,7 +75,7 @@ fn mended(data: &[u8]) -> Option<Vec<u8>> {
 
 fn unpack(data: &[u8]) -> bool {
     let place = Place::new();
-    // The archive lies outside of what it is unpacked into.
+    // The archive lies outside the target directory.
     let archive = place.write("archive", data);
     let into = place.inside.join("into");
     std::fs::create_dir(&into).expect("the directory is made");

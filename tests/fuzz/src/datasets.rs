@@ -1,6 +1,6 @@
-//! Datasets: no file outside is read, and what is not understood is kept.
+//! Datasets: no file outside is read, and unknown content is kept.
 //!
-//! The first byte of an input says what the rest is:
+//! The first byte of an input gives the kind of the rest:
 //!
 //! | byte | the rest |
 //! |---|---|
@@ -73,7 +73,7 @@ pub(crate) const TARGET: Target = Target {
     ],
 };
 
-/// Samples of an input that are looked at.
+/// How many samples of an input are read.
 const LOOKED_AT: usize = 16;
 const FIELD: &str = "predictions";
 
@@ -100,7 +100,7 @@ fn run(data: &[u8]) -> bool {
     }
 }
 
-/// A FiftyOneDataset with an image, read, and written to where that is possible.
+/// A FiftyOneDataset with an image is read and, where possible, written to.
 fn documents(samples: &[u8], metadata: Option<&[u8]>) -> bool {
     let place = Place::new();
     std::fs::create_dir(place.inside.join("data")).expect("a directory is made");
@@ -188,7 +188,7 @@ fn look(path: &Path, root: &Path, fields: &[&str]) -> bool {
     true
 }
 
-/// Labels the samples, and looks at whether all else is as it was.
+/// Labels the samples and checks that nothing else changes.
 fn write(place: &Place) {
     let open = || Dataset::open(&place.inside).expect("it could be opened before");
     let dataset = open();
@@ -233,7 +233,7 @@ fn new_label() -> Label {
     })
 }
 
-/// What labels in another field leave alone.
+/// What labels in another field must not change.
 fn kept(dataset: &Dataset) -> Vec<String> {
     let samples = dataset.samples().take(LOOKED_AT);
     samples

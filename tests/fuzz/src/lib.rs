@@ -1,9 +1,9 @@
-//! What must hold of every reader of strangers' bytes, whatever the bytes are.
+//! Properties of every reader of untrusted input.
 //!
-//! A [`Target`] has a body that reads any bytes as one kind of input and panics where a property
-//! does not hold; seeds, which are the repository's own files and archives that are made here; and
+//! A [`Target`] has a body that reads bytes as one kind of input and panics if a property
+//! does not hold; seeds, which are files of the repository and generated archives; and
 //! words that the format knows. The tests of this crate run each body over its seeds and over
-//! mutations of them that are the same every time. `cargo xtask fuzz` runs the same bodies in
+//! reproducible mutations of them. `cargo xtask fuzz` runs the same bodies in
 //! libFuzzer, by the package in `fuzz`.
 //!
 //! Inputs that once broke a property are kept in `regressions/<target>` and run with the tests.
@@ -39,14 +39,14 @@ mod weights;
 
 pub use seeds::offer;
 
-/// A kind of input and what must hold of it.
+/// A kind of input and its properties.
 #[derive(Debug, Clone, Copy)]
 pub struct Target {
-    /// Its name, which is that of the fuzzer's program too.
+    /// Its name, which the fuzzer's program has too.
     pub name: &'static str,
-    /// Reads an input. Says whether it was one of this kind, well-formed.
+    /// Reads an input. Returns whether it is well-formed input of this kind.
     ///
-    /// Panics where a property does not hold.
+    /// Panics if a property does not hold.
     pub run: fn(&[u8]) -> bool,
     /// Inputs to begin with, each with a name for its file.
     pub seeds: fn() -> Vec<(String, Vec<u8>)>,
@@ -97,7 +97,7 @@ pub fn targets() -> Vec<Target> {
     ]
 }
 
-/// A message must be one line that no terminal acts on.
+/// A message must be one line without terminal controls.
 fn assert_one_line(message: &str) {
     assert!(
         !message.chars().any(char::is_control),

@@ -1,4 +1,4 @@
-//! Manifests: read without a panic, and what is accepted keeps the rules.
+//! Manifests: parsed without a panic, and accepted ones keep the rules.
 
 use std::collections::BTreeSet;
 
@@ -130,7 +130,7 @@ fn run(data: &[u8]) -> bool {
     true
 }
 
-/// A path that means the same everywhere, and a place below where it starts.
+/// A path that means the same on every system and stays below its start.
 fn safe(path: &RelPath) {
     let text: &str = path.as_ref();
     assert_eq!(RelPath::parse(text).as_ref(), Ok(path));

@@ -1,8 +1,8 @@
-//! Mutations that are the same every time.
+//! Reproducible mutations.
 
 use crate::Target;
 
-/// Numbers that readers count wrong at.
+/// Numbers at the limits of integer types.
 const EDGES: [u64; 10] = [
     0,
     1,
@@ -15,10 +15,10 @@ const EDGES: [u64; 10] = [
     0x7fff_ffff_ffff_ffff,
     0xffff_ffff_ffff_ffff,
 ];
-/// Bytes that an input grows to.
+/// The most bytes of an input.
 const MAX_LENGTH: usize = 64 << 10;
 
-/// An endless row of inputs that depends on nothing but the target and `seed`.
+/// An endless sequence of inputs that depends only on the target and `seed`.
 pub struct Mutations {
     seeds: Vec<Vec<u8>>,
     words: &'static [&'static str],
@@ -26,7 +26,7 @@ pub struct Mutations {
 }
 
 impl Mutations {
-    /// The row of a target. It needs a seed at least.
+    /// The sequence of a target, which needs at least one seed.
     #[must_use]
     pub fn new(target: &Target, seed: u64) -> Self {
         let seeds = (target.seeds)().into_iter().map(|(_, bytes)| bytes);
@@ -42,7 +42,7 @@ impl Mutations {
         self.seeds.get(at).cloned().unwrap_or_default()
     }
 
-    /// A few bytes to put into an input.
+    /// A few bytes to insert into an input.
     fn piece(&mut self) -> Vec<u8> {
         match self.random.below(4) {
             0 => {
@@ -65,7 +65,7 @@ impl Mutations {
         }
     }
 
-    /// A part of something of `length` bytes, of at most `longest` bytes.
+    /// A range within `length` bytes, of at most `longest` bytes.
     fn range(&mut self, length: usize, longest: usize) -> (usize, usize) {
         let from = self.random.below(length + 1);
         let size = self.random.below(longest.min(length - from) + 1);
@@ -96,7 +96,7 @@ impl Mutations {
                 let end = (from + piece.len()).min(input.len());
                 input.splice(from..end, piece);
             }
-            // Rarely: what was cut off is all that follows.
+            // Rarely: the input is truncated.
             _ if self.random.below(8) == 0 => input.truncate(from),
             _ => {
                 let byte = self.random.byte();
@@ -149,7 +149,7 @@ mod tests {
     use crate::PERMISSIONS;
 
     #[test]
-    fn mutations_are_the_same_every_time_and_differ_from_the_seeds() {
+    fn mutations_are_reproducible_and_differ_from_the_seeds() {
         let take = |seed| -> Vec<_> { Mutations::new(&PERMISSIONS, seed).take(200).collect() };
         assert_eq!(take(7), take(7));
         assert_ne!(take(7), take(9));

@@ -1,6 +1,6 @@
-//! URLs, permissions, origins and exceptions: what is shown is what is meant.
+//! URLs, permissions, origins and exceptions: the displayed form has the same meaning.
 //!
-//! An input is a permission or a URL; after a line feed, a URL that is held against it, and after
+//! An input is a permission or a URL; after a line feed, a URL that is checked against it, and after
 //! another one a `Location` that is followed from that.
 
 use modelzoo_net::policy::{
@@ -88,7 +88,7 @@ fn run(data: &[u8]) -> bool {
     own.is_some() || permission || excepted
 }
 
-/// A URL that was accepted has one spelling, which says what it is.
+/// An accepted URL has one canonical spelling.
 fn url(text: &str) -> Option<Url> {
     match parse_url(text) {
         Ok(url) => {
@@ -119,7 +119,7 @@ fn canonical(url: &Url) {
         let path = text.split('?').next().unwrap_or_default();
         assert!(path.contains(query) || !shown.contains(query), "{shown:?}");
     }
-    // Nobody has leave to go anywhere.
+    // Nothing is allowed.
     let rules = Rules {
         grants: Grants::Only(&Permissions::none()),
         exceptions: &[],
@@ -152,7 +152,7 @@ fn permission(text: &str, url: Option<&Url>) -> bool {
     true
 }
 
-/// Whether a permission allows a URL, by what both look like.
+/// Whether a permission allows a URL, by their text.
 fn meant(permission: &str, url: &Url) -> bool {
     let origin = url.origin().ascii_serialization();
     let Some((scheme, pattern)) = permission.split_once("://*.") else {
@@ -184,7 +184,7 @@ fn exception(text: &str, url: Option<&Url>) -> bool {
     assert_one_line(&shown);
     assert_eq!(shown.parse().as_ref(), Ok(&exception), "{text:?}");
     if let Some(url) = url.filter(|url| exception.names(url)) {
-        // One host or network has no say about another's names.
+        // An exception for one host or network covers no names of another.
         let host = url.host_str().unwrap_or_default();
         let named = shown == host || shown.starts_with(&format!("{host}:"));
         let address = !matches!(url.host(), Some(url::Host::Domain(_)) | None);

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-/// What lies beside the directory that an input is confined to.
+/// The file beside the directory that an input is confined to.
 const CANARY: &[u8] = b"canary";
 
-/// A directory that goes away, with `inside`, where an input may do as it likes, and a file beside
-/// it that must stay as it is.
+/// A temporary directory with `inside`, which an input may change, and a file beside
+/// it that must not change.
 pub(crate) struct Place {
     directory: TempDir,
     /// The directory inside, without links in its path.
@@ -17,7 +17,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Makes one, in memory where the system has such a place.
+    /// Makes one, in a memory file system if there is one.
     pub(crate) fn new() -> Self {
         let memory = Path::new("/dev/shm");
         let directory = match tempfile::tempdir_in(memory) {
@@ -47,7 +47,7 @@ impl Place {
     }
 }
 
-/// The regular files below a directory with their contents, by path. There may be nothing else but
+/// The regular files below a directory with their contents, by path. Nothing else is allowed but
 /// directories.
 pub(crate) fn tree(root: &Path) -> Vec<(String, Vec<u8>)> {
     let mut files = Vec::new();

@@ -1,4 +1,4 @@
-//! References: what is shown means the same when it is typed again.
+//! References: the displayed form parses to the same reference.
 
 use std::path::PathBuf;
 
@@ -131,7 +131,7 @@ fn run(data: &[u8]) -> bool {
     let shown = parsed.to_string();
     assert_one_line(&shown);
     assert_eq!(format!("{parsed:?}"), format!("SourceRef({shown})"));
-    // The page of an Enterprise server that is no longer configured is any URL; the id still names
+    // The page of an Enterprise server that is no longer configured is an ordinary URL; the id still names
     // the repository.
     let strange_server = id
         .as_str()
@@ -145,7 +145,7 @@ fn run(data: &[u8]) -> bool {
         Some(id.as_str()),
         (!strange_server).then_some(shown.as_str()),
     ];
-    // Blanks around what is typed are nobody's, so that a path which ends in one cannot be.
+    // Blanks around the input are dropped, so a path cannot end in one.
     let typed = |again: &&str| again.trim() == *again;
     for again in spellings.into_iter().flatten().filter(typed) {
         let meant = SourceRef::parse(again, &context);

@@ -1,11 +1,11 @@
-//! Where seeds come from, and how the fuzzer gets them.
+//! Seeds from the repository, and how the fuzzer gets them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::Target;
 
-/// Names the directory that a target's program writes its seeds and its dictionary to, instead of
+/// The directory that a target's program writes its seeds and dictionary to, instead of
 /// fuzzing.
 const OFFER: &str = "MODELZOO_FUZZ_OFFER";
 
@@ -43,7 +43,7 @@ pub(crate) fn texts(texts: &[&str]) -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
-/// What a target's program does before it fuzzes: where `MODELZOO_FUZZ_OFFER` names a directory, it
+/// Called by a target's program before it fuzzes: if `MODELZOO_FUZZ_OFFER` names a directory, it
 /// writes the seeds to `corpus` in it and the words to `dictionary`, and ends.
 pub fn offer(target: &Target) {
     let Some(directory) = std::env::var_os(OFFER).map(PathBuf::from) else {
@@ -58,7 +58,7 @@ pub fn offer(target: &Target) {
     std::process::exit(0);
 }
 
-/// Words as libFuzzer reads them.
+/// Words in libFuzzer's dictionary format.
 fn dictionary(words: &[&str]) -> String {
     let plain = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\';
     let escape = |byte: u8| {
@@ -77,7 +77,7 @@ mod tests {
     use super::dictionary;
 
     #[test]
-    fn a_dictionary_escapes_what_libfuzzer_would_misread() {
+    fn dictionary_is_escaped_for_libfuzzer() {
         let text = dictionary(&["https://", "a\"b\\", "\u{202e}\0"]);
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(

@@ -1,7 +1,7 @@
-//! Weight files: no panic, no tensor beyond the file, and no more memory than the file is worth.
+//! Weight files: no panic, no tensor beyond the file, and memory bounded by the file's size.
 //!
-//! An input is a file as it is. One that is a pickle is read as the heart of an archive too, whose
-//! checksums no mutation would find.
+//! An input is a whole file. A pickle is also read as the `data.pkl` of an archive, whose
+//! checksums mutations do not find.
 
 use std::io::{Cursor, Read, Write};
 
@@ -66,7 +66,7 @@ pub(crate) const TARGET: Target = Target {
     ],
 };
 
-/// Times that tensors may take the bytes of their file: what is compressed may be nine times as
+/// How many times the bytes of their file tensors may use: compressed data may be nine times as
 /// long with the file itself, and each byte may be used sixteen times.
 const MOST: usize = 9 * 16;
 /// Tensors whose elements are read.

@@ -1,5 +1,5 @@
-//! The bodies of the fuzzer over their seeds, over mutations that are the same every time, and over
-//! what once broke them.
+//! The bodies of the fuzzer over their seeds, reproducible mutations, and
+//! inputs that once failed.
 
 #![allow(
     clippy::print_stdout,
@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 use modelzoo_fuzz::mutate::Mutations;
 use modelzoo_fuzz::{Target, targets};
 
-/// Mutations of each target; the environment can ask for more.
+/// Mutations of each target; an environment variable sets more.
 const ROUNDS: usize = 1000;
-/// Where mutations begin; the environment can say something else.
+/// The first seed; an environment variable sets another.
 const SEED: u64 = 20_261_124;
 
 fn here() -> PathBuf {
@@ -29,7 +29,7 @@ fn from_environment(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|e| panic!("{name}: {e}")))
 }
 
-/// Runs a body. Where it panics, the input is kept, and named beside what the panic said.
+/// Runs a body. If it panics, the input is kept and named with the panic's message.
 fn run(target: &Target, input: &[u8]) -> bool {
     catch_unwind(AssertUnwindSafe(|| (target.run)(input))).unwrap_or_else(|_| {
         let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.input", target.name));

@@ -30,9 +30,9 @@ impl Source for Guest {
                 format!("/model/{link}"),
                 format!("/model/{link}/"),
                 format!("/model/{link}/."),
-                format!("/model/{link}/treasure"),
-                format!("/model/{link}/deeper/../treasure"),
-                format!("/model/./{link}//treasure/"),
+                format!("/model/{link}/outside"),
+                format!("/model/{link}/deeper/../outside"),
+                format!("/model/./{link}//outside/"),
             ] {
                 attempt(&path, &mut slips);
             }

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn only_strong_validators_count() {
+    fn weak_validators_are_ignored() {
         const OLD: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
         const NOW: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
         let etag = |v: &str| Some(Validator::Etag(v.to_owned()));
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn content_ranges_are_read_strictly() {
+    fn content_ranges_are_parsed_strictly() {
         let read = |value| ContentRange::of(&answer(&[("content-range", value)]));
         let range = |first, last, total| Some(ContentRange { first, last, total });
         assert_eq!(read("bytes 5-9/10"), range(5, 9, Some(10)));

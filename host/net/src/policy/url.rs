@@ -185,7 +185,7 @@ mod tests {
     use super::redact_text;
 
     #[test]
-    fn what_could_be_a_secret_is_not_shown() {
+    fn possible_secrets_are_redacted() {
         for (text, shown) in [
             ("https://user:tok@host/x", "https://…@host/x"),
             ("https:\\\\user:tok@host", "…@host"),

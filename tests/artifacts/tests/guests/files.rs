@@ -52,22 +52,22 @@ pub(crate) fn bad_links() {
     assert_eq!(run.names(), [MODEL_FILE], "{:?}", run.result);
     let outside = tempfile::tempdir().unwrap();
     std::fs::create_dir(outside.path().join("deeper")).unwrap();
-    let treasure = outside.path().join("treasure");
-    std::fs::write(&treasure, "treasure").unwrap();
+    let file = outside.path().join("outside");
+    std::fs::write(&file, "outside").unwrap();
     let dir = run.model_dir.path();
     for (link, target) in [
-        ("file", treasure.as_path()),
+        ("file", file.as_path()),
         ("up", "../../../../../../../etc/hostname".as_ref()),
         ("dir", outside.path()),
         ("dotdot", "..".as_ref()),
         ("round", "round".as_ref()),
-        ("nowhere", "/nowhere/treasure".as_ref()),
+        ("nowhere", "/nowhere/outside".as_ref()),
     ] {
         symlink(target, dir.join(link)).unwrap();
     }
     let run = guest.load_from(run.model_dir);
     assert!(run.result.is_ok(), "{:?}", run.result);
-    assert_eq!(std::fs::read_to_string(&treasure).unwrap(), "treasure");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "outside");
     assert_eq!(outside.path().read_dir().unwrap().count(), 2);
 }
 

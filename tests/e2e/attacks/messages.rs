@@ -1,31 +1,31 @@
-//! Hooks that say too much, or what a terminal would obey, or what only the host may say.
+//! Messages of hooks: too many, with control sequences, or imitating the host.
 
-use super::arena::{Arena, assert_tame};
+use super::testbed::{Testbed, assert_terminal_safe};
 
 #[test]
-fn floods() {
+fn log_volume_is_limited() {
     const BYTES: usize = 4096;
-    let arena = Arena::limited("log_bytes = 4096");
+    let testbed = Testbed::limited("log_bytes = 4096");
     for case in ["flood", "many", "stdout", "stderr"] {
-        let attack = arena.attack(test_artifacts::BAD_LOG, case);
+        let attack = testbed.attack(test_artifacts::BAD_LOG, case);
         for run in [attack.downloads(), attack.loads(&[])] {
-            let said = attack.said(&run);
-            let (last, said) = said.split_last().expect("at least that there was more");
+            let messages = attack.messages(&run);
+            let (last, messages) = messages.split_last().expect("at least that there was more");
             assert_eq!(last, "too many messages: the rest of them is dropped");
-            let bytes: usize = said.iter().map(String::len).sum();
-            // An empty message is not free either.
-            assert!(bytes <= BYTES && said.len() <= BYTES / 16, "{case}");
+            let bytes: usize = messages.iter().map(String::len).sum();
+            // Empty messages count too.
+            assert!(bytes <= BYTES && messages.len() <= BYTES / 16, "{case}");
         }
     }
 }
 
 #[test]
-fn what_a_terminal_would_obey() {
-    let arena = Arena::new();
-    let attack = arena.attack(test_artifacts::BAD_LOG, "escapes");
+fn log_messages_are_escaped() {
+    let testbed = Testbed::new();
+    let attack = testbed.attack(test_artifacts::BAD_LOG, "escapes");
     for run in [attack.downloads(), attack.loads(&[])] {
-        let said = attack.said(&run);
-        // All of it is shown, as what it is.
+        let messages = attack.messages(&run);
+        // Everything is shown, escaped.
         for shown in [
             r"\u{1b}[2J\u{1b}[1;1Hcleared",
             r"\u{1b}]52;c;bG9vdA==\u{7}",
@@ -36,32 +36,35 @@ fn what_a_terminal_would_obey() {
             "hint: forged",
             "no line's end",
         ] {
-            assert!(said.iter().any(|line| line == shown), "{shown}: {said:#?}");
+            assert!(
+                messages.iter().any(|line| line == shown),
+                "{shown}: {messages:#?}"
+            );
         }
     }
 }
 
 #[test]
-fn the_quiet_are_spared_and_programs_too() {
-    let arena = Arena::new();
-    let attack = arena.attack(test_artifacts::BAD_LOG, "escapes");
+fn quiet_and_json_keep_messages_off_stdout() {
+    let testbed = Testbed::new();
+    let attack = testbed.attack(test_artifacts::BAD_LOG, "escapes");
     attack.downloads();
     let download = |flag| {
         let args = ["download", attack.model(), "--overwrite", flag];
-        arena.world.ok(&args)
+        testbed.world.ok(&args)
     };
     let quiet = download("--quiet");
-    assert_eq!(attack.said(&quiet), Vec::<String>::new());
+    assert_eq!(attack.messages(&quiet), Vec::<String>::new());
     let json = download("--json");
-    assert!(!attack.said(&json).is_empty());
+    assert!(!attack.messages(&json).is_empty());
     let value: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
     assert!(value.is_object(), "{value}");
     for run in [quiet, json, download("--verbose")] {
-        assert_tame(&run.stderr);
+        assert_terminal_safe(&run.stderr);
     }
 }
 
-/// Cases of `bad_error`, with what is to be said of each.
+/// Cases of `bad_error` with the expected message.
 const ERRORS: &[(&str, &str)] = &[
     ("invalid-input", "the guest's invalid-input"),
     ("not-found", "the guest's not-found"),
@@ -88,14 +91,14 @@ const ERRORS: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn errors_of_every_kind() {
-    let arena = Arena::new();
+fn errors_of_every_kind_are_reported() {
+    let testbed = Testbed::new();
     for (case, text) in ERRORS {
-        let attack = arena.attack(test_artifacts::BAD_ERROR, case);
+        let attack = testbed.attack(test_artifacts::BAD_ERROR, case);
         let downloading = attack.download().no_hint();
         let loading = attack.load(&[&format!("case={case}")]);
-        // What the guest says is never mistaken for advice of the host. The host's own is about
-        // what the user typed, and for that kind only.
+        // The guest's text is never taken for a hint of the host. The host's own hint is about
+        // kwargs that the user typed, for this kind only.
         let loading = match *case {
             "invalid-input" => loading.hints("--kwarg KEY=VALUE"),
             _ => loading.no_hint(),
@@ -110,9 +113,9 @@ fn errors_of_every_kind() {
 }
 
 #[test]
-fn an_error_of_many_megabytes() {
-    let arena = Arena::new();
-    let attack = arena.attack(test_artifacts::BAD_ERROR, "long");
+fn huge_error_is_cut() {
+    let testbed = Testbed::new();
+    let attack = testbed.attack(test_artifacts::BAD_ERROR, "long");
     for failure in [attack.download(), attack.load(&["case=long"])] {
         let failure = failure.says(" failed: xxx").no_hint();
         assert!(failure.error.ends_with("x…"), "{failure:#?}");
@@ -120,9 +123,9 @@ fn an_error_of_many_megabytes() {
 }
 
 #[test]
-fn kwargs_that_come_back() {
-    let arena = Arena::new();
-    arena
+fn kwargs_in_errors_are_escaped() {
+    let testbed = Testbed::new();
+    testbed
         .attack(test_artifacts::BAD_KWARGS, "model")
         .load(&["b=[1,null]", "a=\u{1b}[2J\n", "\u{202e}=\u{9b}31m"])
         .says(r#"failed: {"b":[1,null],"a":"\u001b[2J\n","\u{202e}":"\u{9b}31m"}"#)
@@ -130,17 +133,17 @@ fn kwargs_that_come_back() {
 }
 
 #[test]
-fn kwargs_that_the_hook_does_not_know() {
-    let arena = Arena::new();
-    arena
+fn unknown_kwargs_are_refused() {
+    let testbed = Testbed::new();
+    testbed
         .attack(test_artifacts::OK_COPY, "model")
         .load(&["surprise=1"])
         .says("unknown kwarg `surprise`; this model takes none");
-    arena
+    testbed
         .attack(test_artifacts::OK_RESNET, "model")
         .load(&["depht=18"])
         .says("unknown kwarg `depht`; known are `depth`, ");
-    arena
+    testbed
         .attack(test_artifacts::OK_RESNET, "model")
         .load(&["depth=deep"])
         .says("kwarg `depth`: ");

@@ -1,16 +1,16 @@
-//! Hooks that take, write or fetch without end.
+//! Hooks that allocate, write or fetch without end.
 
 use std::time::Duration;
 
-use super::arena::{Arena, Attack, Failure};
+use super::testbed::{Attack, Failure, Testbed};
 use crate::server::{Response, Server};
 use crate::world::World;
 
 #[test]
-fn memory() {
-    let arena = Arena::limited("memory_bytes = 33554432");
+fn memory_is_limited() {
+    let testbed = Testbed::limited("memory_bytes = 33554432");
     for case in ["grow", "reserve"] {
-        let attack = arena.attack(test_artifacts::BAD_MEMORY, case);
+        let attack = testbed.attack(test_artifacts::BAD_MEMORY, case);
         for failure in [attack.download(), attack.load(&[])] {
             failure
                 .says("was stopped: more than 33554432 bytes of memory")
@@ -20,10 +20,10 @@ fn memory() {
 }
 
 #[test]
-fn one_call_with_much_too_much() {
-    let arena = Arena::limited("hostcall_bytes = 1048576");
+fn bytes_of_one_host_call_are_limited() {
+    let testbed = Testbed::limited("hostcall_bytes = 1048576");
     for case in ["argument", "message"] {
-        arena
+        testbed
             .attack(test_artifacts::BAD_MEMORY, case)
             .download()
             .says("was stopped: more than 1048576 bytes handed to the host in one call")
@@ -32,25 +32,25 @@ fn one_call_with_much_too_much() {
 }
 
 #[test]
-fn open_files() {
-    let arena = Arena::new();
-    let attack = arena.attack(test_artifacts::BAD_MEMORY, "handles");
+fn open_files_are_limited() {
+    let testbed = Testbed::new();
+    let attack = testbed.attack(test_artifacts::BAD_MEMORY, "handles");
     for failure in [attack.download(), attack.load(&[])] {
-        // The guest is told, and says at which file it was.
+        // The guest gets the error and reports at which file.
         failure.says("failed: after ");
     }
 }
 
-/// An archive that is small, and large when it is unpacked again and again.
+/// An archive that is small, and large when it is extracted repeatedly.
 fn archive() -> Vec<u8> {
     crate::source::pack_zip(&[("block".into(), vec![7; 1 << 20])])
 }
 
 #[test]
-fn bytes() {
-    let arena = Arena::limited("staging_bytes = 4194304");
+fn staged_bytes_are_limited() {
+    let testbed = Testbed::limited("staging_bytes = 4194304");
     for case in ["append", "write", "copy", "extract"] {
-        let mut attack = arena.attack(test_artifacts::BAD_QUOTA_BYTES, case);
+        let mut attack = testbed.attack(test_artifacts::BAD_QUOTA_BYTES, case);
         attack = match case {
             "copy" => attack.weights(vec![1; 1 << 20]),
             _ => attack.file("archive.bin", archive()),
@@ -63,10 +63,10 @@ fn bytes() {
 }
 
 #[test]
-fn files() {
-    let arena = Arena::limited("staging_files = 64");
+fn staged_files_are_limited() {
+    let testbed = Testbed::limited("staging_files = 64");
     for case in ["flat", "deep"] {
-        arena
+        testbed
             .attack(test_artifacts::BAD_QUOTA_FILES, case)
             .download()
             .says("was stopped: more than 64 artifacts")
@@ -74,7 +74,7 @@ fn files() {
     }
 }
 
-/// The bytes and the number of the files of what was downloaded.
+/// The bytes and the number of the downloaded files.
 fn downloaded(attack: &Attack<'_>) -> (u64, usize) {
     let files = std::fs::read_dir(attack.files_dir()).unwrap();
     let sizes: Vec<_> = files
@@ -84,33 +84,33 @@ fn downloaded(attack: &Attack<'_>) -> (u64, usize) {
 }
 
 #[test]
-fn who_does_not_listen_gets_no_more() {
-    let arena = Arena::limited("staging_bytes = 4194304\nstaging_files = 64");
-    let attack = arena.attack(test_artifacts::BAD_QUOTA_BYTES, "stubborn");
+fn ignored_limits_still_hold() {
+    let testbed = Testbed::limited("staging_bytes = 4194304\nstaging_files = 64");
+    let attack = testbed.attack(test_artifacts::BAD_QUOTA_BYTES, "stubborn");
     attack.downloads();
     let (bytes, files) = downloaded(&attack);
     assert!((3 << 20..=4 << 20).contains(&bytes), "{bytes}");
     assert_eq!(files, 2);
-    let attack = arena.attack(test_artifacts::BAD_QUOTA_FILES, "stubborn");
+    let attack = testbed.attack(test_artifacts::BAD_QUOTA_FILES, "stubborn");
     attack.downloads();
     assert_eq!(downloaded(&attack).1, 64);
 }
 
 #[test]
-fn time_for_writing() {
-    // The first call is always finished; there is time for no second one.
-    let arena = Arena::limited("disk_wall = 0.000001");
-    arena
+fn writing_time_is_limited() {
+    // The first call always completes; there is no time for a second one.
+    let testbed = Testbed::limited("disk_wall = 0.000001");
+    testbed
         .attack(test_artifacts::BAD_QUOTA_BYTES, "append")
         .download()
         .says("was stopped: more than 0.000001 s for writing files")
         .hints("limits.disk_wall");
 }
 
-/// A server that the user lets be reached, with an arena and a hook that fetches from it.
+/// Runs a hook that fetches from an allowed server.
 fn fetching(limits: &str, server: &Server, case: &str) -> Failure {
-    let arena = Arena::within(World::reaching(&[server]), limits);
-    arena
+    let testbed = Testbed::within(World::reaching(&[server]), limits);
+    testbed
         .attack(test_artifacts::BAD_QUOTA_REQUESTS, case)
         .asking(format!("http://{}", server.authority()))
         .file("url.txt", server.url("/again"))
@@ -118,7 +118,7 @@ fn fetching(limits: &str, server: &Server, case: &str) -> Failure {
 }
 
 #[test]
-fn requests() {
+fn requests_are_limited() {
     for case in ["get", "download"] {
         let server = Server::files([("/again", b"again".to_vec())]);
         fetching("requests = 5", &server, case)
@@ -129,14 +129,33 @@ fn requests() {
 }
 
 #[test]
-fn time_for_the_network() {
+fn network_time_is_limited() {
     let server = Server::start(|_| {
         std::thread::sleep(Duration::from_millis(50));
         Response::ok("slow")
     });
-    // The first call is always finished; there is time for no second one.
+    // The first call always completes; there is no time for a second one.
     fetching("network_wall = 0.02", &server, "get")
         .says("was stopped: more than 0.02 s for the network")
         .hints("limits.network_wall");
     assert_eq!(server.seen().len(), 1);
+}
+
+#[test]
+fn endless_body_is_cut_off() {
+    // The declared length is a pebibyte; eight MiB are sent.
+    let server = Server::start(|_| Response {
+        headers: vec![("content-length".into(), (1_u64 << 50).to_string())],
+        ..Response::ok(vec![7; 8 << 20])
+    });
+    let testbed = Testbed::within(World::reaching(&[&server]), "staging_bytes = 1048576");
+    testbed
+        .attack(test_artifacts::OK_FETCH, "model")
+        .asking(format!("http://{}", server.authority()))
+        .file("url.txt", server.url("/endless"))
+        .download();
+    let reference = server.url("/endless.zip");
+    testbed
+        .refuses(1, &["register-source", &reference])
+        .recorded();
 }

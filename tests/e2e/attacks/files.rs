@@ -1,27 +1,27 @@
-//! Hooks that reach for files that are not theirs, look for traces of the user, or leave nothing.
+//! Hooks that access files or the environment of the host, or leave no file.
 
 use std::io::Write as _;
 use std::process::Stdio;
 
-use super::arena::Arena;
+use super::testbed::Testbed;
 use crate::server::Server;
 use crate::world::{CANARY, Run, World};
 
 #[test]
-fn names_that_lead_elsewhere() {
-    let server = Server::files([("/loot", b"loot".to_vec())]);
-    let arena = Arena::within(World::reaching(&[&server]), "");
+fn artifact_names_outside_the_model_are_refused() {
+    let server = Server::files([("/secret", b"secret".to_vec())]);
+    let testbed = Testbed::within(World::reaching(&[&server]), "");
     let archive = crate::source::pack_zip(&[("file".into(), b"x".to_vec())]);
     let attack = || {
-        arena
+        testbed
             .attack(test_artifacts::BAD_NAMES, "model")
             .file("archive.bin", archive.clone())
     };
     let with_download = attack()
         .asking(format!("http://{}", server.authority()))
-        .file("url.txt", server.url("/loot"));
+        .file("url.txt", server.url("/secret"));
     for attack in [attack(), with_download] {
-        // The guest says so if even one of its names was taken. The last is a megabyte long.
+        // The guest fails with another message if a name is accepted. The last name is a megabyte long.
         let failure = attack
             .download()
             .says("failed: artifact name `nnn")
@@ -32,10 +32,10 @@ fn names_that_lead_elsewhere() {
 }
 
 #[test]
-fn writing_by_ones_own_means() {
-    let arena = Arena::new();
-    let attack = arena.attack(test_artifacts::BAD_WRITE_FS, "model");
-    // The guest fails with what it managed to do.
+fn filesystem_is_read_only() {
+    let testbed = Testbed::new();
+    let attack = testbed.attack(test_artifacts::BAD_WRITE_FS, "model");
+    // The guest fails if an attempt succeeds.
     attack.downloads();
     let file = attack.files_dir().join("weights.safetensors");
     let weights = test_artifacts::tiny_weights();
@@ -43,23 +43,23 @@ fn writing_by_ones_own_means() {
     attack.loads(&[]);
 }
 
-/// A hole elsewhere could leave links in a model's directory. No hook gets through them.
+/// Another vulnerability could leave links in a model's directory; hooks cannot follow them.
 #[cfg(unix)]
 #[test]
-fn links_that_lead_out() {
+fn links_out_of_the_model_are_not_followed() {
     use std::os::unix::fs::symlink;
 
-    let arena = Arena::new();
-    let attack = arena.attack(test_artifacts::BAD_LINKS, "model");
-    // The guest fails with what it managed to do.
+    let testbed = Testbed::new();
+    let attack = testbed.attack(test_artifacts::BAD_LINKS, "model");
+    // The guest fails if an attempt succeeds.
     attack.loads_among(|files| {
         for (link, target) in [
-            ("file", arena.world.path("beside/treasure")),
-            ("up", "../../../../../beside/treasure".into()),
-            ("dir", arena.world.path("beside")),
+            ("file", testbed.world.path("beside/outside")),
+            ("up", "../../../../../beside/outside".into()),
+            ("dir", testbed.world.path("beside")),
             ("dotdot", "..".into()),
             ("round", "round".into()),
-            ("nowhere", "/nowhere/treasure".into()),
+            ("nowhere", "/nowhere/outside".into()),
         ] {
             symlink(target, files.join(link)).unwrap();
         }
@@ -67,25 +67,25 @@ fn links_that_lead_out() {
 }
 
 #[test]
-fn traces_of_the_user() {
+fn environment_is_hidden() {
     let mut world = World::new();
     for name in ["HOME", "PATH", "USER", "SECRET"] {
         world = world.env(name, &format!("/{CANARY}"));
     }
-    let arena = Arena::within(world, "");
-    let attack = arena.attack(test_artifacts::BAD_ENV, "model");
-    // The guest fails with what it finds.
+    let testbed = Testbed::within(world, "");
+    let attack = testbed.attack(test_artifacts::BAD_ENV, "model");
+    // The guest fails if it finds anything.
     attack.downloads();
     attack.loads(&[]);
 }
 
 #[test]
-fn standard_input() {
-    let arena = Arena::new();
-    let attack = arena.attack(test_artifacts::BAD_ENV, "model");
+fn standard_input_is_not_read() {
+    let testbed = Testbed::new();
+    let attack = testbed.attack(test_artifacts::BAD_ENV, "model");
     let mut child = attack.start_download(Stdio::piped());
     let mut input = child.stdin.take().unwrap();
-    // Nobody has to read it.
+    // Nothing has to read it.
     let _ = input.write_all(CANARY.as_bytes());
     drop(input);
     let run = Run::from(child.wait_with_output().unwrap());
@@ -93,10 +93,10 @@ fn standard_input() {
 }
 
 #[test]
-fn time_and_chance() {
+fn clock_and_random_numbers_are_deterministic() {
     let observed = || {
-        let arena = Arena::new();
-        let attack = arena.attack(test_artifacts::BAD_CLOCK, "model");
+        let testbed = Testbed::new();
+        let attack = testbed.attack(test_artifacts::BAD_CLOCK, "model");
         attack.downloads();
         let file = attack.files_dir().join("weights.safetensors");
         std::fs::read_to_string(file).unwrap()
@@ -111,10 +111,10 @@ fn time_and_chance() {
 }
 
 #[test]
-fn claims_without_files() {
-    let arena = Arena::new();
+fn success_without_a_file_is_an_error() {
+    let testbed = Testbed::new();
     for case in ["nothing", "beside", "removed"] {
-        arena
+        testbed
             .attack(test_artifacts::BAD_NOTHING, case)
             .download()
             .says("gave a bad answer: it left nothing at `weights.safetensors`")
@@ -123,15 +123,15 @@ fn claims_without_files() {
 }
 
 #[test]
-fn a_model_survives_an_update_that_turned_bad() {
-    let arena = Arena::new();
+fn failed_update_keeps_the_downloaded_model() {
+    let testbed = Testbed::new();
     for (component, case) in [
         (test_artifacts::BAD_TRAP, "panic"),
-        // It has left a file where the model's file is to be.
+        // It leaves a file at the path of the model's file.
         (test_artifacts::BAD_ERROR, "other"),
         (test_artifacts::BAD_NOTHING, "removed"),
     ] {
-        let attack = arena.attack(component, case);
+        let attack = testbed.attack(component, case);
         attack.download_again();
         let file = attack.files_dir().join("weights.safetensors");
         let weights = test_artifacts::tiny_weights();

@@ -1,13 +1,13 @@
-//! Granted hosts that send hooks to where they may not go.
+//! Redirects from granted hosts to forbidden places.
 
-use super::arena::{Arena, Failure};
 use super::canary::Canary;
+use super::testbed::{Failure, Testbed};
 use crate::server::{Response, Server};
 use crate::world::World;
 
-/// A server that sends everybody elsewhere. The user lets it be reached, and `excepted`; the
-/// source asks for it, and perhaps for the place that it sends to.
-fn sent_to(
+/// A server that redirects every request. The user allows it and `excepted`; the
+/// source requests it and, with `asking`, the target of the redirect.
+fn redirected_to(
     locations: &[String],
     excepted: &[String],
     asking: impl Fn(&str) -> Option<String>,
@@ -20,13 +20,13 @@ fn sent_to(
     });
     let allowed = [&[server.authority()], excepted].concat().join(",");
     let world = World::new().env("MODELZOO_ALLOW_PRIVATE", &allowed);
-    let arena = Arena::within(world, "");
+    let testbed = Testbed::within(world, "");
     for (place, location) in locations.iter().enumerate() {
         let start = server.url(&format!("/{place}"));
-        let mut attack = arena
+        let mut attack = testbed
             .attack(test_artifacts::BAD_REDIRECT, "denied")
             .asking(format!("http://{}", server.authority()))
-            // With a digest, so that plain http is no reason to refuse anything.
+            // With a digest, so that plain http is accepted.
             .file("url.txt", format!("{start} {}", "0".repeat(64)));
         if let Some(permission) = asking(location) {
             attack = attack.asking(permission);
@@ -35,13 +35,13 @@ fn sent_to(
             .download()
             .says(&format!("{start} redirects to a place that is refused: "))
             .denied_after(&[start]);
-        // By `get` and by `download`, and not again.
+        // Once by `get` and once by `download`.
         assert_eq!(server.seen().len(), 2 * (place + 1), "{failure:#?}");
         judge(location, failure);
     }
 }
 
-/// Ways to write a port of this machine in a `Location`.
+/// Spellings of a loopback port in a `Location`.
 fn spellings(port: u16) -> Vec<String> {
     let origins = [
         "http://127.0.0.1",
@@ -52,12 +52,12 @@ fn spellings(port: u16) -> Vec<String> {
         "http://0x7f.1",
         "http://[::ffff:127.0.0.1]",
     ];
-    origins.map(|o| format!("{o}:{port}/loot")).to_vec()
+    origins.map(|o| format!("{o}:{port}/secret")).to_vec()
 }
 
 /// The permission that a location needs.
 fn origin(location: &str) -> Option<String> {
-    let origin = location.trim_end_matches("/loot");
+    let origin = location.trim_end_matches("/secret");
     let scheme = if origin.starts_with("//") {
         "http:"
     } else {
@@ -67,12 +67,12 @@ fn origin(location: &str) -> Option<String> {
 }
 
 #[test]
-fn to_a_host_that_was_not_granted() {
+fn redirect_to_an_ungranted_host_is_refused() {
     let canary = Canary::set();
     let excepted = [canary.authority(), format!("localhost:{}", canary.port())];
     let mut locations = spellings(canary.port());
     locations.push("https://example.org/".into());
-    sent_to(
+    redirected_to(
         &locations,
         &excepted,
         |_| None,
@@ -86,12 +86,12 @@ fn to_a_host_that_was_not_granted() {
 }
 
 #[test]
-fn to_a_private_address_that_was_granted() {
+fn redirect_to_a_private_address_is_refused_even_if_granted() {
     let canary = Canary::set();
     let mut locations = spellings(canary.port());
-    locations.push("http://169.254.169.254/loot".into());
-    locations.push("https://10.0.0.1/loot".into());
-    sent_to(&locations, &[], origin, |location, failure| {
+    locations.push("http://169.254.169.254/secret".into());
+    locations.push("https://10.0.0.1/secret".into());
+    redirected_to(&locations, &[], origin, |location, failure| {
         failure
             .says(" is refused: ")
             .hints("MODELZOO_ALLOW_PRIVATE=");
@@ -100,7 +100,7 @@ fn to_a_private_address_that_was_granted() {
 }
 
 #[test]
-fn to_what_is_no_place() {
+fn redirect_to_a_bad_url_is_refused() {
     let canary = Canary::set();
     let places = [
         ("file:///etc/passwd".into(), "the scheme `file`"),
@@ -119,7 +119,7 @@ fn to_what_is_no_place() {
     ];
     let locations = places.clone().map(|(location, _): (String, _)| location);
     let asking = |_: &str| Some("http://granted.example".to_owned());
-    sent_to(
+    redirected_to(
         &locations,
         &[canary.authority()],
         asking,
@@ -133,11 +133,11 @@ fn to_what_is_no_place() {
 }
 
 #[test]
-fn round_and_round() {
+fn redirect_loops_end() {
     for location in ["/start", "", "?"] {
         let server = Server::start(move |_| Response::redirect(location));
-        let arena = Arena::within(World::reaching(&[&server]), "");
-        arena
+        let testbed = Testbed::within(World::reaching(&[&server]), "");
+        testbed
             .attack(test_artifacts::BAD_REDIRECT, "denied")
             .asking(format!("http://{}", server.authority()))
             .file("url.txt", server.url("/start"))
@@ -149,18 +149,18 @@ fn round_and_round() {
 }
 
 #[test]
-fn who_does_not_listen_is_in_the_audit_log_all_the_same() {
+fn ignored_refusals_are_audited() {
     let canary = Canary::set();
-    let loot = canary.url("/loot");
-    let server = Server::start(move |_| Response::redirect(loot.clone()));
-    let arena = Arena::within(World::reaching(&[&server]), "");
-    let attack = arena
+    let secret = canary.url("/secret");
+    let server = Server::start(move |_| Response::redirect(secret.clone()));
+    let testbed = Testbed::within(World::reaching(&[&server]), "");
+    let attack = testbed
         .attack(test_artifacts::BAD_REDIRECT, "stubborn")
         .asking(format!("http://{}", server.authority()))
         .file("url.txt", server.url("/start"));
     attack.downloads();
     assert!(!canary.was_called());
-    let audit = arena.world.audit();
+    let audit = testbed.world.audit();
     let denied: Vec<_> = audit.iter().filter(|r| r["outcome"] == "denied").collect();
     assert_eq!(denied.len(), 2, "{audit:#?}");
     for record in denied {
@@ -169,4 +169,42 @@ fn who_does_not_listen_is_in_the_audit_log_all_the_same() {
         assert_eq!(record["hops"][0]["status"], 302);
         assert_eq!(record["hops"].as_array().unwrap().len(), 1);
     }
+}
+
+/// The granted name resolves to a private address when the redirect is followed.
+#[cfg(target_os = "linux")]
+#[test]
+fn redirect_to_a_private_name_is_refused() {
+    let canary = Canary::set();
+    let to = format!("http://inside.example:{}/secret", canary.port());
+    let server = Server::start(move |_| Response::redirect(to.clone()));
+    let world = knowing(World::reaching(&[&server]), "inside.example=127.0.0.1,");
+    let testbed = Testbed::within(world, "");
+    let start = server.url("/start");
+    testbed
+        .attack(test_artifacts::BAD_REDIRECT, "denied")
+        .asking(format!("http://{}", server.authority()))
+        .asking(format!("http://inside.example:{}", canary.port()))
+        .file("url.txt", format!("{start} {}", "0".repeat(64)))
+        .download()
+        .says("redirects to a place that is refused: ")
+        .denied_after(&[start]);
+    assert!(!canary.was_called());
+}
+
+/// A header of a hook may be a key, which is for its own host only.
+#[test]
+fn redirect_drops_the_headers_of_a_hook() {
+    let other = Server::start(|_| Response::ok("hello"));
+    let to = other.url("/taken");
+    let server = Server::start(move |_| Response::redirect(to.clone()));
+    let testbed = Testbed::within(World::reaching(&[&server, &other]), "");
+    let attack = testbed
+        .attack(test_artifacts::OK_GET, "model")
+        .asking(format!("http://{}", server.authority()))
+        .asking(format!("http://{}", other.authority()))
+        .file("url.txt", server.url("/given"));
+    attack.downloads();
+    assert_eq!(server.seen()[0].header("x-guest"), Some("ok_get"));
+    assert_eq!(other.seen()[0].header("x-guest"), None);
 }

@@ -1,4 +1,4 @@
-//! A store with something in it to lose, sources that go for it, and what must hold afterwards.
+//! A store with content, sources that attack it, and the checks after every attack.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,27 +9,27 @@ use serde_json::Value;
 use crate::source::Source;
 use crate::world::{Run, World};
 
-use super::canary::{Canary, Seen, differences, look};
+use super::canary::{Canary, FileState, differences, snapshot};
 
-/// The source of the command that has to work after every attack.
+/// The model of another source, which must work after every attack.
 const GOOD: &str = "good/model";
 
-pub(crate) struct Arena {
+pub(crate) struct Testbed {
     pub(crate) world: World,
     pub(crate) canary: Canary,
 }
 
-impl Arena {
+impl Testbed {
     pub(crate) fn new() -> Self {
         Self::within(World::new(), "")
     }
 
-    /// An arena with limits that are soon reached: lines of the `[limits]` in `config.toml`.
+    /// A testbed with low limits: lines of `[limits]` in `config.toml`.
     pub(crate) fn limited(limits: &str) -> Self {
         Self::within(World::new(), limits)
     }
 
-    /// An arena in a world with settings of its own.
+    /// A testbed in a world with settings of its own.
     pub(crate) fn within(world: World, limits: &str) -> Self {
         std::fs::create_dir(world.home()).unwrap();
         let config = format!("[limits]\n{limits}\n");
@@ -37,11 +37,11 @@ impl Arena {
         for dir in ["beside", "beside/deeper", "images"] {
             std::fs::create_dir(world.path(dir)).unwrap();
         }
-        for file in ["beside/treasure", "beside/deeper/x", "x", "home/x"] {
-            std::fs::write(world.path(file), "treasure").unwrap();
+        for file in ["beside/outside", "beside/deeper/x", "x", "home/x"] {
+            std::fs::write(world.path(file), "outside").unwrap();
         }
         #[cfg(unix)]
-        std::os::unix::fs::symlink("treasure", world.path("beside/link")).unwrap();
+        std::os::unix::fs::symlink("outside", world.path("beside/link")).unwrap();
         let digits = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/digits/dataset");
         let images = std::fs::read_dir(Path::new(digits).join("data")).unwrap();
         for image in images.flatten().take(2) {
@@ -59,12 +59,12 @@ impl Arena {
         }
     }
 
-    /// A guest, made to act out one of its cases: the last part of its model's name.
+    /// A hostile source with a guest, which acts by the last part of its model's name.
     pub(crate) fn attack(&self, component: &'static str, case: &str) -> Attack<'_> {
         let model = format!("test/{case}");
         let guest = Path::new(component).file_stem().unwrap().to_str().unwrap();
         Attack {
-            arena: self,
+            testbed: self,
             component,
             dir: format!("{guest}-{case}"),
             source: Source::new(component)
@@ -75,18 +75,18 @@ impl Arena {
         }
     }
 
-    /// All that is here, but for what any command may write: the audit log, compiled components,
-    /// and staging, which is looked at on its own.
-    fn look(&self) -> BTreeMap<PathBuf, Seen> {
+    /// The state of everything but what any command may write: the audit log, compiled components
+    /// and staging, which is checked separately.
+    fn snapshot(&self) -> BTreeMap<PathBuf, FileState> {
         let except = ["audit.jsonl", "cache", "staging"].map(|part| self.world.home().join(part));
-        look(&self.world.path("."), &except)
+        snapshot(&self.world.path("."), &except)
     }
 
-    /// Runs a command, after which nothing may differ from before but what is below `writes`.
+    /// Runs a command that may change nothing but what is below `writes`.
     fn watch(&self, writes: &[PathBuf], run: impl FnOnce() -> Run) -> Run {
-        let before = self.look();
+        let before = self.snapshot();
         let run = run();
-        let changed: Vec<_> = differences(&before, &self.look())
+        let changed: Vec<_> = differences(&before, &self.snapshot())
             .into_iter()
             .filter(|path| !writes.iter().any(|allowed| path.starts_with(allowed)))
             .collect();
@@ -96,8 +96,8 @@ impl Arena {
         run
     }
 
-    /// A command must be refused with an exit status: nothing changes anywhere, nobody is called,
-    /// and the audit log says it at most once. Answers with what was said and recorded.
+    /// A command must be refused with an exit status: nothing changes, no connection is made,
+    /// and the audit log records it at most once. Returns standard error and the records.
     #[track_caller]
     pub(crate) fn refuses(&self, code: i32, args: &[&str]) -> Refused {
         let recorded = self.world.audit().len();
@@ -106,24 +106,24 @@ impl Arena {
             stdout: String::new(),
             stderr: self.world.refused(code, args),
         });
-        assert_tame(&run.stderr);
+        assert_terminal_safe(&run.stderr);
         let refused = Refused {
-            said: run.stderr,
+            stderr: run.stderr,
             records: self.world.audit().split_off(recorded),
         };
         assert!(refused.reasons().len() <= 1, "{args:?}: {refused:#?}");
         refused
     }
 
-    /// The host is well: the hook of another source runs in the same store.
-    pub(crate) fn is_well(&self) {
+    /// The hook of another source still runs in the same store.
+    pub(crate) fn still_works(&self) {
         self.world.ok(&["download", GOOD, "--overwrite"]);
     }
 }
 
-/// A source that means harm.
+/// A hostile source.
 pub(crate) struct Attack<'a> {
-    arena: &'a Arena,
+    testbed: &'a Testbed,
     component: &'static str,
     source: Source,
     weights: Vec<u8>,
@@ -137,13 +137,13 @@ impl Attack<'_> {
         self
     }
 
-    /// Other weights than the few that most guests copy.
+    /// Other weights than the tiny ones that most guests copy.
     pub(crate) fn weights(mut self, weights: Vec<u8>) -> Self {
         self.weights = weights;
         self
     }
 
-    /// Asks for a host, which is granted.
+    /// Requests the permission for an origin, which is granted.
     pub(crate) fn asking(mut self, permission: impl AsRef<str>) -> Self {
         self.source = self.source.asking(permission.as_ref());
         self
@@ -151,7 +151,7 @@ impl Attack<'_> {
 
     /// The source's name in error messages and in the audit log.
     pub(crate) fn id(&self) -> String {
-        let dir = self.arena.world.path(&self.dir).canonicalize().unwrap();
+        let dir = self.testbed.world.path(&self.dir).canonicalize().unwrap();
         format!("file:{}", dir.display())
     }
 
@@ -164,9 +164,9 @@ impl Attack<'_> {
         &self.model
     }
 
-    /// Makes the source there, or there again, with a component.
+    /// Writes the source with a component and registers it, again if need be.
     fn register(&self, component: &str) {
-        let world = &self.arena.world;
+        let world = &self.testbed.world;
         self.source.write(&world.path(&self.dir));
         let at = |name| world.path(&self.dir).join(name);
         std::fs::copy(component, at("source.wasm")).unwrap();
@@ -175,12 +175,12 @@ impl Attack<'_> {
         world.ok(&["register-source", &dir, "--overwrite", "--grant", "all"]);
     }
 
-    /// Gives the model its files by a hook that does as it should; then an update brings the
-    /// guest.
+    /// Downloads the model by a well-behaved hook; then an update brings the
+    /// hostile guest.
     fn register_for_load(&self) {
         self.register(test_artifacts::OK_COPY);
         let dir = format!("./{}", self.dir);
-        self.arena
+        self.testbed
             .world
             .ok(&["download", &self.model, "--source", &dir]);
         self.register(self.component);
@@ -207,13 +207,13 @@ impl Attack<'_> {
         self.fails("download_model", &self.download_args(&[]))
     }
 
-    /// `download_model` must fail where a good one came before, whose files stay.
+    /// `download_model` must fail after a good download, whose files stay.
     pub(crate) fn download_again(&self) -> Failure {
         self.register_for_load();
         self.fails("download_model", &self.download_args(&["--overwrite"]))
     }
 
-    /// As [`Attack::download`], with a flag.
+    /// Like [`Attack::download`], with a flag.
     pub(crate) fn download_with(&self, flag: &str) -> Failure {
         self.register(self.component);
         self.fails("download_model", &self.download_args(&[flag]))
@@ -225,13 +225,13 @@ impl Attack<'_> {
         self.fails("load_model", &self.apply_args(kwargs))
     }
 
-    /// `load_model` must succeed, and what it answers with must not be built.
+    /// `load_model` must succeed, and building its plan must fail.
     pub(crate) fn build(&self, kwargs: &[&str]) -> Failure {
         self.register_for_load();
         self.fails("build", &self.apply_args(kwargs))
     }
 
-    /// `download_model` must succeed, and write what it may.
+    /// `download_model` must succeed and write only to the store.
     pub(crate) fn downloads(&self) -> Run {
         self.register(self.component);
         self.succeeds(
@@ -246,7 +246,7 @@ impl Attack<'_> {
         self.succeeds(&self.apply_args(kwargs), &["labels.jsonl"])
     }
 
-    /// As [`Attack::loads`], in a directory of files to which `plant` has added some.
+    /// Like [`Attack::loads`], after `plant` has added files to the model's directory.
     pub(crate) fn loads_among(&self, plant: impl FnOnce(&Path)) -> Run {
         self.register_for_load();
         plant(&self.files_dir());
@@ -258,46 +258,46 @@ impl Attack<'_> {
         self.register(self.component);
         let args = self.download_args(&[]);
         let args: Vec<_> = args.iter().map(String::as_str).collect();
-        let mut command = self.arena.world.command(&args);
+        let mut command = self.testbed.world.command(&args);
         command.stdin(stdin).spawn().unwrap()
     }
 
-    /// What the guest said in a run, line by line.
-    pub(crate) fn said(&self, run: &Run) -> Vec<String> {
+    /// The messages of the guest in a run, line by line.
+    pub(crate) fn messages(&self, run: &Run) -> Vec<String> {
         self.split(&run.stderr).0
     }
 
-    /// The directory of the model's files, once they are downloaded.
+    /// The directory of the downloaded model's files.
     pub(crate) fn files_dir(&self) -> PathBuf {
         let dir = format!("./{}", self.dir);
         let args = ["find", &self.model, "--source", &dir];
-        let found = self.arena.world.ok(&args).stdout;
+        let found = self.testbed.world.ok(&args).stdout;
         Path::new(found.trim_end()).parent().unwrap().to_owned()
     }
 
     fn succeeds(&self, args: &[String], writes: &[&str]) -> Run {
-        let root = self.arena.world.path(".");
+        let root = self.testbed.world.path(".");
         let writes: Vec<_> = writes.iter().map(|path| root.join(path)).collect();
         let args: Vec<_> = args.iter().map(String::as_str).collect();
-        let run = self.arena.watch(&writes, || self.arena.world.ok(&args));
-        assert_tame(&run.stderr);
-        let (said, own) = self.split(&run.stderr);
-        assert_eq!(own.len(), 1, "besides {said:?}: {own:?}");
-        self.arena.is_well();
+        let run = self.testbed.watch(&writes, || self.testbed.world.ok(&args));
+        assert_terminal_safe(&run.stderr);
+        let (messages, own) = self.split(&run.stderr);
+        assert_eq!(own.len(), 1, "besides {messages:?}: {own:?}");
+        self.testbed.still_works();
         run
     }
 
     fn fails(&self, hook: &str, args: &[String]) -> Failure {
-        let world = &self.arena.world;
+        let world = &self.testbed.world;
         let args: Vec<_> = args.iter().map(String::as_str).collect();
         let recorded = world.audit().len();
-        let run = self.arena.watch(&[], || Run {
+        let run = self.testbed.watch(&[], || Run {
             code: Some(1),
             stdout: String::new(),
             stderr: world.refused(1, &args),
         });
-        assert_tame(&run.stderr);
-        let (said, own) = self.split(&run.stderr);
+        assert_terminal_safe(&run.stderr);
+        let (messages, own) = self.split(&run.stderr);
         let (error, hint) = match own.as_slice() {
             [error] => (error, None),
             [error, hint] => (error, Some(hint.strip_prefix("hint: ").expect("a hint"))),
@@ -308,16 +308,16 @@ impl Attack<'_> {
         let failure = Failure {
             error: error.to_owned(),
             hint: hint.map(str::to_owned),
-            said,
+            messages,
             records: world.audit().split_off(recorded),
         };
-        self.judge(hook, &failure);
-        self.arena.is_well();
+        self.check_failure(hook, &failure);
+        self.testbed.still_works();
         failure
     }
 
-    /// The error names who failed in what; so does the audit log.
-    fn judge(&self, hook: &str, failure: &Failure) {
+    /// The error and the audit log name the source, the model and the hook.
+    fn check_failure(&self, hook: &str, failure: &Failure) {
         let site = match hook {
             "build" => format!("{} of {} cannot be built: ", self.model, self.id()),
             hook => format!("{hook} of `{}` for `{}` ", self.id(), self.model),
@@ -338,11 +338,11 @@ impl Attack<'_> {
         assert!(failed.next().is_none(), "{failure:#?}");
     }
 
-    /// What the guest said, without the mark of its source, and what the host said.
+    /// The messages of the guest without the mark of their source, and those of the host.
     fn split(&self, stderr: &str) -> (Vec<String>, Vec<String>) {
         let mark = format!("[{}] ", self.id());
-        let (said, own): (Vec<_>, Vec<_>) = stderr.lines().partition(|l| l.starts_with(&mark));
-        let unmarked = said.iter().filter_map(|l| l.strip_prefix(&mark));
+        let (messages, own): (Vec<_>, Vec<_>) = stderr.lines().partition(|l| l.starts_with(&mark));
+        let unmarked = messages.iter().filter_map(|l| l.strip_prefix(&mark));
         (
             unmarked.map(str::to_owned).collect(),
             own.into_iter().map(str::to_owned).collect(),
@@ -354,13 +354,13 @@ impl Attack<'_> {
 #[derive(Debug)]
 pub(crate) struct Refused {
     /// Standard error.
-    pub(crate) said: String,
-    /// What came into the audit log.
+    pub(crate) stderr: String,
+    /// The new records of the audit log.
     pub(crate) records: Vec<Value>,
 }
 
 impl Refused {
-    /// Why, as the audit log has it.
+    /// The reasons in the audit log.
     fn reasons(&self) -> Vec<&Value> {
         let refusals = self
             .records
@@ -371,11 +371,11 @@ impl Refused {
 
     #[track_caller]
     pub(crate) fn says(self, part: &str) -> Self {
-        assert!(self.said.contains(part), "not `{part}`: {self:#?}");
+        assert!(self.stderr.contains(part), "not `{part}`: {self:#?}");
         self
     }
 
-    /// The audit log has it, once.
+    /// The audit log records it once.
     #[track_caller]
     pub(crate) fn recorded(self) -> Self {
         assert_eq!(self.reasons().len(), 1, "{self:#?}");
@@ -386,11 +386,11 @@ impl Refused {
 /// How a command that ran a hostile hook failed.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    /// The error's line.
+    /// The line of the error.
     pub(crate) error: String,
     pub(crate) hint: Option<String>,
-    /// The lines that the guest said.
-    pub(crate) said: Vec<String>,
+    /// The messages of the guest.
+    pub(crate) messages: Vec<String>,
     /// What came into the audit log.
     pub(crate) records: Vec<Value>,
 }
@@ -409,15 +409,15 @@ impl Failure {
         self
     }
 
-    /// There is nothing that the user could do.
+    /// There is no hint.
     #[track_caller]
     pub(crate) fn no_hint(self) -> Self {
         assert_eq!(self.hint, None, "{self:#?}");
         self
     }
 
-    /// Requests were made, all of them were denied, and these URLs were called all the same: the
-    /// ones that led there.
+    /// Requests were made and all of them were denied after these URLs were called: the
+    /// ones that redirected there.
     #[track_caller]
     pub(crate) fn denied_after(self, called: &[String]) -> Self {
         let requests: Vec<_> = self
@@ -439,8 +439,8 @@ impl Failure {
     }
 }
 
-/// Nothing in a text does anything to a terminal, or hides in it.
-pub(crate) fn assert_tame(text: &str) {
+/// A text holds nothing that controls a terminal or is invisible in it.
+pub(crate) fn assert_terminal_safe(text: &str) {
     let wild = |c: char| match c {
         '\n' => false,
         '\u{ad}' | '\u{61c}' | '\u{feff}' => true,

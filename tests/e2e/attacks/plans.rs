@@ -1,18 +1,18 @@
-//! Hooks whose answers make no sense, or far too much of it.
+//! Hooks that return invalid or huge plans.
 
-use super::arena::Arena;
+use super::testbed::Testbed;
 
 #[test]
-fn an_architecture_that_nobody_has() {
-    let arena = Arena::new();
-    let attack = arena.attack(test_artifacts::BAD_ARCHITECTURE, "model");
+fn unknown_architecture_is_refused() {
+    let testbed = Testbed::new();
+    let attack = testbed.attack(test_artifacts::BAD_ARCHITECTURE, "model");
     attack
         .build(&[])
         .says("unknown architecture `resnett`")
         .hints("`resnet`");
 }
 
-/// Cases of `bad_plan` that are seen to be wrong at once, with what is said of each.
+/// Cases of `bad_plan` that validation refuses, with the expected reason.
 const WRONG: &[(&str, &str)] = &[
     (
         "nan_mean",
@@ -58,10 +58,10 @@ const WRONG: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn plans_that_make_no_sense() {
-    let arena = Arena::new();
+fn invalid_plans_are_refused() {
+    let testbed = Testbed::new();
     for (case, reason) in WRONG {
-        arena
+        testbed
             .attack(test_artifacts::BAD_PLAN, "model")
             .load(&[&format!("case={case}")])
             .says(" gave a bad answer: ")
@@ -71,10 +71,10 @@ fn plans_that_make_no_sense() {
 }
 
 #[test]
-fn plans_of_many_megabytes() {
-    let arena = Arena::new();
+fn huge_plans_are_refused() {
+    let testbed = Testbed::new();
     for case in ["config_long", "long_name", "many_classes", "long_class"] {
-        arena
+        testbed
             .attack(test_artifacts::BAD_PLAN, "model")
             .load(&[&format!("case={case}")])
             .says("was stopped: more than 67108864 bytes handed to the host in one call")
@@ -83,22 +83,22 @@ fn plans_of_many_megabytes() {
 }
 
 #[test]
-fn plans_that_cannot_be_built() {
-    let arena = Arena::new();
-    arena
+fn unknown_configuration_fields_are_refused() {
+    let testbed = Testbed::new();
+    testbed
         .attack(test_artifacts::BAD_PLAN, "model")
         .build(&["case=config_unknown_field"])
         .says("unknown field `layerz`");
 }
 
 #[test]
-fn classes_that_a_terminal_would_obey() {
-    let arena = Arena::new();
-    let attack = arena.attack(test_artifacts::BAD_PLAN, "model");
+fn class_names_are_escaped() {
+    let testbed = Testbed::new();
+    let attack = testbed.attack(test_artifacts::BAD_PLAN, "model");
     let run = attack.loads(&["case=class_controls"]);
-    super::arena::assert_tame(&run.stdout);
-    // In the labels they are what they are, as JSON writes it.
-    let text = std::fs::read_to_string(arena.world.path("labels.jsonl")).unwrap();
+    super::testbed::assert_terminal_safe(&run.stdout);
+    // In the labels they are unchanged, as JSON escapes.
+    let text = std::fs::read_to_string(testbed.world.path("labels.jsonl")).unwrap();
     assert!(!text.contains('\u{1b}'), "{text:?}");
     for line in text.lines() {
         let label: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -107,5 +107,21 @@ fn classes_that_a_terminal_would_obey() {
             ["\u{1b}[2J\u{202e}a\n", "b\0"].contains(&class),
             "{class:?}"
         );
+    }
+}
+
+/// A spreadsheet formula stays a text in JSON.
+#[test]
+fn formulas_stay_text_in_labels() {
+    let testbed = Testbed::new();
+    let attack = testbed.attack(test_artifacts::BAD_PLAN, "model");
+    let run = attack.loads(&["case=class_formulas"]);
+    assert_terminal_safe(&run.stdout);
+    let text = std::fs::read_to_string(testbed.world.path("labels.jsonl")).unwrap();
+    assert!(!text.is_empty());
+    for line in text.lines() {
+        let label: Value = serde_json::from_str(line).unwrap();
+        let class = label["p"]["label"].as_str().unwrap();
+        assert!(class.starts_with(['=', '@']), "{class:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! What must stay as it is: a port that nobody may call, and files that nobody may change.
+//! Detectors: a port that must not be connected to, and snapshots of files that must not change.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// A port on this machine that takes connections and answers nothing, whatever the protocol.
+/// A port on loopback that accepts connections and sends nothing.
 pub(crate) struct Canary(TcpListener);
 
 impl Canary {
@@ -29,8 +29,8 @@ impl Canary {
         format!("http://{}{path}", self.authority())
     }
 
-    /// Whether anybody has connected since it was last asked. The system takes a connection
-    /// before the one who connects goes on, so there is nothing to wait for.
+    /// Whether a connection was made since the last call. The system accepts a connection
+    /// before `connect` returns, so there is nothing to wait for.
     pub(crate) fn was_called(&self) -> bool {
         match self.0.accept() {
             Ok(_) => true,
@@ -40,22 +40,22 @@ impl Canary {
     }
 }
 
-/// What is at a path: enough to see that it was replaced, changed, or only touched.
+/// The state of a path, which shows whether it was replaced, changed or touched.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Seen {
+pub(crate) enum FileState {
     Directory,
     File { bytes: Vec<u8>, touched: SystemTime },
     Link(PathBuf),
 }
 
-/// Everything below a directory, but for what is below one of `except`.
-pub(crate) fn look(below: &Path, except: &[PathBuf]) -> BTreeMap<PathBuf, Seen> {
+/// The state of everything below a directory, except below `except`.
+pub(crate) fn snapshot(below: &Path, except: &[PathBuf]) -> BTreeMap<PathBuf, FileState> {
     let mut all = BTreeMap::new();
     walk(below, except, &mut all);
     all
 }
 
-fn walk(path: &Path, except: &[PathBuf], all: &mut BTreeMap<PathBuf, Seen>) {
+fn walk(path: &Path, except: &[PathBuf], all: &mut BTreeMap<PathBuf, FileState>) {
     if except.iter().any(|e| e == path) {
         return;
     }
@@ -64,11 +64,11 @@ fn walk(path: &Path, except: &[PathBuf], all: &mut BTreeMap<PathBuf, Seen>) {
         for entry in std::fs::read_dir(path).unwrap() {
             walk(&entry.unwrap().path(), except, all);
         }
-        Seen::Directory
+        FileState::Directory
     } else if metadata.is_symlink() {
-        Seen::Link(std::fs::read_link(path).unwrap())
+        FileState::Link(std::fs::read_link(path).unwrap())
     } else {
-        Seen::File {
+        FileState::File {
             bytes: std::fs::read(path).unwrap(),
             touched: metadata.modified().unwrap(),
         }
@@ -76,10 +76,10 @@ fn walk(path: &Path, except: &[PathBuf], all: &mut BTreeMap<PathBuf, Seen>) {
     all.insert(path.to_owned(), seen);
 }
 
-/// The paths at which two looks differ.
+/// The paths at which two states differ.
 pub(crate) fn differences(
-    before: &BTreeMap<PathBuf, Seen>,
-    after: &BTreeMap<PathBuf, Seen>,
+    before: &BTreeMap<PathBuf, FileState>,
+    after: &BTreeMap<PathBuf, FileState>,
 ) -> Vec<PathBuf> {
     let paths = before.keys().chain(after.keys());
     let mut changed: Vec<_> = paths
@@ -92,7 +92,7 @@ pub(crate) fn differences(
 }
 
 #[test]
-fn the_canaries_notice() {
+fn canaries_detect_connections_and_changes() {
     let canary = Canary::set();
     assert!(!canary.was_called());
     let _connection = TcpStream::connect(canary.authority()).unwrap();
@@ -105,12 +105,12 @@ fn the_canaries_notice() {
     for path in [&kept, &changed, &gone, &hidden] {
         std::fs::write(path, "before").unwrap();
     }
-    let look = || look(dir.path(), std::slice::from_ref(&hidden));
-    let before = look();
-    assert_eq!(differences(&before, &look()), Vec::<PathBuf>::new());
+    let state = || snapshot(dir.path(), std::slice::from_ref(&hidden));
+    let before = state();
+    assert_eq!(differences(&before, &state()), Vec::<PathBuf>::new());
     std::fs::write(&changed, "after").unwrap();
     std::fs::write(&hidden, "after").unwrap();
     std::fs::remove_file(&gone).unwrap();
     std::fs::write(&new, "").unwrap();
-    assert_eq!(differences(&before, &look()), [changed, gone, new]);
+    assert_eq!(differences(&before, &state()), [changed, gone, new]);
 }

@@ -1,13 +1,13 @@
-//! Hooks that end in the middle, never end, or call what is not theirs.
+//! Hooks that crash, never return, or call forbidden interfaces.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
-use super::arena::Arena;
+use super::testbed::Testbed;
 
 const AUTHOR: &str = "this is a fault of the source: tell its author";
 
-/// Cases of `bad_trap`, with what may be said of each.
+/// Cases of `bad_trap` with the possible reasons.
 const TRAPS: &[(&str, &[&str])] = &[
     ("panic", &["crashed: panicked at "]),
     ("unreachable", &["crashed: wasm trap: wasm `unreachable`"]),
@@ -20,20 +20,20 @@ const TRAPS: &[(&str, &[&str])] = &[
 ];
 
 #[test]
-fn crashes() {
-    let arena = Arena::new();
+fn crashes_are_reported_with_their_reason() {
+    let testbed = Testbed::new();
     for (case, reasons) in TRAPS {
-        let attack = arena.attack(test_artifacts::BAD_TRAP, case);
+        let attack = testbed.attack(test_artifacts::BAD_TRAP, case);
         for failure in [attack.download(), attack.load(&[])] {
             let failure = failure.hints(AUTHOR);
             assert!(
                 reasons.iter().any(|reason| failure.error.contains(reason)),
                 "{case}: {failure:#?}"
             );
-            // What a guest says before it ends is heard, and is no line of the host's.
+            // What a guest logs before it crashes is shown as a message of the guest.
             if *case == "panic" {
                 let failure = failure.says("the guest gave up");
-                assert!(failure.said.iter().any(|l| l == "the guest gave up"));
+                assert!(failure.messages.iter().any(|l| l == "the guest gave up"));
             }
         }
     }
@@ -42,10 +42,10 @@ fn crashes() {
 const LIMITS: &str = "wall = 1\nlog_bytes = 4096";
 
 #[test]
-fn loops_without_end() {
-    let arena = Arena::limited(LIMITS);
+fn endless_loops_are_stopped() {
+    let testbed = Testbed::limited(LIMITS);
     for case in ["compute", "files"] {
-        let attack = arena.attack(test_artifacts::BAD_LOOP, case);
+        let attack = testbed.attack(test_artifacts::BAD_LOOP, case);
         for failure in [attack.download(), attack.load(&[])] {
             failure
                 .says("was stopped: more than 1 s for its own work")
@@ -55,10 +55,10 @@ fn loops_without_end() {
 }
 
 #[test]
-fn calls_of_the_host_without_end() {
-    let arena = Arena::limited(LIMITS);
+fn endless_host_calls_are_stopped() {
+    let testbed = Testbed::limited(LIMITS);
     for case in ["artifacts", "log"] {
-        arena
+        testbed
             .attack(test_artifacts::BAD_LOOP, case)
             .download()
             .says("was stopped: more than 1 s for its own work")
@@ -67,10 +67,10 @@ fn calls_of_the_host_without_end() {
 }
 
 #[test]
-fn waits_without_end() {
-    let arena = Arena::limited(LIMITS);
+fn endless_sleeps_are_stopped() {
+    let testbed = Testbed::limited(LIMITS);
     for case in ["long", "short", "stdin"] {
-        let attack = arena.attack(test_artifacts::BAD_SLEEP, case);
+        let attack = testbed.attack(test_artifacts::BAD_SLEEP, case);
         for failure in [attack.download(), attack.load(&[])] {
             failure
                 .says("was stopped: more than 1 s for its own work")
@@ -80,30 +80,30 @@ fn waits_without_end() {
 }
 
 #[test]
-fn a_runaway_holds_nobody_up() {
-    let arena = Arena::new();
-    let attack = arena.attack(test_artifacts::BAD_LOOP, "log");
+fn endless_hook_does_not_block_other_commands() {
+    let testbed = Testbed::new();
+    let attack = testbed.attack(test_artifacts::BAD_LOOP, "log");
     let mut runaway = attack.start_download(Stdio::null());
-    let mut said = BufReader::new(runaway.stderr.take().unwrap()).lines();
-    let first = said.next().unwrap().unwrap();
+    let mut messages = BufReader::new(runaway.stderr.take().unwrap()).lines();
+    let first = messages.next().unwrap().unwrap();
     assert!(first.ends_with("] still here"), "{first}");
-    arena.is_well();
+    testbed.still_works();
     assert!(runaway.try_wait().unwrap().is_none(), "it ran beside it");
     runaway.kill().unwrap();
     runaway.wait().unwrap();
-    arena.is_well();
+    testbed.still_works();
 }
 
 #[test]
-fn sockets() {
-    let arena = Arena::new();
+fn sockets_are_forbidden() {
+    let testbed = Testbed::new();
     for (case, interface) in [
         ("connect", "wasi:sockets/tcp-create-socket@"),
         ("listen", "wasi:sockets/tcp-create-socket@"),
         ("udp", "wasi:sockets/udp-create-socket@"),
         ("resolve", "wasi:sockets/instance-network@"),
     ] {
-        let attack = arena.attack(test_artifacts::BAD_SOCKET, case);
+        let attack = testbed.attack(test_artifacts::BAD_SOCKET, case);
         for failure in [attack.download(), attack.load(&[])] {
             failure
                 .says("was stopped: it called `")
@@ -115,8 +115,8 @@ fn sockets() {
 }
 
 #[test]
-fn fetching_and_writing_while_loading() {
-    let arena = Arena::new();
+fn load_cannot_fetch_or_write() {
+    let testbed = Testbed::new();
     for (case, what) in [
         ("get", "`get` of `modelzoo:source/fetch@"),
         ("download", "`download` of `modelzoo:source/fetch@"),
@@ -124,11 +124,11 @@ fn fetching_and_writing_while_loading() {
         ("remove", "`remove` of `modelzoo:source/artifacts@"),
         ("list", "`list` of `modelzoo:source/artifacts@"),
     ] {
-        // Even where the user granted the host, and lets it be reached.
-        arena
+        // Even if the user granted and allows the host.
+        testbed
             .attack(test_artifacts::BAD_FETCH_IN_LOAD, "model")
-            .asking(format!("http://{}", arena.canary.authority()))
-            .file("url.txt", arena.canary.url("/loot"))
+            .asking(format!("http://{}", testbed.canary.authority()))
+            .file("url.txt", testbed.canary.url("/secret"))
             .load(&[&format!("case={case}")])
             .says("was stopped: it called ")
             .says(what)
