@@ -90,12 +90,12 @@ pub enum ErrorKind {
         /// The entry.
         entry: String,
     },
-    /// Bytes that break the rules of the format.
+    /// Bytes that violate the format.
     #[error("malformed archive: {reason}")]
     Malformed {
         /// The rule.
         reason: Cow<'static, str>,
-        /// What the decoder said.
+        /// The error of the decoder.
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
@@ -125,7 +125,7 @@ pub enum ErrorKind {
         /// The limit, in parts of a path.
         limit: usize,
     },
-    /// A name that no file system takes, or names that are too long together.
+    /// A name that is too long for any file system, or names that are too long together.
     #[error("the name of the entry \"{entry}\" is too long")]
     NameTooLong {
         /// The start of the name.
@@ -153,7 +153,7 @@ impl Error {
         }
     }
 
-    /// What the person who made the archive can do about it.
+    /// What the author of the archive can do about it.
     pub fn remedy(&self) -> Option<Remedy> {
         let advice = match &self.kind {
             ErrorKind::NotAnArchive => {
@@ -184,8 +184,8 @@ impl ErrorKind {
         }
     }
 
-    /// An error while reading: the system's own errors are the disk's fault, all others are a
-    /// decoder's complaint about the bytes.
+    /// An error while reading: errors of the system are read errors, all others are errors of the
+    /// decoder.
     pub(crate) fn reading(error: io::Error) -> Self {
         if error.raw_os_error().is_some() {
             return Self::Read(error);

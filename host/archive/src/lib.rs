@@ -1,15 +1,15 @@
 //! Bounded, link-free extraction of zip and tar archives.
 //!
-//! The archives that this crate reads come from strangers. It therefore
+//! The archives are untrusted input. This crate therefore
 //!
 //! - tells the format from the bytes ([`detect`]), never from a name;
 //! - accepts regular files and directories only: an archive that holds a link, a device, an
-//!   encrypted entry or a name that could mean another place is refused as a whole;
-//! - checks **every** entry before it writes the first one, which for a compressed tar means to
-//!   decompress it twice, or once through [`Archive`];
+//!   encrypted entry or a name that could lead elsewhere is refused as a whole;
+//! - checks **every** entry before it writes the first one, for which it decompresses a compressed
+//!   tar twice, or once through [`Archive`];
 //! - stops at [`Limits`] before it has unpacked more than they allow;
 //! - writes each file as a new one, below directories that it opens without following links,
-//!   with default permissions and the present time whatever the archive says.
+//!   with default permissions and the present time, whatever the archive says.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), modelzoo_archive::Error> {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use modelzoo_base::text::is_unsafe;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use unicode_normalization::UnicodeNormalization;
 
@@ -24,7 +25,6 @@ pub struct RelPath(String);
 
 /// Why a path is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum PathError {
     /// Nothing, or nothing between two slashes.
     #[error("a part of the path is empty")]
@@ -133,7 +133,8 @@ fn check_part(part: &str) -> Result<(), PathError> {
         match character {
             '\\' => return Err(PathError::Backslash),
             ':' => return Err(PathError::Colon),
-            c if c.is_control() || is_invisible(c) => return Err(PathError::Control),
+            // Some file systems ignore the invisible ones when they compare names.
+            c if is_unsafe(c) => return Err(PathError::Control),
             _ => {}
         }
     }
@@ -144,16 +145,6 @@ fn check_part(part: &str) -> Result<(), PathError> {
         return Err(PathError::Reserved);
     }
     Ok(())
-}
-
-/// Characters that show nothing or reorder what is shown; some file systems ignore them when they
-/// compare names.
-fn is_invisible(c: char) -> bool {
-    matches!(
-        c,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
-    )
 }
 
 /// The names that Windows keeps for devices, with or without an extension.

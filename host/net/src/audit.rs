@@ -32,9 +32,9 @@ pub struct RequestRecord {
     /// Why, when it did not end well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The length of the answer in bytes, as far as it came.
+    /// The length of the response in bytes, as far as it came.
     pub bytes: u64,
-    /// The digest of the answer, when it was a download that came whole; lower-case hexadecimal.
+    /// The digest of the response, when it was a complete download; lower-case hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
 }
@@ -44,7 +44,7 @@ pub struct RequestRecord {
 pub struct Hop {
     /// Where it went.
     pub url: String,
-    /// The status of the answer; `None` when there was none.
+    /// The status of the response; `None` when there was none.
     pub status: Option<u16>,
 }
 
@@ -52,7 +52,7 @@ pub struct Hop {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// The answer is there.
+    /// The response is there.
     Ok,
     /// A rule forbids it.
     Denied,

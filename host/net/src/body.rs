@@ -1,4 +1,4 @@
-//! Reading a body at a bearable pace.
+//! Bodies of responses, with a minimum rate.
 
 use std::time::Duration;
 
@@ -8,27 +8,27 @@ use url::Url;
 
 use crate::config::Config;
 use crate::error::{Error, TimeoutKind};
-use crate::exchange::{Answer, Deadline};
+use crate::exchange::{Deadline, FinalResponse};
 use crate::policy::redact;
 use crate::transport::broken;
 
-/// The body of an answer.
+/// The body of a response.
 pub(crate) struct Body<'a> {
-    answer: Answer,
+    response: FinalResponse,
     config: &'a Config,
     deadline: Deadline,
     /// How many bytes of this body came.
     pub(crate) received: u64,
-    /// How long the server was waited for, and what came meanwhile, since the last look. Time
-    /// that the disk took does not count.
+    /// The time spent waiting for the server and the bytes received since the last check of the rate.
+    /// Time spent on the disk does not count.
     waited: Duration,
     meanwhile: u64,
 }
 
 impl<'a> Body<'a> {
-    pub(crate) fn new(answer: Answer, config: &'a Config, deadline: Deadline) -> Self {
+    pub(crate) fn new(response: FinalResponse, config: &'a Config, deadline: Deadline) -> Self {
         Self {
-            answer,
+            response,
             config,
             deadline,
             received: 0,
@@ -38,7 +38,7 @@ impl<'a> Body<'a> {
     }
 
     pub(crate) fn url(&self) -> &Url {
-        &self.answer.url
+        &self.response.url
     }
 
     /// The next piece; `None` at the end.
@@ -48,13 +48,13 @@ impl<'a> Body<'a> {
         let chunk = self
             .deadline
             .wait(
-                self.answer.response.chunk(),
+                self.response.http.chunk(),
                 idle,
-                &self.answer.url,
+                &self.response.url,
                 TimeoutKind::Idle,
             )
             .await?
-            .map_err(|error| broken(error, &self.answer.url, self.received))?;
+            .map_err(|error| broken(error, &self.response.url, self.received))?;
         let Some(chunk) = chunk else {
             return Ok(None);
         };
@@ -65,7 +65,7 @@ impl<'a> Body<'a> {
             let least = self.config.min_rate as f64 * self.waited.as_secs_f64();
             if (self.meanwhile as f64) < least {
                 return Err(Error::Timeout {
-                    url: redact(&self.answer.url),
+                    url: redact(&self.response.url),
                     kind: TimeoutKind::Slow,
                     limit: idle,
                 });

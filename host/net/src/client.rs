@@ -78,7 +78,7 @@ pub struct Access<'a> {
     pub progress: &'a dyn Progress,
 }
 
-/// A small answer, whole.
+/// A complete small response.
 #[derive(Debug, Clone)]
 pub struct Response {
     /// The status: 200 to 299, since everything else is an error.
@@ -207,12 +207,12 @@ async fn get_once(
     max_bytes: u64,
     recorder: &mut Recorder<'_>,
 ) -> Result<Response, Error> {
-    let answer = exchange.send(&HeaderMap::new(), recorder).await?;
-    let status = answer.response.status();
+    let response = exchange.send(&HeaderMap::new(), recorder).await?;
+    let status = response.http.status();
     if !status.is_success() {
-        return Err(status_error(&answer));
+        return Err(status_error(&response));
     }
-    let headers = answer.response.headers();
+    let headers = response.http.headers();
     let too_large = |url: &Url| Error::TooLarge {
         url: redact(url),
         what: "body",
@@ -220,19 +220,19 @@ async fn get_once(
     };
     if let Some(encoding) = headers::encoding(headers) {
         return Err(Error::Encoded {
-            url: redact(&answer.url),
+            url: redact(&response.url),
             encoding: encoding.to_owned(),
         });
     }
-    if answer
-        .response
+    if response
+        .http
         .content_length()
         .is_some_and(|length| length > max_bytes)
     {
-        return Err(too_large(&answer.url));
+        return Err(too_large(&response.url));
     }
     let headers = headers::read_answer(headers);
-    let mut body = Body::new(answer, exchange.config(), exchange.deadline);
+    let mut body = Body::new(response, exchange.config(), exchange.deadline);
     let mut bytes = BytesMut::new();
     while let Some(chunk) = body.next().await? {
         recorder.bytes(body.received);

@@ -26,19 +26,19 @@ pub struct Config {
     pub proxy: Proxy,
     /// How long a connection (name lookup, TCP and TLS together) may take.
     pub connect_timeout: Duration,
-    /// How long a server may say nothing, and over which time [`Config::min_rate`] is measured.
+    /// How long a server may send nothing, and over which time [`Config::min_rate`] is measured.
     pub idle_timeout: Duration,
     /// How long a download may take, retries included.
     pub total_timeout: Duration,
     /// How long a [`Client::get`](crate::Client::get) may take, retries included.
     pub document_timeout: Duration,
-    /// The slowest that an answer may come, in bytes a second over one idle timeout.
+    /// The lowest rate of a response, in bytes per second over one idle timeout.
     pub min_rate: u64,
-    /// How often a request is tried again without any progress between.
+    /// How often a request is retried without progress.
     pub retries: u32,
     /// The pause before the first retry; it doubles with every further one, up to half a minute.
     pub backoff: Duration,
-    /// The longest `Retry-After` that is waited for; a longer one ends the request.
+    /// The longest `Retry-After` that is obeyed; a longer one ends the request.
     pub max_retry_after: Duration,
     /// How many redirects are followed.
     pub max_redirects: usize,
@@ -100,7 +100,7 @@ impl Mirror {
 
 /// Which proxy to use. Loopback hosts never go through one.
 ///
-/// Through a proxy it is the proxy that looks names up and connects, so the rule about addresses
+/// Through a proxy the proxy resolves names and connects, so the rule about addresses
 /// can be kept for literal addresses only; the rules about names hold as ever.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Proxy {

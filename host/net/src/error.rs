@@ -10,7 +10,7 @@ use crate::policy::Refusal;
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why a request has no answer. The text is one line with the thing and the reason, and holds no
+/// Why a request has no response. The text is one line with the thing and the reason, and holds no
 /// secret: URLs are shown without their query. The way out, where there is one, is
 /// [`Error::remedy`].
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +62,7 @@ pub enum Error {
         /// The limit.
         limit: Duration,
     },
-    /// The answer is no success.
+    /// The response is not a success.
     #[error("{url} answered {status}{}", status_text(*status))]
     Status {
         /// The URL.
@@ -75,7 +75,7 @@ pub enum Error {
         /// since 1970 (`x-ratelimit-reset` with `x-ratelimit-remaining: 0`).
         rate_limit_reset: Option<u64>,
     },
-    /// The answer, or its header section, is larger than allowed.
+    /// The response, or its header section, is larger than allowed.
     #[error("the {what} of {url} is larger than {limit} bytes")]
     TooLarge {
         /// The URL.
@@ -131,7 +131,7 @@ pub enum Error {
         /// The whole chain.
         source: Source,
     },
-    /// The answer is not valid HTTP.
+    /// The response is not valid HTTP.
     #[error("{url} answered with something that is not valid HTTP: {reason}")]
     Protocol {
         /// The URL.
@@ -161,7 +161,6 @@ pub enum Error {
 
 /// What took too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum TimeoutKind {
     /// Connecting.
     Connect,

@@ -1,4 +1,4 @@
-//! One request with its redirects: every hop passes all the rules anew.
+//! One request with its redirects: every hop is checked again.
 
 use std::time::Duration;
 
@@ -15,11 +15,11 @@ use crate::headers;
 use crate::policy::{Grants, Origin, Refusal, Rules, check, join_url, parse_url, redact};
 use crate::transport::MAX_HEADERS;
 
-/// A request that was read and may be sent, as often as it takes.
+/// A checked request, which may be sent several times.
 pub(crate) struct Exchange<'a> {
     client: &'a Client,
     access: &'a Access<'a>,
-    /// What was asked for.
+    /// The requested URL.
     pub(crate) url: Url,
     headers: HeaderMap,
     /// Whether the bytes will be checked against a digest.
@@ -27,16 +27,16 @@ pub(crate) struct Exchange<'a> {
     pub(crate) deadline: Deadline,
 }
 
-/// When a request has to be done.
+/// The deadline of a request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadline {
     at: Instant,
     limit: Duration,
 }
 
-/// An answer that is no redirect.
-pub(crate) struct Answer {
-    pub(crate) response: HttpResponse,
+/// A final response: one that is not a redirect.
+pub(crate) struct FinalResponse {
+    pub(crate) http: HttpResponse,
     /// Where it came from.
     pub(crate) url: Url,
 }
@@ -96,7 +96,7 @@ impl Deadline {
 }
 
 impl<'a> Exchange<'a> {
-    /// Reads a request and decides about it. Touches no network.
+    /// Reads a request and decides about it. No network access.
     pub(crate) fn new(
         client: &'a Client,
         request: &Request,
@@ -135,12 +135,12 @@ impl<'a> Exchange<'a> {
     }
 
     /// Sends the request and follows its redirects. `extra` are the client's own header fields,
-    /// sent at every hop. The answer can have any status but that of a redirect.
+    /// sent at every hop. The response can have any status but that of a redirect.
     pub(crate) async fn send(
         &self,
         extra: &HeaderMap,
         recorder: &mut Recorder<'_>,
-    ) -> Result<Answer, Error> {
+    ) -> Result<FinalResponse, Error> {
         let mut target = self.mirrored(self.url.clone());
         let mut same_origin = true;
         let mut from = None;
@@ -156,8 +156,8 @@ impl<'a> Exchange<'a> {
                 });
             }
             let Some(location) = redirect(&response) else {
-                return Ok(Answer {
-                    response,
+                return Ok(FinalResponse {
+                    http: response,
                     url: target.url,
                 });
             };
@@ -253,11 +253,11 @@ impl<'a> Exchange<'a> {
                 to: redact(&url),
             });
         }
-        // The user chose the mirror, so it may send us about within itself.
+        // The user chose the mirror, so it may redirect within its own origin.
         if from.mirror && Origin::of(&url) == Origin::of(&from.url) {
             return Ok(Target { url, mirror: true });
         }
-        // The user's exceptions are for what the user names, or grants to a source. A stranger's
+        // The user's exceptions are for what the user names, or grants to a source. An untrusted
         // server must not choose among the private hosts.
         let named = |url: &Url| self.config().private.iter().any(|e| e.names(url));
         let asked = matches!(self.access.grants, Grants::UserAsked);
@@ -287,7 +287,7 @@ fn blame(error: Error, from: Option<&str>) -> Error {
     }
 }
 
-/// Where an answer redirects to. A redirect without a target is an answer like any other.
+/// Where a response redirects to. A redirect without a target is a response like any other.
 fn redirect(response: &HttpResponse) -> Option<String> {
     if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
         return None;
@@ -296,12 +296,12 @@ fn redirect(response: &HttpResponse) -> Option<String> {
     Some(String::from_utf8_lossy(location.as_bytes()).into_owned())
 }
 
-/// The error that belongs to an answer which is no success.
-pub(crate) fn status_error(answer: &Answer) -> Error {
-    let headers = answer.response.headers();
+/// The error that belongs to a response that is not a success.
+pub(crate) fn status_error(response: &FinalResponse) -> Error {
+    let headers = response.http.headers();
     Error::Status {
-        url: redact(&answer.url),
-        status: answer.response.status().as_u16(),
+        url: redact(&response.url),
+        status: response.http.status().as_u16(),
         retry_after: headers::retry_after(headers),
         rate_limit_reset: headers::rate_limit_reset(headers),
     }

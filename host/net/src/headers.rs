@@ -1,4 +1,4 @@
-//! Header fields: which a caller may send, and what is read from an answer.
+//! Header fields: which a caller may send, and what is read from a response.
 
 use std::time::Duration;
 
@@ -72,7 +72,7 @@ pub(crate) fn harmless(headers: &HeaderMap) -> HeaderMap {
     kept
 }
 
-/// The fields of an answer, without cookies. Bytes that are not UTF-8 are replaced.
+/// The fields of a response, without cookies. Bytes that are not UTF-8 are replaced.
 pub(crate) fn read_answer(headers: &HeaderMap) -> Vec<(String, String)> {
     headers
         .iter()
@@ -139,7 +139,7 @@ pub(crate) fn encoding(headers: &HeaderMap) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn answer(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+    fn response(fields: &[(&'static str, &'static str)]) -> HeaderMap {
         fields
             .iter()
             .map(|(name, value)| {
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn retry_after_is_seconds_or_a_date() {
-        let after = |value| retry_after(&answer(&[("retry-after", value)]));
+        let after = |value| retry_after(&response(&[("retry-after", value)]));
         assert_eq!(after("7"), Some(Duration::from_secs(7)));
         assert_eq!(after("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO));
         assert!(after("Fri, 31 Dec 2100 23:59:59 GMT").is_some_and(|d| d.as_secs() > 1_000_000));
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn rate_limit_counts_only_when_exhausted() {
         let reset = |left| {
-            rate_limit_reset(&answer(&[
+            rate_limit_reset(&response(&[
                 ("x-ratelimit-remaining", left),
                 ("x-ratelimit-reset", "1700000000"),
             ]))

@@ -5,7 +5,7 @@
 //!
 //! 1. The URL is read strictly and made canonical ([`policy::parse_url`]).
 //! 2. Its scheme, host and port must be granted ([`policy::check`]).
-//! 3. Its name is looked up once, all addresses are vetted, and the connection goes to exactly
+//! 3. Its name is looked up once, all addresses are checked, and the connection goes to exactly
 //!    those, with the name in TLS and in `host`.
 //! 4. A redirect starts again at 1. There are at most five, none leads from `https` to `http`,
 //!    and credentials are those of the origin that the hop goes to, or none.

@@ -1,4 +1,4 @@
-//! How a download tells what it has done.
+//! Progress of downloads.
 
 /// Makes one [`Task`] for every download.
 pub trait Progress: Send + Sync {
@@ -6,15 +6,15 @@ pub trait Progress: Send + Sync {
     fn start(&self, label: &str, total: Option<u64>) -> Box<dyn Task>;
 }
 
-/// The progress of one download; it ends when it is dropped, well or not.
+/// The progress of one download, which ends when it is dropped.
 pub trait Task: Send {
     /// The size in bytes became known, or changed.
     fn set_total(&mut self, total: u64);
-    /// This many bytes are there. It can go back, when a download starts again.
+    /// This many bytes are there. The number decreases if a download restarts.
     fn set(&mut self, done: u64);
 }
 
-/// Shows nothing.
+/// Reports nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoProgress;
 

@@ -10,7 +10,7 @@ use crate::error::Error;
 pub(crate) struct Proxies(Option<Matcher>);
 
 /// A proxy that was chosen.
-pub(crate) struct Chosen {
+pub(crate) struct ChosenProxy {
     pub(crate) proxy: reqwest::Proxy,
     /// Its host, as the resolver will be asked for it.
     pub(crate) host: String,
@@ -33,7 +33,7 @@ impl Proxies {
     }
 
     /// The proxy for `url`; never one for a loopback host.
-    pub(crate) fn choose(&self, url: &Url) -> Result<Option<Chosen>, Error> {
+    pub(crate) fn choose(&self, url: &Url) -> Result<Option<ChosenProxy>, Error> {
         let Some(matcher) = self.0.as_ref().filter(|_| !is_loopback(url)) else {
             return Ok(None);
         };
@@ -48,7 +48,7 @@ impl Proxies {
     }
 }
 
-fn chosen(intercept: &Intercept) -> Result<Chosen, Error> {
+fn chosen(intercept: &Intercept) -> Result<ChosenProxy, Error> {
     let uri = intercept.uri();
     let host = uri.host().unwrap_or_default().to_owned();
     let mut proxy = reqwest::Proxy::all(uri.to_string())
@@ -59,7 +59,7 @@ fn chosen(intercept: &Intercept) -> Result<Chosen, Error> {
     if let Some((user, password)) = intercept.raw_auth() {
         proxy = proxy.basic_auth(user, password);
     }
-    Ok(Chosen { proxy, host })
+    Ok(ChosenProxy { proxy, host })
 }
 
 fn is_proxy_url(text: &str) -> bool {

@@ -1,4 +1,4 @@
-//! Looking names up, once, and connecting only to what was found and vetted.
+//! Name resolution, once per connection, which connects only to checked addresses.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -12,9 +12,9 @@ use crate::policy::{PrivateException, vet_addresses};
 /// What [`Resolver::lookup`] returns.
 pub type Lookup<'a> = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send + 'a>>;
 
-/// Looks host names up. [`SystemResolver`] is the usual one; another can be given to
+/// Resolves host names. [`SystemResolver`] is the usual one; another can be given to
 /// [`Client::with_resolver`](crate::Client::with_resolver), for example to pin names in a test.
-/// Its answers are vetted like any others.
+/// Its results are checked too.
 pub trait Resolver: Send + Sync {
     /// The addresses of a name.
     fn lookup<'a>(&'a self, name: &'a str) -> Lookup<'a>;
@@ -43,16 +43,16 @@ pub(crate) struct Unresolved {
 }
 
 impl Unresolved {
-    /// The error once more: this one stays behind in the chain that it was found in.
+    /// The error again: this one stays in the chain that it was found in.
     pub(crate) fn error(&self) -> io::Error {
         io::Error::new(self.kind, self.source.to_string())
     }
 }
 
 /// The resolver of the connections to one origin. reqwest asks it once for a connection and
-/// connects to the addresses that it returns, so what is vetted is what is connected to; and it
+/// connects to the addresses that it returns, so what is checked is what is connected to; and it
 /// knows no name but the origin's, and that of the proxy.
-pub(crate) struct Vetting {
+pub(crate) struct CheckedResolver {
     pub(crate) resolver: Arc<dyn Resolver>,
     pub(crate) host: String,
     pub(crate) port: u16,
@@ -61,7 +61,7 @@ pub(crate) struct Vetting {
     pub(crate) proxy: Option<String>,
 }
 
-impl Resolve for Vetting {
+impl Resolve for CheckedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let resolver = Arc::clone(&self.resolver);
         let exceptions = Arc::clone(&self.exceptions);

@@ -1,4 +1,4 @@
-//! Values that must not be shown, and who may see them.
+//! Secrets and the origins that may get them.
 
 use std::fmt;
 
@@ -32,11 +32,11 @@ impl fmt::Display for Secret {
     }
 }
 
-/// A header field that goes to one origin and to nobody else. Whether it is sent is decided anew
-/// at every redirect.
+/// A header field that goes to one origin only. Every redirect decides again
+/// whether it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credential {
-    /// Who may see it.
+    /// The origin that may get it.
     pub origin: Origin,
     /// The name of the header field, such as `authorization`.
     pub header: String,

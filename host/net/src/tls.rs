@@ -48,7 +48,7 @@ pub(crate) fn verifying(extra: Vec<CertificateDer<'static>>) -> Result<ClientCon
     Ok(config)
 }
 
-/// A configuration that trusts nobody, for clients that only ever speak plain `http`.
+/// A configuration that trusts no authority, for clients that only ever speak plain `http`.
 pub(crate) fn trusting_nobody() -> Result<ClientConfig, Error> {
     let config = builder(provider()).map_err(|error| Error::Setting {
         setting: "tls",

@@ -1,4 +1,4 @@
-//! Connections: one reqwest client for every origin, and its errors in our words.
+//! Connections: one reqwest client for every origin, and the mapping of its errors.
 
 use std::collections::HashMap;
 use std::error::Error as StdError;
@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::error::{Error, TimeoutKind};
 use crate::policy::{Origin, PrivateException, Refusal, redact};
 use crate::proxy::Proxies;
-use crate::resolve::{Resolver, Unresolved, Vetting};
+use crate::resolve::{CheckedResolver, Resolver, Unresolved};
 use crate::tls;
 
 /// So many origins are remembered before all are forgotten.
@@ -28,7 +28,7 @@ const IDLE_CONNECTIONS: Duration = Duration::from_secs(20);
 const WINDOW: u32 = 8 * 1024 * 1024;
 
 /// Makes and keeps the clients. A client belongs to one origin, and to one set of exceptions, so
-/// a pooled connection was vetted by the very rules that the next request would be.
+/// a pooled connection was checked by the very rules that the next request would be.
 pub(crate) struct Transport {
     resolver: Arc<dyn Resolver>,
     proxies: Proxies,
@@ -96,7 +96,7 @@ impl Transport {
             Some(own) => self.exceptions.iter().cloned().chain([own]).collect(),
             None => Arc::clone(&self.exceptions),
         };
-        let resolver = Vetting {
+        let resolver = CheckedResolver {
             resolver: Arc::clone(&self.resolver),
             host: match origin.host() {
                 Host::Domain(name) => name.clone(),
@@ -180,7 +180,7 @@ impl Transport {
     }
 }
 
-/// What it means when an answer, or the rest of one, does not come.
+/// What it means when a response, or the rest of one, does not come.
 pub(crate) fn broken(error: reqwest::Error, url: &Url, received: u64) -> Error {
     let error = error.without_url();
     match find::<hyper::Error>(&error) {

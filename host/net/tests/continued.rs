@@ -1,4 +1,4 @@
-//! Credentials of downloads that go on: every part is asked for anew, from the start of the chain.
+//! Credentials of downloads that go on: every part is asked for again, from the start of the chain.
 
 #![allow(
     clippy::unwrap_used,

@@ -145,7 +145,7 @@ async fn download_with_a_digest_resumes_without_validator() {
 }
 
 /// The first answer breaks off, and what comes then is not the rest of it: the file must be
-/// fetched anew, in the same call as well as in a later one, and without counting as a failure.
+/// fetched again, in the same call as well as in a later one, and without counting as a failure.
 async fn changed(second: fn(&Seen, &mut dyn Wire), requests: usize) {
     for later in [false, true] {
         let server = Server::start(move |seen, wire| match seen.index {

@@ -1,4 +1,4 @@
-//! Fetching a file: streamed, hashed, capped, resumed, and put in place only when it is whole.
+//! Downloads of files: streamed, hashed, limited, resumed, and published only when complete.
 
 mod partial;
 mod range;
@@ -19,13 +19,13 @@ use transfer::Transfer;
 /// What to do with the bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Download<'a> {
-    /// Where the file goes when it is whole; its directory exists. A file that is there is
+    /// Where the complete file goes; its directory exists. An existing file is
     /// replaced.
     pub into: &'a Path,
     /// A directory on the same file system where unfinished downloads are kept, so that a later
-    /// call goes on with them. They are found by URL. Without one, nothing is kept.
+    /// call resumes them. They are found by URL. Without one, nothing is kept.
     pub partials: Option<&'a Path>,
-    /// What progress is shown under.
+    /// The name under which progress is reported.
     pub label: &'a str,
     /// The largest size in bytes.
     pub max_bytes: u64,
@@ -33,13 +33,13 @@ pub struct Download<'a> {
     pub expect_sha256: Option<[u8; 32]>,
     /// The length that the bytes must have.
     pub expect_size: Option<u64>,
-    /// Refuse a web page: servers answer with one where a login is missing or a quota is used
+    /// Refuse a web page: servers respond with one where a login is missing or a quota is used
     /// up.
     pub refuse_html: bool,
 }
 
 impl<'a> Download<'a> {
-    /// A file of at most `max_bytes`, without expectations, that is not kept when it breaks off.
+    /// A file of at most `max_bytes`, without expectations, that is not kept if it breaks off.
     pub fn new(into: &'a Path, label: &'a str, max_bytes: u64) -> Self {
         Self {
             into,
@@ -62,9 +62,9 @@ pub struct Downloaded {
     pub sha256: [u8; 32],
     /// Where it came from, after redirects and mirrors, without the query.
     pub final_url: Url,
-    /// The `content-type` of the answer.
+    /// The `content-type` of the response.
     pub content_type: Option<String>,
-    /// The `etag` of the answer.
+    /// The `etag` of the response.
     pub etag: Option<String>,
 }
 
@@ -83,7 +83,7 @@ pub(crate) async fn download(
     let task = access.progress.start(what.label, what.expect_size);
     let mut transfer = Transfer::open(exchange, what, task, &key).await?;
     match transfer.run(recorder).await {
-        // What an earlier process left may be at fault: once more, from the start.
+        // The bytes of an earlier process may be at fault: try again from the start.
         Err(error) if transfer.inherited() && is_spoilt(&error) => {
             tracing::info!(%error, "starting the download again");
             transfer.restart().await?;
@@ -94,7 +94,7 @@ pub(crate) async fn download(
     transfer.end(result).await
 }
 
-/// Whether the bytes that are there are of no use to anybody.
+/// Whether the bytes that are there are useless.
 pub(crate) fn is_spoilt(error: &Error) -> bool {
     matches!(
         error,

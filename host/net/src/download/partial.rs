@@ -1,8 +1,8 @@
 //! The unfinished file.
 //!
 //! In a directory for unfinished downloads it is `<key>.part`, with `<key>.json` beside it: the
-//! validator of the bytes in it, without which they are worth nothing. A later process finds both
-//! and goes on. An advisory lock on the part keeps two processes from fetching the same bytes
+//! validator of the bytes in it, without which they are useless. A later process finds both
+//! and resumes. An advisory lock on the part keeps two processes from fetching the same bytes
 //! twice; one that does not get it uses a file of its own. Nothing depends on the lock:
 //!
 //! - starting again makes a new file and renames it over the old one, so bytes of two versions
@@ -26,7 +26,7 @@ const MAX_SIDECAR: u64 = 64 * 1024;
 
 /// What is known about the bytes of a part.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Known {
+pub(crate) struct PartialInfo {
     /// Tells whether the server still has the same bytes.
     pub(crate) validator: Option<Validator>,
     /// The length of the whole.
@@ -37,11 +37,11 @@ pub(crate) struct Known {
     boot: Option<String>,
 }
 
-/// An unfinished file, open and ours.
+/// An unfinished file that is open and owned by this transfer.
 pub(crate) struct Partial {
     file: File,
     path: PathBuf,
-    /// Where what is known about the bytes is kept; `None` for a file that nobody goes on with.
+    /// Where what is known about the bytes is kept; `None` for a file that is not resumed.
     sidecar: Option<PathBuf>,
     published: bool,
 }
@@ -89,7 +89,7 @@ impl Partial {
 
     /// How many bytes an earlier process left, and what is known about them. `checked`: the
     /// whole will be compared with a digest.
-    pub(crate) fn left(&self, checked: bool) -> Option<(u64, Known)> {
+    pub(crate) fn left(&self, checked: bool) -> Option<(u64, PartialInfo)> {
         let known = read_sidecar(self.sidecar.as_deref()?)?;
         if known.validator.is_none() && !(checked && known.total.is_some()) {
             return None;
@@ -100,7 +100,7 @@ impl Partial {
         let length = self.file.metadata().ok()?.len();
         let usable = match known.total {
             Some(total) if length > total => 0,
-            // All of it is there. Asking for the last byte again tells whether it still holds.
+            // It is complete. Requesting the last byte again shows whether it is still current.
             Some(total) if length == total => length.saturating_sub(1),
             _ => length,
         };
@@ -134,7 +134,7 @@ impl Partial {
 
     /// Starts again with a new, empty file.
     pub(crate) fn restart(&mut self) -> Result<(), Error> {
-        // Without its sidecar the old part is worth nothing, whatever happens next.
+        // Without its sidecar the old part is useless, whatever happens next.
         if let Some(sidecar) = &self.sidecar {
             remove(sidecar).map_err(|e| Error::io("delete", sidecar, e))?;
         }
@@ -153,11 +153,11 @@ impl Partial {
     }
 
     /// Keeps what is known about the bytes that are about to be written.
-    pub(crate) fn remember(&self, known: &Known) -> Result<(), Error> {
+    pub(crate) fn remember(&self, known: &PartialInfo) -> Result<(), Error> {
         let Some(sidecar) = &self.sidecar else {
             return Ok(());
         };
-        let known = Known {
+        let known = PartialInfo {
             boot: boot(),
             ..known.clone()
         };
@@ -208,7 +208,7 @@ impl Partial {
         copy.replace()
     }
 
-    /// Forgets the bytes: they are of no use to anybody.
+    /// Forgets the bytes: they are useless.
     pub(crate) fn discard(&mut self) {
         if let Some(sidecar) = self.sidecar.take() {
             let _ = remove(&sidecar);
@@ -219,7 +219,7 @@ impl Partial {
 
 impl Drop for Partial {
     fn drop(&mut self) {
-        // A part without a sidecar cannot be gone on with.
+        // A part without a sidecar cannot be resumed.
         let worthless = match &self.sidecar {
             Some(sidecar) => !sidecar.exists(),
             None => true,
@@ -252,7 +252,7 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-fn read_sidecar(path: &Path) -> Option<Known> {
+fn read_sidecar(path: &Path) -> Option<PartialInfo> {
     let mut text = Vec::new();
     File::open(path)
         .ok()?
@@ -279,7 +279,7 @@ fn same_file(path: &Path, _file: &File) -> bool {
     path.exists()
 }
 
-/// Something that differs after every start of the machine; `None` where nobody tells.
+/// Something that differs after every start of the machine; `None` if it is unknown.
 fn boot() -> Option<String> {
     let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     Some(text.trim().to_owned())

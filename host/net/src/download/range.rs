@@ -16,7 +16,7 @@ pub(crate) enum Validator {
 }
 
 impl Validator {
-    /// The strong validator of an answer, if it has one.
+    /// The strong validator of a response, if it has one.
     pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
         if let Some(etag) = text(headers, "etag")
             && etag.starts_with('"')
@@ -29,7 +29,7 @@ impl Validator {
         (age.as_secs() >= 1).then(|| Self::LastModified(modified.to_owned()))
     }
 
-    /// Whether an answer that has a validator of this kind has this very one.
+    /// Whether a response that has a validator of this kind has this very one.
     pub(crate) fn agrees(&self, headers: &HeaderMap) -> bool {
         let (name, own) = match self {
             Self::Etag(own) => ("etag", own),
@@ -95,7 +95,7 @@ impl ContentRange {
 mod tests {
     use super::*;
 
-    fn answer(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+    fn response(fields: &[(&'static str, &'static str)]) -> HeaderMap {
         fields
             .iter()
             .map(|(name, value)| {
@@ -127,13 +127,13 @@ mod tests {
             (vec![("last-modified", "yesterday"), ("date", NOW)], None),
             (vec![], None),
         ] {
-            assert_eq!(Validator::of(&answer(&fields)), expected, "{fields:?}");
+            assert_eq!(Validator::of(&response(&fields)), expected, "{fields:?}");
         }
     }
 
     #[test]
     fn content_ranges_are_parsed_strictly() {
-        let read = |value| ContentRange::of(&answer(&[("content-range", value)]));
+        let read = |value| ContentRange::of(&response(&[("content-range", value)]));
         let range = |first, last, total| Some(ContentRange { first, last, total });
         assert_eq!(read("bytes 5-9/10"), range(5, 9, Some(10)));
         assert_eq!(read("bytes 5-9/*"), range(5, 9, None));

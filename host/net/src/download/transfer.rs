@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use reqwest::header::HeaderMap;
 use sha2::{Digest as _, Sha256};
 
-use super::partial::{Known, Partial};
+use super::partial::{Partial, PartialInfo};
 use super::range::{ContentRange, Validator, ask};
 use super::sink::Sink;
 use super::{Download, Downloaded, is_spoilt};
@@ -13,13 +13,13 @@ use crate::audit::Recorder;
 use crate::body::Body;
 use crate::client::without_query;
 use crate::error::Error;
-use crate::exchange::{Answer, Exchange, status_error};
+use crate::exchange::{Exchange, FinalResponse, status_error};
 use crate::headers;
 use crate::policy::redact;
 use crate::progress::Task;
 use crate::retry::Retries;
 
-/// With so many bytes more than ever before, an attempt has brought something.
+/// With so many bytes more than ever before, an attempt counts as progress.
 const PROGRESS: u64 = 1024 * 1024;
 /// A server that answers a range with less than this, and not to its end, counts as broken off.
 const SHORTEST_RANGE: u64 = 64 * 1024;
@@ -34,13 +34,13 @@ pub(crate) struct Transfer<'a> {
     done: u64,
     /// The most that were ever there.
     most: u64,
-    known: Known,
+    known: PartialInfo,
     /// The first bytes are of an earlier process.
     inherited: bool,
     latest: Latest,
 }
 
-/// What the last answer said.
+/// The metadata of the last response.
 #[derive(Default)]
 struct Latest {
     url: Option<url::Url>,
@@ -77,7 +77,7 @@ impl<'a> Transfer<'a> {
             sink: None,
             done: 0,
             most: 0,
-            known: Known::default(),
+            known: PartialInfo::default(),
             inherited: false,
             latest: Latest::default(),
         };
@@ -104,13 +104,13 @@ impl<'a> Transfer<'a> {
     pub(crate) async fn restart(&mut self) -> Result<(), Error> {
         self.sink = None;
         self.done = 0;
-        self.known = Known::default();
+        self.known = PartialInfo::default();
         self.inherited = false;
         self.task.set(0);
         self.disk(Partial::restart).await
     }
 
-    /// Tries until the file is in place, or until trying makes no sense.
+    /// Tries until the file is in place or a retry is pointless.
     pub(crate) async fn run(&mut self, recorder: &mut Recorder<'_>) -> Result<Downloaded, Error> {
         let mut retries = Retries::new(self.exchange.config());
         loop {
@@ -128,7 +128,7 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// Ends the download: worthless bytes go, others stay for another time.
+    /// Ends the download: useless bytes are deleted, others are kept for a later call.
     pub(crate) async fn end(
         mut self,
         result: Result<Downloaded, Error>,
@@ -156,22 +156,22 @@ impl<'a> Transfer<'a> {
             true => ask(self.done, self.known.validator.as_ref()),
             false => HeaderMap::new(),
         };
-        let answer = self.exchange.send(&extra, recorder).await?;
-        match answer.response.status().as_u16() {
+        let response = self.exchange.send(&extra, recorder).await?;
+        match response.http.status().as_u16() {
             200 | 203 => {
                 if resuming {
                     self.restart().await?;
                 }
-                self.begin(&answer).await?;
+                self.begin(&response).await?;
                 let total = self.known.total;
-                self.stream(answer, total, recorder).await?;
+                self.stream(response, total, recorder).await?;
                 Ok(true)
             }
-            206 if resuming => match self.continuation(answer.response.headers()) {
+            206 if resuming => match self.continuation(response.http.headers()) {
                 Some(range) => {
                     let end = range.last + 1;
-                    self.note(&answer);
-                    self.stream(answer, Some(end), recorder).await?;
+                    self.note(&response);
+                    self.stream(response, Some(end), recorder).await?;
                     Ok(range
                         .total
                         .or(self.known.total)
@@ -186,12 +186,12 @@ impl<'a> Transfer<'a> {
                 self.restart().await?;
                 Ok(false)
             }
-            _ => Err(status_error(&answer)),
+            _ => Err(status_error(&response)),
         }
     }
 
-    /// Whether the rest alone can be asked for: something must tell if the bytes are still the
-    /// same, now or at the end.
+    /// Whether the rest alone can be requested: a validator or a digest must show that the bytes
+    /// are still the same.
     fn can_resume(&self) -> bool {
         let checked = self.what.expect_sha256.is_some() && self.known.total.is_some();
         self.known.validator.is_some() || checked
@@ -215,28 +215,28 @@ impl<'a> Transfer<'a> {
         (range.first == self.done && same && total && enough).then_some(range)
     }
 
-    /// Looks at the head of a whole answer.
-    async fn begin(&mut self, answer: &Answer) -> Result<(), Error> {
-        let headers = answer.response.headers();
-        let url = || redact(&answer.url);
+    /// Looks at the head of a whole response.
+    async fn begin(&mut self, response: &FinalResponse) -> Result<(), Error> {
+        let headers = response.http.headers();
+        let url = || redact(&response.url);
         if self.what.refuse_html && is_html(headers::text(headers, "content-type")) {
             return Err(Error::WebPage { url: url() });
         }
         if let Some(encoding) = headers::encoding(headers)
-            && !(encoding.contains("gzip") && is_gzip_file(answer.url.path()))
+            && !(encoding.contains("gzip") && is_gzip_file(response.url.path()))
         {
             return Err(Error::Encoded {
                 url: url(),
                 encoding: encoding.to_owned(),
             });
         }
-        let total = answer.response.content_length();
+        let total = response.http.content_length();
         if let Some(total) = total {
-            self.check_length(total, total, &answer.url)?;
+            self.check_length(total, total, &response.url)?;
         }
         self.known.validator = Validator::of(headers);
         self.known.total = total;
-        self.note(answer);
+        self.note(response);
         let known = self.known.clone();
         self.disk(move |partial| partial.remember(&known)).await?;
         self.sink = Some(self.open_sink(0, Sha256::new()).await?);
@@ -255,11 +255,11 @@ impl<'a> Transfer<'a> {
         .await
     }
 
-    fn note(&mut self, answer: &Answer) {
-        let headers = answer.response.headers();
+    fn note(&mut self, response: &FinalResponse) {
+        let headers = response.http.headers();
         let text = |name| headers::text(headers, name).map(str::to_owned);
         self.latest = Latest {
-            url: Some(answer.url.clone()),
+            url: Some(response.url.clone()),
             content_type: text("content-type"),
             etag: text("etag"),
         };
@@ -268,11 +268,11 @@ impl<'a> Transfer<'a> {
     /// Takes the body in; it must end at `end`, where that is known.
     async fn stream(
         &mut self,
-        answer: Answer,
+        response: FinalResponse,
         end: Option<u64>,
         recorder: &mut Recorder<'_>,
     ) -> Result<(), Error> {
-        let mut body = Body::new(answer, self.exchange.config(), self.exchange.deadline);
+        let mut body = Body::new(response, self.exchange.config(), self.exchange.deadline);
         while let Some(chunk) = body.next().await? {
             let done = self.done + chunk.len() as u64;
             self.check_length(
@@ -334,7 +334,7 @@ impl<'a> Transfer<'a> {
         {
             return Ok(());
         }
-        // The sink has ended before its time; it knows why.
+        // The sink has ended early and has the reason.
         match self.digest().await {
             Ok(_) => Err(self.io(std::io::ErrorKind::BrokenPipe.into())),
             Err(error) => Err(error),

@@ -7,9 +7,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Why an address is not one that a stranger may name.
+/// Why an address is not public.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum AddressKind {
     /// `0.0.0.0/8`, `::`: this host or this network.
     Unspecified,
@@ -23,14 +22,14 @@ pub enum AddressKind {
     Shared,
     /// `224/4`, `ff00::/8`.
     Multicast,
-    /// Documentation, benchmarking, broadcast and whatever else is set apart.
+    /// Documentation, benchmarking, broadcast and other reserved ranges.
     Reserved,
     /// `168.63.129.16`: a cloud's metadata service in public address space.
     Metadata,
-    /// `::ffff:0:0/96`, `::/96`, `::ffff:0:0:0/96`: an IPv4 address dressed as IPv6.
+    /// `::ffff:0:0/96`, `::/96`, `::ffff:0:0:0/96`: an IPv4 address written as IPv6.
     Mapped,
     /// 6to4, Teredo, NAT64 or ISATAP around an address that is not public, or a tunnel that
-    /// nobody runs any more.
+    /// is retired.
     Tunnel,
 }
 

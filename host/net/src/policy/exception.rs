@@ -20,7 +20,7 @@ use url::{Host, Url};
 /// An exception lifts the rule against private addresses, and the rule against plain `http` where
 /// the URL itself is spelled with the excepted name or address. A name that only *resolves* to an
 /// excepted address still needs `https`: its certificate then proves that the private host is the
-/// one which was named, so a name that a stranger points at a private address gains nothing.
+/// one which was named, so a name that an attacker points at a private address gains nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PrivateException {
     host: Covered,
@@ -34,7 +34,7 @@ enum Covered {
     Network(IpNet),
 }
 
-/// Why a text is no [`PrivateException`].
+/// Why a text is not a [`PrivateException`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{text}` is not a host, an address or a network such as `nas.lan`, `127.0.0.1:8080` or `10.0.0.0/8`"

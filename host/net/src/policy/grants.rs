@@ -12,7 +12,7 @@ use super::refusal::Refusal;
 /// Who asked for a URL, and so what it may be.
 #[derive(Debug, Clone, Copy)]
 pub enum Grants<'a> {
-    /// A source did: only what was granted to it.
+    /// A source: only what was granted to it.
     Only(&'a Permissions),
     /// The user typed it, or the host itself makes the call: every public `https` host. Plain
     /// `http` only to a host that the user excepted.
@@ -30,7 +30,7 @@ pub struct Rules<'a> {
     pub digest: bool,
 }
 
-/// Decides about one URL before anything is looked up. The URL must come from
+/// Decides about one URL before any name is resolved. The URL must come from
 /// [`parse_url`](super::parse_url) or [`join_url`](super::join_url).
 ///
 /// # Errors

@@ -16,7 +16,7 @@ pub struct Origin {
     port: u16,
 }
 
-/// Why a text is no [`Origin`].
+/// Why a text is not an [`Origin`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not an origin such as `https://example.org`: {reason}")]
 pub struct ParseOriginError {

@@ -36,7 +36,7 @@ enum Pattern {
     Below(String),
 }
 
-/// Why a text is no [`Permission`].
+/// Why a text is not a [`Permission`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{text}` is not a permission such as `https://example.org` or `https://*.example.org`: {reason}"

@@ -8,11 +8,10 @@ use url::Url;
 use super::address::AddressKind;
 use super::origin::Origin;
 
-/// A rule that stood in the way of a request. URLs in it carry no query and no user name.
+/// A rule that forbids a request. URLs in it carry no query and no user name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum Refusal {
-    /// The text is no URL, or one that programs could read differently.
+    /// The text is not a URL, or one that programs could read differently.
     #[error("bad URL {url}: {reason}")]
     BadUrl {
         /// The text, shortened and without secrets.
@@ -34,7 +33,7 @@ pub enum Refusal {
         /// The origin, spelled as the permission that is missing.
         origin: String,
     },
-    /// The host is, or resolves to, an address that strangers may not name.
+    /// The host is, or resolves to, an address that untrusted input may not name.
     #[error("{host} is refused: {address} is {kind}")]
     Address {
         /// The host, as the URL spells it.
@@ -50,13 +49,13 @@ pub enum Refusal {
         /// The URL.
         url: String,
     },
-    /// Plain `http` is granted, but nothing would notice changed bytes.
+    /// Plain `http` is granted, but nothing would detect changed bytes.
     #[error("{url} is refused: plain http without a digest")]
     HttpWithoutDigest {
         /// The URL.
         url: String,
     },
-    /// A server sent us somewhere that is refused.
+    /// A server redirects to a URL that is refused.
     #[error("{from} redirects to a place that is refused: {refusal}")]
     Redirect {
         /// Who redirected.

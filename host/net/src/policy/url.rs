@@ -16,7 +16,7 @@ const MAX_LABEL: usize = 63;
 /// read differently: user names and passwords, backslashes, percent signs in the host, missing or
 /// extra slashes, white space and control characters.
 ///
-/// The answer is canonical: lower-case ASCII host (IDNA), IPv4 addresses in dotted form whatever
+/// The result is canonical: lower-case ASCII host (IDNA), IPv4 addresses in dotted form whatever
 /// their spelling, no default port, no final dot on the host, no fragment.
 ///
 /// # Errors
