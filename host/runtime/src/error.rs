@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use modelzoo_base::Remedy;
+use modelzoo_base::text::escape;
 use modelzoo_model::plan::PlanError;
 
 use crate::image::ImageReason;
@@ -16,7 +17,7 @@ use crate::precision::Precision;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The plan names an unknown architecture.
-    #[error("unknown architecture `{}`", .name.escape_debug())]
+    #[error("unknown architecture `{}`", escape(.name))]
     UnknownArchitecture {
         /// The name that the plan has.
         name: String,
@@ -60,7 +61,7 @@ pub enum Error {
         remedy: Remedy,
     },
     /// An embedding is asked of a layer that the architecture does not have.
-    #[error("the network has no layer `{}`", .name.escape_debug())]
+    #[error("the network has no layer `{}`", escape(.name))]
     UnknownLayer {
         /// The name that was asked for.
         name: String,
@@ -84,7 +85,7 @@ pub enum Error {
         limit: usize,
     },
     /// The architecture needs a tensor that the weights do not hold.
-    #[error("weights: no tensor `{}`", .name.escape_debug())]
+    #[error("weights: no tensor `{}`", escape(.name))]
     MissingTensor {
         /// The tensor.
         name: String,
@@ -92,7 +93,7 @@ pub enum Error {
         nearest: Vec<String>,
     },
     /// The weights hold a tensor that the architecture does not use.
-    #[error("weights: tensor `{}` is not used by the architecture{}", .name.escape_debug(), and_more(*.others))]
+    #[error("weights: tensor `{}` is not used by the architecture{}", escape(.name), and_more(*.others))]
     UnexpectedTensor {
         /// The first such tensor, in the order of the names.
         name: String,
@@ -102,7 +103,7 @@ pub enum Error {
         nearest: Vec<String>,
     },
     /// A tensor has another shape than the architecture needs.
-    #[error("weights: tensor `{}` has the shape {got:?}, the architecture needs {want:?}", .name.escape_debug())]
+    #[error("weights: tensor `{}` has the shape {got:?}, the architecture needs {want:?}", escape(.name))]
     WrongShape {
         /// The tensor.
         name: String,
@@ -112,7 +113,7 @@ pub enum Error {
         got: Vec<usize>,
     },
     /// A tensor's elements are not floating-point numbers that we can read.
-    #[error("weights: tensor `{}` has elements of the type {dtype}", .name.escape_debug())]
+    #[error("weights: tensor `{}` has elements of the type {dtype}", escape(.name))]
     WrongType {
         /// The tensor.
         name: String,
@@ -129,7 +130,7 @@ pub enum Error {
     },
     /// A PyTorch checkpoint needs more than tensors. It is never unpickled, so none of its code has
     /// run.
-    #[error("weights file {}: its pickle asks for `{}`, which tensors do not need", .path.display(), .global.escape_debug())]
+    #[error("weights file {}: its pickle asks for `{}`, which tensors do not need", .path.display(), escape(.global))]
     UnsafePickle {
         /// The file.
         path: PathBuf,
@@ -163,7 +164,7 @@ pub enum Error {
         reason: String,
     },
     /// The name of a device is unknown.
-    #[error("unknown device `{}`", .name.escape_debug())]
+    #[error("unknown device `{}`", escape(.name))]
     UnknownDevice {
         /// The name.
         name: String,
@@ -177,7 +178,7 @@ pub enum Error {
         reason: NoDeviceReason,
     },
     /// The name of a precision is unknown.
-    #[error("unknown precision `{}`", .name.escape_debug())]
+    #[error("unknown precision `{}`", escape(.name))]
     UnknownPrecision {
         /// The name.
         name: String,
@@ -319,7 +320,7 @@ fn field_prefix(field: &str) -> String {
     if field.is_empty() {
         String::new()
     } else {
-        format!("`{}`: ", field.escape_debug())
+        format!("`{}`: ", escape(field))
     }
 }
 
@@ -334,7 +335,7 @@ fn and_more(others: usize) -> String {
 fn did_you_mean(nearest: &[String]) -> Option<Remedy> {
     let names: Vec<_> = nearest
         .iter()
-        .map(|name| name.escape_debug().to_string())
+        .map(|name| escape(name).into_owned())
         .collect();
     (!names.is_empty()).then_some(Remedy::DidYouMean(names))
 }

@@ -253,7 +253,7 @@ fn bombs_of_bytes_use_little_memory_and_disk() {
             .refuses(1, &args)
             .says("unpacks to more than")
             .recorded();
-        let usage = super::appetite::measure(&testbed.world, &args);
+        let usage = super::memory::measure(&testbed.world, &args);
         assert!(usage.peak_bytes < 256 << 20, "{usage:?}");
     }
     testbed.still_works();

@@ -130,7 +130,7 @@ fn malformed_weights_use_little_memory() {
             .weights(bytes);
         attack.build(&[]);
         let args = ["apply", "test/model", "images", "p", "--output", "x.jsonl"];
-        let usage = super::appetite::measure(world, &args);
+        let usage = super::memory::measure(world, &args);
         assert!(usage.peak_bytes < 512 << 20, "{usage:?}");
     }
 }

@@ -2,7 +2,6 @@
 
 use serde_json::json;
 
-use super::canary::Canary;
 use super::testbed::Testbed;
 use crate::server::{Response, Server};
 use crate::source::Source;

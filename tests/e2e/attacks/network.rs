@@ -1,5 +1,6 @@
 //! Hooks that contact hosts without a grant or private addresses.
 
+use super::canary::Canary;
 use super::testbed::Testbed;
 use crate::server::{Response, Server};
 use crate::world::{CANARY, World};
@@ -8,7 +9,7 @@ const NOT_GRANTED: &str = "is not among the hosts that the source may reach";
 
 #[test]
 fn ungranted_hosts_are_not_contacted() {
-    let canary = super::canary::Canary::set();
+    let canary = Canary::set();
     // The user allows the canary and a proxy that would notice; the source requests
     // neither.
     let world = World::new()
@@ -106,7 +107,7 @@ const PRIVATE: &[&str] = &[
 
 /// Hooks that request private addresses and are granted them; no exception covers them.
 fn refuses_private(hosts: &[&str], excepted: &str) {
-    let canary = super::canary::Canary::set();
+    let canary = Canary::set();
     let world = World::new()
         .env("MODELZOO_ALLOW_PRIVATE", excepted)
         .env("HTTPS_PROXY", &canary.url(""));
@@ -144,7 +145,7 @@ fn exception_covers_no_other_address() {
 
 #[test]
 fn exception_covers_no_other_spelling() {
-    let canary = super::canary::Canary::set();
+    let canary = Canary::set();
     let world = World::new().env("MODELZOO_ALLOW_PRIVATE", "127.0.0.1");
     let testbed = Testbed::within(world, "");
     for host in [

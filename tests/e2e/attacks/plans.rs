@@ -116,11 +116,11 @@ fn formulas_stay_text_in_labels() {
     let testbed = Testbed::new();
     let attack = testbed.attack(test_artifacts::BAD_PLAN, "model");
     let run = attack.loads(&["case=class_formulas"]);
-    assert_terminal_safe(&run.stdout);
+    super::testbed::assert_terminal_safe(&run.stdout);
     let text = std::fs::read_to_string(testbed.world.path("labels.jsonl")).unwrap();
     assert!(!text.is_empty());
     for line in text.lines() {
-        let label: Value = serde_json::from_str(line).unwrap();
+        let label: serde_json::Value = serde_json::from_str(line).unwrap();
         let class = label["p"]["label"].as_str().unwrap();
         assert!(class.starts_with(['=', '@']), "{class:?}");
     }

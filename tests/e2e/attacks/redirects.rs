@@ -178,7 +178,7 @@ fn redirect_to_a_private_name_is_refused() {
     let canary = Canary::set();
     let to = format!("http://inside.example:{}/secret", canary.port());
     let server = Server::start(move |_| Response::redirect(to.clone()));
-    let world = knowing(World::reaching(&[&server]), "inside.example=127.0.0.1,");
+    let world = super::network::knowing(World::reaching(&[&server]), "inside.example=127.0.0.1,");
     let testbed = Testbed::within(world, "");
     let start = server.url("/start");
     testbed

@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use modelzoo_base::text::escape;
 use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 
@@ -36,7 +37,7 @@ pub(super) fn read(file: &[u8]) -> Result<Vec<(String, Entry)>, String> {
     // The message quotes the header.
     let header: Header = serde_json::from_slice(header).map_err(|error| {
         let error = error.to_string();
-        format!("has a malformed header: {}", error.escape_debug())
+        format!("has a malformed header: {}", escape(&error))
     })?;
     let start = file.len() - data.len();
     let mut entries = Vec::with_capacity(header.0.len());

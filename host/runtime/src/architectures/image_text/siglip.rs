@@ -1,5 +1,6 @@
 //! SigLIP, and SigLIP 2 of fixed resolution, as transformers builds them (`models/siglip`).
 
+use modelzoo_base::text::escape;
 use modelzoo_model::plan::Size;
 use serde::Deserialize;
 use serde_json::Value;
@@ -158,7 +159,7 @@ fn check_model_type(checker: &ConfigChecker, model_type: Option<&str>) -> Result
         Some("siglip2") => {
             "`siglip2` is SigLIP 2 of variable resolution (NaFlex), which is not supported: use a repository of fixed resolution, such as siglip2-base-patch16-224".to_owned()
         }
-        Some(other) => format!("`{}` is not `siglip`", other.escape_debug()),
+        Some(other) => format!("`{}` is not `siglip`", escape(other)),
     };
     Err(checker.error("model_type", reason))
 }

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
+use modelzoo_base::text::escape;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -136,9 +137,6 @@ impl ConfigChecker {
 
     /// The error of a value that asks for something that is not implemented.
     pub(crate) fn unsupported(&self, field: &str, value: &str) -> Error {
-        self.error(
-            field,
-            format!("`{}` is not supported", value.escape_debug()),
-        )
+        self.error(field, format!("`{}` is not supported", escape(value)))
     }
 }

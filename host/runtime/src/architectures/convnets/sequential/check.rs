@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use modelzoo_base::text::escape;
 use modelzoo_model::plan::Size;
 
 use super::config::SequentialLayer;
@@ -52,10 +53,7 @@ pub(super) fn check(checker: &ConfigChecker, layers: &[SequentialLayer]) -> Resu
             if !names.insert(name) {
                 return Err(at.error(
                     "name",
-                    format!(
-                        "`{}` is the name of an earlier layer too",
-                        name.escape_debug()
-                    ),
+                    format!("`{}` is the name of an earlier layer too", escape(name)),
                 ));
             }
         }

@@ -5,6 +5,7 @@ mod config;
 
 use candle_core::Tensor;
 use modelzoo_base::nearest;
+use modelzoo_base::text::escape;
 use modelzoo_model::plan::Size;
 use serde_json::Value;
 
@@ -120,7 +121,7 @@ fn check_type(at: &ConfigChecker, layer: &Value) -> Result<(), Error> {
     } else {
         format!("nearest: {}", near.join(", "))
     };
-    let reason = format!("unknown type `{}` ({known})", found.escape_debug());
+    let reason = format!("unknown type `{}` ({known})", escape(found));
     Err(at.error("type", reason))
 }
 

@@ -1,5 +1,6 @@
 //! The sizes of OpenCLIP's models: as configured, or as the weights show them.
 
+use modelzoo_base::text::escape;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -315,7 +316,7 @@ impl OpenClip {
         let Error::BadConfig { field, reason, .. } = error else {
             return error;
         };
-        let tensor = tensor.escape_debug();
+        let tensor = escape(tensor);
         let reason = format!("the weights' `{tensor}` shows an impossible `{field}`: it {reason}");
         self.checker.error("", reason)
     }
