@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use modelzoo::net::Permission;
 use modelzoo::manifest::Manifest;
+use modelzoo::net::Permission;
 use modelzoo_archive::RelPath;
 
 use crate::{Target, assert_one_line, seeds};

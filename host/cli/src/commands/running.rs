@@ -148,7 +148,10 @@ pub(crate) fn report(
             summary += &format!(", {} failed", applied.failed);
         }
         if applied.cut > 0 {
-            summary += &format!(", {} longer than the model accepts and truncated", applied.cut);
+            summary += &format!(
+                ", {} longer than the model accepts and truncated",
+                applied.cut
+            );
         }
         console.note(&summary);
     }

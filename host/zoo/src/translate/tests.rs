@@ -282,7 +282,9 @@ fn configuration_as_python_writes_it_is_read() {
         dir.path().join("model.safetensors.index.json"),
     )
     .unwrap();
-    let plan = translate(&model, &Map::new(), None, dir.path()).unwrap().plan;
+    let plan = translate(&model, &Map::new(), None, dir.path())
+        .unwrap()
+        .plan;
     assert_eq!(plan.weights, ["model.safetensors.index.json"]);
     assert_eq!(plan.architecture.config["layer_scale"], Value::Null);
     let Some(Task::Classification(head)) = plan.head else {
