@@ -11,6 +11,7 @@ mod common;
 use std::fs;
 
 use common::{Fixture, class, json_of, label, label_text, options, output, sink};
+use modelzoo_base::Remedy;
 use modelzoo_data::{Dataset, Error, OpenOptions, Sample, SinkOptions};
 use serde_json::json;
 
@@ -243,8 +244,8 @@ fn foreign_metadata_is_not_replaced() {
     let refused = sink(&dataset, "p", options()).err().unwrap();
     assert!(matches!(refused, Error::NotOurs { .. }), "{refused}");
     // Nothing replaces it, so the way out is another place.
-    let hint = refused.remedy().unwrap().to_string();
-    assert!(hint.contains("--output") && !hint.contains("--overwrite"));
+    let remedy = refused.remedy().unwrap();
+    assert!(matches!(remedy, Remedy::WriteElsewhere { .. }), "{remedy}");
     let anyway = SinkOptions {
         overwrite: true,
         ..options()
