@@ -245,7 +245,10 @@ fn foreign_metadata_is_not_replaced() {
     assert!(matches!(refused, Error::NotOurs { .. }), "{refused}");
     // Nothing replaces it, so the way out is another place.
     let remedy = refused.remedy().unwrap();
-    assert!(matches!(remedy, Remedy::WriteElsewhere { .. }), "{remedy}");
+    assert!(
+        matches!(remedy, Remedy::WriteElsewhere { .. }),
+        "{remedy:?}"
+    );
     let anyway = SinkOptions {
         overwrite: true,
         ..options()

@@ -192,7 +192,7 @@ fn offline_applies_to_hooks() {
         .file("url.txt", server.url("/weights"))
         .download_with("--offline")
         .says("is not fetched: offline")
-        .hints("leave out --offline")
+        .hints("leave `--offline` out")
         .denied_after(&[]);
     assert_eq!(server.seen().len(), 0);
 }

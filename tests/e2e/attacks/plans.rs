@@ -9,7 +9,7 @@ fn unknown_architecture_is_refused() {
     attack
         .build(&[])
         .says("unknown architecture `resnett`")
-        .hints("`resnet`");
+        .hints("did you mean resnet?");
 }
 
 /// Cases of `bad_plan` that validation refuses, with the expected reason.
