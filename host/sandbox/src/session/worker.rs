@@ -106,31 +106,30 @@ impl<P: Phase> Worker<P> {
         // Started by the caller: the ticker's own thread outlives the guest's, and must not be
         // confined with it.
         let ticking = self.engine.tick().map_err(|e| not_started(&self.site, e))?;
-        let (reply, outcome) = oneshot::channel();
+        let (reply, mut received) = oneshot::channel();
         let call: Call<P> = Box::new(move |guest| Box::pin(guest.serve(function, reply, ticking)));
         // An error means that the thread has ended, as its future tells.
         let _ = self.calls.send(call);
-        let outcome = self
+        let (outcome, ended) = self
             .events
             .dispatch_while(async {
                 tokio::select! {
                     biased;
-                    Ok(outcome) = outcome => Ok(outcome),
-                    ended = thread => Err(ended),
+                    Ok(outcome) = &mut received => (Some(outcome), None),
+                    // The thread may have sent the outcome since, and then ended.
+                    ended = thread => (received.try_recv().ok(), Some(ended)),
                 }
             })
             .await;
-        match outcome {
-            Ok(outcome) => self.result(outcome),
-            Err(ended) => {
-                self.thread = None;
-                Err(match ended {
-                    Ok(()) => HookError::Ended {
-                        at: self.site.clone(),
-                    },
-                    Err(source) => not_started(&self.site, source),
-                })
-            }
+        if ended.is_some() {
+            self.thread = None;
+        }
+        match (outcome, ended) {
+            (Some(outcome), _) => self.result(outcome),
+            (None, Some(Err(source))) => Err(not_started(&self.site, source)),
+            (None, Some(Ok(())) | None) => Err(HookError::Ended {
+                at: self.site.clone(),
+            }),
         }
     }
 

@@ -231,7 +231,7 @@ fn invalid_answers_of_the_compiler_are_refused() {
     };
     let engine = engine(None, limits, script("head -c 1048577 /dev/zero"));
     let error = engine.load(&good()).unwrap_err();
-    assert!(error.to_string().contains("too much"), "{error}");
+    assert!(error.to_string().contains("too long"), "{error}");
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn weights_are_artifacts() {
     assert!(weights(&["/etc/passwd"]).contains("not a name inside"));
     assert!(weights(&["w.safetensors", "other"]).contains("`weights[1]`: there is no such"));
     assert!(weights(&["w.safetensors", "w.safetensors"]).contains("again"));
-    assert!(weights(&["w\0"]).contains("`weights[0]`: `w\\0`"));
+    assert!(weights(&["w\0"]).contains("`weights[0]`: `w\\u{0}`"));
     assert!(weights(&["CON"]).contains("`CON` is not a name"));
 }
 
