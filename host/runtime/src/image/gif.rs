@@ -121,7 +121,7 @@ impl<'a> Parser<'a> {
         let (entries, _) = colors.as_chunks::<3>();
         let is_ramp = entries
             .iter()
-            .zip(0_u8..)
+            .zip(0..=u8::MAX)
             .all(|(entry, index)| *entry == [index; 3]);
         Ok((!is_ramp).then_some(colors))
     }

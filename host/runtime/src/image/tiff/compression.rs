@@ -186,7 +186,7 @@ fn pack_bits(mut packed: &[u8], total: usize) -> Vec<u8> {
                 after
             }
             (count, [value, after @ ..]) => {
-                let count = left.min(1 - isize::from(count) as usize);
+                let count = left.min(usize::from(count.unsigned_abs()) + 1);
                 unpacked.resize(unpacked.len() + count, *value);
                 after
             }
