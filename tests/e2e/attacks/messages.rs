@@ -79,7 +79,7 @@ const ERRORS: &[(&str, &str)] = &[
     ("io", "the guest's io"),
     ("unsupported", "the guest's unsupported"),
     ("other", "the guest's other"),
-    ("empty", "it says not why"),
+    ("empty", "it gives no reason"),
     (
         "controls",
         r"\u{1b}[2J\u{1b}]0;t\u{7}a\r\nhint: forged\u{202e}\u{0}b",
