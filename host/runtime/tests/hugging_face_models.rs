@@ -94,7 +94,6 @@ fn invalid_configurations_are_refused_before_the_weights() {
             "`layer_norm_eps`: must be 0 to 1",
         ),
         ("vit", json!({ "num_labels": 0 }), "`num_labels`: must be 1"),
-        ("vit", json!([1]), "must be a JSON object"),
         (
             "deit",
             json!({ "pooler_act": "mish" }),
@@ -256,6 +255,11 @@ fn invalid_configurations_are_refused_before_the_weights() {
         let text = error.to_string();
         assert!(text.contains(expected), "{text} should tell of {expected}");
     }
+    let error = build_error(&json!({ "name": "vit", "config": [1] }), &Vec::new());
+    assert!(
+        matches!(&error, Error::BadPlan { field, .. } if field == "architecture.config"),
+        "{error:?}"
+    );
 }
 
 /// One case of each family.

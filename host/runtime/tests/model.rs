@@ -294,6 +294,7 @@ fn unknown_architecture_suggests_the_nearest() {
     );
     let error = refused(|plan, _| plan["architecture"]["name"] = json!("\u{1b}[2J"));
     assert!(!error.to_string().contains('\u{1b}'), "{error:?}");
+    let error = refused(|plan, _| plan["architecture"]["name"] = json!("zzz"));
     let hint = error.remedy().unwrap().to_string();
     assert!(
         architectures()

@@ -72,7 +72,6 @@ fn invalid_resnet_configurations_are_refused() {
             json!({ "depth": 50, "classes": 3 }),
             "unknown field `classes`",
         ),
-        (json!([50]), "must be a JSON object"),
     ];
     for (config, expected) in cases {
         let error = refused(&config);
@@ -84,6 +83,11 @@ fn invalid_resnet_configurations_are_refused() {
             "{error} should tell of {expected}"
         );
     }
+    let error = refused(&json!([50]));
+    assert!(
+        matches!(&error, Error::BadPlan { field, .. } if field == "architecture.config"),
+        "{error:?}"
+    );
 }
 
 #[test]

@@ -285,7 +285,6 @@ fn invalid_configurations_are_refused() {
             "`num_classes`: must be 1 to",
         ),
         ("alexnet", json!({ "hidden": 0 }), "`hidden`: must be 1 to"),
-        ("alexnet", json!([]), "must be a JSON object"),
         (
             "squeezenet",
             json!({ "version": "1.0" }),
@@ -404,6 +403,11 @@ fn invalid_configurations_are_refused() {
             "{message} should tell of {expected}"
         );
     }
+    let error = refused("alexnet", &json!([]), &json!([]));
+    assert!(
+        matches!(&error, Error::BadPlan { field, .. } if field == "architecture.config"),
+        "{error:?}"
+    );
 }
 
 /// Large sizes are refused when the weights lack the tensors, without allocating for them.

@@ -69,7 +69,7 @@ fn embedding_takes_rows_by_id() {
             &device(),
         );
         let error = layer.forward(&[10], 1).unwrap_err().to_string();
-        assert_eq!(error, "words: has no row 10, but 10 rows");
+        assert_eq!(error, "words: has 10 rows, and no row 10");
         assert!(layer.forward(&ids, 4).is_err() && layer.first(11).is_err());
     }
 }

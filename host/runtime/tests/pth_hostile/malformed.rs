@@ -53,12 +53,12 @@ fn malformed_pickles_are_refused() {
         (
             "append to a number",
             b"\x80\x02K\x01Na.".to_vec(),
-            Malformed("no collection"),
+            Malformed("not a collection"),
         ),
         (
             "append to a dictionary",
             b"\x80\x02}Na.".to_vec(),
-            Malformed("no list"),
+            Malformed("not a list"),
         ),
         (
             "items of a list",
@@ -134,17 +134,17 @@ fn malformed_pickles_are_refused() {
         (
             "a name of numbers",
             b"\x80\x04K\x01K\x02\x93.".to_vec(),
-            Malformed("no text"),
+            Malformed("not a text"),
         ),
         (
             "call of a number",
             b"\x80\x02K\x01)R.".to_vec(),
-            Malformed("cannot be called"),
+            Malformed("not callable"),
         ),
         (
             "call with a number",
             b"\x80\x02ccollections\nOrderedDict\nK\x01R.".to_vec(),
-            Malformed("no arguments"),
+            Malformed("not a tuple of arguments"),
         ),
         (
             "ordered dictionary of numbers",
@@ -154,7 +154,7 @@ fn malformed_pickles_are_refused() {
         (
             "attributes of a number",
             b"\x80\x02K\x01}b.".to_vec(),
-            Malformed("no collection"),
+            Malformed("not a collection"),
         ),
         (
             "attributes of a list",
@@ -204,7 +204,7 @@ fn malformed_pickles_are_refused() {
         (
             "arguments of a list",
             dict(code(&[v2, b"]R"])),
-            Malformed("no arguments"),
+            Malformed("not a tuple of arguments"),
         ),
         (
             "no storage",
@@ -224,7 +224,7 @@ fn malformed_pickles_are_refused() {
                 &storage,
                 b"K\0X\0\0\0\0\x85K\x01\x85\x89NtR",
             ])),
-            Malformed("no number"),
+            Malformed("not a number"),
         ),
         (
             "storage id of a number",
@@ -266,7 +266,7 @@ fn malformed_pickles_are_refused() {
         (
             "a parameter of nothing",
             dict(b"ctorch._utils\n_rebuild_parameter\n(N\x89NtR".to_vec()),
-            Malformed("no tensor"),
+            Malformed("not a tensor"),
         ),
         (
             "a name twice",
@@ -351,7 +351,7 @@ fn very_deep_or_long_pickles_are_refused() {
         (
             "memos",
             code(&[b"\x80\x04N", &million(b"\x94")]),
-            "remembers more than 500000",
+            "memoizes more than 500000",
         ),
         (
             "a list of itself",

@@ -58,7 +58,7 @@ fn pickles_with_unknown_globals_are_refused() {
         (
             "newobj of a known name",
             b"\x80\x02ccollections\nOrderedDict\n)\x81.".to_vec(),
-            Malformed("cannot be called"),
+            Malformed("not callable"),
         ),
         (
             "newobj_ex",

@@ -161,11 +161,15 @@ impl ArchitectureConfig for MobileNetV2 {
         let network = Self(config);
         let width = network.0.width_mult;
         let mut inputs = network.scaled(32, width);
-        for &[expansion, outputs, ..] in &network.0.inverted_residual_setting {
+        for &[expansion, outputs, count, _] in &network.0.inverted_residual_setting {
             let outputs = network.scaled(outputs, width);
-            for channels in [inputs, outputs] {
-                checker.check_size(STAGES, channels.saturating_mul(expansion))?;
-            }
+            // The inputs of the first block, and those of the others.
+            let channels = if count > 1 {
+                inputs.max(outputs)
+            } else {
+                inputs
+            };
+            checker.check_size(STAGES, channels.saturating_mul(expansion))?;
             inputs = outputs;
         }
         Ok(network)

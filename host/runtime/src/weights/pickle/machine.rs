@@ -296,7 +296,7 @@ impl<'a> Machine<'a> {
             Value::Text(span) if span.length as usize <= MAX_GLOBAL => {
                 Ok(std::str::from_utf8(self.slice(span)).unwrap_or_default())
             }
-            _ => Err("holds a pickle with a name that is not UTF-8".into()),
+            _ => Err("holds a pickle with a name that is not a text".into()),
         }
     }
 
