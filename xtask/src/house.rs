@@ -211,10 +211,9 @@ fn layer(name: &str, arrows: &BTreeMap<&str, BTreeSet<&str>>) -> usize {
 fn outside(package: &Package, home: &Path) -> BTreeSet<PathBuf> {
     let paths = package.targets.iter().map(|target| &target.src_path);
     paths
+        .filter_map(|path| path.canonicalize().ok())
         .filter(|path| !path.starts_with(home))
-        .filter_map(|path| path.parent())
-        .filter_map(|folder| folder.canonicalize().ok())
-        .filter(|folder| !folder.starts_with(home))
+        .filter_map(|path| path.parent().map(Path::to_owned))
         .collect()
 }
 
