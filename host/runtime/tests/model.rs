@@ -285,6 +285,16 @@ fn long_class_lists_are_checked_in_linear_time() {
 }
 
 #[test]
+fn configuration_that_is_not_an_object_is_refused() {
+    for config in [json!([50]), json!(null), json!("resnet")] {
+        let error = refused(|plan, _| plan["architecture"]["config"] = config);
+        let text = error.to_string();
+        assert!(matches!(error, Error::BadPlan { .. }), "{error:?}");
+        assert!(text.contains("is not a JSON object"), "{text}");
+    }
+}
+
+#[test]
 fn unknown_architecture_suggests_the_nearest() {
     let error = refused(|plan, _| plan["architecture"]["name"] = json!("resnett"));
     assert_eq!(error.to_string(), "unknown architecture `resnett`");

@@ -420,8 +420,8 @@ fn sizes_beyond_the_weights_allocate_nothing() {
             "densenet",
             json!({ "growth_rate": 1 << 18, "block_config": [1000, 1000, 1000, 1000], "num_init_features": 1 << 20 }),
         ),
-        ("mobilenet_v2", json!({ "width_mult": 1000 })),
-        ("mnasnet", json!({ "alpha": 1000 })),
+        ("mobilenet_v2", json!({ "width_mult": 500 })),
+        ("mnasnet", json!({ "alpha": 500 })),
         (
             "shufflenet_v2",
             json!({ "stages_repeats": [1000, 1000, 1000], "stages_out_channels": vec![1 << 20; 5] }),
