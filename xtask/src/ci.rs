@@ -21,7 +21,7 @@ pub(crate) fn run() -> Result<()> {
         ("clippy", clippy),
         ("tests", || test::run(&TestArgs::default())),
         ("attacks", || attacks::run(&AttacksArgs { check: true })),
-        ("quickstart", quickstart::run),
+        ("quickstart", || quickstart::run("test")),
         ("dependencies", dependencies),
     ];
     let mut failed = Vec::new();

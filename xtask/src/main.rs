@@ -68,7 +68,7 @@ enum Task {
 impl Task {
     fn run(self) -> Result<()> {
         match self {
-            Self::Quickstart => quickstart::run(),
+            Self::Quickstart => quickstart::run("dev"),
             Self::Test(args) => test::run(&args),
             Self::Attacks(args) => attacks::run(&args),
             Self::Docs(args) => docs::run(&args),

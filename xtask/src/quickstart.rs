@@ -20,12 +20,14 @@ const FIELD: &str = "predictions";
 const PLACE: &str = "target/quickstart";
 const GUESTS: &str = "target/guests";
 
-/// Runs the quickstart.
-pub(crate) fn run() -> Result<()> {
+/// Runs the quickstart with the command built in `profile`: `dev`, which compiles soonest, or
+/// `test`, which runs what the tests have compiled already.
+pub(crate) fn run(profile: &str) -> Result<()> {
     wasm::ensure()?;
     // All packages are selected so that their dependencies have the features that the tests
     // build them with, and nothing is compiled twice.
-    command::run(cargo().args(["build", "--workspace", "--bin", "modelzoo"]))?;
+    let build = ["build", "--workspace", "--bin", "modelzoo", "--profile"];
+    command::run(cargo().args(build).arg(profile))?;
     command::run(cargo().args([
         "build",
         "--profile",

@@ -402,7 +402,7 @@ fn ground_truth_is_read() {
             r#"{"ground_truth": {"_id": {"$oid": "0123456789abcdef01234567"}, "_cls": "Classification", "tags": [], "label": "cat", "confidence": NaN, "x": 1e400}}"#,
             r#"{"ground_truth": null}"#,
             r#"{}"#,
-            r#"{"ground_truth": {"_cls": "Detections", "detections": []}}"#,
+            r#"{"ground_truth": {"_cls": "Detektion", "detections": []}}"#,
             r#"{"ground_truth": 1, "ground_truth": {"_cls": "Classification"}}"#,
         ],
         0,
@@ -419,7 +419,7 @@ fn ground_truth_is_read() {
     let error = dataset.label(3, "ground_truth").unwrap_err().to_string();
     assert_eq!(
         error,
-        "sample 3: field 'ground_truth' cannot be read: it is a Detections, and only Classification and Classifications are read"
+        "sample 3: field 'ground_truth' cannot be read: it is a Detektion, which is not a type of label that is read"
     );
     assert_eq!(class(&dataset, 4, "ground_truth"), None);
     assert!(dataset.label(4, "ground_truth").unwrap().is_some());

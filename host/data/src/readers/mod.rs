@@ -27,12 +27,15 @@ const FORMATS: &[Format] = &[
     image_directory::FORMAT,
 ];
 
+/// Opens a dataset of one format.
+type Open = fn(&Path, &OpenOptions) -> Result<Box<dyn Reader>, Error>;
+
 /// A format that can be read.
 pub(crate) struct Format {
     /// Whether a path looks like a dataset of this format.
     matches: fn(&Path) -> bool,
     /// Opens the dataset at the path.
-    open: fn(&Path, &OpenOptions) -> Result<Box<dyn Reader>, Error>,
+    open: Open,
 }
 
 /// A dataset of one format, opened.

@@ -20,6 +20,10 @@ const LABEL: u8 = 3;
 
 /// What came of a sample.
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one is made at a time, and moved once"
+)]
 pub(crate) enum Outcome<'a> {
     /// It has no result, for this reason.
     Failed(&'a str),

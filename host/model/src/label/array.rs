@@ -131,8 +131,8 @@ impl Array {
     /// not that of the shape.
     #[must_use]
     pub fn new(element: Element, shape: Vec<usize>, bytes: Vec<u8>) -> Option<Self> {
-        let sizes = shape.iter().copied().chain([element.width()]);
-        let wanted = sizes.fold(Some(1_usize), |all, size| all?.checked_mul(size));
+        let mut sizes = shape.iter().copied().chain([element.width()]);
+        let wanted = sizes.try_fold(1_usize, |all, size| all.checked_mul(size));
         (wanted == Some(bytes.len())).then_some(Self {
             element,
             shape,

@@ -241,7 +241,13 @@ fn check_ref(name: &str) -> Result<(), Cow<'static, str>> {
     }
     match gix_validate::reference::name_partial(name.into()) {
         Ok(_) => Ok(()),
-        Err(error) => Err(error.to_string().into()),
+        Err(error) => {
+            // The library's reasons are sentences of their own.
+            let reason = error.to_string();
+            let mut rest = reason.chars();
+            let first = rest.next().map(|letter| letter.to_ascii_lowercase());
+            Err(first.into_iter().chain(rest).collect::<String>().into())
+        }
     }
 }
 
