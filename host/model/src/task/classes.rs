@@ -18,8 +18,16 @@ pub(super) fn check(classes: &[String], most: usize) -> Result<(), PlanError> {
     check_names("classes", classes, "names", most)
 }
 
-/// Checks the classes that are given as labels, which are some of the task's.
-pub(super) fn check_filter(classes: &[String], filter: &[String]) -> Result<(), PlanError> {
+/// Checks which classes are given as labels: the confidence that they need, and the filter, whose
+/// classes are some of the task's.
+pub(super) fn check_choice(
+    classes: &[String],
+    threshold: Option<f32>,
+    filter: &[String],
+) -> Result<(), PlanError> {
+    if let Some(threshold) = threshold {
+        check::confidence("confidence_thresh", threshold)?;
+    }
     check_names("filter_classes", filter, "names", MAX_CLASSES)?;
     if filter.is_empty() {
         return Ok(());

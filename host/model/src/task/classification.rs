@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use super::classes::{self, Filter};
 use super::scores::{BestClass, Scoring};
 use super::{Decode, Definition, OptionError, PredictOptions};
-use crate::check::{self, PlanError};
+use crate::check::PlanError;
 use crate::label::LabelType;
 use crate::output::OutputKind;
 
@@ -29,10 +29,7 @@ impl Definition for Classification {
 
     fn validate(&self) -> Result<(), PlanError> {
         classes::check(&self.classes, classes::MAX_CLASSES)?;
-        if let Some(threshold) = self.confidence_thresh {
-            check::confidence("confidence_thresh", threshold)?;
-        }
-        classes::check_filter(&self.classes, &self.filter_classes)
+        classes::check_choice(&self.classes, self.confidence_thresh, &self.filter_classes)
     }
 
     fn classes(&self) -> &[String] {

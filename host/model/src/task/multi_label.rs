@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use super::classes::{self, Filter};
 use super::scores::{scores, sigmoid};
 use super::{Decode, DecodeError, Definition, OptionError, PredictOptions};
-use crate::check::{self, PlanError};
+use crate::check::PlanError;
 use crate::label::{self, Classifications, Label, LabelType};
 use crate::output::{Output, OutputKind};
 use crate::sample::Origin;
@@ -28,8 +28,8 @@ impl Definition for MultiLabel {
 
     fn validate(&self) -> Result<(), PlanError> {
         classes::check(&self.classes, classes::MAX_CLASSES)?;
-        check::confidence("confidence_thresh", self.confidence_thresh)?;
-        classes::check_filter(&self.classes, &self.filter_classes)
+        let threshold = Some(self.confidence_thresh);
+        classes::check_choice(&self.classes, threshold, &self.filter_classes)
     }
 
     fn classes(&self) -> &[String] {

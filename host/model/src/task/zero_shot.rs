@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use super::classes::{self, Filter};
 use super::scores::{BestClass, Scoring};
 use super::{Decode, Definition, OptionError, PredictOptions};
-use crate::check::{self, PlanError};
+use crate::check::PlanError;
 use crate::label::LabelType;
 use crate::output::OutputKind;
 
@@ -42,10 +42,7 @@ impl Definition for ZeroShot {
             let reason = format!("has {prompts} texts for {classes} classes");
             return Err(PlanError::new("prompts", reason));
         }
-        if let Some(threshold) = self.confidence_thresh {
-            check::confidence("confidence_thresh", threshold)?;
-        }
-        classes::check_filter(&self.classes, &self.filter_classes)
+        classes::check_choice(&self.classes, self.confidence_thresh, &self.filter_classes)
     }
 
     fn classes(&self) -> &[String] {
