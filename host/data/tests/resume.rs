@@ -76,7 +76,7 @@ fn interrupted_run_continues_where_it_stopped() {
             .read("samples.json")
             .contains("\"data/0.png\", \"n\": 0e400, \"p\": null}")
     );
-    // Nothing is left of the run, so the next one starts anew.
+    // Nothing is left of the run, so the next one starts again.
     assert_eq!(fixture.names(), ["data", "metadata.json", "samples.json"]);
     assert_eq!(done(&fixture, options()), [0; 0]);
 }

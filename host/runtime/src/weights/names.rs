@@ -6,7 +6,7 @@ const WRAPPERS: &[&str] = &["module.", "_orig_mod.", "model."];
 /// How many of them there may be.
 const MAX_WRAPPERS: usize = 4;
 
-/// The last parts of names of counters and tables that networks compute anew, so that torch and
+/// The last parts of names of counters and tables that networks compute again, so that torch and
 /// transformers leave them out whether they are in the file or not.
 const IGNORED: &[&str] = &[
     "inv_freq",
