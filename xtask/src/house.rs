@@ -14,7 +14,7 @@ use crate::command::{cargo, output, print_line};
 /// lines of each crate
 ///
 /// Lines are those of `.rs` files. A crate's `tests` are the files below its `tests` folder, files
-/// named tests.rs, and modules under `#[cfg(test)]` at the end of a file.
+/// whose names end in tests.rs, and modules under `#[cfg(test)]` at the end of a file.
 #[derive(Debug, Args)]
 pub(crate) struct HouseArgs {
     /// Another checkout, to compare with
@@ -73,6 +73,19 @@ impl Count {
         }
     }
 
+    fn merge(&mut self, other: &Self) {
+        self.files += other.files;
+        self.code += other.code;
+        self.tests += other.tests;
+        self.longest = other.longest.clone().max(std::mem::take(&mut self.longest));
+    }
+
+    fn row(&self, name: &str, layer: &str, rest: &str) -> String {
+        let numbers = [self.files, self.code, self.tests, self.longest.0];
+        let [files, code, tests, longest] = &numbers.map(|number| number.to_string());
+        row([name, layer, files, code, tests, longest, rest])
+    }
+
     fn add(&mut self, path: &Path, code: usize, tests: usize) {
         self.files += 1;
         self.code += code;
@@ -107,48 +120,22 @@ pub(crate) fn run(args: &HouseArgs) -> Result<()> {
             }));
         }
         for (folder, count) in &counts {
-            all.files += count.files;
-            all.code += count.code;
-            all.tests += count.tests;
-            all.longest = count.longest.clone().max(all.longest);
-            folders.push(row([
-                &format!("{}/{}", package.name, folder.display()),
-                "",
-                &count.files.to_string(),
-                &count.code.to_string(),
-                &count.tests.to_string(),
-                &count.longest.0.to_string(),
-                &file_name(&count.longest.1),
-            ]));
+            all.merge(count);
+            let name = format!("{}/{}", package.name, folder.display());
+            folders.push(count.row(&name, "", &file_name(&count.longest.1)));
         }
         let uses = arrows
             .get(package.name.as_str())
             .cloned()
             .unwrap_or_default();
-        rows.push(row([
-            &package.name,
-            &layer(&package.name, &arrows).to_string(),
-            &all.files.to_string(),
-            &all.code.to_string(),
-            &all.tests.to_string(),
-            &all.longest.0.to_string(),
-            &uses.into_iter().collect::<Vec<_>>().join(" "),
-        ]));
-        total.files += all.files;
-        total.code += all.code;
-        total.tests += all.tests;
-        total.longest = all.longest.max(total.longest);
+        let uses = uses.into_iter().collect::<Vec<_>>().join(" ");
+        let depth = layer(&package.name, &arrows).to_string();
+        rows.push(all.row(&package.name, &depth, &uses));
+        total.merge(&all);
     }
     let count: usize = arrows.values().map(BTreeSet::len).sum();
-    rows.push(row([
-        "total",
-        "",
-        &total.files.to_string(),
-        &total.code.to_string(),
-        &total.tests.to_string(),
-        &total.longest.0.to_string(),
-        &format!("{count} arrows between {} crates", packages.len()),
-    ]));
+    let arrows = format!("{count} arrows between {} crates", packages.len());
+    rows.push(total.row("total", "", &arrows));
     print_line(rows.join("\n"));
     if args.folders {
         print_line(format_args!("\n{}", folders.join("\n")));
@@ -242,16 +229,16 @@ fn count(home: &Path) -> Result<BTreeMap<PathBuf, Count>> {
 
 /// The lines of a file that are code, and those that are tests.
 fn lines(path: &Path, text: &str) -> (usize, usize) {
-    let all = text.lines().count();
-    let is_test = path.ends_with("tests.rs") || path.iter().any(|part| part == "tests");
+    let all: Vec<&str> = text.lines().collect();
+    let is_test =
+        path.to_string_lossy().ends_with("tests.rs") || path.iter().any(|part| part == "tests");
     if is_test {
-        return (0, all);
+        return (0, all.len());
     }
-    let code = text
-        .lines()
-        .take_while(|line| *line != "#[cfg(test)]")
-        .count();
-    (code, all - code)
+    // A declaration of a module in a file of its own ends in `;`.
+    let begins = |pair: &[&str]| matches!(pair, ["#[cfg(test)]", next] if next.ends_with('{'));
+    let code = all.windows(2).position(begins).unwrap_or(all.len());
+    (code, all.len() - code)
 }
 
 fn file_name(path: &Path) -> String {
@@ -273,6 +260,9 @@ mod tests {
         let text = "//! A file.\nfn a() {}\n\n#[cfg(test)]\nmod tests {\n}\n";
         assert_eq!(lines(Path::new("src/a.rs"), text), (3, 3));
         assert_eq!(lines(Path::new("src/a/tests.rs"), text), (0, 6));
+        assert_eq!(lines(Path::new("src/a_tests.rs"), text), (0, 6));
+        let declared = "#[cfg(test)]\nmod tests;\n\nfn a() {}\n";
+        assert_eq!(lines(Path::new("src/a.rs"), declared), (4, 0));
         assert_eq!(lines(Path::new("tests/it/a.rs"), text), (0, 6));
     }
 

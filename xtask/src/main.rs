@@ -50,7 +50,11 @@ enum Task {
     Quickstart,
     Test(test::TestArgs),
     Attacks(attacks::AttacksArgs),
-    Docs(docs::DocsArgs),
+    /// Write the pages that are made from the program: docs/configuration.md, docs/commands.md, the
+    /// verbs of README.md and the cases of docs/security.md
+    ///
+    /// The tests check that these pages are up to date.
+    Docs,
     Fuzz(fuzz::FuzzArgs),
     Bench(bench::BenchArgs),
     Parity(parity::ParityArgs),
@@ -71,7 +75,7 @@ impl Task {
             Self::Quickstart => quickstart::run("dev"),
             Self::Test(args) => test::run(&args),
             Self::Attacks(args) => attacks::run(&args),
-            Self::Docs(args) => docs::run(&args),
+            Self::Docs => docs::run(),
             Self::Fuzz(args) => fuzz::run(&args),
             Self::Bench(args) => bench::run(&args),
             Self::Parity(args) => parity::run(&args),

@@ -74,7 +74,7 @@ fn minilm(folder: &Path, python: &Path) -> Result<()> {
     let model = python::unpacked(&unpacked, python, MINILM, model)?;
     let mut test = cargo();
     test.args(["test", "-p", "modelzoo-cli", "--test", "e2e", "--"])
-        .args(["--ignored", "--nocapture", "the_real_minilm"])
+        .args(["--ignored", "--nocapture", "real_minilm"])
         .env("MODELZOO_MINILM", model);
     command::run(&mut test)
 }

@@ -186,14 +186,12 @@ impl ArchitectureConfig for ConvNext {
 
     fn build(self: Box<Self>, weights: &Scope<'_>, device: &Device) -> Result<Network, Error> {
         let network = self.network(weights, device)?;
-        let states = 0..=self.config.depths.len();
-        let mut layers: Vec<String> = states.map(|at| format!("hidden_states.{at}")).collect();
-        layers.extend(["last_hidden_state", "pooler_output"].map(str::to_owned));
-        if network.classifier.is_some() {
-            layers.push("classifier".to_owned());
-        }
-        let embedding = Some("pooler_output".to_owned());
-        Ok(Network::of_images(network, layers, embedding))
+        let classifies = network.classifier.is_some();
+        Ok(hugging_face::network(
+            network,
+            self.config.depths.len(),
+            classifies,
+        ))
     }
 }
 
@@ -240,7 +238,7 @@ impl ImageTower for ConvNextNetwork {
         trace.input("pooler_output", &x)?;
         let pooled = self.last.forward(&global_average(&x)?.flatten()?)?;
         trace.output("pooler_output", &pooled)?;
-        hugging_face::classify(self.classifier.as_ref(), pooled, trace)
+        hugging_face::classify("classifier", self.classifier.as_ref(), pooled, trace)
     }
 }
 

@@ -1,5 +1,5 @@
 //! MobileNetV2, as torchvision builds it (`torchvision/models/mobilenetv2.py`; Sandler et al.,
-//! "MobileNetV2: ResidualBlock Residuals and Linear Bottlenecks", 2018).
+//! "MobileNetV2: Inverted Residuals and Linear Bottlenecks", 2018).
 
 use modelzoo_model::plan::Size;
 use serde::{Deserialize, Serialize};

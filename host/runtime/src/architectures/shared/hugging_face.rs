@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::config::ConfigChecker;
+use super::network::{ImageTower, Network};
 use crate::device::Device;
 use crate::error::Error;
 use crate::layers::{Activation, Linear};
@@ -94,8 +95,23 @@ pub(crate) fn classifier(
     Linear::load(&scope, sizes, true, None, activation, device).map(Some)
 }
 
-/// The classifier's scores, or without a classifier the features.
+/// The network of a tower that names its values as transformers does: the hidden states 0 to
+/// `states`, the outputs of the last norm and of the pooler, and the scores of a classifier.
+pub(crate) fn network(
+    tower: impl ImageTower + 'static,
+    states: usize,
+    classifies: bool,
+) -> Network {
+    let states = (0..=states).map(|at| format!("hidden_states.{at}"));
+    let mut layers: Vec<String> = states.collect();
+    layers.extend(["last_hidden_state", "pooler_output"].map(str::to_owned));
+    layers.extend(classifies.then(|| "classifier".to_owned()));
+    Network::of_images(tower, layers, Some("pooler_output".to_owned()))
+}
+
+/// The scores of the classifier `name`, or without a classifier the features.
 pub(crate) fn classify(
+    name: &str,
     classifier: Option<&Linear>,
     pooled: Tensor,
     trace: &mut Trace<'_>,
@@ -103,8 +119,8 @@ pub(crate) fn classify(
     let Some(classifier) = classifier else {
         return Ok(pooled);
     };
-    trace.input("classifier", &pooled)?;
+    trace.input(name, &pooled)?;
     let scores = classifier.forward(&pooled)?;
-    trace.output("classifier", &scores)?;
+    trace.output(name, &scores)?;
     Ok(scores)
 }

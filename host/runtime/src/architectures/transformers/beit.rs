@@ -220,15 +220,7 @@ impl ArchitectureConfig for Beit {
 
     fn build(self: Box<Self>, weights: &Scope<'_>, device: &Device) -> Result<Network, Error> {
         let network = self.network(weights, device)?;
-        let classifies = weights.has("classifier.weight");
-        let head: &[&str] = if classifies {
-            &["pooler_output", "classifier"]
-        } else {
-            &["pooler_output"]
-        };
-        let layers = network.layers(head);
-        let embedding = Some("pooler_output".to_owned());
-        Ok(Network::of_images(network, layers, embedding))
+        Ok(network.into_pooled(weights.has("classifier.weight")))
     }
 }
 
@@ -243,7 +235,7 @@ impl Head for Mean {
         trace.input("pooler_output", tokens)?;
         let pooled = self.norm.forward(&mean(tokens, 1)?)?;
         trace.output("pooler_output", &pooled)?;
-        hugging_face::classify(self.classifier.as_ref(), pooled, trace)
+        hugging_face::classify("classifier", self.classifier.as_ref(), pooled, trace)
     }
 }
 

@@ -7,11 +7,12 @@ use modelzoo_model::plan::Size;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::vit;
 use super::vit_tower::{
     ClassToken, Head, NoAttentionPositions, PositionTable, PrefixTokens, TraceNames, ViTTower,
     mean, token,
 };
-use crate::architectures::shared::block::{BlockLayout, MlpNames, Order, QkvNames};
+use crate::architectures::shared::block::{BlockLayout, MlpNames};
 use crate::architectures::shared::config::ConfigChecker;
 use crate::architectures::shared::encoder::{EncoderConfig, EncoderDefaults, EncoderFields};
 use crate::architectures::shared::grid::Interpolation;
@@ -78,12 +79,6 @@ pub(super) fn gated_width(width: usize) -> usize {
     (width.saturating_mul(2) / 3).div_ceil(8) * 8
 }
 
-const QKV: QkvNames = QkvNames::Separate([
-    "attention.attention.query",
-    "attention.attention.key",
-    "attention.attention.value",
-]);
-
 /// The most register tokens.
 pub(super) const MAX_REGISTERS: usize = 1024;
 
@@ -136,16 +131,14 @@ impl Dinov2 {
             interpolation,
         };
         let layout = BlockLayout {
-            order: Order::NormFirst,
             norms: ["norm1", "norm2"],
-            qkv: QKV,
-            out: "attention.output.dense",
             mlp: if self.config.use_swiglu_ffn {
                 MlpNames::GatedJoined(["mlp.weights_in", "mlp.weights_out"])
             } else {
                 MlpNames::Plain(["mlp.fc1", "mlp.fc2"])
             },
             scales: Some(["layer_scale1.lambda1", "layer_scale2.lambda1"]),
+            ..vit::LAYOUT
         };
         let scope = base.child("encoder.layer");
         let blocks = self.encoder.load(&scope, &layout, device)?;
@@ -222,14 +215,7 @@ impl ArchitectureConfig for Dinov2 {
 
     fn build(self: Box<Self>, weights: &Scope<'_>, device: &Device) -> Result<Network, Error> {
         let network = self.network(weights, device)?;
-        let head: &[&str] = if weights.has("classifier.weight") {
-            &["pooler_output", "classifier"]
-        } else {
-            &["pooler_output"]
-        };
-        let layers = network.layers(head);
-        let embedding = Some("pooler_output".to_owned());
-        Ok(Network::of_images(network, layers, embedding))
+        Ok(network.into_pooled(weights.has("classifier.weight")))
     }
 }
 
@@ -246,6 +232,6 @@ impl Head for ClassAndMean {
         trace.input("pooler_output", &pooled)?;
         trace.output("pooler_output", &pooled)?;
         let both = Tensor::cat(&[pooled, mean(tokens, self.prefix)?], 1)?;
-        hugging_face::classify(Some(&self.classifier), both, trace)
+        hugging_face::classify("classifier", Some(&self.classifier), both, trace)
     }
 }

@@ -7,7 +7,8 @@ use candle_core::{DType, Tensor};
 
 use crate::architectures::shared::block::{AttentionExtras, Block};
 use crate::architectures::shared::grid::{Grid, GridCache, Interpolation};
-use crate::architectures::shared::network::ImageTower;
+use crate::architectures::shared::hugging_face;
+use crate::architectures::shared::network::{ImageTower, Network};
 use crate::architectures::shared::patches::Patches;
 use crate::device::Device;
 use crate::error::Error;
@@ -179,6 +180,14 @@ impl ViTTower {
         layers
     }
 
+    /// The network of a tower whose head gives a pooled output, which is the embedding, and scores
+    /// where it classifies.
+    pub(super) fn into_pooled(self, classifies: bool) -> Network {
+        let head = ["pooler_output", "classifier"];
+        let layers = self.layers(head.get(..1 + usize::from(classifies)).unwrap_or(&head));
+        Network::of_images(self, layers, Some("pooler_output".to_owned()))
+    }
+
     /// Whether a trace takes all tokens after the last block, also those that the head does not
     /// read.
     fn traces_all(&self, trace: &Trace<'_>) -> bool {
@@ -261,12 +270,6 @@ impl Head for ClassToken {
             trace.input(name, &pooled)?;
             trace.output(name, &pooled)?;
         }
-        let Some(classifier) = &self.classifier else {
-            return Ok(pooled);
-        };
-        trace.input(self.name, &pooled)?;
-        let scores = classifier.forward(&pooled)?;
-        trace.output(self.name, &scores)?;
-        Ok(scores)
+        hugging_face::classify(self.name, self.classifier.as_ref(), pooled, trace)
     }
 }

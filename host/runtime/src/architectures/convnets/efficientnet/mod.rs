@@ -366,13 +366,11 @@ impl ArchitectureConfig for EfficientNet {
 
     fn build(self: Box<Self>, weights: &Scope<'_>, device: &Device) -> Result<Network, Error> {
         let network = self.network(weights, device)?;
-        let states = (0..=self.blocks.len()).map(|index| format!("hidden_states.{index}"));
-        let mut layers: Vec<String> = states.collect();
-        layers.extend(["last_hidden_state", "pooler_output"].map(str::to_owned));
-        if network.classifier.is_some() {
-            layers.push("classifier".to_owned());
-        }
-        let embedding = Some("pooler_output".to_owned());
-        Ok(Network::of_images(network, layers, embedding))
+        let classifies = network.classifier.is_some();
+        Ok(hugging_face::network(
+            network,
+            self.blocks.len(),
+            classifies,
+        ))
     }
 }

@@ -43,7 +43,7 @@ impl ImageTower for Tower {
         trace.input("pooler_output", &x)?;
         let pooled = global_average(&x)?.flatten()?;
         trace.output("pooler_output", &pooled)?;
-        hugging_face::classify(self.classifier.as_ref(), pooled, trace)
+        hugging_face::classify("classifier", self.classifier.as_ref(), pooled, trace)
     }
 }
 

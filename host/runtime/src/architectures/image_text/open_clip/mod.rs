@@ -16,6 +16,7 @@ use super::towers::{
 };
 use crate::architectures::shared::block::{BlockLayout, MlpNames, Order, QkvNames};
 use crate::architectures::shared::config::ConfigChecker;
+use crate::architectures::shared::hugging_face;
 use crate::architectures::shared::network::{ArchitectureConfig, Network, Similarity};
 use crate::device::Device;
 use crate::error::Error;
@@ -127,12 +128,7 @@ impl ArchitectureConfig for OpenClip {
         for name in ["input_resolution", "context_length", "vocab_size"] {
             weights.ignore(name);
         }
-        let below = weights.child("text");
-        let texts = if below.has("token_embedding.weight") {
-            below
-        } else {
-            weights.clone()
-        };
+        let texts = hugging_face::base(weights, "text", "token_embedding.weight");
         texts.ignore("attn_mask");
         let towers = self.towers(weights, &texts)?;
         let bias = weights.has("logit_bias");

@@ -13,6 +13,7 @@ use crate::architectures::shared::block::{
 };
 use crate::architectures::shared::config::{ConfigChecker, MAX_SIZE};
 use crate::architectures::shared::encoder::EncoderConfig;
+use crate::architectures::shared::hugging_face;
 use crate::architectures::shared::network::{ArchitectureConfig, Network, TextTower, TokenBatch};
 use crate::device::Device;
 use crate::error::Error;
@@ -203,12 +204,8 @@ pub(crate) struct Bert {
 impl Bert {
     fn tower(&self, weights: &Scope<'_>, device: &Device) -> Result<BertTower, Error> {
         let kind = self.config.model_type;
-        let below = weights.child(kind.prefix());
         HEADS.iter().for_each(|head| weights.ignore_below(head));
-        let weights = match below.has(WORDS) {
-            true => below,
-            false => weights.clone(),
-        };
+        let weights = hugging_face::base(weights, kind.prefix(), WORDS);
         let width = self.encoder.block.width;
         let pooler = weights.child("pooler.dense");
         let pooler = if pooler.has("weight") {

@@ -180,14 +180,12 @@ impl ArchitectureConfig for SwinV2 {
 
     fn build(self: Box<Self>, weights: &Scope<'_>, device: &Device) -> Result<Network, Error> {
         let network = self.network(weights, device)?;
-        let states = 0..=self.stages.len();
-        let mut layers: Vec<String> = states.map(|at| format!("hidden_states.{at}")).collect();
-        layers.extend(["last_hidden_state", "pooler_output"].map(str::to_owned));
-        if network.classifier.is_some() {
-            layers.push("classifier".to_owned());
-        }
-        let embedding = Some("pooler_output".to_owned());
-        Ok(Network::of_images(network, layers, embedding))
+        let classifies = network.classifier.is_some();
+        Ok(hugging_face::network(
+            network,
+            self.stages.len(),
+            classifies,
+        ))
     }
 }
 
@@ -273,7 +271,7 @@ impl ImageTower for SwinV2Network {
         let pooled = in_full(&x, |x| x.mean(1))?;
         trace.output("pooler_output", &pooled)?;
         debug_assert_eq!(size.iter().product::<usize>(), x.dim(1)?);
-        hugging_face::classify(self.classifier.as_ref(), pooled, trace)
+        hugging_face::classify("classifier", self.classifier.as_ref(), pooled, trace)
     }
 }
 
