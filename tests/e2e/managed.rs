@@ -25,6 +25,11 @@ fn manager_downloads_without_a_hook() {
             json!({ "url": server.url("/m.zip"), "extract_archive": true }),
             "manifest.json",
         ),
+        (
+            "unpacked",
+            json!({ "url": server.url("/m.zip"), "extract_archive": true, "delete_archive": true }),
+            "manifest.json",
+        ),
     ] {
         let dir = world.path(name);
         std::fs::create_dir(&dir).unwrap();
@@ -39,6 +44,28 @@ fn manager_downloads_without_a_hook() {
         let files = downloaded["receipt"]["files"].as_array().unwrap();
         assert!(files.iter().any(|f| f["name"] == file), "{files:?}");
     }
+    // What the manager deletes is nowhere in the store.
+    let mut stored = world.visible().into_keys();
+    assert!(!stored.any(|path| path.file_name().is_some_and(|name| name == "archive")));
+}
+
+#[test]
+fn component_that_is_a_directory_is_refused() {
+    let world = World::new();
+    std::fs::create_dir_all(world.path("s/wasm")).unwrap();
+    std::fs::write(world.path("s/wasm/x"), b"x").unwrap();
+    let manifest = json!({
+        "name": "test/s",
+        "component": { "path": "wasm", "sha256": "0".repeat(64) },
+        "models": [{ "base_name": "test/m" }],
+    });
+    let manifest = serde_json::to_vec(&manifest).unwrap();
+    std::fs::write(world.path("s/manifest.json"), manifest).unwrap();
+    let error = world.refused(1, &["register-source", "./s"]);
+    assert!(
+        error.contains("manifest.json declares wasm, which the source does not contain"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -88,19 +115,38 @@ fn file_far_larger_than_declared_is_refused() {
 fn model_larger_than_the_free_disk_is_not_started() {
     let server = Server::files([]);
     let world = World::reaching(&[&server]);
-    let model = json!({
-        "base_name": "test/m",
-        "size_bytes": 1_u64 << 60,
-        "artifacts": [{ "path": "m.bin", "url": server.url("/m") }],
-    });
-    std::fs::create_dir(world.path("s")).unwrap();
-    std::fs::write(world.path("s/manifest.json"), without_component(model)).unwrap();
-    world.ok(&["register-source", "./s"]);
-    let error = world.refused(1, &["download", "test/m"]);
-    assert!(
-        error.contains("are free") && error.contains("hint:"),
-        "{error}"
-    );
+    let artifact = |name: &str, size: Option<u64>| {
+        let mut artifact = json!({ "path": name, "url": server.url("/m") });
+        if let Some(size) = size {
+            artifact["size_bytes"] = json!(size);
+        }
+        artifact
+    };
+    let half = Some(1 << 63);
+    for (name, model) in [
+        (
+            "whole",
+            json!({ "size_bytes": 1_u64 << 60, "artifacts": [artifact("m.bin", None)] }),
+        ),
+        // The sum has more than 64 bits.
+        (
+            "parts",
+            json!({ "artifacts": [artifact("a.bin", half), artifact("b.bin", half)] }),
+        ),
+    ] {
+        let mut model = model;
+        let full = format!("test/{name}");
+        model["base_name"] = json!(full);
+        std::fs::create_dir(world.path(name)).unwrap();
+        let manifest = world.path(name).join("manifest.json");
+        std::fs::write(manifest, without_component(model)).unwrap();
+        world.ok(&["register-source", &format!("./{name}")]);
+        let error = world.refused(1, &["download", &full]);
+        assert!(
+            error.contains("are free") && error.contains("hint:"),
+            "{error}"
+        );
+    }
     assert_eq!(server.seen().len(), 0);
 }
 

@@ -207,12 +207,6 @@ impl ModelQuery {
         })
     }
 
-    /// Whether a pre-release may be meant: a version was given.
-    #[must_use]
-    pub fn has_version(&self) -> bool {
-        split_version(&self.name).1.is_some()
-    }
-
     /// Whether a model is one that is asked for: of this version, or of any if none was given.
     #[must_use]
     pub fn matches(&self, name: &ModelName) -> bool {

@@ -149,11 +149,7 @@ impl<P: Phase> Worker<P> {
 }
 
 fn not_started(site: &Site, source: io::Error) -> HookError {
-    HookError::Host {
-        at: Box::new(site.clone()),
-        doing: "starting the hook's thread".to_owned(),
-        source,
-    }
+    site.host_error("starting the hook's thread", source)
 }
 
 /// The thread's side: a store, and its instance once there is one.

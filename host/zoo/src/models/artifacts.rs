@@ -55,6 +55,9 @@ impl Models<'_> {
             if artifact.unpack {
                 let unpacked = unpack(&into, files)?;
                 made.extend(unpacked.into_iter().map(|f| (f.path, (f.size, f.sha256))));
+                if !kept {
+                    std::fs::remove_file(&into).map_err(|e| Error::io("remove", &into, e))?;
+                }
             }
         }
         let artifacts = made.into_iter().map(|(name, (size, sha256))| Artifact {
@@ -72,16 +75,9 @@ impl Models<'_> {
             .artifacts
             .iter()
             .filter_map(|a| a.size_bytes)
-            .sum();
+            .fold(0, u64::saturating_add);
         let size = record.entry.size_bytes.unwrap_or_default().max(listed);
-        match self.context.store.free_bytes() {
-            Some(free) if size > free => Err(Error::NoRoom {
-                model: record.name(),
-                size,
-                free,
-            }),
-            _ => Ok(()),
-        }
+        self.context.store.check_room(record.name(), size)
     }
 
     /// Fetches one file from the first of its addresses that has the right bytes.

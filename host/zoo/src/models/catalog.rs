@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::name::ModelQuery;
 use crate::sources::Registry;
 use crate::store::ModelRecord;
+use crate::store::audit::AuditLog;
 
 /// The models that the registered sources declare, and what can be done with them.
 #[derive(Clone, Copy)]
@@ -21,6 +22,12 @@ impl<'a> Models<'a> {
 
     pub(super) fn registry(&self) -> Registry<'a> {
         Registry::new(self.context)
+    }
+
+    /// The audit log, for records about a model.
+    pub(super) fn audit_of(&self, record: &ModelRecord) -> AuditLog {
+        let store = &self.context.store;
+        store.audit_log(&record.source.id, Some(record.name()))
     }
 
     /// The model that a name means: the one of that version, or the latest. `source` keeps the

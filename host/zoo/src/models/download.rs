@@ -133,10 +133,7 @@ impl Models<'_> {
                 fresh: false,
             });
         }
-        let audit = self
-            .context
-            .store
-            .audit_log(&record.source.id, Some(record.name()));
+        let audit = self.audit_of(&record);
         let refused = |error: &Error| {
             audit.record(&Event::Refused {
                 reason: &error.to_string(),
@@ -176,13 +173,7 @@ impl Models<'_> {
         store
             .pin_artifacts(&receipt, self.context.config.frozen)
             .inspect_err(refused)?;
-        for file in &receipt.files {
-            audit.record(&Event::File {
-                name: file.name.as_ref(),
-                size: file.size,
-                sha256: &file.sha256,
-            });
-        }
+        audit.record_files(&receipt);
         // An incomplete model is replaced, and so is a complete one under `overwrite`. Otherwise
         // another process has published its copy first, which is as good.
         let replace = overwrite || record.receipt().is_none();
@@ -277,9 +268,7 @@ impl Models<'_> {
             models: vec![record.name()],
         })?;
         if store.remove_dir(&record.dir)? {
-            store
-                .audit_log(&record.source.id, Some(record.name()))
-                .record(&Event::Deleted);
+            self.audit_of(&record).record(&Event::Deleted);
             Ok(record)
         } else {
             Err(Error::NotDownloaded {

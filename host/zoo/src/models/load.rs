@@ -106,11 +106,7 @@ impl Models<'_> {
             source_id: record.source.id.clone(),
             source: Box::new(source),
         };
-        let audit = self
-            .context
-            .store
-            .audit_log(&record.source.id, Some(record.name()));
-        audit.record(&Event::Refused {
+        self.audit_of(record).record(&Event::Refused {
             reason: &error.to_string(),
         });
         error
@@ -150,11 +146,7 @@ impl Models<'_> {
                 half,
             }),
             Err(error) => {
-                let audit = self
-                    .context
-                    .store
-                    .audit_log(&record.source.id, Some(record.name()));
-                audit.record(&Event::HookFailed {
+                self.audit_of(record).record(&Event::HookFailed {
                     hook: "load_model",
                     reason: &error.to_string(),
                 });

@@ -82,22 +82,15 @@ impl<'a> Registry<'a> {
 
     /// The id of a registered source, from any spelling of its reference, or from the id itself.
     pub(crate) fn find(&self, wanted: &str) -> Result<SourceId, Error> {
-        let lock = self.context.store.lock()?;
-        if let Some(source) = lock.sources().iter().find(|s| s.id.as_str() == wanted) {
-            return Ok(source.id.clone());
-        }
-        match self.parse_reference(wanted) {
-            Ok(reference) if lock.get(&reference.id()).is_some() => Ok(reference.id()),
-            _ => Err(unknown_source(wanted, &lock)),
-        }
+        self.locked(wanted).map(|source| source.id)
     }
 
-    /// The lock's entry of a registered source, from any spelling of its reference.
-    pub(crate) fn locked(&self, source: &str) -> Result<LockedSource, Error> {
-        let id = self.find(source)?;
+    /// The lock's entry of a registered source, from any spelling of its reference, or from its id.
+    pub(crate) fn locked(&self, wanted: &str) -> Result<LockedSource, Error> {
         let lock = self.context.store.lock()?;
-        let locked = lock.get(&id).cloned();
-        locked.ok_or_else(|| unknown_source(source, &lock))
+        let by_id = lock.sources().iter().find(|s| s.id.as_str() == wanted);
+        let found = by_id.or_else(|| lock.get(&self.parse_reference(wanted).ok()?.id()));
+        found.cloned().ok_or_else(|| unknown_source(wanted, &lock))
     }
 
     /// A source as the lock and its manifests describe it. One whose manifests cannot be read can

@@ -79,6 +79,13 @@ pub(crate) fn declared(
     let Some(component) = &manifest.component else {
         return Ok(wanted);
     };
+    let path = join(component.path.as_ref());
+    if !files.iter().any(|file| file.as_ref() == path) {
+        return Err(Error::MissingFile {
+            manifest: join(MANIFEST),
+            file: path,
+        });
+    }
     for name in std::iter::once(&component.path).chain(&component.files) {
         let name = join(name.as_ref());
         let below = format!("{name}/");
@@ -99,7 +106,7 @@ pub(crate) fn declared(
 }
 
 /// The name of a file in a directory of the source.
-fn join(dir: &str, name: &str) -> String {
+pub(crate) fn join(dir: &str, name: &str) -> String {
     match dir {
         "." => name.to_owned(),
         dir => format!("{dir}/{name}"),

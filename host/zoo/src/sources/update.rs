@@ -85,10 +85,7 @@ impl Registry<'_> {
             return Ok(());
         }
         let snapshot = self.acquire_locked(locked).await?;
-        self.context
-            .store
-            .publish_dir(&snapshot.root, &dir, false)?;
-        Ok(())
+        self.context.store.publish_dir(&snapshot.root, &dir, false)
     }
 
     /// Fetches a source to staging as the lock pins it.

@@ -109,30 +109,37 @@ impl Store {
             .map_err(|e| Error::io("create a directory in", &dir, e))
     }
 
-    /// The free bytes on the disk of the store, if known.
-    pub(crate) fn free_bytes(&self) -> Option<u64> {
-        free_bytes(&self.home)
+    /// Fails if `what`, of `size` bytes, is larger than the free space on the disk of the store,
+    /// where that is known.
+    pub(crate) fn check_room(&self, what: String, size: u64) -> Result<(), Error> {
+        match free_bytes(&self.home) {
+            Some(free) if size > free => Err(Error::NoRoom {
+                model: what,
+                size,
+                free,
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Moves a finished directory to `target`. A directory that is there already is replaced if
-    /// `replace`, and kept otherwise. Returns whether `staged` is now at `target`.
+    /// `replace`, and kept otherwise.
     pub(crate) fn publish_dir(
         &self,
         staged: &Path,
         target: &Path,
         replace: bool,
-    ) -> Result<bool, Error> {
+    ) -> Result<(), Error> {
         sync_tree(staged)?;
         let parent = target.parent().unwrap_or(&self.home);
         create_dir_all(parent)?;
         match fs::rename(staged, target) {
             Ok(()) => {}
-            Err(e) if is_occupied(&e) && !replace => return Ok(false),
+            Err(e) if is_occupied(&e) && !replace => return Ok(()),
             Err(e) if is_occupied(&e) => self.exchange(staged, target)?,
             Err(e) => return Err(Error::io("move into place", target, e)),
         }
-        sync_dir(parent)?;
-        Ok(true)
+        sync_dir(parent)
     }
 
     /// Swaps `staged` and `target`.

@@ -4,7 +4,7 @@
 //! `wasi:io`, a read-only `wasi:filesystem` with `/model` and `/source` ([`filesystem`]),
 //! `wasi:clocks` that reveal nothing ([`clocks`]), `wasi:random` with the same numbers in every
 //! run, and `wasi:cli` with no arguments, no environment and an empty standard input; output goes
-//! to the log ([`stdio`]). [`INTERFACES`](super::INTERFACES) lists what is linked.
+//! to the log ([`stdio`]). [`INTERFACES`](super::table::INTERFACES) lists what is linked.
 
 pub(crate) mod clocks;
 pub(crate) mod filesystem;

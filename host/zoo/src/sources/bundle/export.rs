@@ -18,8 +18,8 @@ use crate::error::{BundleError, Error};
 use crate::name::ModelQuery;
 use crate::reference::SourceId;
 use crate::sources::registry::Registry;
-use crate::store::files::{hash_file, list_files};
-use crate::store::receipt::{FILES, RECEIPT, Receipt, tree_digest};
+use crate::store::files::{FileDigests, hash_file, list_files, tree_of};
+use crate::store::receipt::{FILES, RECEIPT, Receipt};
 use crate::store::usage::size_of;
 use crate::store::{LockedSource, ModelRecord};
 
@@ -49,12 +49,7 @@ impl Registry<'_> {
         models: &[String],
         output: &Path,
     ) -> Result<Exported, Error> {
-        let id = self.find(source)?;
-        let lock = self.context.store.lock()?;
-        let locked = lock.get(&id).ok_or_else(|| Error::UnknownSource {
-            wanted: source.to_owned(),
-            nearest: Vec::new(),
-        })?;
+        let locked = &self.locked(source)?;
         let chosen = self.chosen(locked, models)?;
         if fs::symlink_metadata(output).is_ok() {
             return Err(BundleError::FileExists(output.to_owned()).into());
@@ -74,7 +69,7 @@ impl Registry<'_> {
         let (bytes, sha256) = packer.finish()?;
         Ok(Exported {
             path: output.to_owned(),
-            source: id,
+            source: locked.id.clone(),
             tree: locked.tree.clone(),
             models: chosen.into_keys().collect(),
             bytes,
@@ -142,13 +137,12 @@ fn index(
 }
 
 fn pack_snapshot(packer: &mut Packer, dir: &Path, locked: &LockedSource) -> Result<(), Error> {
-    let mut rows = Vec::new();
+    let mut files = FileDigests::new();
     for file in list_files(dir)? {
-        let (size, sha256) = packer.file(&format!("{SNAPSHOT}/{file}"), &file.under(dir))?;
-        rows.push((file.to_string(), size, sha256));
+        let packed = packer.file(&format!("{SNAPSHOT}/{file}"), &file.under(dir))?;
+        files.insert(file, packed);
     }
-    let tree = tree_digest(rows.iter().map(|(n, s, h)| (n.as_str(), *s, h.as_str())));
-    match tree == locked.tree {
+    match tree_of(&files) == locked.tree {
         true => Ok(()),
         false => Err(Error::SnapshotChanged {
             source_id: locked.id.clone(),

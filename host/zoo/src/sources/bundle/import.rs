@@ -80,7 +80,8 @@ impl Registry<'_> {
                 models: all_there(&bundle),
             });
         }
-        self.check_disk(&bundle)?;
+        let shown = bundle.file().display().to_string();
+        self.context.store.check_room(shown, bundle.bytes)?;
         let source = bundle.source.clone();
         let file = bundle.file().to_owned();
         let unpacked = bundle.unpack()?;
@@ -149,7 +150,10 @@ impl Registry<'_> {
             let fresh = overwrite || !has_files(&target, &model.receipt);
             if fresh {
                 self.context.store.publish_dir(staged, &target, true)?;
-                self.record_files(&model.receipt);
+                let receipt = &model.receipt;
+                let audit = &self.context.store;
+                let audit = audit.audit_log(&receipt.source, Some(receipt.model.clone()));
+                audit.record_files(receipt);
             }
             models.push(ImportedModel {
                 name: model.receipt.model.clone(),
@@ -198,31 +202,6 @@ impl Registry<'_> {
             locked.artifacts.get(&receipt.model) == Some(&receipt.digests())
                 && has_files(&dir, receipt)
         }) && self.context.store.is_intact(locked)
-    }
-
-    fn check_disk(&self, bundle: &Bundle) -> Result<(), Error> {
-        match self.context.store.free_bytes() {
-            Some(free) if bundle.bytes > free => Err(Error::NoRoom {
-                model: bundle.file().display().to_string(),
-                size: bundle.bytes,
-                free,
-            }),
-            _ => Ok(()),
-        }
-    }
-
-    fn record_files(&self, receipt: &Receipt) {
-        let audit = self
-            .context
-            .store
-            .audit_log(&receipt.source, Some(receipt.model.clone()));
-        for file in &receipt.files {
-            audit.record(&Event::File {
-                name: file.name.as_ref(),
-                size: file.size,
-                sha256: &file.sha256,
-            });
-        }
     }
 }
 

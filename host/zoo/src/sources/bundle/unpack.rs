@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use modelzoo_archive::{ErrorKind, Extracted, Format, Limits, Options, RelPath};
+use modelzoo_archive::{Archive, ErrorKind, Extracted, Format, Limits, RelPath};
 use serde::Deserialize;
 use tempfile::TempDir;
 
 use super::index::{FORMAT, INDEX, Index, MODELS, SNAPSHOT, declared_models};
 use crate::error::{BundleError, Error};
 use crate::manifest::Manifest;
-use crate::sources::snapshot::{Snapshot, declared};
+use crate::sources::snapshot::{Snapshot, declared, join};
 use crate::store::LockedSource;
 use crate::store::files::{FileDigests, read_capped, tree_of};
 use crate::store::receipt::{FILES, RECEIPT, Receipt};
@@ -23,6 +23,7 @@ const MAX_ENTRIES: u64 = 1_000_000;
 /// A bundle of which only the index and the receipts have been read.
 pub(super) struct Bundle {
     file: PathBuf,
+    archive: Archive,
     staging: TempDir,
     /// Of the file.
     pub(super) bytes: u64,
@@ -93,7 +94,11 @@ impl Bundle {
             Err(e) if matches!(e.kind, ErrorKind::Read(_)) => return Err(Error::Archive(e)),
             _ => return Err(foreign(file, "it is not a tar")),
         }
-        let entries = modelzoo_archive::list(file, &limits(bytes)).map_err(|e| broken(file, e))?;
+        // A plain tar is read where it is: nothing is spooled.
+        let spool = tempfile::tempfile_in(staging.path())
+            .map_err(|e| Error::io("create a file in", staging.path(), e))?;
+        let archive = Archive::open(file, limits(bytes), spool).map_err(|e| broken(file, e))?;
+        let entries = archive.entries();
         if let Some(stray) = entries.iter().find(|e| Place::of(&e.path).is_none()) {
             return Err(foreign(file, format!("{} has no place in one", stray.path)));
         }
@@ -101,11 +106,14 @@ impl Bundle {
         if small.map(|e| e.size).sum::<u64>() > MAX_SMALL {
             return Err(foreign(file, "its receipts are too large"));
         }
-        let read = extract(file, bytes, staging.path(), &is_small)?;
+        let small = |path: &RelPath| is_small(path).then(|| path.clone());
+        let read = archive.extract(staging.path(), &small);
+        let read = read.map_err(|e| broken(file, e))?;
         let index = read_index(file, staging.path())?;
         let models = read_receipts(file, staging.path(), &read, &index)?;
         Ok(Self {
             file: file.to_owned(),
+            archive,
             staging,
             bytes,
             source: index.source,
@@ -121,10 +129,11 @@ impl Bundle {
     pub(super) fn unpack(self) -> Result<Unpacked, Error> {
         let Self { file, source, .. } = &self;
         let root = self.staging.path();
-        let large = |path: &RelPath| !is_small(path);
+        let large = |path: &RelPath| (!is_small(path)).then(|| path.clone());
         let mut snapshot = FileDigests::new();
         let mut files: BTreeMap<&str, FileDigests> = BTreeMap::new();
-        let extracted = extract(file, self.bytes, root, &large)?;
+        let extracted = self.archive.extract(root, &large);
+        let extracted = extracted.map_err(|e| broken(file, e))?;
         for written in &extracted {
             let row = (written.size, hex::encode(written.sha256));
             match Place::of(&written.path) {
@@ -174,20 +183,6 @@ fn limits(bytes: u64) -> Limits {
         max_entries: MAX_ENTRIES,
         ..Limits::default()
     }
-}
-
-fn extract(
-    file: &Path,
-    bytes: u64,
-    into: &Path,
-    select: &dyn Fn(&RelPath) -> bool,
-) -> Result<Vec<Extracted>, Error> {
-    let options = Options {
-        limits: limits(bytes),
-        strip_root: false,
-        select,
-    };
-    modelzoo_archive::extract(file, into, &options).map_err(|e| broken(file, e))
 }
 
 fn read_index(file: &Path, root: &Path) -> Result<Index, Error> {
@@ -306,10 +301,7 @@ fn read_manifests(
     let mut manifests = Vec::new();
     let mut known = BTreeSet::new();
     for dir in &source.manifests {
-        let name = match dir.as_str() {
-            "." => MANIFEST.to_owned(),
-            dir => format!("{dir}/{MANIFEST}"),
-        };
+        let name = join(dir, MANIFEST);
         if !names.iter().any(|n| n.as_ref() == name) {
             return Err(foreign(file, format!("its source has no {name}")));
         }

@@ -21,8 +21,8 @@ use crate::store::{LockedSource, Receipt};
 impl Registry<'_> {
     /// Describes a source, registered or not, or a component.
     pub(crate) async fn inspect(&self, source: &str) -> Result<Inspection, Error> {
-        if self.find(source).is_ok() {
-            return self.inspect_registered(self.locked(source)?).await;
+        if let Ok(locked) = self.locked(source) {
+            return self.inspect_registered(locked).await;
         }
         let reference = self.parse_reference(source)?;
         if let SourceRef::Local(path) = &reference

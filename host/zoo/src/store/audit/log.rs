@@ -10,6 +10,7 @@ use super::files;
 use crate::reference::SourceId;
 use crate::store::layout::Store;
 use crate::store::outcome::RegisterOutcome;
+use crate::store::receipt::Receipt;
 
 /// Writes the records of one source.
 #[derive(Debug, Clone)]
@@ -113,6 +114,17 @@ impl AuditLog {
                 id: format!("{moment:x}-{:x}", std::process::id()),
             }),
             ..self.clone()
+        }
+    }
+
+    /// Records the files that were written for a model.
+    pub(crate) fn record_files(&self, receipt: &Receipt) {
+        for file in &receipt.files {
+            self.record(&Event::File {
+                name: file.name.as_ref(),
+                size: file.size,
+                sha256: &file.sha256,
+            });
         }
     }
 
