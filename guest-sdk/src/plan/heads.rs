@@ -1,5 +1,8 @@
 //! The task: what a network's outputs mean, and where embeddings come from.
 
+use super::places::{
+    Detection, InstanceSegmentation, Keypoints, OrientedBoxes, SemanticSegmentation,
+};
 use crate::bindings::modelzoo::source::deployment as wit;
 use crate::{Error, Result};
 
@@ -13,6 +16,18 @@ pub enum Head {
     MultiLabel(MultiLabel),
     /// One label per image, from classes that the network was not trained for.
     ZeroShot(ZeroShot),
+    /// Objects in an image: boxes.
+    Detection(Detection),
+    /// Objects in an image: boxes with masks.
+    InstanceSegmentation(InstanceSegmentation),
+    /// Objects in an image: groups of points.
+    Keypoints(Keypoints),
+    /// Objects in an image: rotated boxes.
+    OrientedBoxes(OrientedBoxes),
+    /// A class for each pixel of an image.
+    SemanticSegmentation(SemanticSegmentation),
+    /// A depth for each pixel of an image, as the network gives it.
+    Depth,
 }
 
 /// One label per image: the class with the largest softmax probability.
@@ -188,7 +203,7 @@ impl Embeddings {
     }
 }
 
-fn strings<S: Into<String>>(texts: impl IntoIterator<Item = S>) -> Vec<String> {
+pub(super) fn strings<S: Into<String>>(texts: impl IntoIterator<Item = S>) -> Vec<String> {
     texts.into_iter().map(Into::into).collect()
 }
 
@@ -233,6 +248,12 @@ impl From<Head> for wit::Head {
                 confidence_thresh: head.confidence_thresh,
                 filter_classes: head.filter_classes,
             }),
+            Head::Detection(head) => Self::Detection(head.into()),
+            Head::InstanceSegmentation(head) => Self::InstanceSegmentation(head.into()),
+            Head::Keypoints(head) => Self::Keypoints(head.into()),
+            Head::OrientedBoxes(head) => Self::OrientedBoxes(head.into()),
+            Head::SemanticSegmentation(head) => Self::SemanticSegmentation(head.into()),
+            Head::Depth => Self::Depth,
         }
     }
 }

@@ -72,6 +72,10 @@ pub enum Step {
     /// Crops the center to sides that are multiples of this many pixels; an image with a smaller
     /// side is padded to it with black.
     CropToMultiple(u32),
+    /// Resizes until the image fits into a frame, keeping the aspect ratio, and pads around it with
+    /// gray, as Ultralytics does. With a number, the frame is cut to the least padding that leaves
+    /// multiples of so many pixels between its sides and those of the full frame.
+    Letterbox(Size, Option<u32>),
 }
 
 /// The mean and standard deviation per channel: `(value - mean) / std`, with values of 0 to 1.
@@ -129,6 +133,13 @@ impl Preprocessing {
             .step(Step::ResizeShortest(side, Resampling::Bicubic))
             .center_crop(side)
             .normalize(CLIP_MEAN, CLIP_STD)
+    }
+
+    /// The preprocessing of Ultralytics: a frame of `side` × `side` pixels, cut to the least
+    /// padding that leaves sides that are multiples of 32 where `side` is one.
+    #[must_use]
+    pub fn letterbox(side: u32) -> Self {
+        Self::rgb().step(Step::Letterbox(side.into(), Some(32)))
     }
 
     /// Adds a step: resizes to exactly this size, bilinearly.
@@ -203,6 +214,10 @@ impl From<Step> for wit::Step {
                 resampling: resampling.into(),
             }),
             Step::CropToMultiple(of) => Self::CropToMultiple(of),
+            Step::Letterbox(to, multiple) => Self::Letterbox(wit::Letterbox {
+                to: to.into(),
+                multiple,
+            }),
         }
     }
 }

@@ -18,10 +18,14 @@
 
 mod heads;
 mod images;
+mod places;
 mod texts;
 
 pub use heads::{Classification, Embeddings, Head, MultiLabel, Pooling, Scoring, ZeroShot};
 pub use images::{Color, Normalization, Preprocessing, Resampling, Size, Step};
+pub use places::{
+    Detection, InstanceSegmentation, Keypoints, Nms, OrientedBoxes, SemanticSegmentation,
+};
 pub use texts::{Tokenizer, TokenizerFormat};
 
 use serde::Serialize;
@@ -234,6 +238,29 @@ mod tests {
         let embeddings = wit.embeddings.unwrap();
         assert_eq!(embeddings.layer.as_deref(), Some("<x"));
         assert!(matches!(embeddings.pooling, wit::Pooling::Mean) && embeddings.normalize);
+    }
+
+    #[test]
+    fn detection_converts_to_the_wit_type() {
+        let detection = Detection::new(["ship"]).nms(0.7).max_objects(300);
+        let plan = Plan::new(
+            Architecture::new("yolo", json!({})).unwrap(),
+            InstanceSegmentation::new(detection),
+        )
+        .preprocessing(Preprocessing::letterbox(640));
+        let wit = wit::Plan::from(plan);
+        let Some(wit::Head::InstanceSegmentation(head)) = wit.head else {
+            panic!("{:?}", wit.head);
+        };
+        assert_eq!(head.mask_thresh, 0.5);
+        let nms = head.detection.nms.unwrap();
+        assert_eq!((nms.iou_thresh, nms.across_classes), (0.7, false));
+        assert_eq!(head.detection.max_objects, Some(300));
+        let steps = wit.preprocessing.unwrap().steps;
+        let [wit::Step::Letterbox(letterbox)] = steps.as_slice() else {
+            panic!("{steps:?}");
+        };
+        assert_eq!((letterbox.to.width, letterbox.multiple), (640, Some(32)));
     }
 
     #[test]

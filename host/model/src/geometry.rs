@@ -97,6 +97,52 @@ impl Size {
     }
 }
 
+/// An image that is resized by one factor until it fits into a frame, and padded around.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Letterbox {
+    /// By what the sides are multiplied, before they are rounded.
+    pub scale: f64,
+    /// The size of the image in the frame.
+    pub image: Size,
+    /// The columns of padding on its left.
+    pub left: u32,
+    /// The rows of padding above it.
+    pub top: u32,
+    /// The size of the frame.
+    pub frame: Size,
+}
+
+impl Letterbox {
+    /// An image of a size in a frame of the size `to`, as Ultralytics puts it there; with
+    /// `multiple`, the frame is cut to the least padding whose sides differ from those of `to` by
+    /// multiples of so many pixels.
+    #[must_use]
+    pub fn new(size: Size, to: Size, multiple: Option<u32>) -> Self {
+        let [height, width] = size.ratios(to);
+        let scale = height.min(width);
+        let scaled = size.scaled(scale);
+        let image = Size {
+            height: scaled.height.min(to.height),
+            width: scaled.width.min(to.width),
+        };
+        let padding = |to: u32, image: u32| {
+            let all = to - image;
+            let all = multiple.map_or(all, |multiple| all % multiple.max(1));
+            // The odd pixel goes to the right and to the bottom.
+            (all / 2, image + all)
+        };
+        let (top, height) = padding(to.height, image.height);
+        let (left, width) = padding(to.width, image.width);
+        Self {
+            scale,
+            image,
+            left,
+            top,
+            frame: Size { height, width },
+        }
+    }
+}
+
 /// Where the middle `want` pixels of `have` begin; negative where there are fewer and the image is
 /// padded instead, the odd pixel at the end.
 ///
@@ -157,6 +203,10 @@ impl Axis {
     fn back(self, at: f64) -> f64 {
         (at - self.offset) / self.scale
     }
+
+    fn there(self, at: f64) -> f64 {
+        at * self.scale + self.offset
+    }
 }
 
 impl Transform {
@@ -211,6 +261,20 @@ impl Transform {
         self.cut(left, top, to)
     }
 
+    /// After putting what there is into a frame.
+    #[must_use]
+    pub fn letterboxed(self, letterbox: &Letterbox) -> Self {
+        let Letterbox {
+            scale,
+            image,
+            left,
+            top,
+            frame,
+        } = *letterbox;
+        let resized = self.resized_by([scale, scale], image);
+        resized.cut(-i64::from(left), -i64::from(top), frame)
+    }
+
     /// The size of the original image.
     #[must_use]
     pub fn original(&self) -> Size {
@@ -221,6 +285,13 @@ impl Transform {
     #[must_use]
     pub fn input(&self) -> Size {
         self.input
+    }
+
+    /// A point `[x, y]` of the original image, in pixels, in the network's input. Outside of it
+    /// where the point was cut off.
+    #[must_use]
+    pub fn point_to_input(&self, [x, y]: [f64; 2]) -> [f64; 2] {
+        [self.x.there(x), self.y.there(y)]
     }
 
     /// A point `[x, y]` of the network's input, in pixels, as FiftyOne stores it: relative to the
@@ -304,6 +375,7 @@ mod tests {
         assert_eq!(transform.input(), size(50, 400));
         close(transform.point_to_original([400.0, 50.0]), [1.0, 1.0]);
         close(transform.point_to_original([100.0, 25.0]), [0.25, 0.5]);
+        close(transform.point_to_input([50.0, 50.0]), [100.0, 25.0]);
     }
 
     #[test]
@@ -326,9 +398,9 @@ mod tests {
     #[test]
     fn letterbox_maps_back() {
         // 100x200 by one factor into 320x320: 160x320, and 80 rows of padding above and below.
-        let transform = Transform::identity(size(100, 200))
-            .resized_by([1.6, 1.6], size(160, 320))
-            .cut(0, -80, size(320, 320));
+        let letterbox = Letterbox::new(size(100, 200), size(320, 320), None);
+        assert_eq!(letterbox.frame, size(320, 320));
+        let transform = Transform::identity(size(100, 200)).letterboxed(&letterbox);
         close(transform.point_to_original([0.0, 80.0]), [0.0, 0.0]);
         close(transform.point_to_original([320.0, 240.0]), [1.0, 1.0]);
         let found = transform.box_to_original([80.0, 0.0, 160.0, 160.0]);
@@ -336,6 +408,20 @@ mod tests {
         // In the padding alone, or of no area.
         assert_eq!(transform.box_to_original([0.0, 0.0, 320.0, 79.0]), None);
         assert_eq!(transform.box_to_original([9.0, 90.0, 9.0, 99.0]), None);
+    }
+
+    #[test]
+    fn letterbox_pads_to_multiples() {
+        let letterbox = |image, multiple| Letterbox::new(image, size(640, 640), multiple);
+        // 427 rows need 21 more to be a multiple of 32.
+        let found = letterbox(size(667, 1000), Some(32));
+        assert_eq!((found.image, found.frame), (size(427, 640), size(448, 640)));
+        assert_eq!((found.left, found.top), (0, 10));
+        let found = letterbox(size(667, 1000), None);
+        assert_eq!((found.top, found.frame), (106, size(640, 640)));
+        // Small images are enlarged, and none loses all of its rows.
+        assert_eq!(letterbox(size(10, 20), None).image, size(320, 640));
+        assert_eq!(letterbox(size(1, 10_000), Some(32)).image, size(1, 640));
     }
 
     #[test]

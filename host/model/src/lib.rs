@@ -11,6 +11,7 @@
 //! - [`output`]: what a network gives, with its shapes and units;
 //! - [`task`]: what an output means; one file per task;
 //! - [`label`]: FiftyOne's types and their JSON; one file per type;
+//! - [`nms`]: which of overlapping boxes remain;
 //! - [`geometry`]: sizes, and the way from the network's input back to the original.
 //!
 //! Plans and labels are untrusted input: a plan comes from a source, a label from a dataset.
@@ -20,6 +21,7 @@ mod check;
 pub mod geometry;
 pub mod label;
 mod model;
+pub mod nms;
 pub mod output;
 pub mod plan;
 pub mod sample;

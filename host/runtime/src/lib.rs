@@ -43,6 +43,7 @@ mod files;
 mod image;
 mod layers;
 mod model;
+mod opencv;
 mod precision;
 mod precision_spec;
 mod preprocess;

@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 
-use modelzoo_model::geometry::{Size, centered};
+use modelzoo_model::geometry::{Letterbox, Size, centered};
 use modelzoo_model::sample::ImageInput;
 
 use crate::error::Error;
 use crate::image::Image;
-use crate::plan::{Color, Normalization, Preprocessing, Resampling};
+use crate::opencv;
+use crate::plan::{Color, Normalization, Preprocessing, Resampling, Step};
 use crate::resample::resample;
 
 /// The most pixels of an image between two steps: a strip of one row, resized so that its
@@ -39,12 +40,7 @@ pub(crate) fn preprocess(image: &Image, plan: &Preprocessing) -> Result<ImageInp
         bytes: convert(image, plan.color),
     };
     for step in &plan.steps {
-        let to = step.size_after(pixels.size);
-        pixels = match step.resampling() {
-            Some(resampling) => resize(pixels, to, resampling),
-            None => center_crop(&pixels, to),
-        }
-        .map_err(fail)?;
+        pixels = run(*step, pixels).map_err(fail)?;
     }
     if pixels.size.area() > MAX_INPUT {
         let Size { width, height } = pixels.size;
@@ -55,6 +51,44 @@ pub(crate) fn preprocess(image: &Image, plan: &Preprocessing) -> Result<ImageInp
     let values = normalized(&pixels, plan.normalize.as_ref());
     let Pixels { size, channels, .. } = pixels;
     ImageInput::new(size, channels, values).ok_or_else(|| fail("has too few values".to_owned()))
+}
+
+/// Runs one step.
+fn run(step: Step, pixels: Pixels<'_>) -> Result<Pixels<'_>, String> {
+    let to = step.size_after(pixels.size);
+    match step {
+        Step::Resize { resampling, .. }
+        | Step::ResizeShortest { resampling, .. }
+        | Step::ResizeMin { resampling, .. }
+        | Step::ResizeMax { resampling, .. } => resize(pixels, to, resampling),
+        Step::CenterCrop(_) | Step::CropToMultiple(_) => center_crop(&pixels, to),
+        Step::Letterbox { to, multiple } => {
+            letterbox(&pixels, &Letterbox::new(pixels.size, to, multiple))
+        }
+    }
+}
+
+/// The padding of a letterbox, in all channels.
+const PADDING: u8 = 114;
+
+/// Resizes as OpenCV does and pads with gray.
+fn letterbox<'a>(pixels: &Pixels<'_>, by: &Letterbox) -> Result<Pixels<'a>, String> {
+    check_area("padded", by.frame)?;
+    let Pixels { size, channels, .. } = *pixels;
+    let image = opencv::resample(&pixels.bytes, size, by.image, channels);
+    let row_bytes = |width: u32| width as usize * channels;
+    let mut bytes = vec![PADDING; by.frame.height as usize * row_bytes(by.frame.width)];
+    let rows = bytes.chunks_exact_mut(row_bytes(by.frame.width).max(1));
+    let image_rows = image.chunks_exact(row_bytes(by.image.width).max(1));
+    for (row, image_row) in rows.skip(by.top as usize).zip(image_rows) {
+        let place = row.iter_mut().skip(row_bytes(by.left));
+        place.zip(image_row).for_each(|(to, from)| *to = *from);
+    }
+    Ok(Pixels {
+        size: by.frame,
+        channels,
+        bytes: Cow::Owned(bytes),
+    })
 }
 
 /// Pillow's `convert`: `L` has weights of 16 bits that round to nearest.

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::check::{self, PlanError};
-use crate::geometry::{Size, Transform};
+use crate::geometry::{Letterbox, Size, Transform};
 
 /// The longest side that preprocessing may give an image, in pixels.
 pub const MAX_SIDE: u32 = 16_384;
@@ -84,6 +84,16 @@ pub enum Step {
     /// Cuts the middle out whose sides are multiples of so many pixels; an image that is smaller
     /// than that is padded to it with black.
     CropToMultiple(u32),
+    /// Resizes until the image fits into a frame, keeping the aspect ratio, and pads around it with
+    /// gray (114), as Ultralytics does; resampled as OpenCV's `INTER_LINEAR`, without antialiasing.
+    Letterbox {
+        /// The size of the frame.
+        to: Size,
+        /// Where it is given, the frame is cut to the least padding that leaves multiples of so
+        /// many pixels between its sides and those of `to`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        multiple: Option<u32>,
+    },
 }
 
 impl Step {
@@ -96,10 +106,12 @@ impl Step {
             Self::ResizeMin { to, .. } => size.at_least(to),
             Self::ResizeMax { to, .. } => size.at_most(to),
             Self::CropToMultiple(of) => size.multiple(of),
+            Self::Letterbox { to, multiple } => Letterbox::new(size, to, multiple).frame,
         }
     }
 
-    /// How pixels are resampled; [`None`] for a step that cuts the middle out, or pads around it.
+    /// How pixels are resampled; [`None`] for a step that cuts the middle out, or pads around it,
+    /// and for the letterbox, which has a way of its own.
     #[must_use]
     pub fn resampling(self) -> Option<Resampling> {
         match self {
@@ -107,26 +119,33 @@ impl Step {
             | Self::ResizeShortest { resampling, .. }
             | Self::ResizeMin { resampling, .. }
             | Self::ResizeMax { resampling, .. } => Some(resampling),
-            Self::CenterCrop(_) | Self::CropToMultiple(_) => None,
+            Self::CenterCrop(_) | Self::CropToMultiple(_) | Self::Letterbox { .. } => None,
         }
     }
 
     fn place(self, transform: Transform) -> Transform {
         let to = self.size_after(transform.input());
-        match self.resampling() {
-            Some(_) => transform.resized(to),
-            None => transform.center_cut(to),
+        match self {
+            Self::Resize { .. }
+            | Self::ResizeShortest { .. }
+            | Self::ResizeMin { .. }
+            | Self::ResizeMax { .. } => transform.resized(to),
+            Self::CenterCrop(_) | Self::CropToMultiple(_) => transform.center_cut(to),
+            Self::Letterbox { to, multiple } => {
+                transform.letterboxed(&Letterbox::new(transform.input(), to, multiple))
+            }
         }
     }
 
     /// The sides that it asks for, height first.
-    fn sides(self) -> [u32; 2] {
+    fn sides(self) -> [u32; 3] {
         match self {
             Self::Resize { to, .. }
             | Self::ResizeMin { to, .. }
             | Self::ResizeMax { to, .. }
-            | Self::CenterCrop(to) => [to.height, to.width],
-            Self::ResizeShortest { to, .. } | Self::CropToMultiple(to) => [to, to],
+            | Self::CenterCrop(to) => [to.height, to.width, to.width],
+            Self::ResizeShortest { to, .. } | Self::CropToMultiple(to) => [to; 3],
+            Self::Letterbox { to, multiple } => [to.height, to.width, multiple.unwrap_or(to.width)],
         }
     }
 }
@@ -188,8 +207,11 @@ impl Preprocessing {
     #[must_use]
     pub fn fixed_size(&self) -> Option<Size> {
         match *self.steps.last()? {
-            Step::Resize { to, .. } | Step::CenterCrop(to) => Some(to),
-            Step::ResizeShortest { .. }
+            Step::Resize { to, .. }
+            | Step::CenterCrop(to)
+            | Step::Letterbox { to, multiple: None } => Some(to),
+            Step::Letterbox { .. }
+            | Step::ResizeShortest { .. }
             | Step::ResizeMin { .. }
             | Step::ResizeMax { .. }
             | Step::CropToMultiple(_) => None,

@@ -18,6 +18,11 @@ pub(super) fn check(classes: &[String], most: usize) -> Result<(), PlanError> {
     check_names("classes", classes, "names", most)
 }
 
+/// As [`check`], of a task whose classes the weights may name: there may be none.
+pub(super) fn check_or_none(classes: &[String], most: usize) -> Result<(), PlanError> {
+    check_names("classes", classes, "names", most)
+}
+
 /// Checks which classes are given as labels: the confidence that they need, and the filter, whose
 /// classes are some of the task's.
 pub(super) fn check_choice(
@@ -29,7 +34,7 @@ pub(super) fn check_choice(
         check::confidence("confidence_thresh", threshold)?;
     }
     check_names("filter_classes", filter, "names", MAX_CLASSES)?;
-    if filter.is_empty() {
+    if filter.is_empty() || classes.is_empty() {
         return Ok(());
     }
     let known: HashSet<&String> = classes.iter().collect();
@@ -102,6 +107,11 @@ impl<'a> Filter<'a> {
     /// All classes of the task.
     pub(super) fn classes(&self) -> &'a [String] {
         self.classes
+    }
+
+    /// Whether anything depends on confidences.
+    pub(super) fn has_threshold(&self) -> bool {
+        self.threshold.is_some()
     }
 
     /// The name of a class, where it is given as a label with this confidence.

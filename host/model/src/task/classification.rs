@@ -11,7 +11,8 @@ use crate::output::OutputKind;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Classification {
-    /// The name of each output, in order; as many as the network has outputs.
+    /// The name of each output, in order; as many as the network has outputs. Empty for those that
+    /// the weight files name.
     pub classes: Vec<String>,
     /// Below this confidence (0 to 1) no label is given. The user's own threshold wins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -28,12 +29,16 @@ impl Definition for Classification {
     }
 
     fn validate(&self) -> Result<(), PlanError> {
-        classes::check(&self.classes, classes::MAX_CLASSES)?;
+        classes::check_or_none(&self.classes, classes::MAX_CLASSES)?;
         classes::check_choice(&self.classes, self.confidence_thresh, &self.filter_classes)
     }
 
     fn classes(&self) -> &[String] {
         &self.classes
+    }
+
+    fn classes_mut(&mut self) -> Option<&mut Vec<String>> {
+        Some(&mut self.classes)
     }
 
     fn output(&self) -> OutputKind {

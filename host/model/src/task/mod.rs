@@ -3,19 +3,35 @@
 //!
 //! A new task is a file with a type that implements `Definition`, and a line in the list below.
 //! What several tasks share lies beneath them: the names of classes and which of them are given
-//! (`classes`), and the way from scores to confidences (`scores`).
+//! (`classes`), the way from scores to confidences (`scores`), which candidate boxes are objects
+//! (`objects`), and the way back to the pixels of the original image (`places`).
 
 mod classes;
 mod classification;
+mod depth;
+mod detection;
+mod instance_segmentation;
+mod keypoints;
 mod multi_label;
+mod objects;
+mod oriented_boxes;
+mod places;
 mod scores;
+mod semantic_segmentation;
 mod zero_shot;
 
 use serde::{Deserialize, Serialize};
 
 pub use classification::Classification;
+pub use depth::Depth;
+pub use detection::Detection;
+pub use instance_segmentation::InstanceSegmentation;
+pub use keypoints::Keypoints;
 pub use multi_label::MultiLabel;
+pub use objects::Nms;
+pub use oriented_boxes::OrientedBoxes;
 pub use scores::Scoring;
+pub use semantic_segmentation::SemanticSegmentation;
 pub use zero_shot::ZeroShot;
 
 use crate::check::PlanError;
@@ -39,6 +55,12 @@ macro_rules! tasks {
                     $( Self::$name(task) => task, )*
                 }
             }
+
+            fn definition_mut(&mut self) -> &mut dyn Definition {
+                match self {
+                    $( Self::$name(task) => task, )*
+                }
+            }
         }
     };
 }
@@ -50,6 +72,18 @@ tasks! {
     MultiLabel,
     /// One label per image, of classes that the network was not trained for.
     ZeroShot,
+    /// Objects in an image: boxes.
+    Detection,
+    /// Objects in an image: boxes with masks.
+    InstanceSegmentation,
+    /// Objects in an image: groups of points.
+    Keypoints,
+    /// Objects in an image: turned boxes.
+    OrientedBoxes,
+    /// A class for each pixel of an image.
+    SemanticSegmentation,
+    /// A depth for each pixel of an image.
+    Depth,
 }
 
 /// What each task defines.
@@ -63,6 +97,11 @@ trait Definition {
     /// The classes, in the order of the network's outputs.
     fn classes(&self) -> &[String];
 
+    /// The same, where a plan may leave them to the weights.
+    fn classes_mut(&mut self) -> Option<&mut Vec<String>> {
+        None
+    }
+
     /// The texts that samples are compared with, where there are any.
     fn prompts(&self) -> Option<&[String]> {
         None
@@ -74,9 +113,28 @@ trait Definition {
     /// The type of label that it gives.
     fn label_type(&self) -> LabelType;
 
+    /// The names of the numbers in a mask, where it gives masks.
+    fn mask_targets(&self) -> Vec<(usize, &str)> {
+        Vec::new()
+    }
+
+    /// What the points of an object are, where it gives points.
+    fn skeleton(&self) -> Option<Skeleton<'_>> {
+        None
+    }
+
     /// The task with the user's options.
     fn decoder<'a>(&'a self, options: &PredictOptions)
     -> Result<Box<dyn Decode + 'a>, OptionError>;
+}
+
+/// What the points of an object are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Skeleton<'a> {
+    /// The names of the points, in their order.
+    pub labels: &'a [String],
+    /// The lines between them, each the numbers of the points that it connects.
+    pub edges: &'a [Vec<u32>],
 }
 
 /// A task with the user's options: from outputs to labels.
@@ -110,6 +168,17 @@ impl PredictOptions {
             Some(_) | None => Ok(()),
         }
     }
+
+    /// Refuses to store logits, of a task whose labels have none.
+    fn no_logits(&self) -> Result<(), OptionError> {
+        match self.store_logits {
+            true => Err(OptionError {
+                option: "store_logits",
+                reason: "only classifications have logits".to_owned(),
+            }),
+            false => Ok(()),
+        }
+    }
 }
 
 /// An option that a task does not allow.
@@ -141,6 +210,39 @@ pub enum DecodeError {
         /// Outputs of the network.
         outputs: usize,
     },
+    /// A box has a class that the task does not have.
+    #[error("the task has {classes} classes, but the network gives the class {class}")]
+    Class {
+        /// Classes of the task.
+        classes: usize,
+        /// The number of the class, from 0 on.
+        class: u32,
+    },
+    /// Objects have another number of points than the task.
+    #[error("the task has {points} points, but the network gives {outputs}")]
+    PointCount {
+        /// Points of the task.
+        points: usize,
+        /// Points of the network's objects.
+        outputs: usize,
+    },
+    /// A map has another number of channels than the task reads.
+    #[error("the network gives {found} channels, and the task reads {wanted}")]
+    Channels {
+        /// What the task reads.
+        wanted: usize,
+        /// What the network gives.
+        found: usize,
+    },
+    /// Boxes lack what the task reads of each.
+    #[error("the network gives boxes without {what}")]
+    Part {
+        /// What is missing.
+        what: &'static str,
+    },
+    /// The sample is not an image.
+    #[error("places can only be found in images")]
+    NoImage,
 }
 
 impl Task {
@@ -154,6 +256,30 @@ impl Task {
     #[must_use]
     pub fn classes(&self) -> &[String] {
         self.definition().classes()
+    }
+
+    /// Whether the weights have to name the classes, because the plan does not.
+    #[must_use]
+    pub fn lacks_classes(&self) -> bool {
+        self.classes().is_empty() && self.clone().definition_mut().classes_mut().is_some()
+    }
+
+    /// The same task with the classes that the weights name.
+    ///
+    /// # Errors
+    /// [`PlanError`] where they do not fit the task, or there are none.
+    pub fn with_classes(mut self, names: &[String]) -> Result<Self, PlanError> {
+        if let Some(classes) = self.definition_mut().classes_mut() {
+            names.clone_into(classes);
+        }
+        let is_empty = self.lacks_classes();
+        if is_empty {
+            let reason = "is empty, and the weight files name no classes";
+            let field = PlanError::new("classes", reason).within(self.name());
+            return Err(field.within("head"));
+        }
+        self.validate().map_err(|e| e.within("head"))?;
+        Ok(self)
     }
 
     /// The texts that samples are compared with, one per class; only where the task compares.
@@ -172,6 +298,20 @@ impl Task {
     #[must_use]
     pub fn label_type(&self) -> LabelType {
         self.definition().label_type()
+    }
+
+    /// The names of the numbers in its masks; none where it gives no [`Segmentation`]s.
+    ///
+    /// [`Segmentation`]: crate::label::Segmentation
+    #[must_use]
+    pub fn mask_targets(&self) -> Vec<(usize, &str)> {
+        self.definition().mask_targets()
+    }
+
+    /// What the points of an object are, where it gives points.
+    #[must_use]
+    pub fn skeleton(&self) -> Option<Skeleton<'_>> {
+        self.definition().skeleton()
     }
 
     /// The task with the user's options, ready to read outputs.

@@ -21,7 +21,9 @@ use modelzoo_base::nearest;
 use modelzoo_model::plan::Architecture;
 use serde_json::Value;
 
-pub(crate) use shared::network::{ArchitectureConfig, Network, TextTower, TokenBatch};
+pub(crate) use shared::network::{
+    ArchitectureConfig, ImageTower, Network, Similarity, TextTower, TokenBatch,
+};
 
 use crate::error::Error;
 use shared::config::ConfigChecker;

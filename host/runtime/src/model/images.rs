@@ -3,15 +3,16 @@
 use std::borrow::Borrow;
 
 use candle_core::Tensor;
-use modelzoo_model::output::{Output, Scores};
+use modelzoo_model::output::{Output, OutputError, Scores};
 use modelzoo_model::sample::ImageInput;
 
-use super::{Model, NO_IMAGES, NO_LABELS, Tower, check_outputs};
+use super::{Model, NO_IMAGES, NO_LABELS, Tower, check_output};
+use crate::architectures::{ImageTower, Similarity};
 use crate::batches::{buckets, halving};
 use crate::embedding;
 use crate::error::Error;
 use crate::image::Image;
-use crate::layers::FeatureMap;
+use crate::layers::{FeatureMap, Linear};
 use crate::precision::full;
 use crate::preprocess::preprocess;
 use crate::trace::Trace;
@@ -45,16 +46,24 @@ impl Model {
     ) -> Result<Vec<Output>, Error> {
         let task = self.plan.head.as_ref().ok_or(NO_LABELS)?;
         let precision = self.device.precision();
+        let tower = self.network.images.as_ref().ok_or(NO_IMAGES)?;
         self.in_buckets(inputs, |bucket, index| {
             let x = FeatureMap::from_inputs(bucket, &self.device)?;
-            let outputs = self.scores(x)?;
-            check_outputs(task, outputs.dim(1)?)?;
-            let rows = outputs.to_vec2::<f32>()?;
-            rows.into_iter()
-                .zip(index)
-                .map(|(row, &index)| match Scores::new(row) {
-                    Ok(scores) => Ok(Output::Scores(scores)),
-                    Err(_) => Err(Error::NotFinite { index, precision }),
+            let outputs = match (&self.prompts, self.network.similarity) {
+                (Some(prompts), Some(similarity)) => {
+                    self.similarities(tower.as_ref(), prompts, similarity, x)?
+                }
+                _ => tower.outputs(x)?,
+            };
+            let outputs = outputs.into_iter().zip(index);
+            outputs
+                .map(|(output, &index)| {
+                    let output = output.map_err(|error| match error {
+                        OutputError::NotFinite => Error::NotFinite { index, precision },
+                        OutputError::Length { .. } => Error::bad_input("output", error.to_string()),
+                    })?;
+                    check_output(task, &output)?;
+                    Ok(output)
                 })
                 .collect()
         })
@@ -102,19 +111,22 @@ impl Model {
         trace.found().ok_or_else(|| self.unknown_layer(layer))
     }
 
-    /// One row of scores per image, f32: the network's outputs, or its similarities to the prompts.
-    fn scores(&self, x: FeatureMap) -> Result<Tensor, Error> {
-        let tower = self.network.images.as_ref().ok_or(NO_IMAGES)?;
-        let outputs = full(&tower.forward(x, &mut Trace::off())?)?;
-        match (&self.prompts, self.network.similarity) {
-            (Some(prompts), Some(similarity)) => {
-                // Row by row, so that no image's scores depend on how many others there are.
-                let cosines = prompts.forward(&embedding::unit(&outputs)?)?;
-                let (scale, bias) = (similarity.scale, similarity.bias);
-                Ok(cosines.affine(f64::from(scale), f64::from(bias))?)
-            }
-            _ => Ok(outputs),
-        }
+    /// The similarities of images to the prompts.
+    fn similarities(
+        &self,
+        tower: &dyn ImageTower,
+        prompts: &Linear,
+        Similarity { scale, bias }: Similarity,
+        x: FeatureMap,
+    ) -> Result<Vec<Result<Output, OutputError>>, Error> {
+        let features = full(&tower.forward(x, &mut Trace::off())?)?;
+        // Row by row, so that no image's scores depend on how many others there are.
+        let cosines = prompts.forward(&embedding::unit(&features)?)?;
+        let scores = cosines.affine(f64::from(scale), f64::from(bias))?;
+        let rows = scores.to_vec2::<f32>()?.into_iter();
+        Ok(rows
+            .map(|row| Ok(Output::Scores(Scores::new(row)?)))
+            .collect())
     }
 
     /// Computes the inputs of each size together; results come in the order of the inputs.

@@ -13,6 +13,7 @@ use std::path::Path;
 
 use candle_core::Tensor;
 use modelzoo_base::Remedy;
+use modelzoo_model::output::Output;
 use modelzoo_model::task::Task;
 
 use crate::architectures::{self, Network};
@@ -73,6 +74,7 @@ impl Model {
             let outputs = config.outputs(channels, preprocessing.fixed_size())?;
             if let (Some(task), Some(outputs)) = (&plan.head, outputs)
                 && task.prompts().is_none()
+                && !task.classes().is_empty()
             {
                 check_outputs(task, outputs)?;
             }
@@ -88,12 +90,15 @@ impl Model {
         if let (Some(tokenizer), Some(network)) = (&tokenizer, &network.texts) {
             tokenizer.check_length(network.as_ref())?;
         }
+        let mut plan = plan.clone();
+        plan.head = with_classes(plan.head, &network)?;
+        let embeddings = plan.embeddings.clone().unwrap_or_default();
         let mut model = Self {
-            plan: plan.clone(),
+            plan,
             network,
             tokenizer,
             prompts: None,
-            embeddings: plan.embeddings.clone().unwrap_or_default(),
+            embeddings,
             device: device.clone(),
         };
         if let Some(layer) = model.embeddings.layer.clone() {
@@ -228,6 +233,35 @@ fn check_outputs(task: &Task, outputs: usize) -> Result<(), Error> {
     Err(Error::ClassCount { classes, outputs })
 }
 
+/// The task with the classes of the weights, where the plan has none.
+fn with_classes(task: Option<Task>, network: &Network) -> Result<Option<Task>, Error> {
+    let Some(task) = task else {
+        return Ok(None);
+    };
+    let task = match task.lacks_classes() {
+        true => task.with_classes(network.class_names.as_deref().unwrap_or_default())?,
+        false => task,
+    };
+    if let Some(outputs) = network.class_count {
+        check_outputs(&task, outputs)?;
+    }
+    Ok(Some(task))
+}
+
+/// Checks that an output has one score per class of the task, where it has scores. Of other
+/// outputs, the task sees to it.
+fn check_output(task: &Task, output: &Output) -> Result<(), Error> {
+    match output {
+        Output::Scores(scores) => check_outputs(task, scores.values().len()),
+        Output::Boxes(_)
+        | Output::Masks(_)
+        | Output::Points(_)
+        | Output::Map(_)
+        | Output::Texts(_)
+        | Output::Vectors(_) => Ok(()),
+    }
+}
+
 /// Checks that the plan prepares what the network takes.
 fn check_inputs(plan: &Plan, network: &Network) -> Result<(), Error> {
     let name = &plan.architecture.name;
@@ -238,6 +272,19 @@ fn check_inputs(plan: &Plan, network: &Network) -> Result<(), Error> {
     if plan.tokenizer.is_some() && network.texts.is_none() {
         let reason = format!("is given, but the architecture `{name}` takes no texts");
         return Err(Error::bad_plan("tokenizer", reason));
+    }
+    let (Some(task), Some(images)) = (&plan.head, &network.images) else {
+        return Ok(());
+    };
+    let (reads, gives) = (task.output(), images.gives());
+    if reads != gives {
+        let reason = format!(
+            "`{}` reads {}, but the architecture `{name}` gives {}",
+            task.name(),
+            reads.name(),
+            gives.name()
+        );
+        return Err(Error::bad_plan("head", reason));
     }
     Ok(())
 }

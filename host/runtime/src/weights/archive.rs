@@ -11,11 +11,13 @@ use std::collections::HashMap;
 use std::io::{Cursor, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use serde_json::Value;
 use zip::read::{ArchiveOffset, Config};
 use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::checkpoint::{self, Place};
+use super::configuration;
 use super::entry::Entry;
 use super::pickle::{self, Pickle};
 use super::refusal::Refusal;
@@ -26,8 +28,15 @@ const MAX_DIRECTORY: u64 = 32 << 20;
 /// The most bytes of unpacked storages, as a multiple of the file's length.
 const MAX_RATIO: u64 = 8;
 
-/// The tensors of a file, and the parts of it that had to be unpacked: the sources 1, 2, …
-pub(super) type Contents = (Vec<(String, Entry)>, Vec<Vec<u8>>);
+/// What a file has.
+pub(super) struct Contents {
+    /// The tensors.
+    pub(super) tensors: Vec<(String, Entry)>,
+    /// The parts of the file that had to be unpacked: the sources 1, 2, …
+    pub(super) unpacked: Vec<Vec<u8>>,
+    /// What a pickled module says about itself.
+    pub(super) configuration: Option<Value>,
+}
 
 /// Reads the zip archive `file`; a panic of the zip parser is an error.
 ///
@@ -65,7 +74,11 @@ fn read_within(file: &[u8]) -> Result<Contents, Refusal> {
     }
     let unpacked: usize = archive.unpacked.iter().map(Vec::len).sum();
     let tensors = checkpoint::tensors(&pickle, &places, file.len() + unpacked)?;
-    Ok((tensors, archive.unpacked))
+    Ok(Contents {
+        tensors,
+        unpacked: archive.unpacked,
+        configuration: configuration::read(&pickle)?,
+    })
 }
 
 /// The place of an entry in the file.

@@ -1,6 +1,9 @@
 //! The named tensors of a PyTorch checkpoint, from its pickle.
 //!
 //! The rules:
+//! - A pickled module (Ultralytics' checkpoints), alone or under one of the keys [`MODULES`] of a
+//!   dictionary, has its parameters, its buffers and those of its parts, named as in its state dict:
+//!   `model.0.conv.weight`.
 //! - A TorchScript archive has the tensor attributes of its modules, named as in the module's state
 //!   dict: `visual.conv1.weight`.
 //! - A dictionary that has a dictionary under one of the keys [`STATES`] stands for that one,
@@ -31,6 +34,10 @@ const WRAPPERS: &[&str] = &[
     "params",
     "weights",
 ];
+/// The keys under which a dictionary has a pickled module, the one that is used first.
+const MODULES: &[&str] = &["ema", "model"];
+/// The attributes of a pickled module in which its tensors and its parts are.
+const PARTS: &[&str] = &["_parameters", "_buffers", "_modules"];
 /// The greatest depth of nested dictionaries and modules.
 const MAX_DEPTH: usize = 64;
 /// The most values, and the most bytes of joined names.
@@ -152,7 +159,22 @@ fn named<'p>(pickle: &'p Pickle<'_>) -> Result<Vec<(String, &'p View)>, Refusal>
                     }
                 }
             }
-            Some(Item::Object(None) | Item::Storage(_)) | None => {}
+            Some(Item::Module(Some(state))) => {
+                for &(key, value) in attributes(pickle, *state) {
+                    let Value::Text(key) = key else { continue };
+                    if !PARTS.contains(&pickle.text(key)) {
+                        continue;
+                    }
+                    for &(key, value) in attributes(pickle, value) {
+                        if let Value::Text(key) = key
+                            && is_part(pickle, value)
+                        {
+                            add(pickle.text(key), value)?;
+                        }
+                    }
+                }
+            }
+            Some(Item::Object(None) | Item::Module(None) | Item::Storage(_)) | None => {}
         }
     }
     Ok(found)
@@ -160,11 +182,14 @@ fn named<'p>(pickle: &'p Pickle<'_>) -> Result<Vec<(String, &'p View)>, Refusal>
 
 /// A module's attributes that are parts of its state dict: tensors and other modules.
 fn is_part(pickle: &Pickle<'_>, value: Value) -> bool {
-    matches!(pickle.item(value), Some(Item::Tensor(_) | Item::Object(_)))
+    matches!(
+        pickle.item(value),
+        Some(Item::Tensor(_) | Item::Object(_) | Item::Module(_))
+    )
 }
 
 /// The attributes that are an object's state.
-fn attributes<'p>(pickle: &'p Pickle<'_>, state: Value) -> &'p [(Value, Value)] {
+pub(super) fn attributes<'p>(pickle: &'p Pickle<'_>, state: Value) -> &'p [(Value, Value)] {
     match pickle.item(state) {
         Some(Item::Dict(attributes)) => attributes,
         _ => &[],
@@ -172,12 +197,12 @@ fn attributes<'p>(pickle: &'p Pickle<'_>, state: Value) -> &'p [(Value, Value)] 
 }
 
 /// The dictionary or the module that has the tensors.
-fn unwrapped(pickle: &Pickle<'_>) -> Result<Value, Refusal> {
+pub(super) fn unwrapped(pickle: &Pickle<'_>) -> Result<Value, Refusal> {
     let mut root = pickle.root;
     for _ in 0..MAX_DEPTH {
         let pairs = match pickle.item(root) {
             Some(Item::Dict(pairs)) => pairs,
-            Some(Item::Object(_)) => return Ok(root),
+            Some(Item::Object(_) | Item::Module(_)) => return Ok(root),
             Some(Item::Tensor(_)) => {
                 return Err("holds a single tensor without a name".into());
             }
@@ -187,15 +212,13 @@ fn unwrapped(pickle: &Pickle<'_>) -> Result<Value, Refusal> {
                 );
             }
         };
-        let is_dict = |value: Value| matches!(pickle.item(value), Some(Item::Dict(_)));
-        let under = |wrapper: &&str| {
-            let is = |key: Value| matches!(key, Value::Text(key) if pickle.text(key) == *wrapper);
-            // As in Python, the last of several values of a key.
-            let found = pairs.iter().rfind(|&&(key, _)| is(key));
-            found
-                .map(|&(_, value)| value)
-                .filter(|&value| is_dict(value))
-        };
+        let is_dict = |value: &Value| matches!(pickle.item(*value), Some(Item::Dict(_)));
+        let is_module = |value: &Value| matches!(pickle.item(*value), Some(Item::Module(_)));
+        let of = |key: &&str| attribute(pickle, pairs, key);
+        if let Some(module) = MODULES.iter().find_map(|key| of(key).filter(is_module)) {
+            return Ok(module);
+        }
+        let under = |wrapper: &&str| of(wrapper).filter(is_dict);
         let inner = STATES.iter().find_map(under);
         let inner = inner.or_else(|| match has_tensor(pickle, root) {
             true => None,
@@ -207,6 +230,17 @@ fn unwrapped(pickle: &Pickle<'_>) -> Result<Value, Refusal> {
         }
     }
     Err(format!("is nested more than {MAX_DEPTH} deep").into())
+}
+
+/// The value of a key; as in Python, the last one of several.
+pub(super) fn attribute(
+    pickle: &Pickle<'_>,
+    pairs: &[(Value, Value)],
+    wanted: &str,
+) -> Option<Value> {
+    let is = |key: Value| matches!(key, Value::Text(key) if pickle.text(key) == wanted);
+    let found = pairs.iter().rfind(|&&(key, _)| is(key));
+    found.map(|&(_, value)| value)
 }
 
 /// Whether a dictionary has a tensor among its values.

@@ -5,6 +5,7 @@
 //! - **PyTorch checkpoints** (`.pth`, `.pt`, `.bin`): the zip archives of `torch.save` since
 //!   PyTorch 1.6, the format before it, and TorchScript archives (whose code is not read).
 //!   `checkpoint.rs` documents the names of the tensors;
+//!   A pickled module (Ultralytics) is read as an inert record: `pickle/modules.rs` lists the classes;
 //! - **an index of shards** (`*.index.json`), which stands for the files that it lists (`index.rs`).
 //!
 //! Where all tensors share the prefix of a wrapper (`module.`, `_orig_mod.`, `model.`), they are
@@ -17,6 +18,7 @@
 
 mod archive;
 mod checkpoint;
+mod configuration;
 mod entry;
 mod file;
 mod header;
@@ -31,9 +33,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
+use serde_json::Value;
 
 use crate::error::Error;
 use crate::files::inside;
+use archive::Contents;
 use entry::{Entry, Type};
 use file::{Format, Source};
 use index::Index;
@@ -48,6 +52,8 @@ pub struct Weights {
     /// What a tensor's name may have before the name that is asked for: nothing, first.
     prefixes: Vec<String>,
     used: RefCell<BTreeSet<String>>,
+    /// What a pickled module says about itself; see `configuration.rs`.
+    configuration: Option<Value>,
 }
 
 impl Weights {
@@ -72,9 +78,14 @@ impl Weights {
                 opened.add(&path, file::map(&path)?, Some(&listed))?;
             }
         }
-        let Opened { sources, tensors } = opened;
+        let Opened {
+            sources,
+            tensors,
+            configuration,
+        } = opened;
         Ok(Self {
             sources,
+            configuration,
             prefixes: names::prefixes(tensors.keys().map(String::as_str)),
             tensors,
             used: RefCell::default(),
@@ -179,6 +190,7 @@ impl Weights {
 struct Opened {
     sources: Vec<Source>,
     tensors: BTreeMap<String, (usize, Entry)>,
+    configuration: Option<Value>,
 }
 
 impl Opened {
@@ -191,7 +203,14 @@ impl Opened {
     ) -> Result<(), Error> {
         let first = self.sources.len();
         let refused = |refusal: Refusal| refusal.of(path);
-        let (found, unpacked) = read(&file).map_err(refused)?;
+        let Contents {
+            tensors: found,
+            unpacked,
+            configuration,
+        } = read(&file).map_err(refused)?;
+        if configuration.is_some() {
+            self.configuration = configuration;
+        }
         if let Some(listed) = listed {
             let held = found.iter().map(|(name, _)| name.as_str());
             index::compare(listed, held).map_err(refused)?;
@@ -211,11 +230,16 @@ impl Opened {
 }
 
 /// The tensors of a file, whatever its format.
-fn read(file: &[u8]) -> Result<archive::Contents, Refusal> {
+fn read(file: &[u8]) -> Result<Contents, Refusal> {
+    let plain = |tensors| Contents {
+        tensors,
+        unpacked: Vec::new(),
+        configuration: None,
+    };
     Ok(match Format::of(file) {
-        Format::Safetensors => (header::read(file)?, Vec::new()),
+        Format::Safetensors => plain(header::read(file)?),
         Format::Archive => archive::read(file)?,
-        Format::Legacy => (legacy::read(file)?, Vec::new()),
+        Format::Legacy => plain(legacy::read(file)?),
     })
 }
 
@@ -233,6 +257,12 @@ impl Scope<'_> {
             weights: self.weights,
             prefix: self.full(name),
         }
+    }
+
+    /// What a pickled module says about itself: an object with the members `yaml` and `names`, as
+    /// far as it has them.
+    pub(crate) fn configuration(&self) -> Option<&Value> {
+        self.weights.configuration.as_ref()
     }
 
     /// The prefix, for messages: `layer1.0.conv2`.

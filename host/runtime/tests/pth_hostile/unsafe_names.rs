@@ -86,9 +86,9 @@ fn pickles_with_unknown_globals_are_refused() {
             Unsafe("numpy.__builtins__"),
         ),
         (
-            "numpy scalar",
-            b"\x80\x02cnumpy.core.multiarray\nscalar\n)R.".to_vec(),
-            Unsafe("numpy.core.multiarray.scalar"),
+            "function of Ultralytics",
+            b"\x80\x02cultralytics.nn.tasks\nattempt_load_weights\n)R.".to_vec(),
+            Unsafe("ultralytics.nn.tasks.attempt_load_weights"),
         ),
         (
             "numpy array",

@@ -2,6 +2,7 @@
 
 use candle_core::Tensor;
 use modelzoo_base::nearest;
+use modelzoo_model::output::{Output, OutputError, OutputKind, Scores};
 use modelzoo_model::plan::Size;
 use serde_json::Value;
 
@@ -9,6 +10,7 @@ use super::config::ConfigChecker;
 use crate::device::Device;
 use crate::error::Error;
 use crate::layers::FeatureMap;
+use crate::precision::full;
 use crate::trace::Trace;
 use crate::weights::Scope;
 
@@ -24,7 +26,7 @@ pub(crate) trait ArchitectureConfig {
     fn in_channels(&self) -> Option<usize>;
 
     /// Checks that images of `channels` and, where the plan fixes it, `size` can pass through the
-    /// network. Returns the number of its outputs, where that is known.
+    /// network. Returns the number of its classes, or features, where that is known.
     fn outputs(&self, channels: usize, size: Option<Size>) -> Result<Option<usize>, Error>;
 
     /// Builds the network with its weights.
@@ -32,9 +34,33 @@ pub(crate) trait ArchitectureConfig {
 }
 
 /// A network, or a part of one, that takes images.
+///
+/// One that gives scores or features implements [`forward`](Self::forward) alone. One that gives
+/// boxes or maps also says so by [`gives`](Self::gives) and implements
+/// [`outputs`](Self::outputs); what its [`forward`](Self::forward) gives is compared with the
+/// reference, and is what embeddings are taken from where a plan names no layer.
 pub(crate) trait ImageTower: Send + Sync {
     /// `[batch, outputs]`: scores of classes before the softmax, or features.
     fn forward(&self, x: FeatureMap, trace: &mut Trace<'_>) -> Result<Tensor, Error>;
+
+    /// The kind of the outputs for a task.
+    fn gives(&self) -> OutputKind {
+        OutputKind::Scores
+    }
+
+    /// One output per image, in the order of the images, of the kind that
+    /// [`gives`](Self::gives) says: places in pixels of the input, counted from its edge.
+    ///
+    /// Boxes may be candidates that overlap, of any confidence; the task chooses, with
+    /// non-maximum suppression where the plan says so. A network whose later parts only compute
+    /// what is chosen uses [`modelzoo_model::nms`] itself.
+    fn outputs(&self, x: FeatureMap) -> Result<Vec<Result<Output, OutputError>>, Error> {
+        let scores = full(&self.forward(x, &mut Trace::off())?)?.to_vec2::<f32>()?;
+        let outputs = scores
+            .into_iter()
+            .map(|row| Ok(Output::Scores(Scores::new(row)?)));
+        Ok(outputs.collect())
+    }
 }
 
 /// A network, or a part of one, that takes texts.
@@ -98,6 +124,10 @@ pub(crate) struct Network {
     /// The layer whose output, or with a `<` whose input, is the embedding where a plan names none;
     /// none where it is the network's output.
     pub(crate) embedding: Option<String>,
+    /// How many classes it has, where only the weights say so.
+    pub(crate) class_count: Option<usize>,
+    /// The names of the classes, where the weights have them.
+    pub(crate) class_names: Option<Vec<String>>,
 }
 
 impl Network {
@@ -114,6 +144,8 @@ impl Network {
             layers,
             hidden: Vec::new(),
             embedding,
+            class_count: None,
+            class_names: None,
         }
     }
 

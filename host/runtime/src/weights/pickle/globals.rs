@@ -1,6 +1,7 @@
 //! The names that a pickle may use: a closed list, none of which runs code.
 
 use super::super::entry::Type;
+use super::modules;
 
 /// The meaning of a known name.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -24,6 +25,11 @@ pub(in crate::weights) enum Global {
     Storage(Option<Type>),
     /// A class of a TorchScript archive, whose objects have attributes only.
     Class,
+    /// A class of modules of PyTorch or Ultralytics, or another whose objects say nothing about
+    /// tensors: never imported, and nothing but its state is read.
+    Module,
+    /// Something that says nothing about tensors, whatever its arguments: a set, a path.
+    Inert,
     /// `torch.jit._pickle.build_intlist` and the like, and `restore_type_tag`: their first
     /// argument, unchanged.
     Same,
@@ -96,6 +102,12 @@ pub(super) fn find(module: &str, name: &str, script: bool) -> Option<Global> {
             "build_intlist" | "build_tensorlist" | "build_doublelist" | "build_boollist"
             | "restore_type_tag",
         ) if script => Global::Same,
+        ("__builtin__" | "builtins", "set" | "frozenset")
+        | ("_codecs", "encode")
+        | ("pathlib", "Path" | "PosixPath" | "PurePosixPath" | "WindowsPath")
+        | ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar")
+        | ("numpy", "dtype") => Global::Inert,
+        _ if modules::is_known(module, name) => Global::Module,
         _ if script && (module == "__torch__" || module.starts_with("__torch__.")) => Global::Class,
         _ => return None,
     })

@@ -170,10 +170,7 @@ impl<'a> Machine<'a> {
             b'M' => Value::Int(self.take().map(u16::from_le_bytes)?.into()),
             b'J' => Value::Int(self.take().map(i32::from_le_bytes)?.into()),
             b'\x8a' => self.integer()?,
-            b'G' => {
-                self.take::<8>()?;
-                Value::Opaque
-            }
+            b'G' => Value::Float(self.take().map(f64::from_be_bytes)?),
             b'\x8c' | b'U' => {
                 let length = self.take::<1>().map(u8::from_le_bytes)?;
                 self.text(code, length.into())?
@@ -372,6 +369,13 @@ impl<'a> Machine<'a> {
                 Value::Global(Global::Class) if code == b'\x81' => {
                     self.push_item(Item::Object(None))
                 }
+                Value::Global(Global::Module) if code == b'\x81' => {
+                    self.push_item(Item::Module(None))
+                }
+                Value::Global(Global::Inert) => {
+                    self.push(Value::Opaque);
+                    Ok(())
+                }
                 Value::Global(global) if code == b'R' => self.reduce(global, argument),
                 _ => Err("holds a pickle that calls something that is not callable".into()),
             },
@@ -380,14 +384,20 @@ impl<'a> Machine<'a> {
 
     /// `BUILD`: sets the state of the object on top of the stack.
     fn state(&mut self, state: Value) -> Result<(), Refusal> {
+        let floor = self.marks.last().copied().unwrap_or(0);
+        if let Some(Value::Opaque) = self.stack.get(floor..).and_then(<[_]>::last) {
+            return Ok(());
+        }
         match self.top_item()? {
-            Item::Object(attributes) => {
+            Item::Object(attributes) | Item::Module(attributes) => {
                 *attributes = Some(state);
                 Ok(())
             }
             // The attribute `_metadata` of a state dict, with versions of layers.
             Item::Dict(_) => Ok(()),
-            _ => Err("holds a pickle that sets attributes of something that has none".into()),
+            Item::List(_) | Item::Tuple(_) | Item::Storage(_) | Item::Tensor(_) => {
+                Err("holds a pickle that sets attributes of something that has none".into())
+            }
         }
     }
 }

@@ -10,12 +10,16 @@
 //! how much memory is allocated: each instruction adds at most one value, and limits keep the total
 //! below about 128 MiB.
 //!
+//! A module of PyTorch (Ultralytics' checkpoints are pickled modules) is its attributes: its class is
+//! one of a closed list of names (`modules.rs`), and names nothing that is imported or run.
+//!
 //! The instructions are those that `torch.save` and TorchScript write in the protocols 2 to 5, and
 //! those of Python 2 for the same values.
 
 mod build;
 mod globals;
 mod machine;
+mod modules;
 
 use super::entry::Type;
 use super::refusal::Refusal;
@@ -44,10 +48,11 @@ pub(super) struct Span {
 /// A value.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Value {
-    /// A value without information about tensors: `None`, floats, bytes, devices.
+    /// A value without information about tensors: `None`, bytes, devices.
     Opaque,
     Bool(bool),
     Int(i64),
+    Float(f64),
     /// An integer of more than eight bytes, little-endian.
     Long(Span),
     /// Valid UTF-8.
@@ -65,6 +70,8 @@ pub(super) enum Item {
     Dict(Vec<(Value, Value)>),
     /// An object of a TorchScript class: its state, usually a dictionary of attributes.
     Object(Option<Value>),
+    /// An object of a class of modules ([`modules`]): its state, a dictionary of attributes.
+    Module(Option<Value>),
     Storage(Box<Storage>),
     Tensor(Box<View>),
 }

@@ -5,6 +5,8 @@
 //! names are among the model's artifacts. The runtime decides whether it knows the architecture
 //! and accepts its configuration.
 
+mod tasks;
+
 use std::path::Path;
 
 use modelzoo_archive::RelPath;
@@ -13,7 +15,6 @@ use modelzoo_model::plan::{
     Architecture, Color, Embeddings, Normalization, Plan, PlanError, Pooling, Preprocessing,
     Resampling, Size, Step, Tokenizer, TokenizerFormat,
 };
-use modelzoo_model::task::{Classification, MultiLabel, Scoring, Task, ZeroShot};
 use wasmtime::component::{HasData, Linker};
 
 use super::bindings::deployment::{self as wit, add_to_linker as link};
@@ -51,7 +52,7 @@ pub(crate) fn plan(given: wit::Plan, model_dir: &Path) -> Result<Plan, PlanError
         weights,
         preprocessing: preprocessing.map(self::preprocessing),
         tokenizer: tokenizer.map(self::tokenizer),
-        head: head.map(self::head),
+        head: head.map(tasks::head),
         embeddings: embeddings.map(self::embeddings),
     };
     plan.validate()?;
@@ -138,6 +139,10 @@ fn step(given: wit::Step) -> Step {
             resampling: resampling(r.resampling),
         },
         wit::Step::CropToMultiple(of) => Step::CropToMultiple(of),
+        wit::Step::Letterbox(given) => Step::Letterbox {
+            to: size(given.to),
+            multiple: given.multiple,
+        },
     }
 }
 
@@ -152,31 +157,6 @@ fn resampling(given: wit::Resampling) -> Resampling {
 
 fn size(wit::Size { height, width }: wit::Size) -> Size {
     Size { height, width }
-}
-
-fn head(given: wit::Head) -> Task {
-    match given {
-        wit::Head::Classification(given) => Task::Classification(Classification {
-            classes: given.classes,
-            confidence_thresh: given.confidence_thresh,
-            filter_classes: given.filter_classes,
-        }),
-        wit::Head::MultiLabel(given) => Task::MultiLabel(MultiLabel {
-            classes: given.classes,
-            confidence_thresh: given.confidence_thresh,
-            filter_classes: given.filter_classes,
-        }),
-        wit::Head::ZeroShot(given) => Task::ZeroShot(ZeroShot {
-            classes: given.classes,
-            prompts: given.prompts,
-            scoring: match given.scoring {
-                wit::Scoring::Softmax => Scoring::Softmax,
-                wit::Scoring::Sigmoid => Scoring::Sigmoid,
-            },
-            confidence_thresh: given.confidence_thresh,
-            filter_classes: given.filter_classes,
-        }),
-    }
 }
 
 #[cfg(test)]

@@ -32,6 +32,8 @@ pub(super) fn network(
         layers,
         hidden: Vec::new(),
         embedding: None,
+        class_count: None,
+        class_names: None,
     }
 }
 

@@ -339,6 +339,8 @@ impl ArchitectureConfig for Bert {
             // Token ids, which are not features.
             hidden: vec!["<embeddings".to_owned()],
             embedding: None,
+            class_count: None,
+            class_names: None,
         })
     }
 }
