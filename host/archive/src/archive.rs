@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use crate::entry::{Entry, Extracted};
 use crate::error::Error;
-use crate::extract::{Entry, Extracted, Opened, root};
+use crate::extract::{Opened, root};
 use crate::ledger::Limits;
 use crate::path::RelPath;
 

@@ -6,34 +6,15 @@ use std::io::Seek as _;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use crate::entry::{Entry, Extracted, Visit};
 use crate::error::{Error, ErrorKind};
 use crate::format::{Format, detect_in};
 use crate::ledger::{Ledger, Limits};
 use crate::path::RelPath;
 use crate::stream::Stream;
-use crate::tar::{self, Visit};
+use crate::tar;
 use crate::write::Tree;
 use crate::zip::Zip;
-
-/// A file of an archive.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// Its name in the archive.
-    pub path: RelPath,
-    /// Its unpacked size in bytes.
-    pub size: u64,
-}
-
-/// A file that has been unpacked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Extracted {
-    /// Its place below the directory that was unpacked into.
-    pub path: RelPath,
-    /// Its size in bytes.
-    pub size: u64,
-    /// The SHA-256 digest of its bytes.
-    pub sha256: [u8; 32],
-}
 
 /// How to unpack.
 #[derive(Clone, Copy)]

@@ -28,6 +28,7 @@
 //! ```
 
 mod archive;
+mod entry;
 mod error;
 mod extract;
 mod format;
@@ -41,8 +42,9 @@ mod zip;
 mod zip_end;
 
 pub use archive::Archive;
+pub use entry::{Entry, Extracted};
 pub use error::{Error, ErrorKind};
-pub use extract::{Entry, Extracted, Options, extract, list};
+pub use extract::{Options, extract, list};
 pub use format::{Format, detect};
 pub use ledger::Limits;
 pub use path::{PathError, RelPath};

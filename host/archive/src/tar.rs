@@ -3,12 +3,10 @@
 //! Blocks are read here rather than through `tar::Archive`, which holds long names and extended
 //! headers in memory without a limit; the fields of a header are read by `tar::Header`.
 
-use std::ops::ControlFlow;
-
 use tar::{EntryType, Header};
 
+use crate::entry::{Entry, Visit};
 use crate::error::{ErrorKind, shown};
-use crate::extract::Entry;
 use crate::ledger::{Kind, Ledger};
 use crate::pax::{self, Extended};
 use crate::stream::{Body, Stream, truncated};
@@ -20,10 +18,6 @@ const MAX_EXTENSION: u64 = 1 << 20;
 const MAX_EXTENSIONS: u64 = 256 << 20;
 /// Zero bytes after the end marker; writers fill up to a record of their device.
 const MAX_PADDING: u64 = 1 << 20;
-
-/// Called with each file and its contents.
-pub(crate) type Visit<'v> =
-    dyn FnMut(&Entry, &mut dyn Body) -> Result<ControlFlow<()>, ErrorKind> + 'v;
 
 /// What the extension entries before an entry have said about it.
 #[derive(Default)]

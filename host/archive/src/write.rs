@@ -7,8 +7,8 @@ use modelzoo_base::digest::Hashing;
 use modelzoo_base::dir::Dir;
 use sha2::Digest as _;
 
+use crate::entry::Extracted;
 use crate::error::ErrorKind;
-use crate::extract::Extracted;
 use crate::path::RelPath;
 use crate::stream::{BLOCK, Body};
 

@@ -7,11 +7,10 @@ use zip::read::{ArchiveOffset, Config, ZipFile};
 use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
 
+use crate::entry::{Entry, Visit};
 use crate::error::{ErrorKind, shown};
-use crate::extract::Entry;
 use crate::ledger::{Kind, Ledger, Limits};
 use crate::stream::{BLOCK, Body};
-use crate::tar::Visit;
 use crate::zip_end;
 
 /// The bits of a Unix mode that say what kind of file it is.

@@ -90,7 +90,7 @@ impl net::Audit for Auditor {
 
 #[tokio::test]
 async fn download_hook_reaches_only_its_own_files() {
-    let server = Server::start(b"yes".to_vec());
+    let server = Server::serving(b"yes".to_vec());
     let origin = server.origin().replace("127.0.0.1", "models.test");
     let url = format!("{origin}/file");
     let dir = tempfile::tempdir().unwrap();

@@ -32,7 +32,7 @@ async fn run(body: &str, limits: Limits, setup: &Setup) -> HookError {
 }
 
 fn served(bytes: usize) -> Setup {
-    let server = Server::start(vec![b'x'; bytes]);
+    let server = Server::serving(vec![b'x'; bytes]);
     Setup {
         model_name: format!("{}/file", server.origin()),
         server: Some(server),
@@ -76,7 +76,7 @@ async fn requests_are_limited() {
 
 #[tokio::test]
 async fn request_without_a_grant_is_denied_with_a_remedy() {
-    let server = Server::start(vec![]);
+    let server = Server::serving(vec![]);
     let setup = Setup {
         model_name: format!("{}/file?token=canary", server.origin()),
         ..Setup::default()

@@ -1,4 +1,4 @@
-//! Components written by hand against the engine: well-behaved and hostile ones.
+//! The engine and its edges: components written by hand, and every guest of `tests/guests`.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,7 +13,9 @@ mod compiling;
 mod confined;
 mod download;
 mod guest;
+mod guests;
 mod inspecting;
+mod interfaces;
 mod limits;
 mod load;
 mod server;

@@ -1,35 +1,53 @@
-//! An HTTP server on loopback.
+//! A minimal HTTP server on loopback.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Answers everything with the same body, and counts.
+/// Responds to each request by its path; ends with the process.
 pub(crate) struct Server {
     address: SocketAddr,
     requests: Arc<AtomicUsize>,
 }
 
+/// A request: its path, and its header fields in lower case.
+pub(crate) struct Request {
+    pub(crate) path: String,
+    pub(crate) head: String,
+}
+
+/// The rest of the status line, more header lines, and the body.
+pub(crate) type Answer = (&'static str, String, Vec<u8>);
+
 impl Server {
-    pub(crate) fn start(body: Vec<u8>) -> Self {
+    pub(crate) fn start(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let requests = Arc::new(AtomicUsize::new(0));
-        let count = requests.clone();
-        // Ends with the process; until then it holds nothing but its port.
+        let counter = requests.clone();
+        let answer = Arc::new(answer);
         std::thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let (body, count) = (body.clone(), count.clone());
-                std::thread::spawn(move || serve(&stream, &body, &count));
+            for stream in listener.incoming().flatten() {
+                counter.fetch_add(1, Ordering::SeqCst);
+                let answer = answer.clone();
+                std::thread::spawn(move || serve(stream, &*answer));
             }
         });
         Self { address, requests }
     }
 
-    /// What a permission for it says.
+    /// Serves the same bytes at every path.
+    pub(crate) fn serving(body: Vec<u8>) -> Self {
+        Self::start(move |_| ("200 OK", String::new(), body.clone()))
+    }
+
     pub(crate) fn origin(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.origin())
     }
 
     /// How many requests came.
@@ -38,20 +56,24 @@ impl Server {
     }
 }
 
-fn serve(mut stream: &TcpStream, body: &[u8], requests: &AtomicUsize) {
-    let mut lines = BufReader::new(stream).lines();
-    while let Some(Ok(_)) = lines.next() {
-        while lines
-            .next()
-            .is_some_and(|line| line.is_ok_and(|line| !line.is_empty()))
-        {}
-        requests.fetch_add(1, Ordering::SeqCst);
-        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
-        let answered = stream
-            .write_all(head.as_bytes())
-            .and_then(|()| stream.write_all(body));
-        if answered.is_err() {
-            return;
-        }
-    }
+fn serve(mut stream: TcpStream, answer: &dyn Fn(&Request) -> Answer) -> Option<()> {
+    let mut lines = BufReader::new(stream.try_clone().ok()?).lines();
+    let first = lines.next()?.ok()?;
+    let path = first.split(' ').nth(1)?.to_owned();
+    let head: Vec<String> = lines
+        .map_while(Result::ok)
+        .take_while(|line| !line.is_empty())
+        .collect();
+    let request = Request {
+        path,
+        head: head.join("\n").to_lowercase(),
+    };
+    let (status, headers, body) = answer(&request);
+    write!(
+        stream,
+        "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n",
+        body.len()
+    )
+    .ok()?;
+    stream.write_all(&body).ok()
 }

@@ -2,8 +2,8 @@
 
 use modelzoo_sandbox::{GuestErrorKind, HookError, Level, Limit};
 
+use super::world::{MODEL_FILE, guest, tar};
 use crate::server::Server;
-use crate::world::{MODEL_FILE, guest, tar};
 
 const MIB: u64 = 1 << 20;
 
@@ -165,7 +165,7 @@ pub(crate) fn bad_quota_files() {
 pub(crate) fn bad_quota_requests() {
     let server = Server::serving(b"again".to_vec());
     for (case, allowed) in [("get", 7), ("download", 9)] {
-        let before = server.connections();
+        let before = server.requests();
         let error = guest(test_artifacts::BAD_QUOTA_REQUESTS)
             .case(case)
             .granting(server.origin())
@@ -186,7 +186,7 @@ pub(crate) fn bad_quota_requests() {
             ),
             "{case}: {error:?}"
         );
-        assert_eq!(server.connections() - before, allowed as usize, "{case}");
+        assert_eq!(server.requests() - before, allowed as usize, "{case}");
     }
 }
 

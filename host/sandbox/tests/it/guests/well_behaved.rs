@@ -10,8 +10,8 @@ use modelzoo_sandbox::{GuestErrorKind, HookError, Level, Loaded};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use super::world::{MODEL_FILE, Run, guest, tar};
 use crate::server::Server;
-use crate::world::{MODEL_FILE, Run, guest, tar};
 
 fn json_of(run: &Run<Loaded>) -> Value {
     serde_json::to_value(run.plan()).unwrap()

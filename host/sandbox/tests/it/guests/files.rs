@@ -2,8 +2,8 @@
 
 use modelzoo_sandbox::{GuestErrorKind, HookError};
 
+use super::world::{MODEL_FILE, guest, tar};
 use crate::server::Server;
-use crate::world::{MODEL_FILE, guest, tar};
 
 #[test]
 pub(crate) fn bad_names() {
@@ -26,7 +26,7 @@ pub(crate) fn bad_names() {
         // The last of the names is a megabyte long.
         assert!(message.len() < 1000, "{message}");
     }
-    assert_eq!(server.connections(), 0);
+    assert_eq!(server.requests(), 0);
 }
 
 #[test]

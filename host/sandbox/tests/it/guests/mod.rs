@@ -1,20 +1,11 @@
 //! Every guest of `tests/guests` in the sandbox.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "these are tests"
-)]
-
 mod answers;
 mod crashes;
 mod fetching;
 mod files;
 mod limits;
 mod observing;
-mod server;
 mod well_behaved;
 mod world;
 

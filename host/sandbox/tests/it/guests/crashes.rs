@@ -2,7 +2,7 @@
 
 use modelzoo_sandbox::{Hook, HookError};
 
-use crate::world::{Guest, MODEL_FILE, guest};
+use super::world::{Guest, MODEL_FILE, guest};
 
 /// Runs both hooks, and returns their errors.
 fn both(guest: &Guest) -> [HookError; 2] {
@@ -103,7 +103,7 @@ pub(crate) fn bad_fetch_in_load() {
         ("remove", "artifacts"),
         ("list", "artifacts"),
     ] {
-        let guest = crate::world::guest(test_artifacts::BAD_FETCH_IN_LOAD)
+        let guest = super::world::guest(test_artifacts::BAD_FETCH_IN_LOAD)
             .file("url.txt", "https://example.org/")
             .kwargs(serde_json::json!({"case": case}));
         let error = guest.load().error();

@@ -2,8 +2,8 @@
 
 use modelzoo_sandbox::GuestErrorKind;
 
+use super::world::{MODEL_FILE, guest};
 use crate::server::Server;
-use crate::world::{MODEL_FILE, guest};
 
 #[test]
 pub(crate) fn bad_host() {
@@ -24,7 +24,7 @@ pub(crate) fn bad_host() {
         let (kind, message) = run.guest_error();
         assert_eq!(kind, GuestErrorKind::Denied, "{url}: {message}");
     }
-    assert_eq!(server.connections(), 0);
+    assert_eq!(server.requests(), 0);
 }
 
 #[test]
@@ -49,5 +49,5 @@ pub(crate) fn bad_redirect() {
         assert_eq!(kind, GuestErrorKind::Denied, "{location}: {message}");
         assert_eq!(redirected("stubborn").names(), [MODEL_FILE], "{location}");
     }
-    assert_eq!(elsewhere.connections(), 0);
+    assert_eq!(elsewhere.requests(), 0);
 }

@@ -1,11 +1,5 @@
 //! The imports and exports of components that the guest SDK's export macro builds.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "this is a test"
-)]
-
 use std::collections::BTreeSet;
 
 use wasmparser::{Parser, Payload};

@@ -1,6 +1,6 @@
 //! Guests that search for traces of the host or for randomness.
 
-use crate::world::{MODEL_FILE, guest};
+use super::world::{MODEL_FILE, guest};
 
 #[test]
 pub(crate) fn bad_env() {

@@ -4,7 +4,7 @@ use modelzoo_runtime::Error;
 use modelzoo_sandbox::{GuestErrorKind, HookError, Limit};
 use serde_json::json;
 
-use crate::world::guest;
+use super::world::guest;
 
 #[test]
 pub(crate) fn bad_architecture() {
