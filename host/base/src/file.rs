@@ -158,7 +158,7 @@ impl Write for AtomicFile {
 }
 
 /// Writes a private file so that a reader sees the old bytes or the new ones, and a crash leaves
-/// either.
+/// either, as far as the file system can.
 ///
 /// # Errors
 /// It cannot be written; the old file is still there.
@@ -167,7 +167,9 @@ pub fn write_atomic(target: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.sync()?;
     file.replace()?;
-    sync_dir(directory(target))
+    // The new bytes are in place; a file system that cannot sync a directory is no failure.
+    let _ = sync_dir(directory(target));
+    Ok(())
 }
 
 /// Waits until the renames in a directory are on the disk.

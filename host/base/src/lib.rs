@@ -3,6 +3,7 @@
 
 #![deny(missing_docs)]
 
+pub mod budget;
 pub mod digest;
 pub mod dir;
 pub mod file;

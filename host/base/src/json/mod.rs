@@ -15,8 +15,8 @@ use serde_json::ser::{Formatter, Serializer};
 use crate::text;
 
 pub use python::without_nan;
-pub use scan::{Scan, ScanError, Scanner, Visitor};
-pub use splice::{Object, SetError, push, set};
+pub use scan::{Scan, ScanError, Scanner, Visitor, count_values};
+pub use splice::{MAX_VALUES, Object, SetError, push, set};
 
 /// JSON text, as `serde_json` writes it, with every character that a terminal could act on
 /// ([`text::is_unsafe`]) as a `\\u` escape. The value stays the same; line feeds between its parts

@@ -54,6 +54,28 @@ impl Visitor for () {
     const KEYS: bool = false;
 }
 
+/// Counts values.
+pub(super) struct Count(pub(super) u64);
+
+impl Visitor for Count {
+    const KEYS: bool = false;
+
+    fn value(&mut self, _offset: u64) {
+        self.0 += 1;
+    }
+}
+
+/// The number of values in a text, those inside of others included; up to where it is no longer
+/// JSON.
+#[must_use]
+pub fn count_values(text: &[u8]) -> u64 {
+    let mut count = Count(0);
+    let mut scanner = Scanner::over(text);
+    // What is wrong with the text is for its parser to say.
+    let _ = scanner.walk(&mut count);
+    count.0
+}
+
 /// A position in a stream of JSON text.
 #[derive(Debug)]
 pub struct Scanner<R> {

@@ -7,8 +7,12 @@
 
 use std::ops::Range;
 
-use super::scan::{Scan, ScanError, Scanner};
+use super::scan::{Count, Scan, ScanError, Scanner};
 use super::to_vec;
+
+/// The most values in a document, those inside of others included. What is made of a document
+/// takes many times the bytes of its smallest values.
+pub const MAX_VALUES: u64 = 1 << 19;
 
 /// The members of an object, with where their values lie in its text.
 #[derive(Debug)]
@@ -22,13 +26,18 @@ impl Object {
     /// Reads the members of the object that is the whole of `document`.
     ///
     /// # Errors
-    /// `document` is not an object.
+    /// `document` is not an object, or has more than [`MAX_VALUES`] values.
     pub fn parse(document: &[u8]) -> Scan<Self> {
         let mut scanner = Scanner::over(document);
         let mut members = Vec::new();
+        let mut values = Count(0);
         let end = scanner.object(|scanner, key| {
-            let range = value(scanner)?;
-            members.push((key, range));
+            let start = position(scanner.offset());
+            scanner.walk(&mut values)?;
+            if values.0 > MAX_VALUES {
+                return scanner.fail(format!("more than {MAX_VALUES} values"));
+            }
+            members.push((key, start..position(scanner.offset())));
             Scan::Ok(())
         })?;
         scanner.finish()?;
@@ -129,12 +138,6 @@ pub fn push(array: &[u8], element: &[u8]) -> Scan<Vec<u8>> {
     Ok(replace(array, &[(end..end, comma), (end..end, element)]))
 }
 
-fn value(scanner: &mut Scanner<&[u8]>) -> Scan<Range<usize>> {
-    let start = position(scanner.offset());
-    scanner.skip_value()?;
-    Ok(start..position(scanner.offset()))
-}
-
 /// An offset in text that is in memory.
 fn position(offset: u64) -> usize {
     usize::try_from(offset).unwrap_or(usize::MAX)
@@ -170,6 +173,18 @@ mod tests {
                 &["b"]
             ),
             "{ \"a\" :1e400,\"b\": NEW,\n\t\"c\":\"\\u00e9\" }\n",
+        );
+    }
+
+    #[test]
+    fn document_of_too_many_values_is_refused() {
+        let of = |values: usize| format!("{{\"a\":[{}0]}}", "0,".repeat(values - 2));
+        let most = MAX_VALUES as usize;
+        assert!(Object::parse(of(most).as_bytes()).is_ok());
+        let error = Object::parse(of(most + 1).as_bytes()).unwrap_err();
+        assert!(
+            error.to_string().contains("more than 524288 values"),
+            "{error}"
         );
     }
 
