@@ -6,6 +6,8 @@ use super::LabelError;
 use super::array::{Array, Element};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
+/// The most dimensions of an array, as in numpy.
+const MAX_DIMENSIONS: usize = 64;
 
 /// What stands before the data of an array, as numpy lays it out: padded so that the data begin at
 /// a multiple of 64.
@@ -126,13 +128,19 @@ fn shape(header: &str) -> Result<Vec<usize>, LabelError> {
         .and_then(|rest| rest.strip_prefix('(')?.split_once(')'))
         .ok_or("a numpy header without a shape")?
         .0;
-    sizes
+    let sizes = sizes
         .split(',')
         .map(str::trim)
-        .filter(|size| !size.is_empty())
+        .filter(|size| !size.is_empty());
+    let sizes: Vec<usize> = sizes
+        .take(MAX_DIMENSIONS + 1)
         .map(str::parse)
         .collect::<Result<_, _>>()
-        .map_err(|_| "a numpy header with a bad shape".into())
+        .map_err(|_| "a numpy header with a bad shape")?;
+    match sizes.len() {
+        ..=MAX_DIMENSIONS => Ok(sizes),
+        _ => Err(format!("a numpy array of more than {MAX_DIMENSIONS} dimensions").into()),
+    }
 }
 
 #[cfg(test)]
@@ -169,6 +177,21 @@ mod tests {
                 let array = Array::new(element, shape, bytes).unwrap();
                 assert_eq!(decode(&encode(&array)).unwrap(), array);
             }
+        }
+    }
+
+    #[test]
+    fn array_of_too_many_dimensions_is_refused() {
+        let of = |dimensions: usize| {
+            let shape = "1,".repeat(dimensions);
+            let text = format!("{{'descr': '|u1', 'fortran_order': True, 'shape': ({shape})}}\n");
+            let length = text.len() as u32;
+            [MAGIC, &[2, 0], &length.to_le_bytes(), text.as_bytes(), &[7]].concat()
+        };
+        assert_eq!(decode(&of(64)).unwrap().bytes(), [7]);
+        for many in [65, 1_000_000] {
+            let error = decode(&of(many)).unwrap_err().to_string();
+            assert_eq!(error, "a numpy array of more than 64 dimensions");
         }
     }
 
