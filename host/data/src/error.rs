@@ -317,10 +317,10 @@ impl Error {
         action: &'static str,
         path: impl Into<PathBuf>,
     ) -> impl FnOnce(io::Error) -> Self {
-        let path = path.into();
+        // The path is only copied where there is an error.
         move |source| Self::Io {
             action,
-            path,
+            path: path.into(),
             source,
         }
     }

@@ -59,12 +59,12 @@ impl Read for At<'_> {
     }
 }
 
-/// The contents of one JSON file.
+/// The contents of one JSON file, without a byte order mark.
 pub(crate) fn read_bounded(path: &Path) -> Result<Vec<u8>, Error> {
-    let mut text = Vec::new();
-    open_regular(path)
-        .map_err(Error::io("open", path))?
-        .take(MAX_DOCUMENT + 1)
+    let file = open_regular(path).map_err(Error::io("open", path))?;
+    let length = file.metadata().map_err(Error::io("look at", path))?.len();
+    let mut text = Vec::with_capacity(length.min(MAX_DOCUMENT) as usize);
+    file.take(MAX_DOCUMENT + 1)
         .read_to_end(&mut text)
         .map_err(Error::io("read", path))?;
     if text.len() as u64 > MAX_DOCUMENT {
@@ -73,6 +73,9 @@ pub(crate) fn read_bounded(path: &Path) -> Result<Vec<u8>, Error> {
             bytes: text.len() as u64,
             limit: MAX_DOCUMENT,
         });
+    }
+    if text.starts_with(BYTE_ORDER_MARK) {
+        text.drain(..BYTE_ORDER_MARK.len());
     }
     Ok(text)
 }

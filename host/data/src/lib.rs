@@ -59,6 +59,7 @@
 mod dataset;
 mod document;
 mod error;
+mod extents;
 mod field;
 mod files;
 mod media;

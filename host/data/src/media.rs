@@ -183,10 +183,10 @@ pub(crate) fn read(path: &Path, stored: &str, limit: u64) -> Result<Vec<u8>, Med
         filepath: stored.to_owned(),
         source,
     };
-    let mut bytes = Vec::new();
-    open_regular(path)
-        .map_err(failed)?
-        .take(limit.saturating_add(1))
+    let file = open_regular(path).map_err(failed)?;
+    let length = file.metadata().map_err(failed)?.len().min(limit);
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
+    file.take(limit.saturating_add(1))
         .read_to_end(&mut bytes)
         .map_err(failed)?;
     if bytes.len() as u64 > limit {

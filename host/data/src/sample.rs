@@ -1,6 +1,7 @@
 //! One sample of a dataset.
 
 use std::borrow::Cow;
+use std::fs;
 use std::path::PathBuf;
 
 use modelzoo_base::text::escape;
@@ -56,6 +57,16 @@ impl Sample {
             return Cow::Owned(format!("sample {}", self.index));
         }
         escape(&self.stored)
+    }
+
+    /// The length of the file; 0 for a text, or a file that cannot be read.
+    pub fn file_bytes(&self) -> u64 {
+        let metadata = self
+            .path
+            .as_ref()
+            .ok()
+            .and_then(|path| fs::metadata(path).ok());
+        metadata.map_or(0, |metadata| metadata.len())
     }
 
     /// The contents of the file, if it is a regular file of at most `limit` bytes.

@@ -275,6 +275,37 @@ fn images_that_were_removed_are_left_out_and_their_documents_kept() {
     );
 }
 
+/// The dataset that is written elsewhere has the samples that were labelled, and no others.
+#[test]
+fn images_that_were_removed_are_not_in_a_new_dataset() {
+    for removed in [&[0][..], &[1], &[3], &[0, 1, 3], &[0, 1, 2, 3]] {
+        let fixture = Fixture::images(4);
+        apply(&fixture.open(), 0, options()).unwrap();
+        for number in removed {
+            fs::remove_file(fixture.path(&format!("{number}.png"))).unwrap();
+        }
+        fixture.write("4.png", "");
+        let dataset = fixture.open();
+        let left = stored(&dataset);
+        assert_eq!(left.len(), 5 - removed.len());
+        let out = fixture.directory.path().join("out");
+        apply(&dataset, 0, output(out.clone())).unwrap();
+        let samples = json_of(&out.join("samples.json"));
+        let samples = samples["samples"].as_array().unwrap();
+        let name = |path: &str| path.rsplit('/').next().unwrap().to_owned();
+        let names: Vec<String> = samples
+            .iter()
+            .map(|sample| name(sample["filepath"].as_str().unwrap()))
+            .collect();
+        assert_eq!(names, left, "without {removed:?}");
+        assert_eq!(samples[0]["p"]["label"], "new");
+        assert_eq!(
+            Dataset::open(&out).map(|new| new.len()).unwrap(),
+            left.len()
+        );
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn lists_that_are_links_out_of_the_dataset_are_refused() {
@@ -380,6 +411,37 @@ fn a_new_dataset_has_the_runs_tags_and_masks_of_the_old_one() {
     };
     apply(&dataset, 0, overwrite).unwrap();
     assert_eq!(tree(&out), want);
+}
+
+/// What cannot be put into its place leaves all as it was.
+#[cfg(unix)]
+#[test]
+fn runs_that_cannot_be_replaced_are_all_kept() {
+    let fixture = with_runs();
+    let dataset = fixture.open();
+    let out = fixture.directory.path().join("out");
+    fs::create_dir_all(out.join("brain")).unwrap();
+    fs::write(out.join("brain/old.json"), "old").unwrap();
+    let overwrite = || SinkOptions {
+        overwrite: true,
+        ..output(out.clone())
+    };
+    let mut blocked = sink(&dataset, "p", overwrite()).unwrap();
+    blocked
+        .put(&dataset.key(0).unwrap(), Some(&label("new")))
+        .unwrap();
+    // The last of what is copied meets a link that was not there at the beginning.
+    std::os::unix::fs::symlink("elsewhere", out.join("tags.json")).unwrap();
+    let error = blocked.commit().unwrap_err();
+    assert!(matches!(error, Error::Linked { .. }), "{error}");
+    fs::remove_file(out.join("tags.json")).unwrap();
+    let visible = |name: &String| !name.starts_with('.');
+    let left: Vec<_> = tree(&out).into_iter().filter(visible).collect();
+    assert_eq!(left, ["brain/old.json"]);
+    assert_eq!(fs::read(out.join("brain/old.json")).unwrap(), b"old");
+
+    apply(&dataset, 0, overwrite()).unwrap();
+    assert!(out.join("brain/sim.json").exists() && !out.join("brain/old.json").exists());
 }
 
 #[cfg(unix)]

@@ -11,14 +11,20 @@ use modelzoo_base::json;
 use serde_json::{Map, Value};
 
 use crate::error::Error;
+use crate::extents::{Extent, Extents};
 use crate::files::At;
 use crate::readers::Format;
-use crate::readers::text_file::{MAX_ROW, Row, Rows, TEXT, TextFile, check_length, has_extension};
+use crate::readers::text_file::{MAX_ROW, Rows, TEXT, TextFile, check_length, has_extension};
 
 pub(crate) const FORMAT: Format = Format {
     matches: |path| has_extension(path, "csv"),
     open: |path, options| Ok(Box::new(TextFile::<Csv>::open(path, options)?)),
 };
+
+/// The most columns that the first row names.
+const MAX_COLUMNS: usize = 1 << 14;
+/// The most cells of a row.
+const MAX_CELLS: u64 = 1 << 20;
 
 struct Csv {
     columns: Vec<String>,
@@ -27,25 +33,35 @@ struct Csv {
 }
 
 impl Rows for Csv {
-    fn open(path: &Path, file: &File, column: Option<&str>) -> Result<(Self, Vec<Row>), Error> {
+    fn open(path: &Path, file: &File, column: Option<&str>) -> Result<(Self, Extents), Error> {
         let column = column.unwrap_or(TEXT);
         let malformed = |error: &csv::Error| Error::Malformed {
             path: path.to_owned(),
             offset: error.position().map_or(0, csv::Position::byte),
             reason: error.to_string(),
         };
-        let allowance = Rc::new(Cell::new(0));
+        let allowance = Rc::new(Cell::new([0; 2]));
         let bounded = Bounded {
             inner: At { file, offset: 0 },
             allowance: allowance.clone(),
         };
         // Set again for each row; what is read ahead counts to the one before.
-        let begin_row = || allowance.set(MAX_ROW + (1 << 20));
+        let begin_row = || allowance.set([MAX_ROW, MAX_CELLS].map(|most| most + (1 << 20)));
         begin_row();
         let mut reader = csv::ReaderBuilder::new()
             .flexible(true)
             .from_reader(BufReader::new(bounded));
         let headers = reader.headers().map_err(|error| malformed(&error))?;
+        if headers.len() > MAX_COLUMNS {
+            return Err(Error::Malformed {
+                path: path.to_owned(),
+                offset: 0,
+                reason: format!(
+                    "{} columns, and at most {MAX_COLUMNS} are read",
+                    headers.len()
+                ),
+            });
+        }
         let columns: Vec<String> = headers.iter().map(str::to_owned).collect();
         let place = columns.iter().position(|name| name == column);
         let Some(place) = place else {
@@ -61,7 +77,7 @@ impl Rows for Csv {
                 column: column.to_owned(),
             });
         }
-        let mut rows = Vec::new();
+        let mut rows = Extents::default();
         let mut record = csv::ByteRecord::new();
         loop {
             begin_row();
@@ -76,7 +92,7 @@ impl Rows for Csv {
             };
             let length = reader.position().byte() - position.byte();
             check_length(path, length)?;
-            rows.push(Row {
+            rows.push(Extent {
                 start: position.byte(),
                 length,
                 line: position.line(),
@@ -94,17 +110,15 @@ impl Rows for Csv {
     }
 
     fn text(&self, row: &[u8]) -> Result<String, String> {
-        let mut cells = cells(row)?;
-        if self.column >= cells.len() {
-            return Err(format!("it has {} columns only", cells.len()));
-        }
-        Ok(cells.swap_remove(self.column))
+        let cells = cells(row)?;
+        let cell = cells.get(self.column).map(str::to_owned);
+        cell.ok_or_else(|| format!("it has {} columns only", cells.len()))
     }
 
     fn object(&self, row: &[u8]) -> Option<Vec<u8>> {
         let cells = cells(row).unwrap_or_default();
         let names = self.columns.iter().cloned();
-        let object: Map<_, _> = names.zip(cells.into_iter().map(Value::from)).collect();
+        let object: Map<_, _> = names.zip(cells.iter().map(Value::from)).collect();
         Some(json::to_vec(&object))
     }
 }
@@ -129,33 +143,44 @@ fn distinct(columns: Vec<String>) -> Vec<String> {
     columns.into_iter().map(&mut name).collect()
 }
 
-/// Gives so many bytes and no more, so that a quote that is never closed does not take in the
-/// whole file.
+/// Gives so many bytes and commas and no more, so that a quote that is never closed does not take
+/// in the whole file, and a row has no more cells than there is memory for.
 struct Bounded<R> {
     inner: R,
-    allowance: Rc<Cell<u64>>,
+    allowance: Rc<Cell<[u64; 2]>>,
 }
 
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let left = self.allowance.get();
+        let [left, cells] = self.allowance.get();
+        let failed = |reason| Err(io::Error::new(io::ErrorKind::InvalidData, reason));
         if left == 0 {
-            let reason = format!("a row of more than {MAX_ROW} bytes, or a quote without its end");
-            return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+            return failed(format!(
+                "a row of more than {MAX_ROW} bytes, or a quote without its end"
+            ));
         }
         let most = usize::try_from(left).unwrap_or(usize::MAX).min(into.len());
-        let count = self.inner.read(into.get_mut(..most).unwrap_or_default())?;
-        self.allowance.set(left - count as u64);
+        let read = into.get_mut(..most).unwrap_or_default();
+        let count = self.inner.read(read)?;
+        let commas = read
+            .iter()
+            .take(count)
+            .filter(|&&byte| byte == b',')
+            .count();
+        let Some(cells) = cells.checked_sub(commas as u64) else {
+            return failed(format!("a row of more than {MAX_CELLS} cells"));
+        };
+        self.allowance.set([left - count as u64, cells]);
         Ok(count)
     }
 }
 
-fn cells(row: &[u8]) -> Result<Vec<String>, String> {
+fn cells(row: &[u8]) -> Result<csv::StringRecord, String> {
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
         .from_reader(row);
     match reader.records().next() {
-        Some(Ok(record)) => Ok(record.iter().map(str::to_owned).collect()),
+        Some(Ok(record)) => Ok(record),
         Some(Err(error)) => Err(error.to_string()),
         None => Err("an empty row".to_owned()),
     }

@@ -8,8 +8,9 @@ use modelzoo_base::text::escape;
 use serde_json::Value;
 
 use crate::error::Error;
+use crate::extents::Extents;
 use crate::readers::Format;
-use crate::readers::text_file::{Row, Rows, TEXT, TextFile, has_extension, lines};
+use crate::readers::text_file::{Rows, TEXT, TextFile, has_extension, lines};
 use crate::text;
 
 pub(crate) const FORMAT: Format = Format {
@@ -22,7 +23,7 @@ struct JsonLines {
 }
 
 impl Rows for JsonLines {
-    fn open(path: &Path, file: &File, column: Option<&str>) -> Result<(Self, Vec<Row>), Error> {
+    fn open(path: &Path, file: &File, column: Option<&str>) -> Result<(Self, Extents), Error> {
         let member = column.unwrap_or(TEXT).to_owned();
         let rows = lines(path, file, |line| !line.trim_ascii().is_empty())?;
         Ok((Self { member }, rows))

@@ -6,8 +6,9 @@ use std::path::Path;
 use modelzoo_base::json;
 
 use crate::error::Error;
+use crate::extents::Extents;
 use crate::readers::Format;
-use crate::readers::text_file::{Row, Rows, TEXT, TextFile, has_extension, lines};
+use crate::readers::text_file::{Rows, TEXT, TextFile, has_extension, lines};
 
 pub(crate) const FORMAT: Format = Format {
     matches: |path| has_extension(path, "txt"),
@@ -17,7 +18,7 @@ pub(crate) const FORMAT: Format = Format {
 struct PlainLines;
 
 impl Rows for PlainLines {
-    fn open(path: &Path, file: &File, column: Option<&str>) -> Result<(Self, Vec<Row>), Error> {
+    fn open(path: &Path, file: &File, column: Option<&str>) -> Result<(Self, Extents), Error> {
         if let Some(column) = column {
             return Err(Error::NoColumn {
                 path: path.to_owned(),
@@ -31,7 +32,7 @@ impl Rows for PlainLines {
             any |= !line.trim_ascii().is_empty();
             true
         })?;
-        Ok((Self, if any { rows } else { Vec::new() }))
+        Ok((Self, if any { rows } else { Extents::default() }))
     }
 
     fn column(&self) -> &str {

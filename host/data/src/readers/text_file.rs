@@ -9,6 +9,7 @@ use modelzoo_base::json;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, MediaError};
+use crate::extents::{Extent, Extents};
 use crate::files::{At, BYTE_ORDER_MARK};
 use crate::media::Root;
 use crate::options::OpenOptions;
@@ -22,7 +23,7 @@ pub(crate) const TEXT: &str = "text";
 /// What one format makes of a file of texts.
 pub(crate) trait Rows: Sized + Send + Sync {
     /// Finds the rows of a file; `column` is the one that was asked for.
-    fn open(path: &Path, file: &File, column: Option<&str>) -> Result<(Self, Vec<Row>), Error>;
+    fn open(path: &Path, file: &File, column: Option<&str>) -> Result<(Self, Extents), Error>;
 
     /// The column or member that holds the texts; empty where rows have none.
     fn column(&self) -> &str;
@@ -32,15 +33,6 @@ pub(crate) trait Rows: Sized + Send + Sync {
 
     /// A row as the text of a JSON object with its columns; none if it has none.
     fn object(&self, row: &[u8]) -> Option<Vec<u8>>;
-}
-
-/// Where a row lies in its file.
-#[derive(Clone, Copy)]
-pub(crate) struct Row {
-    pub(crate) start: u64,
-    pub(crate) length: u64,
-    /// Counted from 1.
-    pub(crate) line: u64,
 }
 
 /// Whether the name of a file ends in `extension`, in upper or lower case.
@@ -55,7 +47,7 @@ pub(crate) struct TextFile<R> {
     path: PathBuf,
     file: File,
     format: R,
-    rows: Vec<Row>,
+    rows: Extents,
 }
 
 impl<R: Rows> TextFile<R> {
@@ -66,7 +58,7 @@ impl<R: Rows> TextFile<R> {
         let root = Root::open(directory).map_err(Error::io("open", directory))?;
         let file = open_regular(&path).map_err(Error::io("open", &path))?;
         let (format, rows) = R::open(&path, &file, options.text_field.as_deref())?;
-        if rows.is_empty() {
+        if rows.len() == 0 {
             return Err(Error::NoTexts { path });
         }
         Ok(Self {
@@ -79,7 +71,7 @@ impl<R: Rows> TextFile<R> {
     }
 
     /// The name of a row: the file's name and the line.
-    fn name(&self, row: Row) -> String {
+    fn name(&self, row: Extent) -> String {
         let file = self.path.file_name().unwrap_or_default().to_string_lossy();
         format!("{file}:{}", row.line)
     }
@@ -95,7 +87,7 @@ impl<R: Rows> TextFile<R> {
         digest.get(..16).unwrap_or_default().to_owned()
     }
 
-    fn read(&self, row: Row) -> Result<Vec<u8>, Error> {
+    fn read(&self, row: Extent) -> Result<Vec<u8>, Error> {
         let mut content = Vec::new();
         let from = At {
             file: &self.file,
@@ -126,7 +118,7 @@ impl<R: Rows> Reader for TextFile<R> {
     }
 
     fn entry(&self, index: usize) -> Result<Option<Entry>, Error> {
-        let Some(&row) = self.rows.get(index) else {
+        let Some(row) = self.rows.get(index) else {
             return Ok(None);
         };
         let content = self.read(row)?;
@@ -147,7 +139,7 @@ impl<R: Rows> Reader for TextFile<R> {
     }
 
     fn row(&self, index: usize) -> Result<Option<Vec<u8>>, Error> {
-        let Some(&row) = self.rows.get(index) else {
+        let Some(row) = self.rows.get(index) else {
             return Ok(None);
         };
         let object = self.format.object(&self.read(row)?);
@@ -166,9 +158,9 @@ pub(crate) fn lines(
     path: &Path,
     file: &File,
     mut keep: impl FnMut(&[u8]) -> bool,
-) -> Result<Vec<Row>, Error> {
+) -> Result<Extents, Error> {
     let mut reader = BufReader::new(At { file, offset: 0 });
-    let (mut rows, mut start, mut number) = (Vec::new(), 0, 0);
+    let (mut rows, mut start, mut number) = (Extents::default(), 0, 0);
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -187,7 +179,7 @@ pub(crate) fn lines(
         let content = content.strip_suffix(b"\n").unwrap_or(content);
         let content = content.strip_suffix(b"\r").unwrap_or(content);
         if keep(content) {
-            rows.push(Row {
+            rows.push(Extent {
                 start: start + skipped as u64,
                 length: content.len() as u64,
                 line: number,

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use modelzoo_base::file::open_regular;
+use modelzoo_base::file::{UNFINISHED, open_regular};
 use tempfile::TempDir;
 
 use crate::error::Error;
@@ -64,22 +64,61 @@ impl Companions {
         Ok(Self { staged, names })
     }
 
-    /// Puts the copies in their places in `directory`; returns those.
+    /// Puts the copies in their places in `directory`; returns those. Where one cannot be put
+    /// there, all that was there before is again.
     pub(crate) fn finish(self, directory: &Path, overwrite: bool) -> Result<Vec<PathBuf>, Error> {
-        let mut paths = Vec::new();
+        let mut placed = Vec::new();
         for name in self.names {
             let target = directory.join(name);
-            replace::check(&target, overwrite)?;
-            if target.exists() {
-                let old = self.staged.path().join(format!("old-{name}"));
-                fs::rename(&target, old).map_err(Error::io("replace", &target))?;
+            if let Err(error) = place(self.staged.path(), name, &target, overwrite) {
+                restore(self.staged, &placed);
+                return Err(error);
             }
-            fs::rename(self.staged.path().join(name), &target)
-                .map_err(Error::io("write", &target))?;
-            paths.push(target);
+            placed.push((name, target));
         }
-        Ok(paths)
+        Ok(placed.into_iter().map(|(_, target)| target).collect())
     }
+}
+
+/// Puts one copy in its place; what was there before is kept aside, or is there again.
+fn place(staged: &Path, name: &str, target: &Path, overwrite: bool) -> Result<(), Error> {
+    replace::check(target, overwrite)?;
+    if target.exists() {
+        fs::rename(target, old(staged, name)).map_err(Error::io("replace", target))?;
+    }
+    fs::rename(staged.join(name), target).map_err(|error| {
+        put_back(staged, name, target);
+        Error::io("write", target)(error)
+    })
+}
+
+/// Brings back what the copies in `placed` have replaced.
+fn restore(staged: TempDir, placed: &[(&str, PathBuf)]) {
+    for (name, target) in placed.iter().rev() {
+        if fs::rename(target, staged.path().join(name)).is_ok() {
+            put_back(staged.path(), name, target);
+        }
+    }
+    if COPIED.iter().any(|name| old(staged.path(), name).exists()) {
+        // What could not be brought back stays beside its place, where nothing removes it.
+        let kept = staged.keep();
+        let name = kept.file_name().unwrap_or_default().to_string_lossy();
+        let name = name.replace(UNFINISHED, "modelzoo-replaced-");
+        let _ = fs::rename(&kept, kept.with_file_name(name));
+    }
+}
+
+fn put_back(staged: &Path, name: &str, target: &Path) {
+    let old = old(staged, name);
+    if old.exists() {
+        // If that fails, it is still where it is.
+        let _ = fs::rename(old, target);
+    }
+}
+
+/// Where what a copy replaces is kept until all are in their places.
+fn old(staged: &Path, name: &str) -> PathBuf {
+    staged.join(format!("old-{name}"))
 }
 
 /// The file at `path`, or the files of the directory there and of those in it. Links lead

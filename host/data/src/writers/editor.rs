@@ -87,12 +87,6 @@ impl<'a> Editor<'a> {
         Ok(document.edited(&edits))
     }
 
-    /// Whether sample `index` has a result.
-    pub(crate) fn has_result(&mut self, index: usize) -> Result<bool, Error> {
-        let record = self.results.get(index)?;
-        Ok(record.is_some_and(|record| record.outcome.is_result()))
-    }
-
     /// How a dataset in `directory` stores the path that this one has as `stored`.
     fn moved(&self, directory: &Path, stored: &str) -> Result<String, Error> {
         if media::is_url(stored) || (cfg!(not(windows)) && media::is_on_a_drive(stored)) {

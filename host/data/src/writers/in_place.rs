@@ -108,7 +108,7 @@ fn add_field(
         Documents::File(file) => vec![stage(&file.path, true, |out| {
             list.rewrite(out, &mut |index, text| editor.edit(index, text))
         })?],
-        Documents::Parts(parts) => stage_parts(&mut editor, parts)?,
+        Documents::Parts(parts) => stage_parts(&mut editor, results, parts)?,
     };
     let after = stage_metadata(&finished, true)?;
     if let Some(before) = before {
@@ -126,14 +126,18 @@ fn add_field(
 }
 
 /// The documents of a `samples/` that change.
-fn stage_parts(editor: &mut Editor<'_>, parts: &Parts) -> Result<Vec<Staged>, Error> {
+fn stage_parts(
+    editor: &mut Editor<'_>,
+    results: &Results,
+    parts: &Parts,
+) -> Result<Vec<Staged>, Error> {
     sweep(&parts.path);
     let mut staged = Vec::new();
     for index in 0..parts.len() {
         let Some(path) = parts.file(index) else {
             continue;
         };
-        if !editor.has_result(index)? {
+        if !results.is_done(index) {
             continue;
         }
         let text = editor.edit(index, parts.read(index)?)?;

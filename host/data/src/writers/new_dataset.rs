@@ -91,7 +91,7 @@ pub(crate) fn write_dataset(
     let mut editor = Editor::new(job, dataset, results)?.moved_to(&directory);
     let path = directory.join(SAMPLES);
     let samples = stage(&path, job.overwrite, |out| match dataset.reader.samples() {
-        Samples::Documents(list) => list.rewrite(out, &mut |index, text| editor.edit(index, text)),
+        Samples::Documents(list) => list.copy(out, &mut |index, text| editor.edit(index, text)),
         Samples::Files | Samples::Rows => write_list(out, &path, dataset.len(), &mut |index| {
             editor.edit(index, None)
         }),

@@ -8,6 +8,7 @@ use modelzoo_base::file::open_regular;
 use modelzoo_base::json::{Scan, ScanError, Scanner};
 
 use crate::error::Error;
+use crate::extents::{Extent, Extents};
 use crate::files::{At, BYTE_ORDER_MARK, MAX_DOCUMENT, Stamp, malformed};
 
 /// Answers to the number and the text of a document with its new text.
@@ -19,16 +20,9 @@ pub(crate) struct DocumentFile {
     pub(crate) path: PathBuf,
     pub(crate) stamp: Stamp,
     file: File,
-    spans: Vec<Span>,
+    documents: Extents,
     /// Where the first document is or would be.
     first: u64,
-}
-
-/// Where a document lies in the file.
-#[derive(Clone, Copy)]
-struct Span {
-    offset: u64,
-    length: u32,
 }
 
 impl DocumentFile {
@@ -37,26 +31,26 @@ impl DocumentFile {
         let file = open_regular(&path).map_err(Error::io("open", &path))?;
         let metadata = file.metadata().map_err(Error::io("look at", &path))?;
         let stamp = Stamp::of(&metadata);
-        let (first, spans) = index(&path, &file)?;
+        let (first, documents) = index(&path, &file)?;
         Ok(Self {
             path,
             stamp,
             file,
-            spans,
+            documents,
             first,
         })
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.spans.len()
+        self.documents.len()
     }
 
     pub(crate) fn read(&self, index: usize) -> Result<Option<Vec<u8>>, Error> {
-        let Some(span) = self.spans.get(index) else {
+        let Some(document) = self.documents.get(index) else {
             return Ok(None);
         };
-        let mut text = vec![0; span.length as usize];
-        self.from(span.offset)
+        let mut text = vec![0; document.length as usize];
+        self.from(document.start)
             .read_exact(&mut text)
             .map_err(Error::io("read", &self.path))?;
         Ok(Some(text))
@@ -69,40 +63,58 @@ impl DocumentFile {
         }
     }
 
-    /// Writes the file with documents as `edit` gives them, and `added` more at the end.
+    /// Writes the file with documents as `edit` gives them, and `added` more at the end; without
+    /// those at the places `omitted`, which are in order.
     pub(crate) fn rewrite(
         &self,
         out: &mut impl Write,
+        omitted: &[usize],
         added: usize,
         edit: &mut Edit<'_>,
     ) -> Result<(), Error> {
         let failed = || Error::io("copy", &self.path);
         let mut source = BufReader::with_capacity(1 << 20, self.from(0));
-        let mut at = 0;
-        for (index, span) in self.spans.iter().enumerate() {
-            io::copy(&mut (&mut source).take(span.offset - at), out).map_err(failed())?;
-            let mut text = vec![0; span.length as usize];
-            source.read_exact(&mut text).map_err(failed())?;
-            out.write_all(&edit(index, Some(text))?).map_err(failed())?;
-            at = span.offset + u64::from(span.length);
+        let mut copy = |bytes: u64, out: &mut dyn Write| {
+            io::copy(&mut (&mut source).take(bytes), out).map_err(failed())
+        };
+        let (mut at, mut written) = (0, 0_usize);
+        for (index, document) in self.documents.iter().enumerate() {
+            let is_omitted = omitted.binary_search(&index).is_ok();
+            let before = document.start - at;
+            // What is before the first document begins the list; the rest separates two.
+            match index == 0 || (written > 0 && !is_omitted) {
+                true => copy(before, out)?,
+                false => copy(before, &mut io::sink())?,
+            };
+            if is_omitted {
+                copy(document.length, &mut io::sink())?;
+            } else {
+                let mut text = Vec::with_capacity(document.length as usize);
+                copy(document.length, &mut text)?;
+                out.write_all(&edit(index, Some(text))?).map_err(failed())?;
+                written += 1;
+            }
+            at = document.start + document.length;
         }
-        if self.spans.is_empty() && added > 0 {
-            io::copy(&mut (&mut source).take(self.first), out).map_err(failed())?;
+        if self.documents.len() == 0 && added > 0 {
+            copy(self.first, out)?;
         }
-        for index in self.spans.len()..self.spans.len() + added {
-            if index > 0 {
+        for index in 0..added {
+            if written > 0 {
                 out.write_all(b", ").map_err(failed())?;
             }
-            out.write_all(&edit(index, None)?).map_err(failed())?;
+            let text = edit(self.documents.len() + index, None)?;
+            out.write_all(&text).map_err(failed())?;
+            written += 1;
         }
-        io::copy(&mut source, out).map_err(failed())?;
+        copy(u64::MAX, out)?;
         Ok(())
     }
 }
 
 /// Checks the whole file and finds its documents: where the first is or would
 /// be, and where each lies.
-fn index(path: &Path, file: &File) -> Result<(u64, Vec<Span>), Error> {
+fn index(path: &Path, file: &File) -> Result<(u64, Extents), Error> {
     let skipped = byte_order_mark(file).map_err(Error::io("read", path))?;
     let mut scanner = Scanner::new(At {
         file,
@@ -118,7 +130,7 @@ fn index(path: &Path, file: &File) -> Result<(u64, Vec<Span>), Error> {
             if found.is_some() {
                 return scanner.fail("a second list of samples");
             }
-            let mut spans = Vec::new();
+            let mut documents = Extents::default();
             let first = skipped + scanner.offset() + 1;
             scanner.array(|scanner| {
                 let start = scanner.offset();
@@ -131,13 +143,14 @@ fn index(path: &Path, file: &File) -> Result<(u64, Vec<Span>), Error> {
                     too_large = Some(bytes);
                     return scanner.fail("too large");
                 }
-                spans.push(Span {
-                    offset: skipped + start,
-                    length: bytes as u32,
+                documents.push(Extent {
+                    start: skipped + start,
+                    length: bytes,
+                    line: 0,
                 });
                 Scan::Ok(())
             })?;
-            found = Some((first, spans));
+            found = Some((first, documents));
             Scan::Ok(())
         })
         .and_then(|_| scanner.finish())

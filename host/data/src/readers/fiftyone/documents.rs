@@ -1,12 +1,10 @@
 //! The sample documents of a FiftyOneDataset, found without holding them.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::error::Error;
 use crate::files::Stamp;
-use crate::media::Root;
-use crate::options::OpenOptions;
 use crate::readers::fiftyone::document_file::{DocumentFile, Edit};
 use crate::readers::fiftyone::parts::Parts;
 
@@ -19,20 +17,6 @@ pub(crate) enum Documents {
 }
 
 impl Documents {
-    /// Opens and checks `samples.json`.
-    pub(crate) fn open_file(path: PathBuf) -> Result<Self, Error> {
-        DocumentFile::open(path).map(Self::File)
-    }
-
-    /// Lists the documents in `samples/`, in the order of their names.
-    pub(crate) fn open_parts(
-        root: &Root,
-        path: PathBuf,
-        options: &OpenOptions,
-    ) -> Result<Self, Error> {
-        Parts::open(root, path, options.allow_outside).map(Self::Parts)
-    }
-
     /// Whether what is at the path now is not what was opened.
     pub(crate) fn is_stale(&self) -> bool {
         let stamp = match self {
@@ -67,15 +51,18 @@ impl Documents {
 
     /// Writes `samples.json`: the documents that there are as `edit` answers to
     /// their text, then `added` more, for which it has no text to go by. What is
-    /// between the documents of a `samples.json` is kept.
+    /// between the documents of a `samples.json` is kept; those at the places `omitted`,
+    /// which are in order, are not.
     pub(crate) fn rewrite(
         &self,
         out: &mut impl Write,
+        omitted: &[usize],
         added: usize,
         edit: &mut Edit<'_>,
     ) -> Result<(), Error> {
         match self {
-            Self::File(file) => file.rewrite(out, added, edit),
+            Self::File(file) => file.rewrite(out, omitted, added, edit),
+            // Their samples are never the images of a directory, so that none is omitted.
             Self::Parts(parts) => write_list(out, &parts.path, parts.len(), &mut |index| {
                 let text = parts.read(index)?.unwrap_or_default();
                 edit(index, Some(text.trim_ascii().to_vec()))

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::error::Error;
 use crate::field::FieldName;
-use crate::files::{BYTE_ORDER_MARK, Stamp, malformed, read_bounded};
+use crate::files::{Stamp, malformed, read_bounded};
 use crate::text;
 
 /// A member of our own, which FiftyOne ignores and does not export: the samples
@@ -86,10 +86,7 @@ impl Metadata {
         Ok(metadata)
     }
 
-    pub(crate) fn parse(path: PathBuf, mut text: Vec<u8>) -> Result<Self, Error> {
-        if text.starts_with(BYTE_ORDER_MARK) {
-            text.drain(..BYTE_ORDER_MARK.len());
-        }
+    pub(crate) fn parse(path: PathBuf, text: Vec<u8>) -> Result<Self, Error> {
         Object::parse(&text).map_err(|error| malformed(&path, error))?;
         let declared: Declared = text::parse(&text).map_err(|error| Error::Metadata {
             path: path.clone(),

@@ -6,7 +6,6 @@ pub(crate) mod metadata;
 mod document_file;
 pub(crate) mod parts;
 
-use std::collections::HashSet;
 use std::io::Write;
 use std::path::Path;
 
@@ -20,9 +19,10 @@ use crate::media::Root;
 use crate::options::OpenOptions;
 use crate::readers::{Entry, Format, Reader, Samples, walk};
 use crate::text;
-use document_file::Edit;
+use document_file::{DocumentFile, Edit};
 use documents::Documents;
 use metadata::Metadata;
+use parts::Parts;
 
 pub(crate) const FORMAT: Format = Format {
     matches: |path| {
@@ -56,9 +56,10 @@ impl FiftyOneDataset {
         let file = root.real.join(SAMPLES);
         let documents = if file.exists() {
             root.check(&file, options.allow_outside)?;
-            Documents::open_file(file)?
+            Documents::File(DocumentFile::open(file)?)
         } else {
-            Documents::open_parts(&root, root.real.join(SAMPLES_DIRECTORY), options)?
+            let directory = root.real.join(SAMPLES_DIRECTORY);
+            Documents::Parts(Parts::open(&root, directory, options.allow_outside)?)
         };
         let metadata = metadata::path(&root.real);
         let metadata = if metadata.exists() {
@@ -95,7 +96,7 @@ impl FiftyOneDataset {
     /// Compares the documents with the images that there are.
     fn find_images(&mut self, options: &OpenOptions) -> Result<(), Error> {
         let mut found = walk::walk(&self.root, options.allow_outside)?;
-        let mut listed = HashSet::with_capacity(self.documents.len());
+        let mut listed = vec![false; found.images.len()];
         for index in 0..self.documents.len() {
             let Some(Entry::File {
                 stored: Ok(stored), ..
@@ -104,12 +105,18 @@ impl FiftyOneDataset {
                 continue;
             };
             // Paths in the order of the search, so that most need no second look.
-            if found.images.binary_search(&stored).is_err() && self.root.lacks(&stored) {
-                self.gone.push(index);
+            match found.images.binary_search(&stored) {
+                Ok(image) => {
+                    if let Some(listed) = listed.get_mut(image) {
+                        *listed = true;
+                    }
+                }
+                Err(_) if self.root.lacks(&stored) => self.gone.push(index),
+                Err(_) => {}
             }
-            listed.insert(stored);
         }
-        found.images.retain(|image| !listed.contains(image));
+        let mut listed = listed.into_iter();
+        found.images.retain(|_| !listed.next().unwrap_or_default());
         self.images = found.images;
         self.warnings = found.warnings;
         match self.gone.len() {
@@ -172,14 +179,26 @@ impl FiftyOneDataset {
     /// Writes `samples.json` with documents as `edit` answers to a sample and its text, if it
     /// has one. Documents that are not samples stay as they are.
     pub(crate) fn rewrite(&self, out: &mut impl Write, edit: &mut Edit<'_>) -> Result<(), Error> {
-        self.documents
-            .rewrite(out, self.images.len(), &mut |position, text| match (
-                self.sample_of(position),
-                text,
-            ) {
-                (Some(sample), text) => edit(sample, text),
-                (None, text) => Ok(text.unwrap_or_default()),
-            })
+        self.write(out, &[], edit)
+    }
+
+    /// As [`rewrite`](Self::rewrite), with the documents of samples alone.
+    pub(crate) fn copy(&self, out: &mut impl Write, edit: &mut Edit<'_>) -> Result<(), Error> {
+        self.write(out, &self.gone, edit)
+    }
+
+    fn write(
+        &self,
+        out: &mut impl Write,
+        omitted: &[usize],
+        edit: &mut Edit<'_>,
+    ) -> Result<(), Error> {
+        let mut edit = |position, text: Option<Vec<u8>>| match self.sample_of(position) {
+            Some(sample) => edit(sample, text),
+            None => Ok(text.unwrap_or_default()),
+        };
+        let added = self.images.len();
+        self.documents.rewrite(out, omitted, added, &mut edit)
     }
 
     /// The metadata, without which the dataset cannot take a field.

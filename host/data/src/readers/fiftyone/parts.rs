@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::error::Error;
-use crate::files::{BYTE_ORDER_MARK, Stamp, read_bounded};
+use crate::files::{Stamp, read_bounded};
 use crate::media::Root;
 
 /// The files in `samples/`, in the order of their names.
@@ -51,10 +51,6 @@ impl Parts {
         let Some(file) = self.file(index) else {
             return Ok(None);
         };
-        let mut text = read_bounded(&file)?;
-        if text.starts_with(BYTE_ORDER_MARK) {
-            text.drain(..BYTE_ORDER_MARK.len());
-        }
-        Ok(Some(text))
+        read_bounded(&file).map(Some)
     }
 }
