@@ -17,7 +17,7 @@ const MAX_NAME_BYTES: u64 = 64 << 20;
 pub struct Limits {
     /// Bytes of all files together.
     pub max_bytes: u64,
-    /// Entries, directories included.
+    /// Entries, and the directories that they lie in.
     pub max_entries: u64,
     /// Parts of a path, the file name included; more than 16 has no effect.
     pub max_depth: usize,
@@ -114,6 +114,8 @@ impl<'a> Ledger<'a> {
             return Err(ErrorKind::NameTooLong { entry: shown(name) });
         }
         self.names.insert(&path, kind)?;
+        // A directory counts also where no entry names it.
+        self.limits.check_entries(self.names.nodes.len() as u64)?;
         Ok(Some(path))
     }
 

@@ -10,9 +10,11 @@ use zip::{CompressionMethod, ZipArchive};
 use crate::entry::{Entry, Visit};
 use crate::error::{ErrorKind, shown};
 use crate::ledger::{Kind, Ledger, Limits};
-use crate::stream::{BLOCK, Body};
+use crate::stream::Body;
 use crate::zip_end;
 
+/// Bytes that are read at a time: each header is looked up in its own place.
+const HEADER: usize = 4 << 10;
 /// The bits of a Unix mode that say what kind of file it is.
 const KIND: u32 = 0o170_000;
 
@@ -26,7 +28,7 @@ pub(crate) struct Zip<'a> {
 impl<'a> Zip<'a> {
     /// Reads and checks the directory of a zip of `length` bytes.
     pub(crate) fn open(file: &'a File, length: u64, limits: &Limits) -> Result<Self, ErrorKind> {
-        let mut reader = BufReader::with_capacity(BLOCK, file);
+        let mut reader = BufReader::with_capacity(HEADER, file);
         zip_end::check(&mut reader, length, limits)?;
         let config = Config {
             archive_offset: ArchiveOffset::Known(0),
