@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use modelzoo_base::budget::Budget;
 use modelzoo_model::geometry::{Letterbox, Size, centered};
 use modelzoo_model::sample::ImageInput;
 
@@ -14,8 +15,14 @@ use crate::resample::resample;
 /// The most pixels of an image between two steps: a strip of one row, resized so that its
 /// shorter side is 256 pixels, would be enormous.
 const MAX_PIXELS: u64 = 1 << 26;
+/// The longest side of an image that is filtered: each of its pixels has weights.
+const MAX_SIDE: u32 = 1 << 20;
 /// The most pixels that a network is given, 2048x2048 of them: each takes 12 bytes there.
 const MAX_INPUT: u64 = 1 << 22;
+
+/// The memory that all threads together may use for steps, in bytes. It is taken while holding the
+/// share of the image's decoding.
+static BUDGET: Budget = Budget::new(1 << 30);
 
 /// Pixels on their way through the steps.
 struct Pixels<'a> {
@@ -31,11 +38,13 @@ pub(crate) fn preprocess(image: &Image, plan: &Preprocessing) -> Result<ImageInp
         height: image.height(),
         reason,
     };
+    let size = Size {
+        height: image.height(),
+        width: image.width(),
+    };
+    let _share = BUDGET.take(needed(size, plan));
     let mut pixels = Pixels {
-        size: Size {
-            height: image.height(),
-            width: image.width(),
-        },
+        size,
         channels: plan.color.channels(),
         bytes: convert(image, plan.color),
     };
@@ -91,6 +100,23 @@ fn letterbox<'a>(pixels: &Pixels<'_>, by: &Letterbox) -> Result<Pixels<'a>, Stri
     })
 }
 
+/// Bytes that the steps and the network's input take besides the image.
+fn needed(mut size: Size, plan: &Preprocessing) -> u64 {
+    let mut most = 0;
+    for step in &plan.steps {
+        let to = step.size_after(size);
+        let widened = Size {
+            height: size.height,
+            width: to.width,
+        };
+        // What would be more is refused.
+        let limit = MAX_PIXELS.max(size.area());
+        most = most.max(widened.area().min(limit) + to.area().min(limit));
+        size = to;
+    }
+    most * plan.color.channels() as u64 + size.area().min(MAX_INPUT) * 12
+}
+
 /// Pillow's `convert`: `L` has weights of 16 bits that round to nearest.
 fn convert(image: &Image, to: Color) -> Cow<'_, [u8]> {
     match (image.color(), to) {
@@ -129,6 +155,19 @@ fn resize<'a>(pixels: Pixels<'a>, to: Size, resampling: Resampling) -> Result<Pi
         return Ok(pixels);
     }
     check_area("resized", to)?;
+    if resampling != Resampling::Nearest {
+        let Size { width, height } = pixels.size;
+        if width.max(height) > MAX_SIDE {
+            return Err(format!(
+                "has a side of more than {MAX_SIDE} pixels and would be resized"
+            ));
+        }
+        // The width comes first.
+        if to.width > width {
+            let width = to.width;
+            check_area("widened", Size { height, width })?;
+        }
+    }
     let bytes = resample(&pixels.bytes, pixels.size, to, pixels.channels, resampling);
     Ok(Pixels {
         size: to,

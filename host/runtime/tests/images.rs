@@ -237,6 +237,21 @@ fn extreme_image_shapes_are_resized_or_refused() {
             );
         }
     }
+    // The width comes first: an image of one column would have 224 of them on the way.
+    let column = Image::from_pixels(1, 400_000, Color::Gray, vec![100; 400_000]).unwrap();
+    let line = Image::from_pixels(1 << 21, 1, Color::Gray, vec![100; 1 << 21]).unwrap();
+    for resampling in ["bilinear", "bicubic", "lanczos"] {
+        let square = model(
+            json!([{ "resize": { "to": { "height": 224, "width": 224 }, "resampling": resampling } }]),
+        );
+        let error = square.preprocess(&column).unwrap_err().to_string();
+        assert!(error.contains("widened to 224x400000"), "{error}");
+        let error = square.preprocess(&line).unwrap_err().to_string();
+        assert!(
+            error.contains("a side of more than 1048576 pixels"),
+            "{error}"
+        );
+    }
     // The input of a network may have 2048x2048 pixels at most; a larger crop allocates nothing.
     let most = Image::from_pixels(2048, 2048, Color::Gray, vec![0; 1 << 22]).unwrap();
     assert!(model(json!([])).preprocess(&most).is_ok());

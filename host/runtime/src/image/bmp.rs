@@ -4,7 +4,7 @@ use super::bytes::{array, u16_le, u32_le};
 use super::canvas::Canvas;
 use super::reason::ImageReason;
 use super::sample::{Palette, unpacked};
-use super::{DecodeLimits, Image};
+use super::{DecodeLimits, Decoded};
 use crate::plan::Color;
 
 /// The bytes before the header that has the size.
@@ -14,7 +14,7 @@ const FILE_HEADER: usize = 14;
 ///
 /// # Errors
 /// [`ImageReason`].
-pub(super) fn decode(file: &[u8], limits: &DecodeLimits) -> Result<Image, ImageReason> {
+pub(super) fn decode(file: &[u8], limits: &DecodeLimits) -> Result<Decoded, ImageReason> {
     let header = Header::read(file)?;
     let size = [header.width, header.height];
     let area = super::canvas::check(size, limits)?;

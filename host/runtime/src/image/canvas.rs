@@ -1,21 +1,26 @@
 //! The pixels of an image while it is decoded.
 
-use super::budget::Share;
+use modelzoo_base::budget::{Budget, Share};
+
 use super::reason::ImageReason;
 use super::{DecodeLimits, Image};
 use crate::plan::Color;
 
-/// Rows of 1 or 3 bytes per pixel, with the part of the decoding budget that they use.
+/// The memory that all threads together may use to decode images.
+static BUDGET: Budget = Budget::new(1 << 30);
+
+/// Rows of 1 or 3 bytes per pixel, with the part of the budget that decoding them uses.
 pub(super) struct Canvas {
     width: u32,
     height: u32,
     color: Color,
     pixels: Vec<u8>,
-    _share: Share,
+    share: Share,
 }
 
 impl Canvas {
-    /// Black pixels. `extra` are the bytes that the decoder needs besides them.
+    /// Black pixels. `extra` are the bytes that the decoder needs besides them; as much stays
+    /// reserved for what is done with the image afterwards.
     ///
     /// # Errors
     /// [`ImageReason::TooManyPixels`], [`ImageReason::NoPixels`].
@@ -27,13 +32,15 @@ impl Canvas {
     ) -> Result<Self, ImageReason> {
         let area = check([width, height], limits)?;
         let bytes = area.saturating_mul(color.channels() as u64);
-        let share = Share::take(bytes.saturating_add(extra));
+        // A grey image may become a coloured one.
+        let extra = extra.max(area.saturating_mul(3));
+        let share = BUDGET.take(bytes.saturating_add(extra));
         Ok(Self {
             width,
             height,
             color,
             pixels: vec![0; usize::try_from(bytes).unwrap_or(usize::MAX)],
-            _share: share,
+            share,
         })
     }
 
@@ -59,10 +66,38 @@ impl Canvas {
         self.width as usize * self.color.channels()
     }
 
-    /// The image.
-    pub(super) fn finish(self) -> Result<Image, ImageReason> {
-        Image::from_pixels(self.width, self.height, self.color, self.pixels)
-            .ok_or(ImageReason::NoPixels)
+    /// The image, with the part of the budget that it was decoded in.
+    pub(super) fn finish(self) -> Result<(Image, Share), ImageReason> {
+        let Self {
+            width,
+            height,
+            color,
+            pixels,
+            share,
+        } = self;
+        let image = Image::from_pixels(width, height, color, pixels);
+        Ok((image.ok_or(ImageReason::NoPixels)?, share))
+    }
+
+    /// The image of another size whose pixels are those at the places of this one that `place`
+    /// gives: column and row from column and row.
+    pub(super) fn finish_as(
+        self,
+        [width, height]: [u32; 2],
+        place: impl Fn([usize; 2]) -> [usize; 2],
+    ) -> Result<(Image, Share), ImageReason> {
+        let (stride, channels) = (self.stride(), self.color.channels());
+        let mut pixels = Vec::with_capacity(self.pixels.len());
+        for y in 0..height as usize {
+            for x in 0..width as usize {
+                let [column, row] = place([x, y]);
+                let start = row * stride + column * channels;
+                let pixel = self.pixels.get(start..start + channels);
+                pixels.extend_from_slice(pixel.unwrap_or_default());
+            }
+        }
+        let image = Image::from_pixels(width, height, self.color, pixels);
+        Ok((image.ok_or(ImageReason::NoPixels)?, self.share))
     }
 }
 

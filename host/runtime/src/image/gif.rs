@@ -10,30 +10,28 @@ use super::bytes::{array, u16_le};
 use super::canvas::Canvas;
 use super::reason::ImageReason;
 use super::sample::Palette;
-use super::{DecodeLimits, Image};
+use super::{DecodeLimits, Decoded, lzw};
 use crate::plan::Color;
 
 /// Decodes the first frame of a GIF.
 ///
 /// # Errors
 /// [`ImageReason`].
-pub(super) fn decode(file: &[u8], limits: &DecodeLimits) -> Result<Image, ImageReason> {
+pub(super) fn decode(file: &[u8], limits: &DecodeLimits) -> Result<Decoded, ImageReason> {
     let screen = [u16_le(file, 6)?, u16_le(file, 8)?];
     let [flags] = array(file, 10)?;
     let mut parser = Parser { file, at: 13 };
     let shared = parser.palette(flags)?;
     let (frame, transparent) = parser.first_frame()?;
-    let size = [0, 1].map(|side| {
-        let end = |start: u16, length: u16| u32::from(start) + u32::from(length);
-        match (
-            screen.get(side),
-            frame.start.get(side),
-            frame.size.get(side),
-        ) {
-            (Some(&screen), Some(&start), Some(&length)) => end(start, length).max(screen.into()),
-            _ => 0,
-        }
-    });
+    let (screen, start, size) = (
+        screen.map(u32::from),
+        frame.start.map(u32::from),
+        frame.size.map(u32::from),
+    );
+    let size = [
+        screen[0].max(start[0] + size[0]),
+        screen[1].max(start[1] + size[1]),
+    ];
     let area = super::canvas::check(size, limits)?;
     let [columns, rows] = frame.size.map(usize::from);
     if columns == 0 || rows == 0 {
@@ -45,12 +43,12 @@ pub(super) fn decode(file: &[u8], limits: &DecodeLimits) -> Result<Image, ImageR
     } else {
         Color::Gray
     };
-    let mut canvas = Canvas::new(size, color, area + file.len() as u64, limits)?;
-    let indices = unpack(&parser.blocks(), frame.code_size, columns * rows)?;
+    let mut canvas = Canvas::new(size, color, area, limits)?;
+    let indices = unpack(&mut parser, frame.code_size, columns * rows)?;
 
     let background = transparent.unwrap_or(0);
     let [left, top] = frame.start.map(usize::from);
-    let mut line = vec![background; size.first().map_or(0, |&width| width as usize)];
+    let mut line = vec![background; size[0] as usize];
     let show = |line: &[u8], row: &mut [u8]| match &palette {
         Some(palette) => palette.look_up(line.iter().copied(), row),
         None => row.copy_from_slice(line),
@@ -172,39 +170,16 @@ impl<'a> Parser<'a> {
         self.at = end;
         (!block.is_empty()).then_some(block)
     }
-
-    /// The data of all blocks that follow.
-    fn blocks(&mut self) -> Vec<u8> {
-        let mut data = Vec::new();
-        while let Some(block) = self.block() {
-            data.extend_from_slice(block);
-        }
-        data
-    }
 }
 
-/// Unpacks exactly `total` indices.
-fn unpack(mut data: &[u8], code_size: u8, total: usize) -> Result<Vec<u8>, ImageReason> {
+/// Unpacks exactly `total` indices from the blocks that follow.
+fn unpack(parser: &mut Parser<'_>, code_size: u8, total: usize) -> Result<Vec<u8>, ImageReason> {
     if !(1..=11).contains(&code_size) {
         return Err(ImageReason::damaged(
             "GIF",
             format!("codes of {code_size} bits"),
         ));
     }
-    let mut decoder = Decoder::new(BitOrder::Lsb, code_size);
-    let mut indices = vec![0; total];
-    let mut left = indices.as_mut_slice();
-    while !left.is_empty() {
-        let result = decoder.decode_bytes(data, left);
-        data = data.get(result.consumed_in..).unwrap_or_default();
-        left = left.get_mut(result.consumed_out..).unwrap_or_default();
-        match result.status {
-            Err(error) => return Err(ImageReason::damaged("GIF", error.to_string())),
-            Ok(_) if result.consumed_in == 0 && result.consumed_out == 0 => {
-                return Err(ImageReason::CutOff);
-            }
-            Ok(_) => {}
-        }
-    }
-    Ok(indices)
+    let decoder = Decoder::new(BitOrder::Lsb, code_size);
+    lzw::unpack("GIF", decoder, std::iter::from_fn(|| parser.block()), total)
 }

@@ -7,26 +7,27 @@
 //! reads and this does not is refused by name.
 //!
 //! A decoder allocates what the size in the header needs, and the bytes of the file; metadata is
-//! not unpacked. All threads share one budget (`budget.rs`).
+//! not unpacked. All threads share one budget (`canvas.rs`).
 
 mod bmp;
-mod budget;
 mod bytes;
 mod canvas;
 mod format;
 mod gif;
 mod jpeg;
+mod lzw;
 mod png;
 mod reason;
 mod sample;
 mod tiff;
 mod webp;
 
-use std::fs::File;
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use modelzoo_base::budget::Share;
+use modelzoo_base::file::open_regular;
 use modelzoo_model::sample::MAX_IMAGE_BYTES;
 
 use crate::error::Error;
@@ -118,23 +119,31 @@ pub fn decode_image(path: &Path, limits: &DecodeLimits) -> Result<Image, Error> 
 /// # Errors
 /// [`ImageReason`]: too large, in no format that is read, or damaged.
 pub fn decode_image_bytes(bytes: &[u8], limits: &DecodeLimits) -> Result<Image, ImageReason> {
+    decode_shared(bytes, limits).map(|(image, _)| image)
+}
+
+/// An image, and the part of the budget for decoding that it was decoded in, for whoever goes on
+/// working on the pixels. Nobody decodes another image while holding one.
+pub(crate) type Decoded = (Image, Share);
+
+/// As [`decode_image_bytes`].
+///
+/// # Errors
+/// [`ImageReason`].
+pub(crate) fn decode_shared(bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, ImageReason> {
     check_bytes(bytes.len() as u64, limits)?;
     decode(bytes, limits)
 }
 
 fn read_file(path: &Path, limits: &DecodeLimits) -> Result<Image, ImageReason> {
-    // Asked before opening, because opening a pipe waits for its writer.
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(ImageReason::NotAFile);
-    }
-    let file = File::open(path)?;
-    check_bytes(file.metadata()?.len(), limits)?;
-    let mut bytes = Vec::new();
+    let file = open_regular(path)?;
+    let length = file.metadata()?.len();
+    check_bytes(length, limits)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
     // The file may grow meanwhile.
     file.take(limits.max_bytes.saturating_add(1))
         .read_to_end(&mut bytes)?;
-    check_bytes(bytes.len() as u64, limits)?;
-    decode(&bytes, limits)
+    decode_image_bytes(&bytes, limits)
 }
 
 fn check_bytes(bytes: u64, limits: &DecodeLimits) -> Result<(), ImageReason> {
@@ -149,12 +158,12 @@ fn check_bytes(bytes: u64, limits: &DecodeLimits) -> Result<(), ImageReason> {
 
 /// Decodes and contains panics: the decoders are fuzzed, but a panic in one must cost one sample
 /// only.
-fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Image, ImageReason> {
+fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, ImageReason> {
     catch_unwind(AssertUnwindSafe(|| decode_within(bytes, limits)))
         .unwrap_or(Err(ImageReason::Panic))
 }
 
-fn decode_within(bytes: &[u8], limits: &DecodeLimits) -> Result<Image, ImageReason> {
+fn decode_within(bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, ImageReason> {
     let decode = match Format::of(bytes)? {
         Format::Bmp => bmp::decode,
         Format::Gif => gif::decode,

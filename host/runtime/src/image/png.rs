@@ -11,7 +11,7 @@ use png::{ColorType, DecodeOptions, Decoder, DecodingError, Limits, Reader};
 use super::canvas::Canvas;
 use super::reason::ImageReason;
 use super::sample::{Palette, clipped, scaled, unpacked};
-use super::{DecodeLimits, Image};
+use super::{DecodeLimits, Decoded};
 use crate::plan::Color;
 
 const SIGNATURE: usize = 8;
@@ -22,7 +22,7 @@ const END: &[u8] = b"\0\0\0\0IEND\xaeB`\x82";
 ///
 /// # Errors
 /// [`ImageReason`].
-pub(super) fn decode(file: &[u8], limits: &DecodeLimits) -> Result<Image, ImageReason> {
+pub(super) fn decode(file: &[u8], limits: &DecodeLimits) -> Result<Decoded, ImageReason> {
     let needed = needed_chunks(file)?;
     let mut options = DecodeOptions::default();
     options.set_ignore_crc(true);

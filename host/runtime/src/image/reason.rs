@@ -8,9 +8,6 @@ pub enum ImageReason {
     /// The file could not be read.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// It is a directory, a device, a pipe or a socket.
-    #[error("not a regular file")]
-    NotAFile,
     /// The file is larger than the limit.
     #[error("{bytes} bytes are more than the limit of {limit}")]
     TooManyBytes {

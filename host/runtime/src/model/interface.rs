@@ -10,7 +10,7 @@ use modelzoo_model::{Model as Interface, ModelError};
 
 use super::{Model, NO_IMAGES, NO_LABELS};
 use crate::error::Error;
-use crate::image::{DecodeLimits, decode_image_bytes};
+use crate::image::{DecodeLimits, decode_shared};
 use crate::plan::Size;
 
 impl From<Error> for ModelError {
@@ -53,7 +53,8 @@ impl Interface for Model {
         match media {
             Media::Image(bytes) => {
                 let plan = self.plan.preprocessing.as_ref().ok_or(NO_IMAGES)?;
-                let image = decode_image_bytes(&bytes, &DecodeLimits::default())
+                // The share is held until the network's input is there.
+                let (image, _share) = decode_shared(&bytes, &DecodeLimits::default())
                     .map_err(|reason| ModelError::new(reason, None))?;
                 let size = Size {
                     height: image.height(),

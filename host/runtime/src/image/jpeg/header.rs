@@ -36,16 +36,12 @@ pub(super) struct Frame {
 impl Frame {
     /// Columns and rows of samples of a component.
     pub(super) fn samples(&self, component: &Component) -> [usize; 2] {
-        [0, 1].map(|way| {
-            let (Some(&side), Some(&factor), Some(&most)) = (
-                self.size.get(way),
-                component.factors.get(way),
-                self.most.get(way),
-            ) else {
-                return 0;
-            };
-            (side * factor).div_ceil(most.max(1))
-        })
+        let ([width, height], [across, down]) = (self.size, component.factors);
+        let [most_across, most_down] = self.most;
+        [
+            (width * across).div_ceil(most_across),
+            (height * down).div_ceil(most_down),
+        ]
     }
 
     /// Columns and rows of units of which each has all components.
@@ -170,16 +166,14 @@ impl Headers {
                 quant: None,
             });
         }
-        let most = [0, 1].map(|way| {
-            let factors = components
-                .iter()
-                .filter_map(|component| component.factors.get(way));
-            factors.copied().max().unwrap_or(1)
-        });
+        let larger = |[across, down]: [usize; 2], component: &Component| {
+            let [h, v] = component.factors;
+            [across.max(h), down.max(v)]
+        };
+        let most = components.iter().fold([1; 2], larger);
         let whole = |component: &Component| {
-            most.iter()
-                .zip(component.factors)
-                .all(|(most, factor)| most % factor == 0)
+            let mut ways = most.iter().zip(component.factors);
+            ways.all(|(most, factor)| most % factor == 0)
         };
         if !components.iter().all(whole) {
             return Err(unsupported("a JPEG with broken ratios of samples"));

@@ -16,13 +16,13 @@ mod upsample;
 
 use modelzoo_kernels::Isa;
 
-use super::canvas::{Canvas, check};
+use super::canvas::Canvas;
 use super::reason::ImageReason;
 use super::sample::inked;
-use super::{DecodeLimits, Image};
+use super::{DecodeLimits, Decoded};
 use crate::plan::Color;
 pub(super) use color::{Colors, ycbcr_to_rgb};
-use header::{Headers, Next, damaged};
+use header::{Headers, Next, Scan, damaged};
 use planes::Planes;
 use upsample::Plane;
 
@@ -35,17 +35,17 @@ const VISITS_PER_BYTE: u64 = 64;
 ///
 /// # Errors
 /// [`ImageReason`].
-pub(super) fn decode(file: &[u8], limits: &DecodeLimits) -> Result<Image, ImageReason> {
-    let mut parser = Parser::new(file, 2);
-    let size = parser.read_frame()?.map(|side| side as u32);
-    check(size, limits)?;
+pub(super) fn decode(file: &[u8], limits: &DecodeLimits) -> Result<Decoded, ImageReason> {
+    let mut parser = Parser::new(file);
+    let (size, scan) = parser.read_frame()?;
+    let size = size.map(|side| side as u32);
     let frame = parser.headers.frame.as_ref();
     let (count, extra) = frame.map_or((0, 0), |frame| {
         (frame.components.len(), planes::bytes(frame))
     });
     let color = if count == 1 { Color::Gray } else { Color::Rgb };
     let mut canvas = Canvas::new(size, color, extra, limits)?;
-    let planes = parser.read_scans()?;
+    let planes = parser.read_scans(scan)?;
     let colors = parser.headers.colors();
     let mut rows = Rows::new(&planes, colors, size[0] as usize);
     let mut inks = vec![0; if count == 4 { size[0] as usize * 4 } else { 0 }];
@@ -77,17 +77,17 @@ pub(super) fn decode_chunk(
 ) -> Result<Vec<u8>, ImageReason> {
     let mut headers = Headers::default();
     if !tables.is_empty() {
-        let mut parser = Parser::new(tables, 2);
+        let mut parser = Parser::new(tables);
         while !matches!(parser.next()?, Next::End) {}
         headers = parser.headers;
     }
-    let mut parser = Parser::new(file, 2);
+    let mut parser = Parser::new(file);
     parser.headers = headers;
-    let size = parser.read_frame()?;
+    let (size, scan) = parser.read_frame()?;
     if size[0] != width || size[1] < height || size[1] > height + 64 {
         return Err(damaged("a part of another size"));
     }
-    let planes = parser.read_scans()?;
+    let planes = parser.read_scans(scan)?;
     let mut rows = Rows::new(&planes, colors, width);
     let mut pixels = vec![0; width * height * planes.len()];
     for (y, row) in pixels
@@ -103,17 +103,15 @@ struct Parser<'a> {
     file: &'a [u8],
     at: usize,
     headers: Headers,
-    /// The scan that follows, once the frame has been read.
-    scan: Option<header::Scan>,
 }
 
 impl<'a> Parser<'a> {
-    fn new(file: &'a [u8], at: usize) -> Self {
+    /// Starts behind the marker that a file begins with.
+    fn new(file: &'a [u8]) -> Self {
         Self {
             file,
-            at,
+            at: 2,
             headers: Headers::default(),
-            scan: None,
         }
     }
 
@@ -125,23 +123,26 @@ impl<'a> Parser<'a> {
         self.headers.segment(self.file, &mut self.at, marker)
     }
 
-    /// Reads up to the first scan and returns the image's size.
-    fn read_frame(&mut self) -> Result<[usize; 2], ImageReason> {
+    /// Reads up to the next scan; none at the end.
+    fn next_scan(&mut self) -> Result<Option<Scan>, ImageReason> {
         loop {
             match self.next()? {
                 Next::Segment => {}
-                Next::End => return Err(ImageReason::CutOff),
-                Next::Scan(scan) => {
-                    self.scan = Some(scan);
-                    let frame = self.headers.frame.as_ref();
-                    return frame.map(|frame| frame.size).ok_or(ImageReason::CutOff);
-                }
+                Next::End => return Ok(None),
+                Next::Scan(scan) => return Ok(Some(scan)),
             }
         }
     }
 
-    /// Reads all scans.
-    fn read_scans(&mut self) -> Result<Vec<Plane>, ImageReason> {
+    /// Reads up to the first scan; returns the image's size and that scan.
+    fn read_frame(&mut self) -> Result<([usize; 2], Scan), ImageReason> {
+        let scan = self.next_scan()?.ok_or(ImageReason::CutOff)?;
+        let frame = self.headers.frame.as_ref().ok_or(ImageReason::CutOff)?;
+        Ok((frame.size, scan))
+    }
+
+    /// Reads all scans, from the first one on.
+    fn read_scans(&mut self, first: Scan) -> Result<Vec<Plane>, ImageReason> {
         let Some(frame) = &self.headers.frame else {
             return Err(ImageReason::CutOff);
         };
@@ -151,8 +152,8 @@ impl<'a> Parser<'a> {
             .map(|component| planes.count(component))
             .sum();
         let mut visits = VISITS * blocks + VISITS_PER_BYTE * self.file.len() as u64;
-        while let Some(scan) = self.scan.take() {
-            let parts = scan.parts.len();
+        let mut next = Some(first);
+        while let Some(scan) = next {
             let visited = scan
                 .parts
                 .iter()
@@ -164,7 +165,7 @@ impl<'a> Parser<'a> {
                 planes.set_quantization(frame);
             }
             let marker = scan::decode(self.file, &mut self.at, &self.headers, &scan, &mut planes)?;
-            if !progressive && parts == components {
+            if !progressive && scan.parts.len() == components {
                 // libjpeg needs no end where one scan has everything.
                 break;
             }
@@ -172,16 +173,7 @@ impl<'a> Parser<'a> {
                 // It is read again.
                 self.at -= 2;
             }
-            loop {
-                match self.next()? {
-                    Next::Segment => {}
-                    Next::End => return Ok(planes.finish()),
-                    Next::Scan(scan) => {
-                        self.scan = Some(scan);
-                        break;
-                    }
-                }
-            }
+            next = self.next_scan()?;
         }
         Ok(planes.finish())
     }

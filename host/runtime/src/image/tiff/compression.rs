@@ -5,9 +5,10 @@ use std::io::Read;
 
 use fax::Color as Ink;
 use weezl::BitOrder;
+use weezl::decode::Decoder;
 
-use crate::image::jpeg;
 use crate::image::reason::ImageReason;
+use crate::image::{jpeg, lzw};
 
 /// A way to pack chunks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -77,7 +78,7 @@ impl Chunk<'_> {
                 return Ok(bytes.to_vec());
             }
             Compression::Group3 | Compression::Group4 => self.fax(compression)?,
-            Compression::Lzw => lzw(self.packed, total)?,
+            Compression::Lzw => unpack_lzw(self.packed, total)?,
             Compression::Jpeg => {
                 jpeg::decode_chunk(self.jpeg_tables, self.packed, self.size, self.jpeg_colors)?
             }
@@ -103,7 +104,7 @@ impl Chunk<'_> {
                 "a fax of more than 65535 columns or rows",
             ));
         };
-        let mut rows = Vec::new();
+        let mut rows = Vec::with_capacity(self.row_bytes * usize::from(height));
         let line = |changes: &[u16]| {
             if rows.len() >= self.row_bytes * usize::from(height) {
                 return;
@@ -138,7 +139,7 @@ const ENDS_OF_LINES: &[u8] = &[0, 1, 0, 0x10, 1, 0, 0x10, 1, 0, 0x10, 1];
 
 /// Reads at most `total` bytes.
 fn read(reader: impl Read, total: usize) -> Result<Vec<u8>, ImageReason> {
-    let mut unpacked = Vec::new();
+    let mut unpacked = Vec::with_capacity(total);
     let read = reader.take(total as u64).read_to_end(&mut unpacked);
     match read {
         Ok(_) => Ok(unpacked),
@@ -147,7 +148,7 @@ fn read(reader: impl Read, total: usize) -> Result<Vec<u8>, ImageReason> {
     }
 }
 
-fn lzw(mut packed: &[u8], total: usize) -> Result<Vec<u8>, ImageReason> {
+fn unpack_lzw(packed: &[u8], total: usize) -> Result<Vec<u8>, ImageReason> {
     if let [0, second, ..] = packed
         && second & 1 == 1
     {
@@ -155,21 +156,8 @@ fn lzw(mut packed: &[u8], total: usize) -> Result<Vec<u8>, ImageReason> {
             "a TIFF packed with the old form of LZW",
         ));
     }
-    let mut decoder = weezl::decode::Decoder::with_tiff_size_switch(BitOrder::Msb, 8);
-    let mut unpacked = vec![0; total];
-    let mut at = 0;
-    while let Some(left @ [_, ..]) = unpacked.get_mut(at..) {
-        let result = decoder.decode_bytes(packed, left);
-        packed = packed.get(result.consumed_in..).unwrap_or_default();
-        at += result.consumed_out;
-        match result.status {
-            Err(error) => return Err(ImageReason::damaged("TIFF", error.to_string())),
-            Ok(_) if result.consumed_in == 0 && result.consumed_out == 0 => break,
-            Ok(_) => {}
-        }
-    }
-    unpacked.truncate(at);
-    Ok(unpacked)
+    let decoder = Decoder::with_tiff_size_switch(BitOrder::Msb, 8);
+    lzw::unpack("TIFF", decoder, std::iter::once(packed), total)
 }
 
 fn pack_bits(mut packed: &[u8], total: usize) -> Vec<u8> {

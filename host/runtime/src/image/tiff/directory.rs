@@ -88,17 +88,48 @@ impl<'a> Directory<'a> {
     }
 
     /// The numbers of a tag; none where it is not there.
-    pub(super) fn numbers(&self, tag: u16) -> impl ExactSizeIterator<Item = u64> + '_ {
+    pub(super) fn numbers(&self, tag: u16) -> Numbers<'a> {
         let entry = self.entries.iter().rfind(|entry| entry.tag == tag);
         let (size, values) = entry.map_or((1, &[][..]), |entry| (entry.size, entry.values));
-        values
-            .chunks_exact(size)
-            .map(|value| self.order.number(value))
+        Numbers {
+            order: self.order,
+            size,
+            values,
+        }
     }
 
     /// The first number of a tag.
     pub(super) fn number(&self, tag: u16) -> Option<u64> {
-        self.numbers(tag).next()
+        self.numbers(tag).get(0)
+    }
+}
+
+/// The numbers of a tag, where they lie in the file: there may be as many as it has bytes.
+#[derive(Clone, Copy)]
+pub(super) struct Numbers<'a> {
+    order: Order,
+    /// Bytes per number.
+    size: usize,
+    values: &'a [u8],
+}
+
+impl<'a> Numbers<'a> {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.values.len() / self.size
+    }
+
+    /// One of them.
+    pub(super) fn get(&self, index: usize) -> Option<u64> {
+        let start = index.checked_mul(self.size)?;
+        let value = self.values.get(start..start.checked_add(self.size)?)?;
+        Some(self.order.number(value))
+    }
+
+    /// All of them, in order.
+    pub(super) fn iter(self) -> impl Iterator<Item = u64> + 'a {
+        let values = self.values.chunks_exact(self.size);
+        values.map(move |value| self.order.number(value))
     }
 }
 

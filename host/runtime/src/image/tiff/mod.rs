@@ -1,6 +1,9 @@
 //! TIFF and BigTIFF: strips and tiles, planes, and the modes of Pillow's table.
 //!
 //! Of several images the first is read, and its orientation is applied, as Pillow does.
+//!
+//! Strips and tiles may share bytes of the file, as some writers let the empty ones; unpacking them
+//! must not cost more than the file and the image explain.
 
 mod compression;
 mod directory;
@@ -9,10 +12,9 @@ mod predictor;
 
 use super::canvas::Canvas;
 use super::reason::ImageReason;
-use super::{DecodeLimits, Image, jpeg};
-use crate::plan::Color;
+use super::{DecodeLimits, Decoded, jpeg};
 use compression::{Chunk, Compression};
-use directory::Directory;
+use directory::{Directory, Numbers};
 use mode::Mode;
 
 /// The tags that describe where the pixels are.
@@ -39,25 +41,26 @@ mod tag {
 ///
 /// # Errors
 /// [`ImageReason`].
-pub(super) fn decode(file: &[u8], limits: &DecodeLimits) -> Result<Image, ImageReason> {
+pub(super) fn decode(file: &[u8], limits: &DecodeLimits) -> Result<Decoded, ImageReason> {
     let directory = Directory::read(file)?;
     let layout = Layout::read(file, &directory, limits)?;
     let size = [layout.size[0] as u32, layout.size[1] as u32];
     let color = layout.mode.color();
     let orientation = directory.number(tag::ORIENTATION).unwrap_or(1);
-    let turned = if orientation > 1 {
-        layout.size[0] * layout.size[1] * color.channels()
-    } else {
-        0
+    let turned = match orientation {
+        2..=8 => layout.size[0] * layout.size[1] * color.channels(),
+        _ => 0,
     };
     let chunk = layout.mode.row_bytes(layout.chunk[0]) * layout.chunk[1];
     // A chunk with its planes, and what a JPEG in it needs.
     let extra = turned as u64 + (chunk as u64).saturating_mul(5);
     let mut canvas = Canvas::new(size, color, extra, limits)?;
     layout.fill(&mut canvas)?;
-    let image = canvas.finish()?;
-    turn(image, orientation)
+    finish(canvas, size, orientation)
 }
+
+/// How many times over the chunks may read the bytes of the file.
+const READINGS: u64 = 4;
 
 /// Where the pixels of an image are.
 struct Layout<'a> {
@@ -71,8 +74,8 @@ struct Layout<'a> {
     tiled: bool,
     /// Whether each sample has a plane of its own.
     planar: bool,
-    offsets: Vec<u64>,
-    lengths: Vec<u64>,
+    offsets: Numbers<'a>,
+    lengths: Numbers<'a>,
     reversed: bool,
     predictor: u64,
     order: directory::Order,
@@ -105,7 +108,7 @@ impl<'a> Layout<'a> {
             let (Some(across), Some(down)) = (side(tag::TILE_WIDTH), side(tag::TILE_HEIGHT)) else {
                 return Err(ImageReason::damaged("TIFF", "neither strips nor tiles"));
             };
-            super::canvas::check([across, down], limits)?;
+            check_tiles([width, height], [across, down], limits)?;
             ([across, down], tag::TILE_OFFSETS, tag::TILE_BYTES)
         } else {
             let rows = side(tag::ROWS_PER_STRIP).unwrap_or(height).clamp(1, height);
@@ -128,8 +131,8 @@ impl<'a> Layout<'a> {
             chunk: chunk.map(|side| side as usize),
             tiled,
             planar,
-            offsets: directory.numbers(offsets).collect(),
-            lengths: directory.numbers(lengths).collect(),
+            offsets: directory.numbers(offsets),
+            lengths: directory.numbers(lengths),
             reversed: directory.number(tag::FILL_ORDER) == Some(2),
             predictor: directory.number(tag::PREDICTOR).unwrap_or(1),
             order: directory.order,
@@ -144,6 +147,7 @@ impl<'a> Layout<'a> {
         let columns = width.div_ceil(across);
         let per_plane = columns * height.div_ceil(down);
         let channels = self.mode.color().channels();
+        self.check_work(per_plane)?;
         for index in 0..per_plane {
             let (left, top) = (index % columns * across, index / columns * down);
             // The last strip is as short as the image; a tile always has its whole size.
@@ -153,13 +157,12 @@ impl<'a> Layout<'a> {
                 down.min(height - top)
             };
             let samples = self.samples(index, per_plane, rows)?;
-            let is_rgb = self.compression == Compression::Jpeg;
             let stride = self.mode.row_bytes(across).max(1);
             for (row, y) in samples.chunks_exact(stride).zip(top..height) {
                 let line = canvas.row(y).unwrap_or_default();
                 let end = (left + across).min(width) * channels;
                 let line = line.get_mut(left * channels..end).unwrap_or_default();
-                self.mode.convert(row, is_rgb, line);
+                self.mode.convert(row, line);
             }
         }
         Ok(())
@@ -182,6 +185,49 @@ impl<'a> Layout<'a> {
         Ok(samples)
     }
 
+    /// The bytes of the chunk `index` of `total` in the file.
+    fn packed(&self, index: usize, total: usize) -> Option<&'a [u8]> {
+        // Of several offsets of one chunk, Pillow takes the last.
+        let index = match total {
+            1 => self.offsets.len().saturating_sub(1),
+            _ => index,
+        };
+        let start = self.offsets.get(index)?;
+        let rest = self.file.get(usize::try_from(start).ok()?..)?;
+        let length = match (self.compression, self.lengths.get(index)) {
+            // Pillow reads what is there, whatever the file says about its length.
+            (Compression::None, _) => None,
+            (_, Some(length)) => Some(length),
+            (_, None) => {
+                let next = self.offsets.get(index + 1);
+                next.and_then(|next| next.checked_sub(start))
+            }
+        };
+        let length = length.and_then(|length| usize::try_from(length).ok());
+        Some(length.and_then(|length| rest.get(..length)).unwrap_or(rest))
+    }
+
+    /// Checks, before anything is unpacked, that chunks do not read the same bytes again and
+    /// again. Those that are not packed have as many bytes as pixels.
+    fn check_work(&self, per_plane: usize) -> Result<(), ImageReason> {
+        if self.compression == Compression::None {
+            return Ok(());
+        }
+        let total = match self.planar {
+            true => per_plane * self.mode.samples,
+            false => per_plane,
+        };
+        let pixels = (self.mode.row_bytes(self.size[0]) as u64).saturating_mul(self.size[1] as u64);
+        let mut left = (self.file.len() as u64 * READINGS).saturating_add(pixels);
+        for index in 0..total {
+            let packed = self.packed(index, total).ok_or(ImageReason::CutOff)?;
+            let read = packed.len() + self.jpeg_tables.len();
+            let rest = left.checked_sub(read as u64);
+            left = rest.ok_or(ImageReason::TooMuchWork("the strips or tiles"))?;
+        }
+        Ok(())
+    }
+
     /// The chunk `index` of `total`, of so many samples per pixel.
     fn unpacked(
         &self,
@@ -190,26 +236,14 @@ impl<'a> Layout<'a> {
         samples: usize,
         total: usize,
     ) -> Result<Vec<u8>, ImageReason> {
-        // Of several offsets of one chunk, Pillow takes the last.
-        let index = if total == 1 {
-            self.offsets.len().saturating_sub(1)
-        } else {
-            index
-        };
         let row_bytes = (self.chunk[0] * samples * self.mode.bits).div_ceil(8);
-        let start = self
-            .offsets
-            .get(index)
-            .and_then(|&start| usize::try_from(start).ok());
-        let rest = start.and_then(|start| self.file.get(start..));
-        let rest = rest.ok_or(ImageReason::CutOff)?;
-        let length = match (self.compression, self.lengths.get(index)) {
-            // Pillow reads what is there, whatever the file says about its length.
-            (Compression::None, _) => row_bytes.saturating_mul(rows),
-            (_, Some(&length)) => usize::try_from(length).unwrap_or(usize::MAX),
-            (_, None) => rest.len(),
-        };
-        let mut packed = std::borrow::Cow::Borrowed(rest.get(..length).unwrap_or(rest));
+        let packed = self.packed(index, total).ok_or(ImageReason::CutOff)?;
+        let packed = match self.compression {
+            Compression::None => packed.get(..row_bytes.saturating_mul(rows)),
+            _ => None,
+        }
+        .unwrap_or(packed);
+        let mut packed = std::borrow::Cow::Borrowed(packed);
         if self.reversed {
             packed
                 .to_mut()
@@ -240,39 +274,30 @@ impl<'a> Layout<'a> {
     }
 }
 
-/// Turns an image as the tag `Orientation` says.
-fn turn(image: Image, orientation: u64) -> Result<Image, ImageReason> {
-    let [width, height] = [image.width() as usize, image.height() as usize];
-    // From the place in the turned image to that in the file.
-    let place: fn([usize; 2], [usize; 2]) -> [usize; 2] = match orientation {
-        2 => |[x, y], [width, _]| [width - 1 - x, y],
-        3 => |[x, y], [width, height]| [width - 1 - x, height - 1 - y],
-        4 => |[x, y], [_, height]| [x, height - 1 - y],
-        5 => |[x, y], _| [y, x],
-        6 => |[x, y], [_, height]| [y, height - 1 - x],
-        7 => |[x, y], [width, height]| [width - 1 - y, height - 1 - x],
-        8 => |[x, y], [width, _]| [width - 1 - y, x],
-        _ => return Ok(image),
-    };
-    let size = if orientation < 5 {
-        [width, height]
-    } else {
-        [height, width]
-    };
-    let channels = image.color().channels();
-    let mut pixels = Vec::with_capacity(image.pixels().len());
-    for y in 0..size[1] {
-        for x in 0..size[0] {
-            let [column, row] = place([x, y], [width, height]);
-            let start = (row * width + column) * channels;
-            pixels.extend_from_slice(
-                image
-                    .pixels()
-                    .get(start..start + channels)
-                    .unwrap_or_default(),
-            );
-        }
+/// Checks that the tiles do not have many more pixels than the image, which lies in them.
+fn check_tiles(image: [u32; 2], tile: [u32; 2], limits: &DecodeLimits) -> Result<(), ImageReason> {
+    super::canvas::check(tile, limits)?;
+    let whole = |side: u32, tile: u32| side.checked_next_multiple_of(tile).unwrap_or(u32::MAX);
+    let padded = [whole(image[0], tile[0]), whole(image[1], tile[1])];
+    super::canvas::check(padded, limits).map(|_| ())
+}
+
+/// The image, turned as the tag `Orientation` says.
+fn finish(
+    canvas: Canvas,
+    [width, height]: [u32; 2],
+    orientation: u64,
+) -> Result<Decoded, ImageReason> {
+    let (right, bottom) = (width as usize - 1, height as usize - 1);
+    let (upright, turned) = ([width, height], [height, width]);
+    match orientation {
+        2 => canvas.finish_as(upright, |[x, y]| [right - x, y]),
+        3 => canvas.finish_as(upright, |[x, y]| [right - x, bottom - y]),
+        4 => canvas.finish_as(upright, |[x, y]| [x, bottom - y]),
+        5 => canvas.finish_as(turned, |[x, y]| [y, x]),
+        6 => canvas.finish_as(turned, |[x, y]| [y, bottom - x]),
+        7 => canvas.finish_as(turned, |[x, y]| [right - y, bottom - x]),
+        8 => canvas.finish_as(turned, |[x, y]| [right - y, x]),
+        _ => canvas.finish(),
     }
-    let color: Color = image.color();
-    Image::from_pixels(size[0] as u32, size[1] as u32, color, pixels).ok_or(ImageReason::NoPixels)
 }

@@ -37,7 +37,18 @@ enum Kind {
     Rgb { premultiplied: bool },
     Indexed(Box<Palette>),
     Cmyk,
-    YCbCr { packed: bool },
+    YCbCr(Converter),
+}
+
+/// Who converts luma and differences to red, green and blue.
+#[derive(Clone, Copy)]
+enum Converter {
+    /// The decoder of the JPEGs in the file.
+    Jpeg,
+    /// libtiff, where the pixels are packed otherwise.
+    Libtiff,
+    /// Pillow itself, where they are not packed.
+    Pillow,
 }
 
 /// How the pixels of a file are stored, and what they mean.
@@ -61,14 +72,15 @@ impl Mode {
     ) -> Result<Self, ImageReason> {
         let photometric = directory.number(tag::PHOTOMETRIC).unwrap_or(0);
         let samples = directory.number(tag::SAMPLES).unwrap_or(1);
-        let extra: Vec<u64> = directory.numbers(tag::EXTRA).take(8).collect();
+        let extra: Vec<u64> = directory.numbers(tag::EXTRA).iter().take(8).collect();
         let mut depths = directory
             .numbers(tag::BITS)
+            .iter()
             .take(8)
             .take(samples.min(8) as usize);
         let bits = depths.next().unwrap_or(1);
         let even = depths.all(|other| other == bits);
-        let mut formats = directory.numbers(tag::FORMAT).take(8);
+        let mut formats = directory.numbers(tag::FORMAT).iter().take(8);
         let format = formats.next().unwrap_or(1);
         let even = even && formats.all(|other| other == format);
         let refused = |what: &str| {
@@ -111,19 +123,17 @@ impl Mode {
             (6, 3, 8) if is_whole && extra.is_empty() => {
                 let subsampled = directory
                     .numbers(tag::SUBSAMPLING)
+                    .iter()
                     .any(|factor| factor != 1);
                 let said = directory.number(tag::SUBSAMPLING).is_some();
                 // Pillow takes colours that are not packed for whole ones where nothing is said.
-                match compression {
-                    Compression::Jpeg => {}
+                Kind::YCbCr(match compression {
+                    Compression::Jpeg => Converter::Jpeg,
                     _ if subsampled => return refused("subsampled colours"),
-                    Compression::None => {}
+                    Compression::None => Converter::Pillow,
                     _ if !said => return refused("subsampled colours"),
-                    _ => {}
-                }
-                Kind::YCbCr {
-                    packed: compression != Compression::None,
-                }
+                    _ => Converter::Libtiff,
+                })
             }
             (8, ..) => return refused("CIE L*a*b* colours"),
             _ => return refused("such pixels"),
@@ -140,14 +150,14 @@ impl Mode {
     pub(super) fn color(&self) -> Color {
         match self.kind {
             Kind::Gray { .. } => Color::Gray,
-            Kind::Rgb { .. } | Kind::Indexed(_) | Kind::Cmyk | Kind::YCbCr { .. } => Color::Rgb,
+            Kind::Rgb { .. } | Kind::Indexed(_) | Kind::Cmyk | Kind::YCbCr(_) => Color::Rgb,
         }
     }
 
     /// What a JPEG in the file converts its colours to.
     pub(super) fn jpeg_colors(&self) -> jpeg::Colors {
         match self.kind {
-            Kind::YCbCr { .. } => jpeg::Colors::YCbCrToRgb,
+            Kind::YCbCr(_) => jpeg::Colors::YCbCrToRgb,
             Kind::Gray { .. } | Kind::Rgb { .. } | Kind::Indexed(_) | Kind::Cmyk => {
                 jpeg::Colors::AsStored
             }
@@ -160,8 +170,7 @@ impl Mode {
     }
 
     /// Converts a row of samples, in the file's order of bytes, to one of the canvas.
-    /// `is_rgb` says that colours have been converted already.
-    pub(super) fn convert(&self, row: &[u8], is_rgb: bool, line: &mut [u8]) {
+    pub(super) fn convert(&self, row: &[u8], line: &mut [u8]) {
         let (bits, samples) = (self.bits as u32, self.samples);
         match &self.kind {
             Kind::Gray {
@@ -181,7 +190,8 @@ impl Mode {
             Kind::Indexed(palette) => palette.look_up(unpacked(row, bits).step_by(samples), line),
             Kind::Rgb {
                 premultiplied: false,
-            } => {
+            }
+            | Kind::YCbCr(Converter::Jpeg) => {
                 self.pixels(row, line, |[red, green, blue, _]| [red, green, blue]);
             }
             Kind::Rgb {
@@ -192,14 +202,10 @@ impl Mode {
                 });
             }
             Kind::Cmyk => self.pixels(row, line, inked),
-            Kind::YCbCr { .. } if is_rgb => {
-                self.pixels(row, line, |[red, green, blue, _]| [red, green, blue]);
-            }
-            // Packed colours are converted by libtiff, others by Pillow itself.
-            Kind::YCbCr { packed: true } => {
+            Kind::YCbCr(Converter::Libtiff) => {
                 self.pixels(row, line, |[y, cb, cr, _]| jpeg::ycbcr_to_rgb(y, cb, cr));
             }
-            Kind::YCbCr { packed: false } => {
+            Kind::YCbCr(Converter::Pillow) => {
                 self.pixels(row, line, |[y, cb, cr, _]| ycbcr_to_rgb([y, cb, cr]));
             }
         }
@@ -258,6 +264,7 @@ fn is_gray(bits: u64, number: Number) -> bool {
 fn palette(directory: &Directory<'_>, bits: u32) -> Palette {
     let values: Vec<u8> = directory
         .numbers(tag::COLORS)
+        .iter()
         .take(3 << bits)
         .map(|value| (value >> 8) as u8)
         .collect();
