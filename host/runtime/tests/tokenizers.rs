@@ -139,6 +139,21 @@ fn opened(change: impl FnOnce(&mut Value)) -> (tempfile::TempDir, Model) {
     (dir, model)
 }
 
+/// Values and tokens take many times their bytes in memory.
+#[test]
+fn tokenizer_of_too_many_values_or_tokens_is_refused() {
+    let file = String::from_utf8(changed(|_| {})).unwrap();
+    let zeros = "0,".repeat(4 << 20);
+    let file = file.replacen('{', &format!(r#"{{"x":[{zeros}0],"#), 1);
+    let json = json!({ "json": { "file": "t.json" } });
+    let message = refused("t.json", file.as_bytes(), json);
+    assert!(message.contains("more than 4194304 values"), "{message}");
+    let vocabulary = "[UNK]\n[CLS]\n[SEP]\n[PAD]\n".to_owned() + &"a\n".repeat(1 << 20);
+    let format = json!({ "word_piece": { "vocab": "vocab.txt", "lowercase": true } });
+    let message = refused("vocab.txt", vocabulary.as_bytes(), format);
+    assert!(message.contains("more than 1048576 tokens"), "{message}");
+}
+
 #[test]
 fn plan_decides_truncation_and_padding() {
     let (_dir, model) = opened(|file| {

@@ -1,10 +1,10 @@
 //! The files of tokenizers, read and unpacked within limits.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
+use modelzoo_base::file::open_regular;
 
 use crate::error::Error;
 
@@ -18,15 +18,10 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
         reason,
     };
     let io = |error: std::io::Error| failed(error.to_string());
-    // Checked before opening, because opening a pipe waits for its writer.
-    let metadata = std::fs::metadata(path).map_err(io)?;
-    if !metadata.is_file() {
-        return Err(failed("is not a regular file".to_owned()));
-    }
-    if metadata.len() > MAX_BYTES {
+    let file = open_regular(path).map_err(io)?;
+    if file.metadata().map_err(io)?.len() > MAX_BYTES {
         return Err(failed(too_large(MAX_BYTES)));
     }
-    let file = File::open(path).map_err(io)?;
     bounded(file, MAX_BYTES).map_err(failed)
 }
 

@@ -15,6 +15,7 @@ use std::panic::catch_unwind;
 use std::sync::Arc;
 
 use base64::Engine as _;
+use modelzoo_base::json::count_values;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokenizers::{PostProcessor as _, Tokenizer, TruncationDirection};
@@ -42,8 +43,15 @@ const MAX_ADDED: usize = 1 << 10;
 /// accents as letters of their own.
 pub(super) const BERT_GROWTH: u64 = 6;
 
+/// The most values of a file, each of which takes many times its bytes in memory. The largest in
+/// use (Gemma 3's) has two million.
+const MAX_VALUES: u64 = 4 << 20;
+
 /// Reads a `tokenizer.json`.
 pub(super) fn open(bytes: &[u8]) -> Result<Encoder, String> {
+    if count_values(bytes) > MAX_VALUES {
+        return Err(format!("has more than {MAX_VALUES} values"));
+    }
     let document: Document<'_> = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
     let cost = document.check()?;
     let trusted = document.trusted();

@@ -14,6 +14,9 @@ use super::{Encoder, file};
 
 /// The most bytes of a vocabulary; the largest published one has 1 MB.
 const MAX_BYTES: u64 = 16 << 20;
+/// The most tokens, each of which takes many times its bytes; the largest published one has half a
+/// million.
+const MAX_TOKENS: usize = 1 << 20;
 
 const UNKNOWN: &str = "[UNK]";
 /// The special tokens; a text that spells one out has it.
@@ -24,6 +27,9 @@ pub(super) fn open(bytes: &[u8], lowercase: bool) -> Result<Encoder, String> {
     let text = file::text(bytes, MAX_BYTES)?;
     // Python's readlines; the reference then strips the end of each line.
     let lines = text.strip_suffix('\n').unwrap_or(&text).split('\n');
+    if lines.clone().nth(MAX_TOKENS).is_some() {
+        return Err(format!("has more than {MAX_TOKENS} tokens"));
+    }
     let mut vocabulary = Vocab::default();
     let lines = lines.map(|line| line.strip_suffix('\r').unwrap_or(line));
     vocabulary.extend(lines.map(str::to_owned).zip(0..));

@@ -219,8 +219,10 @@ pub(super) fn unwrapped(pickle: &Pickle<'_>) -> Result<Value, Refusal> {
             return Ok(module);
         }
         let under = |wrapper: &&str| of(wrapper).filter(is_dict);
+        let is_tensor =
+            |&(_, value): &(Value, Value)| matches!(pickle.item(value), Some(Item::Tensor(_)));
         let inner = STATES.iter().find_map(under);
-        let inner = inner.or_else(|| match has_tensor(pickle, root) {
+        let inner = inner.or_else(|| match pairs.iter().any(is_tensor) {
             true => None,
             false => WRAPPERS.iter().find_map(under),
         });
@@ -241,13 +243,6 @@ pub(super) fn attribute(
     let is = |key: Value| matches!(key, Value::Text(key) if pickle.text(key) == wanted);
     let found = pairs.iter().rfind(|&&(key, _)| is(key));
     found.map(|&(_, value)| value)
-}
-
-/// Whether a dictionary has a tensor among its values.
-fn has_tensor(pickle: &Pickle<'_>, dictionary: Value) -> bool {
-    let is_tensor =
-        |&(_, value): &(Value, Value)| matches!(pickle.item(value), Some(Item::Tensor(_)));
-    attributes(pickle, dictionary).iter().any(is_tensor)
 }
 
 /// Checks a tensor against the bytes of its storage.

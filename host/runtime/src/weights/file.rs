@@ -1,10 +1,10 @@
 //! Weights files: mapping, and detection of their formats.
 
-use std::fs::File;
 use std::ops::Deref;
 use std::path::Path;
 
 use memmap2::Mmap;
+use modelzoo_base::file::open_regular;
 
 use crate::error::Error;
 
@@ -59,15 +59,7 @@ pub(super) fn map(path: &Path) -> Result<Mmap, Error> {
         path: path.to_owned(),
         source,
     };
-    let malformed = |reason: &str| Error::WeightsFile {
-        path: path.to_owned(),
-        reason: reason.to_owned(),
-    };
-    // Checked before opening, because opening a pipe waits for its writer.
-    if !std::fs::metadata(path).map_err(failed)?.is_file() {
-        return Err(malformed("is not a regular file"));
-    }
-    let file = File::open(path).map_err(failed)?;
+    let file = open_regular(path).map_err(failed)?;
     // SAFETY: the bytes of a mapping must not change while they are borrowed. The store's files
     // are written once, under another name, and renamed when complete; modelzoo never writes to
     // them again, and guests have no way to. A user who overwrites them in place while a model is

@@ -8,9 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 
+use modelzoo_base::text::{escape, excerpt, is_unsafe};
 use serde::Deserialize;
 use serde::de::{Error as _, MapAccess, Visitor};
 
+use super::MAX_TENSORS;
 use super::refusal::Refusal;
 
 /// How the name of an index ends.
@@ -19,6 +21,8 @@ const SUFFIX: &str = ".index.json";
 /// and a hundred.
 const MAX_BYTES: usize = 64 << 20;
 const MAX_SHARDS: usize = 1000;
+/// The most bytes of the file that a message quotes.
+const MAX_MESSAGE: usize = 200;
 
 /// Whether a file of weights is an index, by its name.
 pub(super) fn is_index(name: &str) -> bool {
@@ -39,12 +43,16 @@ impl Index {
             return Err(format!("is an index of more than {MAX_BYTES} bytes").into());
         }
         let document: Document = serde_json::from_slice(file).map_err(|error| {
-            format!("is a malformed index: {}", error.to_string().escape_debug())
+            format!(
+                "is a malformed index: {}",
+                excerpt(&error.to_string(), MAX_MESSAGE)
+            )
         })?;
         let mut shards = BTreeMap::<String, BTreeSet<String>>::new();
         for (tensor, shard) in document.weight_map.0 {
             if !is_plain(&shard) {
-                return Err(format!("lists the file {shard:?}, which is not beside it").into());
+                let shard = excerpt(&shard, MAX_MESSAGE);
+                return Err(format!("lists the file \"{shard}\", which is not beside it").into());
             }
             shards.entry(shard).or_default().insert(tensor);
             if shards.len() > MAX_SHARDS {
@@ -68,11 +76,13 @@ pub(super) fn compare<'a>(
 ) -> Result<(), Refusal> {
     let held: BTreeSet<&str> = held.collect();
     if let Some(missing) = listed.iter().find(|name| !held.contains(name.as_str())) {
-        return Err(format!("lacks the tensor {missing:?} that its index lists").into());
+        let missing = escape(missing);
+        return Err(format!("lacks the tensor \"{missing}\" that its index lists").into());
     }
     match held.into_iter().find(|name| !listed.contains(*name)) {
         Some(extra) => {
-            Err(format!("holds the tensor {extra:?} that its index does not list").into())
+            let extra = escape(extra);
+            Err(format!("holds the tensor \"{extra}\" that its index does not list").into())
         }
         None => Ok(()),
     }
@@ -81,7 +91,8 @@ pub(super) fn compare<'a>(
 /// Whether a name is one of a file in the same directory.
 fn is_plain(name: &str) -> bool {
     let plain = Path::new(name).file_name();
-    plain.is_some_and(|plain| plain == name) && !name.contains(['/', '\\', '\0'])
+    plain.is_some_and(|plain| plain == name)
+        && !name.contains(|c| matches!(c, '/' | '\\') || is_unsafe(c))
 }
 
 #[derive(Deserialize)]
@@ -115,6 +126,10 @@ impl<'de> Visitor<'de> for WeightMapVisitor {
                 return Err(A::Error::custom(format!("{tensor:?} occurs twice")));
             }
             files.insert(tensor, file);
+            if files.len() > MAX_TENSORS {
+                let reason = format!("it lists more than {MAX_TENSORS} tensors");
+                return Err(A::Error::custom(reason));
+            }
         }
         Ok(WeightMap(files))
     }
@@ -143,6 +158,8 @@ mod tests {
             .map(|n| format!(r#""{n}":"{n}""#))
             .collect();
         let many = format!(r#"{{"weight_map":{{{}}}}}"#, many.join(","));
+        let tensors: Vec<String> = (0..=MAX_TENSORS).map(|n| format!(r#""{n}":"a""#)).collect();
+        let tensors = format!(r#"{{"weight_map":{{{}}}}}"#, tensors.join(","));
         for (file, expected) in [
             ("", "malformed"),
             ("[]", "malformed"),
@@ -156,7 +173,12 @@ mod tests {
             (r#"{"weight_map": {"a": "sub\\x"}}"#, "not beside it"),
             (r#"{"weight_map": {"a": ".."}}"#, "not beside it"),
             (r#"{"weight_map": {"a": ""}}"#, "not beside it"),
+            (r#"{"weight_map": {"a": "x\n"}}"#, r#"file "x\n", which"#),
+            (r#"{"weight_map": {"a": "\u001b[2Jx"}}"#, "\\u{1b}[2Jx"),
+            (r#"{"weight_map": {"a": "\u202ex"}}"#, "not beside it"),
+            (r#"{"weight_map": {"\u009b": 1}}"#, "malformed"),
             (&many, "more than 1000 files"),
+            (&tensors, "more than 262144 tensors"),
         ] {
             match Index::read(file.as_bytes()) {
                 Err(Refusal::Malformed(reason)) => assert!(reason.contains(expected), "{reason}"),

@@ -44,6 +44,9 @@ use index::Index;
 use modelzoo_base::nearest;
 use refusal::Refusal;
 
+/// The most tensors of all files of a model. Those of the largest have some 150,000.
+const MAX_TENSORS: usize = 1 << 18;
+
 /// All tensors of a model's files, and a record of those that were read.
 pub struct Weights {
     sources: Vec<Source>,
@@ -214,6 +217,10 @@ impl Opened {
         if let Some(listed) = listed {
             let held = found.iter().map(|(name, _)| name.as_str());
             index::compare(listed, held).map_err(refused)?;
+        }
+        if self.tensors.len() + found.len() > MAX_TENSORS {
+            let reason = format!("is one tensor too many, or more: {MAX_TENSORS} are read");
+            return Err(refused(Refusal::Malformed(reason)));
         }
         for (tensor, entry) in found {
             if self.tensors.contains_key(&tensor) {
