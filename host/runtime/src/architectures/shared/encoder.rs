@@ -1,6 +1,6 @@
 //! Configurations of transformer encoders.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::block::{Block, BlockConfig, BlockLayout};
 use super::config::ConfigChecker;
@@ -84,19 +84,33 @@ impl EncoderConfig {
 }
 
 /// The fields that the configurations of transformers' encoders share. A field that is absent has
-/// the architecture's default.
+/// the architecture's default; `null` is refused.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct EncoderFields {
+    #[serde(deserialize_with = "given")]
     image_size: Option<Sides>,
+    #[serde(deserialize_with = "given")]
     patch_size: Option<Sides>,
+    #[serde(deserialize_with = "given")]
     num_channels: Option<usize>,
+    #[serde(deserialize_with = "given")]
     hidden_size: Option<usize>,
+    #[serde(deserialize_with = "given")]
     num_hidden_layers: Option<usize>,
+    #[serde(deserialize_with = "given")]
     num_attention_heads: Option<usize>,
+    #[serde(deserialize_with = "given")]
     intermediate_size: Option<usize>,
+    #[serde(deserialize_with = "given")]
     hidden_act: Option<String>,
+    #[serde(deserialize_with = "given")]
     layer_norm_eps: Option<f64>,
+}
+
+/// The value of a field that is there. It is not `null`, which transformers refuses too.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(value: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(value).map(Some)
 }
 
 /// An architecture's defaults of [`EncoderFields`].
@@ -215,5 +229,32 @@ impl EncoderFields {
             return Err(config.error("image_size", "must have as many patches each way"));
         }
         Ok((patches, [rows, columns]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::EncoderFields;
+
+    #[test]
+    fn absent_field_has_the_default_and_null_is_refused() {
+        let read = |value| serde_json::from_value::<EncoderFields>(value);
+        let fields = read(json!({"hidden_size": 8, "image_size": [32, 16]})).unwrap();
+        assert_eq!((fields.hidden_size, fields.num_channels), (Some(8), None));
+        for name in [
+            "image_size",
+            "patch_size",
+            "num_channels",
+            "hidden_size",
+            "num_hidden_layers",
+            "num_attention_heads",
+            "intermediate_size",
+            "hidden_act",
+            "layer_norm_eps",
+        ] {
+            assert!(read(json!({ name: null })).is_err(), "{name}");
+        }
     }
 }
