@@ -1,5 +1,8 @@
 //! The files that a manifest lets the host fetch by itself.
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
 use modelzoo_archive::RelPath;
 use modelzoo_net::policy::parse_url;
 use serde_json::Value;
@@ -25,7 +28,8 @@ pub struct ArtifactEntry {
 /// Reads `artifacts`. The field is ours, and says what is fetched and where it goes: all of it
 /// must be right.
 pub(super) fn read(model: &mut Fields<'_, '_>) -> Result<Vec<ArtifactEntry>, ManifestError> {
-    let mut artifacts: Vec<ArtifactEntry> = Vec::new();
+    let mut artifacts = Vec::new();
+    let mut taken = Taken::default();
     for (index, item) in model.strict_list("artifacts")?.iter().enumerate() {
         let mut fields = model.item("artifacts", index, item)?;
         fields.only(&["path", "url", "sha256", "size_bytes", "unpack"]);
@@ -39,7 +43,10 @@ pub(super) fn read(model: &mut Fields<'_, '_>) -> Result<Vec<ArtifactEntry>, Man
             size_bytes: fields.strict_bytes("size_bytes")?,
             unpack: fields.strict_bool("unpack")?.unwrap_or(false),
         };
-        if let Some(other) = artifacts.iter().position(|other| collide(other, &artifact)) {
+        // What an archive holds is not known yet.
+        if !artifact.unpack
+            && let Some(other) = taken.take(&artifact.path, index)
+        {
             return Err(fields.error("path", format!("is in the way of artifacts[{other}]")));
         }
         artifacts.push(artifact);
@@ -65,12 +72,25 @@ fn urls(fields: &Fields<'_, '_>) -> Result<Vec<String>, ManifestError> {
         .collect()
 }
 
-/// Whether two files cannot both be where they should: one of them would have to be the other, or
-/// a directory on the way to it. What an archive holds is not known yet.
-fn collide(a: &ArtifactEntry, b: &ArtifactEntry) -> bool {
-    if a.unpack || b.unpack {
-        return false;
+/// The paths of files, by the keys that tell whether two cannot both be where they should: one of
+/// them would have to be the other, or a directory on the way to it.
+#[derive(Default)]
+struct Taken(BTreeMap<String, usize>);
+
+impl Taken {
+    /// Takes a path for a file; the file that is in its way, if there is one.
+    fn take(&mut self, path: &RelPath, file: usize) -> Option<usize> {
+        let key = path.fold_key();
+        let on_the_way = key.match_indices('/').filter_map(|(end, _)| key.get(..end));
+        let above = on_the_way
+            .chain([key.as_str()])
+            .find_map(|above| self.0.get(above));
+        let start = format!("{key}/");
+        let from = (Bound::Included(start.as_str()), Bound::Unbounded);
+        let below = self.0.range::<str, _>(from).next();
+        let below = below.filter(|(other, _)| other.starts_with(&start));
+        let other = above.or(below.map(|(_, file)| file)).copied();
+        self.0.insert(key, file);
+        other
     }
-    let (a, b) = (a.path.fold_key() + "/", b.path.fold_key() + "/");
-    a.starts_with(&b) || b.starts_with(&a)
 }

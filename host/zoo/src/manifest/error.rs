@@ -10,6 +10,9 @@ use crate::name::NameError;
 
 /// The largest manifest, in bytes.
 pub(super) const MAX_BYTES: usize = 16 << 20;
+/// The most values of a manifest, those inside of others included. FiftyOne's own, with 283
+/// models, has 12,000.
+pub(super) const MAX_VALUES: u64 = 1 << 17;
 /// How many warnings are kept.
 const MAX_WARNINGS: usize = 200;
 
@@ -22,6 +25,17 @@ pub enum ManifestError {
         /// Its length in bytes.
         size: usize,
     },
+    /// It has too many values.
+    #[error("manifest.json has {values} values, and at most {MAX_VALUES} are read")]
+    TooManyValues {
+        /// How many it has, those inside of others included.
+        values: u64,
+    },
+    /// The manifests of a source are too much together.
+    #[error(
+        "the manifests of the source have more than {MAX_BYTES} bytes or {MAX_VALUES} values together"
+    )]
+    TooManyManifests,
     /// It is not JSON.
     #[error(
         "manifest.json, line {line}, column {column}{}: {reason}",
@@ -116,7 +130,10 @@ impl ManifestError {
                 "a path is relative, with `/` between its parts and no `..` among them",
             )),
             Self::Field { .. } => Some(Remedy::advice("the publisher has to correct the manifest")),
-            Self::TooLarge { .. } => None,
+            Self::TooManyManifests => Some(Remedy::advice(
+                "name the directory of one of the sources in the repository",
+            )),
+            Self::TooLarge { .. } | Self::TooManyValues { .. } => None,
         }
     }
 
@@ -166,7 +183,10 @@ impl ManifestError {
     /// Fills in the place of the field that the error names.
     pub(super) fn locate(mut self, text: &[u8]) -> Self {
         match &mut self {
-            Self::TooLarge { .. } | Self::Syntax { .. } => {}
+            Self::TooLarge { .. }
+            | Self::TooManyValues { .. }
+            | Self::TooManyManifests
+            | Self::Syntax { .. } => {}
             Self::Field {
                 field,
                 line,

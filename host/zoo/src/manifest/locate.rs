@@ -14,20 +14,16 @@ pub(super) struct Place {
 
 /// Where the value of a field starts; of the nearest field around it, if it is not there itself.
 pub(super) fn place_of(text: &[u8], field: &str) -> Place {
-    let mut wanted = field;
-    loop {
-        if let Some(offset) = offset_of(text, wanted) {
-            return place_at(text, offset);
-        }
-        wanted = match wanted.rfind(['.', '[']) {
-            Some(end) => wanted.get(..end).unwrap_or_default(),
-            None => "",
-        };
-        if wanted.is_empty() {
-            let start = text.iter().position(|b| !b.is_ascii_whitespace());
-            return place_at(text, start.unwrap_or(0));
-        }
-    }
+    let start = text.iter().position(|b| !b.is_ascii_whitespace());
+    let mut search = Search {
+        wanted: field,
+        levels: Vec::new(),
+        matched: 0,
+        offset: start.unwrap_or(0),
+    };
+    // The text is known to be JSON.
+    let _ = Scanner::over(text).walk(&mut search);
+    place_at(text, search.offset)
 }
 
 /// The field that a place is in, empty outside of all fields.
@@ -44,19 +40,10 @@ pub(super) fn field_at(text: &[u8], line: usize, column: usize) -> String {
     let end = start
         .saturating_add(column.saturating_sub(1))
         .min(text.len());
-    field(&walk(text.get(..end).unwrap_or(text), |_, _| ()))
-}
-
-fn offset_of(text: &[u8], wanted: &str) -> Option<usize> {
-    let depth = wanted.matches(['.', '[']).count() + 1;
-    let mut found = None;
-    walk(text, |frames, offset| {
-        // Names with dots make several paths look alike; the first is as good as any.
-        if found.is_none() && frames.len() == depth && field(frames) == wanted {
-            found = usize::try_from(offset).ok();
-        }
-    });
-    found
+    let mut trail = Trail::default();
+    // The text is JSON up to the place of an error.
+    let _ = Scanner::over(text.get(..end).unwrap_or(text)).walk(&mut trail);
+    trail.field()
 }
 
 fn place_at(text: &[u8], offset: usize) -> Place {
@@ -73,68 +60,154 @@ fn place_at(text: &[u8], offset: usize) -> Place {
     }
 }
 
-/// A container around the current place, and where in it that is.
+/// Looks for a field, and compares each key and index with its part of the field once.
+struct Search<'w> {
+    wanted: &'w str,
+    levels: Vec<Level>,
+    /// How much of the field the value matches that has been found, and where it starts.
+    matched: usize,
+    offset: usize,
+}
+
+/// A container around the current place.
+struct Level {
+    /// How many bytes of the field lead to it; none if it is elsewhere.
+    own: Option<usize>,
+    /// The same for its current member.
+    member: Option<usize>,
+    /// The number of its current element, if it is an array.
+    index: usize,
+    is_array: bool,
+}
+
+impl Search<'_> {
+    /// How many bytes of the field lead to the current place.
+    fn here(&self) -> Option<usize> {
+        self.levels.last().map_or(Some(0), |level| level.member)
+    }
+
+    /// How many bytes of the field lead to the member `part` of what `own` bytes lead to.
+    fn follow(&self, own: Option<usize>, separator: &str, part: &str) -> Option<usize> {
+        let rest = self.wanted.get(own?..)?;
+        let rest = rest.strip_prefix(separator)?.strip_prefix(part)?;
+        Some(self.wanted.len() - rest.len())
+    }
+
+    fn enter(&mut self, is_array: bool) {
+        let own = self.here();
+        self.levels.push(Level {
+            own,
+            member: None,
+            index: 0,
+            is_array,
+        });
+        if is_array {
+            self.at_element(0);
+        }
+    }
+
+    fn at_element(&mut self, index: usize) {
+        let own = self.levels.last().and_then(|level| level.own);
+        let member = own.and_then(|own| self.follow(Some(own), "[", &format!("{index}]")));
+        if let Some(level) = self.levels.last_mut() {
+            (level.index, level.member) = (index, member);
+        }
+    }
+}
+
+impl Visitor for Search<'_> {
+    fn value(&mut self, offset: u64) {
+        let Some(here) = self.here() else {
+            return;
+        };
+        let after = self.wanted.get(here..).unwrap_or_default();
+        // Names with dots make several paths look alike; the first is as good as any.
+        if here > self.matched && (after.is_empty() || after.starts_with(['.', '['])) {
+            self.matched = here;
+            self.offset = usize::try_from(offset).unwrap_or_default();
+        }
+    }
+
+    fn object(&mut self) {
+        self.enter(false);
+    }
+
+    fn array(&mut self) {
+        self.enter(true);
+    }
+
+    fn key(&mut self, name: String) {
+        let own = self.levels.last().and_then(|level| level.own);
+        let separator = if own == Some(0) { "" } else { "." };
+        let member = self.follow(own, separator, &name);
+        if let Some(level) = self.levels.last_mut() {
+            level.member = member;
+        }
+    }
+
+    fn comma(&mut self) {
+        match self.levels.last_mut() {
+            Some(level) if level.is_array => {
+                let next = level.index + 1;
+                self.at_element(next);
+            }
+            Some(level) => level.member = None,
+            None => {}
+        }
+    }
+
+    fn close(&mut self) {
+        self.levels.pop();
+    }
+}
+
+/// The containers around the place that a walk has come to, the outermost first.
+#[derive(Default)]
+struct Trail(Vec<Frame>);
+
+/// A container, and where in it the place is.
 enum Frame {
     Object { key: Option<String> },
     Array { index: usize },
 }
 
-/// The field that the frames lead to, such as `models[2].license`.
-fn field(frames: &[Frame]) -> String {
-    let mut path = String::new();
-    for frame in frames {
-        match frame {
-            Frame::Object { key: Some(key) } => {
-                if !path.is_empty() {
-                    path.push('.');
+impl Trail {
+    /// The field at the place, such as `models[2].license`.
+    fn field(&self) -> String {
+        let mut path = String::new();
+        for frame in &self.0 {
+            match frame {
+                Frame::Object { key: Some(key) } => {
+                    if !path.is_empty() {
+                        path.push('.');
+                    }
+                    path.push_str(key);
                 }
-                path.push_str(key);
+                Frame::Object { key: None } => {}
+                Frame::Array { index } => path.push_str(&format!("[{index}]")),
             }
-            Frame::Object { key: None } => {}
-            Frame::Array { index } => path.push_str(&format!("[{index}]")),
         }
+        path
     }
-    path
 }
 
-/// Walks over the text, to its end or to where it is not JSON, and gives the containers around
-/// that place, the outermost first. `at_value` gets those around each value, and its offset.
-fn walk(text: &[u8], at_value: impl FnMut(&[Frame], u64)) -> Vec<Frame> {
-    let mut walk = Walk {
-        frames: Vec::new(),
-        at_value,
-    };
-    // The text is either known to be JSON or is only walked to the place of an error.
-    let _ = Scanner::over(text).walk(&mut walk);
-    walk.frames
-}
-
-struct Walk<F> {
-    frames: Vec<Frame>,
-    at_value: F,
-}
-
-impl<F: FnMut(&[Frame], u64)> Visitor for Walk<F> {
-    fn value(&mut self, offset: u64) {
-        (self.at_value)(&self.frames, offset);
-    }
-
+impl Visitor for Trail {
     fn object(&mut self) {
-        self.frames.push(Frame::Object { key: None });
+        self.0.push(Frame::Object { key: None });
     }
 
     fn array(&mut self) {
-        self.frames.push(Frame::Array { index: 0 });
+        self.0.push(Frame::Array { index: 0 });
     }
 
     fn key(&mut self, name: String) {
-        if let Some(Frame::Object { key }) = self.frames.last_mut() {
+        if let Some(Frame::Object { key }) = self.0.last_mut() {
             *key = Some(name);
         }
     }
 
     fn comma(&mut self) {
-        match self.frames.last_mut() {
+        match self.0.last_mut() {
             Some(Frame::Object { key }) => *key = None,
             Some(Frame::Array { index }) => *index += 1,
             None => {}
@@ -142,7 +215,7 @@ impl<F: FnMut(&[Frame], u64)> Visitor for Walk<F> {
     }
 
     fn close(&mut self) {
-        self.frames.pop();
+        self.0.pop();
     }
 }
 

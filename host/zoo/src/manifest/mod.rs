@@ -26,11 +26,12 @@ mod model;
 use std::collections::BTreeMap;
 
 use modelzoo_archive::RelPath;
+use modelzoo_base::json::count_values;
 use modelzoo_net::policy::{Permission, Permissions};
 use serde_json::Value;
 
 pub use self::artifact::ArtifactEntry;
-use self::error::{MAX_BYTES, Warnings};
+use self::error::{MAX_BYTES, MAX_VALUES, Warnings};
 pub use self::error::{ManifestError, Warning};
 use self::fields::Fields;
 pub use self::model::{Deployment, Manager, ModelEntry, TrainingData};
@@ -76,21 +77,73 @@ pub struct PermissionsAsked {
     pub max_download_bytes: Option<u64>,
 }
 
+/// What the manifests of one source may still have, all together: what is made of a manifest takes
+/// many times the bytes of its smallest values.
+pub(crate) struct Allowance {
+    bytes: usize,
+    values: u64,
+}
+
+impl Default for Allowance {
+    /// 16 MiB and 131,072 values.
+    fn default() -> Self {
+        Self {
+            bytes: MAX_BYTES,
+            values: MAX_VALUES,
+        }
+    }
+}
+
+impl Allowance {
+    /// What is left without a manifest.
+    fn without(&self, text: &[u8]) -> Result<Self, ManifestError> {
+        let size = text.len();
+        if size > MAX_BYTES {
+            return Err(ManifestError::TooLarge { size });
+        }
+        let values = count_values(text);
+        if values > MAX_VALUES {
+            return Err(ManifestError::TooManyValues { values });
+        }
+        let left = self
+            .bytes
+            .checked_sub(size)
+            .zip(self.values.checked_sub(values));
+        let (bytes, values) = left.ok_or(ManifestError::TooManyManifests)?;
+        Ok(Self { bytes, values })
+    }
+}
+
 impl Manifest {
-    /// Reads a manifest of up to 16 MiB.
+    /// Reads a manifest of up to 16 MiB and 131,072 values, those inside of others included.
     ///
     /// # Errors
     /// [`ManifestError`], with the place.
     pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
-        if bytes.len() > MAX_BYTES {
-            return Err(ManifestError::TooLarge { size: bytes.len() });
-        }
+        Self::parse_within(bytes, &mut Allowance::default())
+    }
+
+    /// Reads one of several manifests, within what is left for them.
+    ///
+    /// # Errors
+    /// [`ManifestError`], with the place.
+    pub(crate) fn parse_within(
+        bytes: &[u8],
+        allowance: &mut Allowance,
+    ) -> Result<Self, ManifestError> {
+        let left = allowance.without(bytes)?;
         let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
-        let value: Value =
+        let mut value: Value =
             serde_json::from_slice(text).map_err(|error| ManifestError::syntax(text, &error))?;
         let mut warnings = Warnings::default();
         let mut manifest = Self::read(&value, &mut warnings).map_err(|error| error.locate(text))?;
         manifest.warnings = warnings.into_vec();
+        let entries = value.get_mut("models").and_then(Value::as_array_mut);
+        let entries = entries.into_iter().flat_map(|entries| entries.drain(..));
+        for (model, entry) in manifest.models.iter_mut().zip(entries) {
+            model.keep(entry);
+        }
+        *allowance = left;
         Ok(manifest)
     }
 
@@ -107,10 +160,7 @@ impl Manifest {
         }
         let mut models = Vec::with_capacity(entries.len());
         for (index, entry) in entries.iter().enumerate() {
-            models.push(ModelEntry::read(
-                entry,
-                fields.item("models", index, entry)?,
-            )?);
+            models.push(ModelEntry::read(fields.item("models", index, entry)?)?);
         }
         check_distinct(&models)?;
         warn_of_shared_files(&models, &mut fields);

@@ -102,7 +102,13 @@ impl ModelEntry {
         &self.raw
     }
 
-    pub(super) fn read(value: &Value, mut fields: Fields<'_, '_>) -> Result<Self, ManifestError> {
+    /// Keeps the entry as it is written.
+    pub(super) fn keep(&mut self, raw: Value) {
+        self.raw = raw;
+    }
+
+    /// Reads all but the entry as it is written.
+    pub(super) fn read(mut fields: Fields<'_, '_>) -> Result<Self, ManifestError> {
         let base_name = fields.required_text("base_name")?;
         name::check(&base_name).map_err(|e| ManifestError::name(fields.path("base_name"), e))?;
         let version = fields.version();
@@ -125,7 +131,7 @@ impl ModelEntry {
             default_deployment_config_dict: deployment(&mut fields),
             training_data: training_data(&mut fields),
             artifacts: artifact::read(&mut fields)?,
-            raw: value.clone(),
+            raw: Value::Null,
         })
     }
 }

@@ -4,8 +4,10 @@
 //! read and prepared on the same pool of threads; memory holds two batches, whatever the size of
 //! the dataset.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use modelzoo_base::budget::Budget;
 use modelzoo_data::{
     Dataset, FieldName, Label, LabelType, Output, ResultSink, Sample, SampleKey, SinkOptions,
 };
@@ -16,6 +18,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::Error;
+
+/// The memory that image files may take that are read at the same time, in bytes.
+static FILES: Budget = Budget::new(1 << 30);
 
 /// How many samples are computed at once when nothing else is said.
 const BATCH_SIZE: usize = 16;
@@ -193,29 +198,29 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn all(&mut self, dataset: &Dataset, batch_size: usize) -> Result<(), Error> {
-        let mut todo = Vec::with_capacity(dataset.len());
-        for index in 0..dataset.len() {
-            if self.sink.is_done(index) {
-                self.applied.resumed += 1;
-            } else {
-                todo.push(index);
-            }
-        }
-        let mut batches = todo.chunks(batch_size);
+        let is_done = |index: &usize| self.sink.is_done(*index);
+        self.applied.resumed = (0..dataset.len()).filter(is_done).count();
+        let mut left = 0..dataset.len();
         let (model, work) = (self.model, self.work);
-        let mut current = prepare(model, dataset, batches.next().unwrap_or(&[]))?;
+        let mut current = prepare(model, dataset, &self.next_batch(&mut left, batch_size))?;
         while !current.samples.is_empty() {
-            let next = batches.next().unwrap_or(&[]);
+            let next = self.next_batch(&mut left, batch_size);
             // Once anything has a result, the samples are at fault and not the model.
             let blame = self.applied.labelled + self.applied.resumed == 0;
             let (results, prepared) = rayon::join(
                 || forward(work, &current.prepared, blame),
-                || prepare(model, dataset, next),
+                || prepare(model, dataset, &next),
             );
             self.write(current, results?)?;
             current = prepared?;
         }
         Ok(())
+    }
+
+    /// The next samples without a result.
+    fn next_batch(&self, left: &mut Range<usize>, batch_size: usize) -> Vec<usize> {
+        let waiting = left.filter(|index| !self.sink.is_done(*index));
+        waiting.take(batch_size).collect()
     }
 
     fn write(
@@ -296,6 +301,8 @@ fn prepare_one(model: &dyn Model, sample: Sample) -> Result<Prepared, String> {
         Some(document) if model.reads_fields() => document.values(),
         Some(_) | None => Fields::new(),
     };
+    // Held until the network's input is there.
+    let _share = FILES.take(sample.file_bytes().min(MAX_IMAGE_BYTES));
     let media = match &sample.text {
         Some(_) => Media::Text(sample.into_text().map_err(|e| e.to_string())?),
         None => Media::Image(sample.read(MAX_IMAGE_BYTES).map_err(|e| e.to_string())?),

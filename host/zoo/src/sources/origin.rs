@@ -8,7 +8,7 @@ use modelzoo_archive::{Archive, Limits, RelPath};
 
 use super::snapshot::declared;
 use crate::error::Error;
-use crate::manifest::Manifest;
+use crate::manifest::{Allowance, Manifest, ManifestError};
 use crate::reference::SourceRef;
 use crate::store::create_dir_all;
 use crate::store::files::{FileDigests, copy_hashed, entries, name_of, read_capped};
@@ -16,6 +16,8 @@ use crate::store::snapshot::{MANIFEST, MAX_MANIFEST};
 
 /// How deep below its root a source's manifests are looked for.
 const MANIFEST_DEPTH: usize = 5;
+/// The most files that are named because they are not manifests.
+const MAX_REJECTED: usize = 8;
 
 /// The files that a source is made of.
 pub(super) enum Origin {
@@ -80,25 +82,26 @@ impl Origin {
         Ok(Collected { manifests, files })
     }
 
-    /// The files below `base`, named relative to it; those of a directory as deep as manifests are
+    /// The files below `base`, sorted and named relative to it; those of a directory as deep as manifests are
     /// looked for.
     fn names(&self, base: Option<&RelPath>) -> Result<Vec<RelPath>, Error> {
+        let mut names = Vec::new();
         match self {
             Self::Directory(dir) => {
-                let mut names = Vec::new();
                 let top = base.map_or(dir.clone(), |b| b.under(dir));
                 walk(&top, &top, MANIFEST_DEPTH, &mut names)?;
-                Ok(names)
             }
             Self::Archive {
                 archive,
                 strip_root,
-            } => Ok(archive
-                .entries()
-                .iter()
-                .filter_map(|entry| relative(&entry.path, *strip_root, base))
-                .collect()),
+            } => {
+                let relative = |path| relative(path, *strip_root, base);
+                let entries = archive.entries().iter();
+                names.extend(entries.filter_map(|entry| relative(&entry.path)));
+            }
         }
+        names.sort_unstable();
+        Ok(names)
     }
 
     /// Copies files, named relative to `base`, into a directory, and hashes them.
@@ -143,17 +146,25 @@ fn parse_manifests(
     reference: &SourceRef,
 ) -> Result<Vec<(String, Manifest)>, Error> {
     let mut manifests = Vec::new();
-    let mut rejected = Vec::new();
+    let (mut rejected, mut more) = (Vec::new(), 0_usize);
+    let mut allowance = Allowance::default();
     for name in found.keys() {
         let at = parent_of(name.as_ref());
         let bytes = read_capped(&name.under(dir), MAX_MANIFEST);
-        match bytes.and_then(|bytes| Ok(Manifest::parse(&bytes)?)) {
+        match bytes.and_then(|bytes| Ok(Manifest::parse_within(&bytes, &mut allowance)?)) {
             Ok(manifest) => manifests.push((at, manifest)),
+            Err(error @ Error::Manifest(ManifestError::TooManyManifests)) => return Err(error),
             Err(error) if at == "." => return Err(error),
-            Err(error) => rejected.push(format!("{name} ({error})")),
+            Err(error) if rejected.len() < MAX_REJECTED => {
+                rejected.push(format!("{name} ({error})"));
+            }
+            Err(_) => more += 1,
         }
     }
     if manifests.is_empty() {
+        if more > 0 {
+            rejected.push(format!("{more} more"));
+        }
         return Err(Error::NoManifest {
             reference: reference.to_string(),
             rejected,

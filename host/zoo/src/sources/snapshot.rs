@@ -1,5 +1,6 @@
 //! A source in staging: the files that its manifests declare.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use modelzoo_archive::RelPath;
@@ -56,12 +57,12 @@ impl Snapshot {
     }
 }
 
-/// The files of a source that the manifest in `dir` declares.
+/// The files of a source that the manifest in `dir` declares, of `files`, which are sorted.
 pub(crate) fn declared(
     dir: &str,
     manifest: &Manifest,
     files: &[RelPath],
-) -> Result<Vec<RelPath>, Error> {
+) -> Result<BTreeSet<RelPath>, Error> {
     let join = |name: &str| join(dir, name);
     let mut known = vec![
         MANIFEST,
@@ -73,36 +74,47 @@ pub(crate) fn declared(
     if manifest.component.is_none() {
         known.push(COMPONENT);
     }
-    let known: Vec<String> = known.into_iter().map(join).collect();
-    let is_known = |file: &&RelPath| known.iter().any(|name| file.as_ref() == name);
-    let mut wanted: Vec<RelPath> = files.iter().filter(is_known).cloned().collect();
+    let known = known
+        .into_iter()
+        .filter_map(|name| find(files, &join(name)));
+    let mut wanted: BTreeSet<RelPath> = known.cloned().collect();
     let Some(component) = &manifest.component else {
         return Ok(wanted);
     };
+    let missing = |file: String| Error::MissingFile {
+        manifest: join(MANIFEST),
+        file,
+    };
     let path = join(component.path.as_ref());
-    if !files.iter().any(|file| file.as_ref() == path) {
-        return Err(Error::MissingFile {
-            manifest: join(MANIFEST),
-            file: path,
-        });
+    if find(files, &path).is_none() {
+        return Err(missing(path));
     }
-    for name in std::iter::once(&component.path).chain(&component.files) {
+    // However often a manifest names something, it is looked for once.
+    let names: BTreeSet<&RelPath> = component.files.iter().chain([&component.path]).collect();
+    for name in names {
         let name = join(name.as_ref());
-        let below = format!("{name}/");
-        let found: Vec<_> = files
-            .iter()
-            .filter(|f| f.as_ref() == name || f.as_ref().starts_with(&below))
-            .cloned()
-            .collect();
-        if found.is_empty() {
-            return Err(Error::MissingFile {
-                manifest: join(MANIFEST),
-                file: name,
-            });
+        let (file, below) = (find(files, &name), below(files, &name));
+        if file.is_none() && below.is_empty() {
+            return Err(missing(name));
         }
-        wanted.extend(found);
+        wanted.extend(file.into_iter().chain(below).cloned());
     }
     Ok(wanted)
+}
+
+/// A file by its name, of sorted ones.
+pub(crate) fn find<'f>(files: &'f [RelPath], name: &str) -> Option<&'f RelPath> {
+    let found = files.binary_search_by(|file| file.as_ref().cmp(name));
+    files.get(found.ok()?)
+}
+
+/// The files in a directory and below it, of sorted ones.
+fn below<'f>(files: &'f [RelPath], directory: &str) -> &'f [RelPath] {
+    let start = format!("{directory}/");
+    let from = files.partition_point(|file| file.as_ref() < start.as_str());
+    let rest = files.get(from..).unwrap_or_default();
+    let count = rest.partition_point(|file| file.as_ref().starts_with(&start));
+    rest.get(..count).unwrap_or_default()
 }
 
 /// The name of a file in a directory of the source.

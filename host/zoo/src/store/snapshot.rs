@@ -7,7 +7,7 @@ use super::files::digest_of;
 use super::layout::Store;
 use super::lock::LockedSource;
 use crate::error::Error;
-use crate::manifest::Manifest;
+use crate::manifest::{Allowance, Manifest};
 
 pub(crate) const MANIFEST: &str = "manifest.json";
 /// The component of a manifest that names none, if the file exists.
@@ -33,13 +33,14 @@ impl Store {
         source: &LockedSource,
     ) -> Result<Vec<(String, Manifest)>, Error> {
         let snapshot = self.snapshot_dir(source);
+        let mut allowance = Allowance::default();
         source
             .manifests
             .iter()
             .map(|dir| {
                 let path = snapshot.join(dir).join(MANIFEST);
                 let bytes = fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
-                Ok((dir.clone(), Manifest::parse(&bytes)?))
+                Ok((dir.clone(), Manifest::parse_within(&bytes, &mut allowance)?))
             })
             .collect()
     }

@@ -29,6 +29,8 @@ const WEIGHTS: [&str; 4] = [
 ];
 /// The largest configuration that is read.
 const MAX_CONFIG: u64 = 4 << 20;
+/// The most values in it. A classifier of 21,841 classes has 44,000.
+const MAX_VALUES: u64 = 1 << 17;
 /// The kinds of network that compare images with texts, and how many tokens they take.
 const IMAGE_TEXT: [(&str, u32); 2] = [("clip", 77), ("siglip", 64)];
 
@@ -251,6 +253,9 @@ fn read(dir: &Path, name: &str) -> Result<Map<String, Value>, Error> {
         )));
     }
     let text = std::fs::read_to_string(&path).map_err(|e| failed(e.to_string()))?;
+    if json::count_values(text.as_bytes()) > MAX_VALUES {
+        return Err(failed(format!("has more than {MAX_VALUES} values")));
+    }
     match serde_json::from_str(&json::without_nan(&text)) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(_) => Err(failed("is not an object of JSON".to_owned())),

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use modelzoo_archive::{Archive, ErrorKind, Extracted, Format, Limits, RelPath};
+use modelzoo_base::json::count_values;
 use serde::Deserialize;
 use tempfile::TempDir;
 
 use super::index::{FORMAT, INDEX, Index, MODELS, SNAPSHOT, declared_models};
 use crate::error::{BundleError, Error};
-use crate::manifest::Manifest;
-use crate::sources::snapshot::{Snapshot, declared, join};
+use crate::manifest::{Allowance, Manifest};
+use crate::sources::snapshot::{Snapshot, declared, find, join};
 use crate::store::LockedSource;
 use crate::store::files::{FileDigests, read_capped, tree_of};
 use crate::store::receipt::{FILES, RECEIPT, Receipt};
@@ -18,6 +19,8 @@ use crate::store::snapshot::{MANIFEST, MAX_MANIFEST};
 
 /// The most bytes of `bundle.json` and all receipts together; they are held in memory.
 const MAX_SMALL: u64 = 64 << 20;
+/// The most values in them, of which a file has four.
+const MAX_VALUES: u64 = 1 << 21;
 const MAX_ENTRIES: u64 = 1_000_000;
 
 /// A bundle of which only the index and the receipts have been read.
@@ -109,6 +112,7 @@ impl Bundle {
         let small = |path: &RelPath| is_small(path).then(|| path.clone());
         let read = archive.extract(staging.path(), &small);
         let read = read.map_err(|e| broken(file, e))?;
+        check_values(file, staging.path(), &read)?;
         let index = read_index(file, staging.path())?;
         let models = read_receipts(file, staging.path(), &read, &index)?;
         Ok(Self {
@@ -183,6 +187,17 @@ fn limits(bytes: u64) -> Limits {
         max_entries: MAX_ENTRIES,
         ..Limits::default()
     }
+}
+
+/// Checks that what is made of the index and of the receipts is not many times their bytes.
+fn check_values(file: &Path, root: &Path, read: &[Extracted]) -> Result<(), Error> {
+    let mut left = MAX_VALUES;
+    for extracted in read {
+        let text = read_capped(&extracted.path.under(root), MAX_SMALL)?;
+        let rest = left.checked_sub(count_values(&text));
+        left = rest.ok_or_else(|| foreign(file, "its receipts have too many values"))?;
+    }
+    Ok(())
 }
 
 fn read_index(file: &Path, root: &Path) -> Result<Index, Error> {
@@ -300,12 +315,14 @@ fn read_manifests(
 ) -> Result<Vec<(String, Manifest)>, Error> {
     let mut manifests = Vec::new();
     let mut known = BTreeSet::new();
+    let mut allowance = Allowance::default();
     for dir in &source.manifests {
         let name = join(dir, MANIFEST);
-        if !names.iter().any(|n| n.as_ref() == name) {
+        if find(names, &name).is_none() {
             return Err(foreign(file, format!("its source has no {name}")));
         }
-        let manifest = Manifest::parse(&read_capped(&snapshot.join(name), MAX_MANIFEST)?)?;
+        let text = read_capped(&snapshot.join(name), MAX_MANIFEST)?;
+        let manifest = Manifest::parse_within(&text, &mut allowance)?;
         known.extend(declared(dir, &manifest, names)?);
         manifests.push((dir.clone(), manifest));
     }
