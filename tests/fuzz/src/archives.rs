@@ -1,4 +1,5 @@
-//! Archives: no file outside the directory, none beyond the limits, none after an error.
+//! Archives: no file outside the directory, none beyond the limits, none after an error, and memory
+//! in proportion.
 
 use std::io::Write;
 
@@ -10,6 +11,7 @@ use tar::{EntryType, Header};
 use zip::CompressionMethod;
 use zip::write::SimpleFileOptions;
 
+use crate::cost::{Bound, measure};
 use crate::place::{Place, tree};
 use crate::{Target, assert_one_line};
 
@@ -51,6 +53,12 @@ const LIMITS: Limits = Limits {
     max_ratio: 200,
 };
 
+/// Memory is for the names and for the decompressor; a long name of a tar may unpack to a mebibyte.
+const BOUND: Bound = Bound {
+    peak: [64, 8 << 20],
+    total: [512, 64 << 20],
+};
+
 /// Two files, one of them in directories.
 const FILES: [(&str, &[u8]); 2] = [("top/manifest.json", b"{}"), ("top/a/b/c.bin", &[7; 600])];
 
@@ -79,7 +87,8 @@ fn unpack(data: &[u8]) -> bool {
     let archive = place.write("archive", data);
     let into = place.inside.join("into");
     std::fs::create_dir(&into).expect("the directory is made");
-    let listed = list(&archive, &LIMITS);
+    let (listed, cost) = measure(|| list(&archive, &LIMITS));
+    cost.assert_within(BOUND, data.len());
     if let Ok(listed) = &listed {
         within_limits(listed);
     }

@@ -1,4 +1,4 @@
-//! Datasets: no file outside is read, and unknown content is kept.
+//! Datasets: no file outside is read, unknown content is kept, and memory is in proportion.
 //!
 //! The first byte of an input gives the kind of the rest:
 //!
@@ -21,6 +21,7 @@ use modelzoo_data::{
     Classification, Dataset, FieldName, Label, LabelType, ResultSink, SinkOptions,
 };
 
+use crate::cost::{Bound, measure};
 use crate::place::{Place, tree};
 use crate::{Target, assert_one_line, seeds};
 
@@ -73,6 +74,22 @@ pub(crate) const TARGET: Target = Target {
     ],
 };
 
+/// What opening may cost: the index of a list, its buffers, and what is made of `metadata.json`.
+const OPENING: Bound = Bound {
+    peak: [256, 512 << 10],
+    total: [1024, 2 << 20],
+};
+/// What a sample may cost: what is made of its document.
+const SAMPLE: Bound = Bound {
+    peak: [256, 64 << 10],
+    total: [1024, 256 << 10],
+};
+/// What a label may cost: zlib's data may be a thousand times as long, base64 or not.
+const LABEL: Bound = Bound {
+    peak: [4096, 256 << 10],
+    total: [16_384, 1 << 20],
+};
+
 /// How many samples of an input are read.
 const LOOKED_AT: usize = 16;
 const FIELD: &str = "predictions";
@@ -109,7 +126,9 @@ fn documents(samples: &[u8], metadata: Option<&[u8]>) -> bool {
     if let Some(metadata) = metadata {
         place.write("metadata.json", metadata);
     }
-    let accepted = look(&place.inside, &place.inside, &["ground_truth", FIELD]);
+    let length = samples.len() + metadata.map_or(0, <[u8]>::len);
+    let fields = ["ground_truth", FIELD];
+    let accepted = look(&place.inside, &place.inside, &fields, length);
     if accepted {
         write(&place);
     }
@@ -134,7 +153,9 @@ fn label(json: &[u8]) -> bool {
     let Ok(dataset) = Dataset::open(path.parent().expect("it is in a directory")) else {
         return false;
     };
-    match dataset.label(0, FIELD) {
+    let (label, cost) = measure(|| dataset.label(0, FIELD));
+    cost.assert_within(LABEL, json.len());
+    match label {
         Ok(label) => label.is_some(),
         Err(error) => {
             assert_one_line(&error.to_string());
@@ -146,22 +167,30 @@ fn label(json: &[u8]) -> bool {
 fn table(name: &str, bytes: &[u8]) -> bool {
     let place = Place::new();
     let path = place.write(name, bytes);
-    let accepted = look(&path, &place.inside, &[]);
+    let accepted = look(&path, &place.inside, &[], bytes.len());
     assert_eq!(tree(&place.inside), [(name.to_owned(), bytes.to_vec())]);
     place.assert_untouched();
     accepted
 }
 
-/// Reads a dataset. No file of it may lie outside of `root`.
-fn look(path: &Path, root: &Path, fields: &[&str]) -> bool {
-    let dataset = match Dataset::open(path) {
+/// Reads a dataset of so many bytes. No file of it may lie outside of `root`.
+fn look(path: &Path, root: &Path, fields: &[&str], length: usize) -> bool {
+    let (dataset, cost) = measure(|| Dataset::open(path));
+    cost.assert_within(OPENING, length);
+    let dataset = match dataset {
         Ok(dataset) => dataset,
         Err(error) => {
             assert_one_line(&error.to_string());
             return false;
         }
     };
-    for sample in dataset.samples().take(LOOKED_AT) {
+    let mut samples = dataset.samples().take(LOOKED_AT);
+    loop {
+        let (sample, cost) = measure(|| samples.next());
+        cost.assert_within(SAMPLE, length);
+        let Some(sample) = sample else {
+            break;
+        };
         let sample = match sample {
             Ok(sample) => sample,
             Err(error) => {

@@ -1,4 +1,4 @@
-//! Properties of every reader of untrusted input.
+//! Properties of every reader of untrusted input, what it costs among them ([`cost`]).
 //!
 //! A [`Target`] has a body that reads bytes as one kind of input and panics if a property
 //! does not hold; seeds, which are files of the repository and generated archives; and
@@ -21,6 +21,7 @@
 
 #[cfg(feature = "archives")]
 mod archives;
+pub mod cost;
 #[cfg(feature = "datasets")]
 mod datasets;
 #[cfg(feature = "images")]

@@ -1,4 +1,5 @@
-//! Manifests: parsed without a panic, and accepted ones keep the rules.
+//! Manifests: parsed without a panic and at a cost in proportion, and accepted ones keep the
+//! rules.
 
 use std::collections::BTreeSet;
 
@@ -6,6 +7,7 @@ use modelzoo::manifest::Manifest;
 use modelzoo::net::Permission;
 use modelzoo_archive::RelPath;
 
+use crate::cost::{Bound, measure};
 use crate::{Target, assert_one_line, seeds};
 
 pub(crate) const TARGET: Target = Target {
@@ -93,8 +95,17 @@ fn seeds() -> Vec<(String, Vec<u8>)> {
     seeds
 }
 
+/// A value of two bytes takes 72, in a list that may have room for as many more; an object of few
+/// bytes takes some hundred.
+const BOUND: Bound = Bound {
+    peak: [256, 64 << 10],
+    total: [1024, 256 << 10],
+};
+
 fn run(data: &[u8]) -> bool {
-    let manifest = match Manifest::parse(data) {
+    let (manifest, cost) = measure(|| Manifest::parse(data));
+    cost.assert_within(BOUND, data.len());
+    let manifest = match manifest {
         Ok(manifest) => manifest,
         Err(error) => {
             assert_one_line(&error.to_string());

@@ -9,6 +9,7 @@ use modelzoo_runtime::{Error, Weights};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
+use crate::cost::{Bound, measure};
 use crate::place::Place;
 use crate::{Target, assert_one_line, seeds};
 
@@ -72,6 +73,13 @@ const MOST: usize = 9 * 16;
 /// Tensors whose elements are read.
 const READ: usize = 64;
 
+/// A byte of a pickle can become a value of 16 bytes, in a list that may have room for as many
+/// more; what is compressed may be eight times as long.
+const BOUND: Bound = Bound {
+    peak: [256, 256 << 10],
+    total: [1024, 1 << 20],
+};
+
 fn run(data: &[u8]) -> bool {
     let raw = open(data, true);
     let pickle = matches!(data, [0x80, 2..=5, ..]);
@@ -81,7 +89,8 @@ fn run(data: &[u8]) -> bool {
 fn open(bytes: &[u8], is_input: bool) -> bool {
     let place = Place::new();
     place.write("weights", bytes);
-    let opened = Weights::open(&place.inside, &["weights".to_owned()]);
+    let (opened, cost) = measure(|| Weights::open(&place.inside, &["weights".to_owned()]));
+    cost.assert_within(BOUND, bytes.len());
     let accepted = match opened {
         Ok(weights) => {
             read(&weights, bytes.len());
