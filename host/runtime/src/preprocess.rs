@@ -42,7 +42,7 @@ pub(crate) fn preprocess(image: &Image, plan: &Preprocessing) -> Result<ImageInp
         height: image.height(),
         width: image.width(),
     };
-    let _share = BUDGET.take(needed(size, plan));
+    let _share = BUDGET.take(needed(image, plan));
     let mut pixels = Pixels {
         size,
         channels: plan.color.channels(),
@@ -101,7 +101,15 @@ fn letterbox<'a>(pixels: &Pixels<'_>, by: &Letterbox) -> Result<Pixels<'a>, Stri
 }
 
 /// Bytes that the steps and the network's input take besides the image.
-fn needed(mut size: Size, plan: &Preprocessing) -> u64 {
+fn needed(image: &Image, plan: &Preprocessing) -> u64 {
+    let mut size = Size {
+        height: image.height(),
+        width: image.width(),
+    };
+    let converted = match image.color() == plan.color {
+        true => 0,
+        false => size.area(),
+    };
     let mut most = 0;
     for step in &plan.steps {
         let to = step.size_after(size);
@@ -114,7 +122,7 @@ fn needed(mut size: Size, plan: &Preprocessing) -> u64 {
         most = most.max(widened.area().min(limit) + to.area().min(limit));
         size = to;
     }
-    most * plan.color.channels() as u64 + size.area().min(MAX_INPUT) * 12
+    (most + converted) * plan.color.channels() as u64 + size.area().min(MAX_INPUT) * 12
 }
 
 /// Pillow's `convert`: `L` has weights of 16 bits that round to nearest.

@@ -19,8 +19,7 @@ pub(super) struct Canvas {
 }
 
 impl Canvas {
-    /// Black pixels. `extra` are the bytes that the decoder needs besides them; as much stays
-    /// reserved for what is done with the image afterwards.
+    /// Black pixels. `extra` are the bytes that the decoder needs besides them.
     ///
     /// # Errors
     /// [`ImageReason::TooManyPixels`], [`ImageReason::NoPixels`].
@@ -32,8 +31,6 @@ impl Canvas {
     ) -> Result<Self, ImageReason> {
         let area = check([width, height], limits)?;
         let bytes = area.saturating_mul(color.channels() as u64);
-        // A grey image may become a coloured one.
-        let extra = extra.max(area.saturating_mul(3));
         let share = BUDGET.take(bytes.saturating_add(extra));
         Ok(Self {
             width,

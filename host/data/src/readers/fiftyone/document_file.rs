@@ -75,7 +75,11 @@ impl DocumentFile {
         let failed = || Error::io("copy", &self.path);
         let mut source = BufReader::with_capacity(1 << 20, self.from(0));
         let mut copy = |bytes: u64, out: &mut dyn Write| {
-            io::copy(&mut (&mut source).take(bytes), out).map_err(failed())
+            match io::copy(&mut (&mut source).take(bytes), out).map_err(failed())? {
+                copied if copied == bytes => Ok(()),
+                // The file was cut off since it was opened.
+                _ => Err(failed()(io::ErrorKind::UnexpectedEof.into())),
+            }
         };
         let (mut at, mut written) = (0, 0_usize);
         for (index, document) in self.documents.iter().enumerate() {
@@ -85,7 +89,7 @@ impl DocumentFile {
             match index == 0 || (written > 0 && !is_omitted) {
                 true => copy(before, out)?,
                 false => copy(before, &mut io::sink())?,
-            };
+            }
             if is_omitted {
                 copy(document.length, &mut io::sink())?;
             } else {
@@ -107,7 +111,7 @@ impl DocumentFile {
             out.write_all(&text).map_err(failed())?;
             written += 1;
         }
-        copy(u64::MAX, out)?;
+        io::copy(&mut source, out).map_err(failed())?;
         Ok(())
     }
 }
