@@ -27,6 +27,10 @@ pub struct RequestRecord {
     pub url: String,
     /// Every request that was sent for it, redirects and retries included, in order.
     pub hops: Vec<Hop>,
+    /// How many more were sent, to servers that are among those: a server that answers in parts,
+    /// each after redirects, decides how many there are.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub more_hops: u64,
     /// How it ended.
     pub outcome: Outcome,
     /// Why, when it did not end well.
@@ -37,6 +41,44 @@ pub struct RequestRecord {
     /// The digest of the response, when it was a complete download; lower-case hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// The hops of a record up to which all are kept, and the bytes of their URLs.
+const MAX_HOPS: usize = 64;
+const MAX_URLS: usize = 64 << 10;
+
+impl RequestRecord {
+    /// Keeps a hop; once there are many, only the origins that are new. Returns whether it is kept.
+    fn keep(&mut self, mut hop: Hop) -> bool {
+        let bytes: usize = self.hops.iter().map(|hop| hop.url.len()).sum();
+        let is_full = self.hops.len() >= MAX_HOPS || bytes + hop.url.len() > MAX_URLS;
+        if is_full {
+            let new = origin(&hop.url).to_owned();
+            let is_known = self.hops.iter().any(|hop| origin(&hop.url) == new);
+            if is_known || self.hops.len() >= 2 * MAX_HOPS {
+                self.more_hops += 1;
+                return false;
+            }
+            hop.url = new;
+        }
+        self.hops.push(hop);
+        true
+    }
+}
+
+/// The scheme, host and port of a URL.
+fn origin(url: &str) -> &str {
+    let start = url.find("://").map_or(0, |at| at + 3);
+    let rest = url.get(start..).unwrap_or_default();
+    let end = rest
+        .find(['/', '?', '#'])
+        .map_or(url.len(), |at| start + at);
+    url.get(..end).unwrap_or(url)
 }
 
 /// One request on the wire.
@@ -64,6 +106,8 @@ pub enum Outcome {
 pub(crate) struct Recorder<'a> {
     audit: &'a dyn Audit,
     record: Option<RequestRecord>,
+    /// Whether the last hop is among those of the record.
+    kept: bool,
 }
 
 impl<'a> Recorder<'a> {
@@ -74,29 +118,36 @@ impl<'a> Recorder<'a> {
                 method: "GET",
                 url: crate::policy::redact_text(url),
                 hops: Vec::new(),
+                more_hops: 0,
                 outcome: Outcome::Failed,
                 reason: Some("cancelled".to_owned()),
                 bytes: 0,
                 sha256: None,
             }),
+            kept: false,
         }
     }
 
     pub(crate) fn hop(&mut self, url: String) {
         if let Some(record) = &mut self.record {
-            record.hops.push(Hop { url, status: None });
+            self.kept = record.keep(Hop { url, status: None });
         }
     }
 
     /// The last hop was refused when its name was looked up, and nothing was sent.
     pub(crate) fn not_sent(&mut self) {
         if let Some(record) = &mut self.record {
-            record.hops.pop();
+            match std::mem::take(&mut self.kept) {
+                true => drop(record.hops.pop()),
+                false => record.more_hops = record.more_hops.saturating_sub(1),
+            }
         }
     }
 
     pub(crate) fn status(&mut self, status: u16) {
-        if let Some(hop) = self.record.as_mut().and_then(|r| r.hops.last_mut()) {
+        if let Some(hop) = self.record.as_mut().and_then(|r| r.hops.last_mut())
+            && self.kept
+        {
             hop.status = Some(status);
         }
     }
@@ -127,5 +178,43 @@ impl Drop for Recorder<'_> {
         if let Some(record) = self.record.take() {
             self.audit.request(&record);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hops_that_a_server_asks_for_are_bounded() {
+        let mut recorder = Recorder::new(&NoAudit, "https://a.example/x");
+        let long = "x".repeat(8000);
+        for number in 0..10_000 {
+            recorder.hop(format!("https://a.example/{long}{number}"));
+            recorder.status(206);
+        }
+        recorder.hop("https://b.example:8080/secret".to_owned());
+        recorder.status(200);
+        recorder.hop("https://b.example:8080/again".to_owned());
+        recorder.status(404);
+        recorder.hop("https://b.example:8080/refused".to_owned());
+        recorder.not_sent();
+        let record = recorder.record.take().unwrap();
+        let bytes: usize = record.hops.iter().map(|hop| hop.url.len()).sum();
+        assert!(bytes <= MAX_URLS + 100, "{bytes}");
+        let last = record.hops.last().unwrap();
+        assert_eq!(last.url, "https://b.example:8080");
+        assert_eq!(last.status, Some(200));
+        let all = record.hops.len() as u64 + record.more_hops;
+        assert_eq!(all, 10_002);
+        let json = serde_json::to_vec(&record).unwrap();
+        assert!(json.len() < 80 << 10, "{}", json.len());
+
+        let mut recorder = Recorder::new(&NoAudit, "https://a.example/x");
+        for number in 0..10_000 {
+            recorder.hop(format!("https://{number}.example/"));
+        }
+        let record = recorder.record.take().unwrap();
+        assert_eq!((record.hops.len(), record.more_hops), (128, 9872));
     }
 }

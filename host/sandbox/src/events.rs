@@ -287,6 +287,7 @@ mod tests {
             method: "GET",
             url: url.to_owned(),
             hops: Vec::new(),
+            more_hops: 0,
             outcome: net::Outcome::Failed,
             reason: None,
             bytes: 0,
