@@ -15,6 +15,11 @@ use crate::limits::Limits;
 
 /// The most bytes of one name that an error or a [`ComponentInfo`] shows.
 const NAME_BYTES: usize = 256;
+/// The most imports, and the most exports, of a component itself.
+const NAMES: usize = 10_000;
+/// The most types, imports, exports and the like of a component and of all that is nested in it:
+/// each takes many times its bytes while it is checked. A JavaScript engine has some thousands.
+const ITEMS: u64 = 1_000_000;
 
 /// What a component is and asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +67,7 @@ pub struct Hooks {
 /// and those of compiling.
 pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<ComponentInfo, Error> {
     let info = scan(bytes, limits)?;
+    check_items(bytes)?;
     Validator::new_with_features(FEATURES)
         .validate_all(bytes)
         .map_err(|e| malformed(&e, bytes))?;
@@ -179,12 +185,14 @@ fn outer_names(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), Error> {
                 for import in section {
                     let import = import.map_err(|e| malformed(&e, bytes))?;
                     imports.push(excerpt(import.name.name, NAME_BYTES));
+                    check_count("imports", imports.len() as u64, NAMES as u64)?;
                 }
             }
             Payload::ComponentExportSection(section) => {
                 for export in section {
                     let export = export.map_err(|e| malformed(&e, bytes))?;
                     exports.push(excerpt(export.name.name, NAME_BYTES));
+                    check_count("exports", exports.len() as u64, NAMES as u64)?;
                 }
             }
             Payload::End(_) => return Ok((imports, exports)),
@@ -194,6 +202,41 @@ fn outer_names(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), Error> {
             size: bytes.len() as u64,
         })?;
     }
+}
+
+/// Checks how many things a component consists of, before something is made of each.
+fn check_items(bytes: &[u8]) -> Result<(), Error> {
+    let mut items = 0_u64;
+    let mut parser = Parser::new(0);
+    parser.set_features(FEATURES);
+    for payload in parser.parse_all(bytes) {
+        let count = match payload.map_err(|e| malformed(&e, bytes))? {
+            Payload::TypeSection(section) => section.count(),
+            Payload::ImportSection(section) => section.count(),
+            Payload::ExportSection(section) => section.count(),
+            Payload::CoreTypeSection(section) => section.count(),
+            Payload::InstanceSection(section) => section.count(),
+            Payload::ComponentTypeSection(section) => section.count(),
+            Payload::ComponentInstanceSection(section) => section.count(),
+            Payload::ComponentAliasSection(section) => section.count(),
+            Payload::ComponentCanonicalSection(section) => section.count(),
+            Payload::ComponentImportSection(section) => section.count(),
+            Payload::ComponentExportSection(section) => section.count(),
+            _ => 0,
+        };
+        items += u64::from(count);
+        check_count("types, imports and exports", items, ITEMS)?;
+    }
+    Ok(())
+}
+
+fn check_count(what: &str, count: u64, limit: u64) -> Result<(), Error> {
+    if count > limit {
+        return Err(Error::Malformed {
+            reason: format!("more than {limit} {what}"),
+        });
+    }
+    Ok(())
 }
 
 fn malformed(error: &BinaryReaderError, bytes: &[u8]) -> Error {

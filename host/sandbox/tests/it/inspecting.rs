@@ -109,6 +109,46 @@ fn size_is_limited() {
     assert!(matches!(error, Error::TooLarge { .. }), "{error:?}");
 }
 
+/// What is made of a type takes many times its bytes.
+#[test]
+fn component_of_too_many_types_or_exports_is_refused() {
+    let leb = |mut number: usize| {
+        let mut bytes = Vec::new();
+        loop {
+            let low = (number & 0x7f) as u8;
+            number >>= 7;
+            bytes.push(if number == 0 { low } else { low | 0x80 });
+            if number == 0 {
+                return bytes;
+            }
+        }
+    };
+    let section = |id: u8, contents: &[u8]| [&[id][..], &leb(contents.len()), contents].concat();
+    let types = [leb(500_001), b"\x60\0\0".repeat(500_001)].concat();
+    let module = [b"\0asm\x01\0\0\0", &section(1, &types)[..]].concat();
+    let mut bytes = Guest::both("unreachable").bytes();
+    for limit_passed in [false, true] {
+        bytes.extend(section(1, &module));
+        match inspect(&bytes, &Limits::default()) {
+            Ok(_) => assert!(!limit_passed),
+            Err(Error::Malformed { reason }) => {
+                assert!(
+                    limit_passed && reason.contains("more than 1000000 types"),
+                    "{reason}"
+                );
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let exports: String = (0..=10_000)
+        .map(|n| format!("(export \"e{n}\" (type $t))"))
+        .collect();
+    match refused(&format!("(component (type $t u8) {exports})")) {
+        Error::Malformed { reason } => assert_eq!(reason, "more than 10000 exports"),
+        error => panic!("{error}"),
+    }
+}
+
 #[test]
 fn invalid_code_is_found_deep_inside() {
     let text = Guest::loader("unreachable").text();
