@@ -7,17 +7,18 @@ use std::time::{Duration, Instant};
 use sha2::{Digest as _, Sha256};
 
 use crate::server::{Response, Server};
-use crate::source::Source;
+use crate::source::{Source, safetensors};
 use crate::world::{Run, World};
 
 const MODEL: &str = "test/model";
 const SIZE: usize = 3 << 20;
 
-/// Bytes that differ from offset to offset, so that a misplaced part is detected.
+/// Weights whose bytes differ from offset to offset, so that a misplaced part is detected.
 fn body(seed: u32) -> Vec<u8> {
-    (0..SIZE as u32 / 4)
+    let bytes: Vec<u8> = (0..SIZE as u32 / 4)
         .flat_map(|n| (n ^ seed).wrapping_mul(2_654_435_761).to_le_bytes())
-        .collect()
+        .collect();
+    safetensors(&bytes)
 }
 
 pub(crate) fn sha256(bytes: &[u8]) -> String {
@@ -144,7 +145,7 @@ fn manifest_size_limits_the_download() {
     let world = World::reaching(&[&server]);
     Source::new(test_artifacts::OK_FETCH)
         .asking(&format!("http://{}", server.authority()))
-        .manifest(|m| m["permissions"]["max_download_bytes"] = (SIZE - 1).into())
+        .manifest(|m| m["permissions"]["max_download_bytes"] = SIZE.into())
         .file("url.txt", server.url("/weights"))
         .write(&world.path("source"));
     world.ok(&["register-source", "./source", "--grant", "all"]);

@@ -277,7 +277,7 @@ fn failing_disk_is_reported() {
 
 #[test]
 fn concurrent_downloads_succeed_without_locks() {
-    let weights = vec![7; 1 << 20];
+    let weights = crate::source::safetensors(&vec![7; 1 << 20]);
     let server = Server::files([("/weights", weights.clone())]);
     let world = World::reaching(&[&server]);
     Source::new(test_artifacts::OK_FETCH)

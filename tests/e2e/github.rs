@@ -9,7 +9,11 @@ use crate::world::{CANARY, World};
 
 pub(crate) const MAIN: &str = "1111111111111111111111111111111111111111";
 pub(crate) const FEATURE: &str = "2222222222222222222222222222222222222222";
-const TAGGED: &str = "3333333333333333333333333333333333333333";
+pub(crate) const TAGGED: &str = "3333333333333333333333333333333333333333";
+/// A commit in the history of `main`.
+pub(crate) const EARLIER: &str = "5555555555555555555555555555555555555555";
+/// A commit of somebody's fork: GitHub serves it under this repository's name too.
+pub(crate) const FORK: &str = "6666666666666666666666666666666666666666";
 const TAG_OBJECT: &str = "4444444444444444444444444444444444444444";
 
 /// A GitHub with the one repository `acme/digits`: its API, and the host that archives come from.
@@ -79,7 +83,27 @@ fn answer(request: &Request, archives: &str) -> Response {
     let object = |sha: &str, kind: &str| {
         Response::ok(json!({ "object": { "sha": sha, "type": kind } }).to_string())
     };
+    let tips = |tips: &[(&str, &str)]| {
+        let tip = |(name, sha): &(&str, &str)| json!({ "name": name, "commit": { "sha": sha } });
+        Response::ok(json!(tips.iter().map(tip).collect::<Vec<_>>()).to_string())
+    };
+    let route = route.split('?').next().unwrap_or_default();
+    if let Some((base, head)) = route
+        .strip_prefix("compare/")
+        .and_then(|commits| commits.split_once("..."))
+    {
+        let status = match (base, head) {
+            (MAIN, EARLIER) => "behind",
+            (base, head) if base == head => "identical",
+            // Two histories without a common commit.
+            (TAGGED, FORK) => return Response::status(404),
+            _ => "diverged",
+        };
+        return Response::ok(json!({ "status": status, "commits": [] }).to_string());
+    }
     match route {
+        "branches" => tips(&[("main", MAIN), ("feature/x", FEATURE), ("both", MAIN)]),
+        "tags" => tips(&[("both", FEATURE), ("v1.0", TAGGED)]),
         "git/ref/heads/main" => object(MAIN, "commit"),
         "git/ref/heads/feature/x" => object(FEATURE, "commit"),
         "git/ref/heads/both" => object(MAIN, "commit"),
@@ -91,7 +115,9 @@ fn answer(request: &Request, archives: &str) -> Response {
             route.strip_prefix("commits/"),
             route.strip_prefix("zipball/"),
         ) {
-            (Some(sha), _) if [MAIN, FEATURE, TAGGED].contains(&sha) => Response::ok(sha),
+            (Some(sha), _) if [MAIN, FEATURE, TAGGED, EARLIER, FORK].contains(&sha) => {
+                Response::ok(sha)
+            }
             (_, Some(sha)) if sha.len() == 40 => Response::redirect(format!("{archives}{sha}")),
             _ => Response::status(404),
         },
@@ -224,4 +250,123 @@ fn rate_limit_is_explained() {
         error.contains("quota") && error.contains("2100-01-01"),
         "{error}"
     );
+}
+
+/// GitHub serves the commits of all forks under the name of each.
+#[test]
+fn commit_of_a_fork_needs_consent() {
+    let pull = |request: &Request| {
+        (request.path == "/repos/acme/digits/git/ref/pull/7/head").then(|| {
+            Response::ok(json!({ "object": { "sha": FORK, "type": "commit" } }).to_string())
+        })
+    };
+    for reference in [
+        format!("acme/digits/{FORK}"),
+        format!("acme/digits/{}", &FORK[..7]),
+        format!("https://github.com/acme/digits/commit/{FORK}"),
+        format!("https://github.com/acme/digits/tree/{FORK}"),
+        "https://github.com/acme/digits/pull/7".to_owned(),
+    ] {
+        let github = GitHub::with(move |request| {
+            let short = request.path == format!("/repos/acme/digits/commits/{}", &FORK[..7]);
+            short.then(|| Response::ok(FORK)).or_else(|| pull(request))
+        });
+        let world = github.world();
+        let error = world.refused(1, &["register-source", &reference]);
+        for part in [FORK, "acme/digits", "no branch or tag"] {
+            assert!(error.contains(part), "{reference}: {error}");
+        }
+        assert_eq!(github.archives(), 0, "nothing of it is fetched");
+        let download = ["download", &reference, "-n", "modelzoo/digits-cnn"];
+        world.refused(1, &download);
+        // It can be looked at, and then it is said too.
+        let shown = world.run(&["inspect", &reference]);
+        assert!(shown.stdout.contains("no branch or tag"), "{shown:?}");
+        world.hinted(&error);
+        assert_eq!(commit_of(&world), FORK);
+        // What is registered was accepted.
+        world.ok(&["update-source"]);
+        world.ok(&["register-source", &reference, "--overwrite"]);
+        world.ok(&download);
+    }
+}
+
+#[test]
+fn commit_in_the_history_of_a_branch_or_tag_needs_no_consent() {
+    let github = GitHub::start();
+    for commit in [MAIN, EARLIER, FEATURE, TAGGED] {
+        let world = github.world();
+        world.ok(&["register-source", &format!("acme/digits/{commit}")]);
+        assert_eq!(commit_of(&world), commit);
+    }
+}
+
+#[test]
+fn commit_whose_branches_cannot_be_asked_for_is_not_registered() {
+    for broken in ["compare", "branches", "tags"] {
+        let github = GitHub::with(move |request| {
+            let path = request.path.strip_prefix("/repos/acme/digits/")?;
+            path.starts_with(broken)
+                .then(|| Response::ok("<html>no JSON</html>"))
+        });
+        let error = github
+            .world()
+            .refused(1, &["register-source", &format!("acme/digits/{FORK}")]);
+        assert!(
+            error.contains("did not answer as GitHub"),
+            "{broken}: {error}"
+        );
+        assert_eq!(github.archives(), 0);
+    }
+}
+
+#[test]
+fn answer_with_another_commit_is_refused() {
+    let short = &FEATURE[..9];
+    for asked in [FEATURE, short] {
+        let github = GitHub::with(|request| {
+            let path = &request.path;
+            let commit = path.starts_with("/repos/acme/digits/commits/2222222");
+            commit.then(|| Response::ok(MAIN))
+        });
+        let world = github.world();
+        let error = world.refused(1, &["register-source", &format!("acme/digits/{asked}")]);
+        assert!(
+            error.contains(MAIN) && error.contains(asked) && error.contains("hint:"),
+            "{error}"
+        );
+        assert_eq!(github.archives(), 0);
+    }
+    // A ref that was not asked for.
+    let github = GitHub::with(|request| {
+        (request.path == "/repos/acme/digits/git/ref/heads/main").then(|| {
+            let object = json!({ "sha": FEATURE, "type": "commit" });
+            let answer = json!({ "ref": "refs/heads/mainly", "object": object });
+            Response::ok(answer.to_string())
+        })
+    });
+    let error = github
+        .world()
+        .refused(1, &["register-source", "acme/digits/main"]);
+    assert!(error.contains("did not answer as GitHub"), "{error}");
+}
+
+/// `git archive` writes the commit into the comment of a zip.
+#[test]
+fn archive_of_another_commit_is_refused() {
+    for (commented, fits) in [(MAIN, true), (FEATURE, false)] {
+        let mut zip = Source::digits().zip("acme-digits-1111111/");
+        let end = zip.len();
+        assert_eq!(&zip[end - 22..end - 18], b"PK\x05\x06");
+        zip[end - 2] = 40;
+        zip.extend_from_slice(commented.as_bytes());
+        let github = GitHub::serving(zip);
+        let world = github.world();
+        if fits {
+            world.ok(&["register-source", "acme/digits"]);
+            continue;
+        }
+        let error = world.refused(1, &["register-source", "acme/digits"]);
+        assert!(error.contains(MAIN) && error.contains(FEATURE), "{error}");
+    }
 }

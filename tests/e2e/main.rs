@@ -22,6 +22,7 @@ mod github;
 mod inspect;
 mod main_path;
 mod managed;
+mod pins;
 mod references;
 mod server;
 mod source;

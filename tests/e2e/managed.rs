@@ -16,7 +16,7 @@ fn without_component(model: Value) -> Vec<u8> {
 #[test]
 fn manager_downloads_without_a_hook() {
     let archive = Source::digits().zip("inner/");
-    let server = Server::files([("/m.zip", archive), ("/m.bin", b"weights".to_vec())]);
+    let server = Server::files([("/m.zip", archive), ("/m.bin", b"\x80\x02weights".to_vec())]);
     let world = World::reaching(&[&server]);
     for (name, config, file) in [
         ("plain", json!({ "url": server.url("/m.bin") }), "m.bin"),

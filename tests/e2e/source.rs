@@ -114,6 +114,57 @@ impl Source {
     }
 }
 
+/// Replaces the component of a registered source while its model stays, and has the store believe
+/// that the new component made the model's files. Otherwise they would be fetched again, and no
+/// test could show a hook the files of another one.
+pub(crate) fn replace_component(world: &World, model: &str, replace: impl FnOnce()) {
+    let state = || {
+        let sources = world.json(&["list-sources"]);
+        let mut sources = sources.as_array().unwrap().iter();
+        let declares = |s: &&Value| s["models"].as_array().unwrap().iter().any(|m| m == model);
+        sources.find(declares).unwrap().clone()
+    };
+    let before = state();
+    let receipts: Vec<_> = world
+        .visible()
+        .into_iter()
+        .filter(|(path, _)| path.ends_with("receipt.json"))
+        .filter(|(_, bytes)| crate::downloads::sha256(bytes) == before["receipts"][model])
+        .collect();
+    let [(path, bytes)] = receipts.as_slice() else {
+        panic!("{model} has no receipt: {before}");
+    };
+    replace();
+    let after = state();
+    let component = |state: &Value| state["digests"]["source.wasm"].as_str().unwrap().to_owned();
+    let receipt = String::from_utf8(bytes.clone()).unwrap();
+    let receipt = receipt.replace(&component(&before), &component(&after));
+    std::fs::write(path, &receipt).unwrap();
+    world.edit_lock(|text| {
+        let mut lock: toml::Table = toml::from_str(text).unwrap();
+        let sources = lock["source"].as_array_mut().unwrap();
+        let id = after["id"].as_str();
+        let source = sources.iter_mut().find(|s| s["id"].as_str() == id).unwrap();
+        let source = source.as_table_mut().unwrap();
+        let pins = toml::Value::try_from(&before["artifacts"]).unwrap();
+        source.insert("artifacts".into(), pins);
+        let digest = crate::downloads::sha256(receipt.as_bytes());
+        let receipts = toml::Table::from_iter([(model.to_owned(), digest.into())]);
+        source.insert("receipts".into(), receipts.into());
+        toml::to_string(&lock).unwrap()
+    });
+}
+
+/// A safetensors file with these bytes as its one tensor.
+pub(crate) fn safetensors(data: &[u8]) -> Vec<u8> {
+    let n = data.len();
+    let header = format!(r#"{{"a":{{"dtype":"U8","shape":[{n}],"data_offsets":[0,{n}]}}}}"#);
+    let mut file = (header.len() as u64).to_le_bytes().to_vec();
+    file.extend_from_slice(header.as_bytes());
+    file.extend_from_slice(data);
+    file
+}
+
 /// Files as a zip.
 pub(crate) fn pack_zip(files: &[(String, Vec<u8>)]) -> Vec<u8> {
     let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));

@@ -115,14 +115,11 @@ fn damaged_manifest_does_not_hide_a_rollback() {
 
 /// Backdates the registration of the source.
 fn grow_old(world: &World) {
-    let path = world.home().join("modelzoo.lock");
-    let lock = std::fs::read_to_string(&path).unwrap();
-    let line = lock
-        .lines()
-        .find(|line| line.starts_with("registered = "))
-        .unwrap();
-    let old = lock.replace(line, "registered = \"2020-01-01T00:00:00Z\"");
-    std::fs::write(&path, old).unwrap();
+    world.edit_lock(|lock| {
+        let mut lines = lock.lines();
+        let line = lines.find(|l| l.starts_with("registered = ")).unwrap();
+        lock.replace(line, "registered = \"2020-01-01T00:00:00Z\"")
+    });
 }
 
 fn checked(world: &World) -> String {
@@ -201,9 +198,11 @@ fn models_in_use_are_not_deleted() {
     world.ok(&["register-source", "./source"]);
     world.ok(&["download", "test/model"]);
     // From now on its `load_model` never returns.
-    copying().write(&world.path("source"));
-    std::fs::copy(test_artifacts::BAD_LOOP, world.path("source/source.wasm")).unwrap();
-    world.ok(&["update-source"]);
+    crate::source::replace_component(&world, "test/model", || {
+        copying().write(&world.path("source"));
+        std::fs::copy(test_artifacts::BAD_LOOP, world.path("source/source.wasm")).unwrap();
+        world.ok(&["update-source"]);
+    });
     crate::source::digits_dataset(&world.path("dataset"));
     let apply = ["apply", "test/model", "dataset", "p", "--output", "x.jsonl"];
     let mut child = world.command(&apply).spawn().unwrap();

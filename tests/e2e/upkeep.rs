@@ -222,6 +222,12 @@ fn pins_survive_unrelated_updates() {
         .manifest(|m| m["models"][0]["description"] = json!("another"))
         .write(&world.path("source"));
     world.ok(&["update-source"]);
+    assert!(pins());
+    world.ok(&["find", MODEL]);
+    Source::digits()
+        .manifest(|m| m["models"][0]["of_our_own"] = json!("another"))
+        .write(&world.path("source"));
+    world.ok(&["update-source"]);
     assert!(!pins());
 }
 
@@ -249,16 +255,24 @@ fn lock_with_paths_outside_the_store_is_refused() {
     let world = with_digits();
     let path = world.home().join("modelzoo.lock");
     let lock = std::fs::read_to_string(&path).unwrap();
-    for (from, to) in [
-        ("manifests = [\".\"]", "manifests = [\"../../..\"]"),
-        ("tree = \"", "tree = \"/etc"),
+    for (from, to, named) in [
+        (
+            "manifests = [\".\"]",
+            "manifests = [\"../../..\"]",
+            "`manifests`",
+        ),
+        ("tree = \"", "tree = \"/etc", "`tree`"),
     ] {
         let changed = lock.replacen(from, to, 1);
         assert_ne!(changed, lock);
         std::fs::write(&path, changed).unwrap();
-        let run = world.run(&["list"]);
-        assert_eq!(run.code, Some(1), "{run:?}");
-        assert!(run.stderr.contains("modelzoo.lock"), "{}", run.stderr);
+        for args in [&["list"][..], &["verify", "--accept-lock"]] {
+            let error = world.refused(1, args);
+            assert!(error.contains("modelzoo.lock"), "{error}");
+        }
+        // Not even the user can accept it.
+        let error = world.refused(1, &["verify", "--accept-lock"]);
+        assert!(error.contains(named), "{error}");
     }
 }
 
@@ -285,8 +299,8 @@ fn bytes_that_differ_from_the_pin_are_refused() {
     let server =
         Server::start(
             move |_| match count.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
-                0 | 1 => Response::ok(test_artifacts::tiny_weights()),
-                _ => Response::ok(b"something else".to_vec()),
+                0 => Response::ok(test_artifacts::tiny_weights()),
+                _ => Response::ok(crate::source::safetensors(b"something else")),
             },
         );
     let world = World::reaching(&[&server]);

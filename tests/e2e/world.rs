@@ -122,6 +122,35 @@ impl World {
         files
     }
 
+    /// Runs the command that a hint on standard error suggests, which must succeed.
+    pub(crate) fn hinted(&self, stderr: &str) -> Run {
+        let hint = stderr.lines().find_map(|line| line.strip_prefix("hint: "));
+        let hint = hint.unwrap_or_else(|| panic!("no hint: {stderr}"));
+        let mut spans = hint.split('`').skip(1).step_by(2);
+        let command = spans.find_map(|span| span.strip_prefix("modelzoo "));
+        let command = command.unwrap_or_else(|| panic!("no command: {hint}"));
+        // As a shell splits words, as far as quotes of one kind go.
+        let words: Vec<&str> = command
+            .split('\'')
+            .enumerate()
+            .flat_map(|(n, part)| match n % 2 {
+                1 => vec![part],
+                _ => part.split_whitespace().collect(),
+            })
+            .collect();
+        self.ok(&words)
+    }
+
+    /// Changes the lock by hand, and accepts it.
+    pub(crate) fn edit_lock(&self, change: impl FnOnce(&str) -> String) {
+        let path = self.home().join("modelzoo.lock");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let changed = change(&text);
+        assert_ne!(changed, text, "nothing was changed");
+        std::fs::write(&path, changed).unwrap();
+        self.ok(&["verify", "--accept-lock"]);
+    }
+
     /// The files of staging other than locks and resumable downloads.
     pub(crate) fn unfinished(&self) -> Vec<PathBuf> {
         let mut files = BTreeMap::new();

@@ -41,8 +41,22 @@ pub enum Remedy {
     ListModels,
     /// Look at the sources that the audit log has records of.
     ListAudited,
-    /// Update the source, which accepts the artifacts of its new version.
-    UpdateSource,
+    /// Download the model again, and accept what changed of its files.
+    AcceptChanges {
+        /// The model.
+        model: String,
+        /// The source that declares it.
+        source_id: String,
+    },
+    /// Import the bundle, and accept its files in place of those that were downloaded before.
+    AcceptBundle,
+    /// Accept the lock as it was edited.
+    AcceptLock,
+    /// Register a commit that is on no branch or tag of its repository.
+    AllowUnreachableCommit {
+        /// The reference that names the commit.
+        reference: String,
+    },
     /// Allow the source to go back to an older version.
     AllowRollback {
         /// The source.
@@ -182,8 +196,25 @@ impl fmt::Display for Remedy {
             Self::ListSources => "look at the registered sources",
             Self::ListModels => "look at the models of the registered sources",
             Self::ListAudited => "look at the sources that there are records of",
-            Self::UpdateSource => {
-                "if its publisher changed it on purpose, update the source: its new version accepts it"
+            Self::AcceptChanges { model, source_id } => {
+                return write!(
+                    f,
+                    "if the publisher of {source_id} changed it on purpose, download {model} again \
+                     and accept the changes"
+                );
+            }
+            Self::AcceptBundle => {
+                "if you trust the bundle more, replace what is there and accept the changes"
+            }
+            Self::AcceptLock => {
+                "if you changed it on purpose, accept it as it is; if not, restore it from a copy"
+            }
+            Self::AllowUnreachableCommit { reference } => {
+                return write!(
+                    f,
+                    "anybody can have such a commit; if {reference} is the one that you want, allow \
+                     an unreachable commit"
+                );
             }
             Self::AllowRollback { source_id } => {
                 return write!(

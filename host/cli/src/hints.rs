@@ -3,6 +3,8 @@
 //! Whatever can be typed is in backticks: a whole command line, or flags to add to the one that
 //! failed.
 
+use std::borrow::Cow;
+
 use modelzoo::Remedy;
 
 use crate::names::{flag, verb};
@@ -80,9 +82,12 @@ fn remedy_text(remedy: &Remedy) -> String {
         Remedy::RegisterAgain {
             source_id: Some(source_id),
         } => format!(
-            "{}, of what {} shows for {source_id}, fetches it again",
-            command(&[verb::REGISTER_SOURCE, "SOURCE", &long(flag::OVERWRITE)]),
-            command(&[verb::LIST_SOURCES])
+            "{} fetches it again, and accepts what is there now",
+            command(&[
+                verb::REGISTER_SOURCE,
+                &quoted(source_id),
+                &long(flag::OVERWRITE)
+            ])
         ),
         Remedy::ListSources => {
             format!(
@@ -95,9 +100,33 @@ fn remedy_text(remedy: &Remedy) -> String {
             "{} shows all sources that there are records of",
             command(&[verb::AUDIT])
         ),
-        Remedy::UpdateSource => format!(
-            "if its publisher changed it on purpose, {} accepts it with the new version of the source",
-            command(&[verb::UPDATE_SOURCE])
+        Remedy::AcceptChanges { model, source_id } => format!(
+            "if its publisher changed it on purpose, {} accepts it",
+            command(&[
+                verb::DOWNLOAD,
+                &quoted(model),
+                &long(flag::SOURCE),
+                &quoted(source_id),
+                &long(flag::OVERWRITE),
+                &long(flag::ACCEPT_CHANGES),
+            ])
+        ),
+        Remedy::AcceptBundle => format!(
+            "if you trust the bundle more, `--{} --{}` replaces what is there",
+            flag::OVERWRITE,
+            flag::ACCEPT_CHANGES
+        ),
+        Remedy::AcceptLock => format!(
+            "if you changed it on purpose, {} accepts it as it is; if not, restore it from a copy",
+            command(&[verb::VERIFY, &long(flag::ACCEPT_LOCK)])
+        ),
+        Remedy::AllowUnreachableCommit { reference } => format!(
+            "anybody can have such a commit; if it is the one that you want, {} takes it",
+            command(&[
+                verb::REGISTER_SOURCE,
+                &quoted(reference),
+                &long(flag::ALLOW_UNREACHABLE_COMMIT)
+            ])
         ),
         Remedy::AllowRollback { source_id } => format!(
             "an attacker could want an older version back; if its publisher withdrew the newer one \
@@ -236,6 +265,15 @@ fn remedy_text(remedy: &Remedy) -> String {
 /// A command line.
 pub(crate) fn command(words: &[&str]) -> String {
     format!("`modelzoo {}`", words.join(" "))
+}
+
+/// A word of a command line, in quotes if a shell would read it as something else.
+fn quoted(word: &str) -> Cow<'_, str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@+=,%".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => Cow::Borrowed(word),
+        false => Cow::Owned(format!("'{}'", word.replace('\'', r"'\''"))),
+    }
 }
 
 /// A flag, with its dashes.

@@ -19,8 +19,11 @@ pub(crate) mod verb {
 
 /// Long flags, without the dashes.
 pub(crate) mod flag {
+    pub(crate) const ACCEPT_CHANGES: &str = "accept-changes";
+    pub(crate) const ACCEPT_LOCK: &str = "accept-lock";
     pub(crate) const ALLOW_OUTSIDE: &str = "allow-outside";
     pub(crate) const ALLOW_ROLLBACK: &str = "allow-rollback";
+    pub(crate) const ALLOW_UNREACHABLE_COMMIT: &str = "allow-unreachable-commit";
     pub(crate) const DEVICE: &str = "device";
     pub(crate) const ERROR_LEVEL: &str = "error-level";
     pub(crate) const FROZEN: &str = "frozen";

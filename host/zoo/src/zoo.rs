@@ -265,6 +265,15 @@ impl Zoo {
 
 /// The store and the machine.
 impl Zoo {
+    /// Accepts the lock as it is, although something else than modelzoo changed it. Everything that
+    /// it names is still checked against it.
+    ///
+    /// # Errors
+    /// If the lock cannot be read or written.
+    pub fn accept_lock(&self) -> Result<(), Error> {
+        self.context.store.accept_lock()
+    }
+
     /// The disk usage of each source, each downloaded model, the cache and the staging area.
     ///
     /// # Errors

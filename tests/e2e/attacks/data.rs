@@ -102,14 +102,11 @@ fn malformed_weights_are_refused() {
         ("zip", crate::source::pack_zip(&[("x".into(), vec![0; 64])])),
         ("html", b"<!DOCTYPE html><html></html>".to_vec()),
     ] {
-        let failure = testbed
+        let error = testbed
             .attack(test_artifacts::OK_COPY, "model")
             .weights(bytes)
-            .build(&[]);
-        assert!(
-            failure.error.contains("weights.safetensors"),
-            "{what}: {failure:#?}"
-        );
+            .refused_weights();
+        assert!(error.contains("weights.safetensors"), "{what}: {error}");
     }
 }
 
@@ -128,7 +125,7 @@ fn malformed_weights_use_little_memory() {
         let attack = testbed
             .attack(test_artifacts::OK_COPY, "model")
             .weights(bytes);
-        attack.build(&[]);
+        attack.refused_weights();
         let args = ["apply", "test/model", "images", "p", "--output", "x.jsonl"];
         let usage = super::memory::measure(world, &args);
         assert!(usage.peak_bytes < 512 << 20, "{usage:?}");

@@ -97,8 +97,9 @@ fn clock_and_random_numbers_are_deterministic() {
     let observed = || {
         let testbed = Testbed::new();
         let attack = testbed.attack(test_artifacts::BAD_CLOCK, "model");
+        let attack = attack.named("observed.txt");
         attack.downloads();
-        let file = attack.files_dir().join("weights.safetensors");
+        let file = attack.files_dir().join("observed.txt");
         std::fs::read_to_string(file).unwrap()
     };
     let first = observed();

@@ -205,6 +205,7 @@ fn hooks_send_no_credentials() {
     let testbed = Testbed::within(world, "");
     let attack = testbed
         .attack(test_artifacts::OK_GET, "model")
+        .named("answer.json")
         .asking(format!("http://{}", server.authority()))
         .file("url.txt", server.url("/repos/acme/digits"));
     attack.downloads();

@@ -201,6 +201,7 @@ fn redirect_drops_the_headers_of_a_hook() {
     let testbed = Testbed::within(World::reaching(&[&server, &other]), "");
     let attack = testbed
         .attack(test_artifacts::OK_GET, "model")
+        .named("answer.json")
         .asking(format!("http://{}", server.authority()))
         .asking(format!("http://{}", other.authority()))
         .file("url.txt", server.url("/given"));

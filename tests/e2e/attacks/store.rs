@@ -20,7 +20,8 @@ const GOOD: &str = "good/model";
 
 #[test]
 fn concurrent_downloads_leave_one_whole_model() {
-    let weights: Vec<u8> = (0..1_u32 << 16).flat_map(u32::to_le_bytes).collect();
+    let bytes: Vec<u8> = (0..1_u32 << 16).flat_map(u32::to_le_bytes).collect();
+    let weights = crate::source::safetensors(&bytes);
     let server = Server::files([("/weights", weights.clone())]);
     let world = World::reaching(&[&server]);
     Source::new(test_artifacts::OK_FETCH)

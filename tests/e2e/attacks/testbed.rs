@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 
 use serde_json::Value;
 
-use crate::source::Source;
+use crate::source::{Source, replace_component};
 use crate::world::{Run, World};
 
 use super::canary::{Canary, FileState, differences, snapshot};
@@ -143,6 +143,13 @@ impl Attack<'_> {
         self
     }
 
+    /// Another name than that of weights for the model's file.
+    pub(crate) fn named(mut self, file: &str) -> Self {
+        let name = |m: &mut Value| m["models"][0]["base_filename"] = file.into();
+        self.source = self.source.manifest(name);
+        self
+    }
+
     /// Requests the permission for an origin, which is granted.
     pub(crate) fn asking(mut self, permission: impl AsRef<str>) -> Self {
         self.source = self.source.asking(permission.as_ref());
@@ -180,10 +187,11 @@ impl Attack<'_> {
     fn register_for_load(&self) {
         self.register(test_artifacts::OK_COPY);
         let dir = format!("./{}", self.dir);
-        self.testbed
-            .world
-            .ok(&["download", &self.model, "--source", &dir]);
-        self.register(self.component);
+        let world = &self.testbed.world;
+        world.ok(&["download", &self.model, "--source", &dir]);
+        if self.component != test_artifacts::OK_COPY {
+            replace_component(world, &self.model, || self.register(self.component));
+        }
     }
 
     fn download_args(&self, more: &[&str]) -> Vec<String> {
@@ -238,6 +246,18 @@ impl Attack<'_> {
             &self.download_args(&[]),
             &["home/models", "home/modelzoo.lock"],
         )
+    }
+
+    /// The weights must be refused, when they are downloaded or when the model is built. Returns
+    /// standard error.
+    pub(crate) fn refused_weights(&self) -> String {
+        self.register(self.component);
+        let args = self.download_args(&[]);
+        let args: Vec<_> = args.iter().map(String::as_str).collect();
+        match self.testbed.world.run(&args).code {
+            Some(0) => self.build(&[]).error,
+            _ => self.testbed.refuses(1, &args).recorded().stderr,
+        }
     }
 
     /// `load_model` must succeed; nothing is written but the labels.

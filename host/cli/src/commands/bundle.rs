@@ -29,7 +29,8 @@ Examples:
 
 const IMPORT_EXAMPLES: &str = "\
 Everything is checked before anything is visible. A bundle is not signed: trust it as
-far as you trust where it is from.
+far as you trust where it is from. `update-source` compares the source with its origin, and
+`download --overwrite` the models; until then they are shown as imported.
 
 Examples:
   modelzoo bundle import digits.tar
@@ -71,6 +72,9 @@ struct ImportArgs {
     /// Replace a source that is registered with another tree, and models that exist already
     #[arg(short, long = flag::OVERWRITE)]
     overwrite: bool,
+    /// Accept files of models that differ from those that were downloaded before
+    #[arg(long = flag::ACCEPT_CHANGES)]
+    accept_changes: bool,
     #[command(flatten)]
     grant: GrantArgs,
 }
@@ -110,6 +114,7 @@ async fn import(args: &ImportArgs, console: &Console) -> Result<ExitCode, Failur
         .with_grant(&args.grant, async |grant| {
             let options = ImportOptions {
                 overwrite: args.overwrite,
+                accept_changes: args.accept_changes,
                 grant,
             };
             zoo.import_bundle(&args.file, options)

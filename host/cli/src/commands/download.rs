@@ -2,6 +2,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use modelzoo::models::DownloadOptions;
+use modelzoo::text::escape;
 use serde_json::json;
 
 use crate::args::GrantArgs;
@@ -14,6 +15,7 @@ const EXAMPLES: &str = "\
 Examples:
   modelzoo download acme/digits-cnn
   modelzoo download acme/digits-cnn@1.0 --overwrite
+  modelzoo download acme/digits-cnn@1.0 --overwrite --accept-changes
   modelzoo download https://github.com/acme/digits --model-name acme/digits-cnn --grant all";
 
 #[derive(Debug, Args)]
@@ -27,6 +29,9 @@ pub(crate) struct DownloadArgs {
     /// Download it again if it is downloaded already
     #[arg(short, long = flag::OVERWRITE)]
     overwrite: bool,
+    /// Download it again, and accept files that differ from those that were downloaded before
+    #[arg(long = flag::ACCEPT_CHANGES)]
+    accept_changes: bool,
     /// The source that declares the model
     #[arg(short, long = flag::SOURCE, value_name = "SOURCE", conflicts_with = "model_name")]
     source: Option<String>,
@@ -42,6 +47,7 @@ pub(crate) async fn run(args: &DownloadArgs, console: &Console) -> Result<ExitCo
                 model_name: args.model_name.clone(),
                 source: args.source.clone(),
                 overwrite: args.overwrite,
+                accept_changes: args.accept_changes,
                 grant,
             };
             zoo.download(&args.name_or_source, options).await
@@ -55,6 +61,7 @@ pub(crate) async fn run(args: &DownloadArgs, console: &Console) -> Result<ExitCo
             "path": path,
             "fresh": downloaded.fresh,
             "receipt": downloaded.receipt,
+            "changes": downloaded.changes,
         }))?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -65,6 +72,9 @@ pub(crate) async fn run(args: &DownloadArgs, console: &Console) -> Result<ExitCo
             n => format!("{n} files"),
         };
         console.note(&format!("downloaded {name} ({files}, {size})"));
+        for change in &downloaded.changes {
+            console.note(&format!("  accepted {}", escape(&change.to_string())));
+        }
     } else {
         console.note(&format!(
             "{name} is downloaded already; {} downloads it again",

@@ -18,11 +18,8 @@ pub(crate) struct FindArgs {
 
 pub(crate) fn run(args: &FindArgs, console: &Console) -> Result<ExitCode, Failure> {
     let record = console.zoo()?.model(&args.name, args.source.as_deref())?;
-    let path = record
-        .path()
-        .ok_or_else(|| modelzoo::Error::NotDownloaded {
-            model: record.name(),
-        })?;
+    record.require()?;
+    let path = record.path().unwrap_or_default();
     if console.json() {
         console.print_json(&serde_json::json!({ "name": record.name(), "path": path }))?;
     } else {

@@ -2,9 +2,11 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Args;
+use modelzoo::store::StoredModel;
 use modelzoo::text::escape;
 use serde_json::{Value, json};
 
+use super::list_sources::FROM_BUNDLE;
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::names::flag;
@@ -21,7 +23,12 @@ pub(crate) struct InfoArgs {
 
 pub(crate) fn run(args: &InfoArgs, console: &Console) -> Result<ExitCode, Failure> {
     let record = console.zoo()?.model(&args.name, args.source.as_deref())?;
-    let receipt = record.receipt();
+    let stored = record.stored();
+    let problem = stored.problem();
+    let receipt = match stored {
+        StoredModel::Complete(receipt) => Some(receipt),
+        StoredModel::Nothing | StoredModel::Outdated | StoredModel::Damaged(_) => None,
+    };
     let path = record.path();
     if console.json() {
         console.print_json(&json!({
@@ -30,6 +37,8 @@ pub(crate) fn run(args: &InfoArgs, console: &Console) -> Result<ExitCode, Failur
             "manifest": record.entry.raw(),
             "path": path,
             "receipt": receipt,
+            "imported": record.is_imported(),
+            "problem": problem,
         }))?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -43,6 +52,10 @@ pub(crate) fn run(args: &InfoArgs, console: &Console) -> Result<ExitCode, Failur
     };
     row("name", &record.name())?;
     row("source", record.source.id.as_str())?;
+    match record.source.imported {
+        true => row("", FROM_BUNDLE)?,
+        false => {}
+    }
     row(
         "commit",
         record.source.commit.as_deref().unwrap_or_default(),
@@ -69,6 +82,11 @@ pub(crate) fn run(args: &InfoArgs, console: &Console) -> Result<ExitCode, Failur
         }
         _ => row("downloaded", "no")?,
     }
+    match record.is_imported() {
+        true => row("imported", FROM_BUNDLE)?,
+        false => {}
+    }
+    row("problem", problem.as_deref().unwrap_or_default())?;
     Ok(out.flush().map(|()| ExitCode::SUCCESS)?)
 }
 

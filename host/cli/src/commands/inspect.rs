@@ -10,7 +10,7 @@ use modelzoo::text::escape;
 use modelzoo::{LimitInForce, Remedy};
 use serde_json::Value;
 
-use super::list_sources::ago;
+use super::list_sources::{FROM_BUNDLE, ago};
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::hints::Hint;
@@ -54,7 +54,9 @@ pub(crate) async fn run(args: &InspectArgs, console: &Console) -> Result<ExitCod
     match inspection.problems.first() {
         Some(problem) => Err(Failure::hinted(
             problem,
-            Remedy::RegisterAgain { source_id: None },
+            Remedy::RegisterAgain {
+                source_id: inspection.id.as_ref().map(ToString::to_string),
+            },
         )),
         None => Ok(ExitCode::SUCCESS),
     }
@@ -106,6 +108,9 @@ fn print(out: &mut impl Write, inspection: &Inspection) -> io::Result<()> {
     if id.is_some() {
         let registered = inspection.registered.as_deref().unwrap_or("no");
         row(out, "registered", registered)?;
+    }
+    if inspection.imported {
+        row(out, "imported", FROM_BUNDLE)?;
     }
     if let Some(checked) = &inspection.checked {
         row(out, "checked", &format!("{checked} ({})", ago(checked)))?;

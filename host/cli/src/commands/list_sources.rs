@@ -7,6 +7,9 @@ use crate::hints;
 use crate::names::verb;
 use crate::table;
 
+/// What is said of what came with a bundle.
+pub(super) const FROM_BUNDLE: &str = "from a bundle, and not compared with its origin";
+
 pub(crate) fn run(console: &Console) -> Result<ExitCode, Failure> {
     let sources = console.zoo()?.list_sources()?;
     if console.json() {
@@ -30,7 +33,10 @@ pub(crate) fn run(console: &Console) -> Result<ExitCode, Failure> {
                     .collect::<Vec<_>>()
                     .join(" "),
                 s.locked.registered.clone(),
-                ago(&s.checked),
+                match &s.checked {
+                    Some(checked) => ago(checked),
+                    None => "never: imported".to_owned(),
+                },
             ]
         })
         .collect();

@@ -32,6 +32,9 @@ pub(crate) struct RegisterArgs {
     /// Fetch it again if it is registered
     #[arg(short, long = flag::OVERWRITE)]
     overwrite: bool,
+    /// Take a commit that is on no branch or tag of its repository
+    #[arg(long = flag::ALLOW_UNREACHABLE_COMMIT)]
+    allow_unreachable_commit: bool,
     #[command(flatten)]
     grant: GrantArgs,
 }
@@ -42,6 +45,7 @@ pub(crate) async fn run(args: &RegisterArgs, console: &Console) -> Result<ExitCo
         .with_grant(&args.grant, async |grant| {
             let options = RegisterOptions {
                 overwrite: args.overwrite,
+                allow_unreachable_commit: args.allow_unreachable_commit,
                 grant,
             };
             zoo.register_source(&args.reference, options).await

@@ -12,7 +12,8 @@ use crate::names::flag;
 const EXAMPLES: &str = "\
 Examples:
   modelzoo verify
-  modelzoo verify acme/digits-cnn --repair";
+  modelzoo verify acme/digits-cnn --repair
+  modelzoo verify --accept-lock";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -22,10 +23,16 @@ pub(crate) struct VerifyArgs {
     /// Download the models again that are not what was recorded
     #[arg(long = flag::REPAIR)]
     repair: bool,
+    /// First accept modelzoo.lock as it is, although it was edited
+    #[arg(long = flag::ACCEPT_LOCK)]
+    accept_lock: bool,
 }
 
 pub(crate) async fn run(args: &VerifyArgs, console: &Console) -> Result<ExitCode, Failure> {
     let zoo = console.zoo()?;
+    if args.accept_lock {
+        zoo.accept_lock()?;
+    }
     let results = match args.repair {
         true => zoo.repair(&args.names).await?,
         false => zoo.verify(&args.names)?,

@@ -33,7 +33,11 @@ fn failed(hint: &Hint) -> &'static [&'static str] {
         Remedy::RegisterSource | Remedy::ListModels => &["modelzoo info m"],
         Remedy::RegisterAgain { .. } | Remedy::ListSources => &[REGISTER],
         Remedy::ListAudited => &["modelzoo audit s"],
-        Remedy::UpdateSource | Remedy::AllowRollback { .. } => &["modelzoo update-source s"],
+        Remedy::AllowRollback { .. } => &["modelzoo update-source s"],
+        Remedy::AcceptChanges { .. } => &[DOWNLOAD, APPLY],
+        Remedy::AcceptBundle => &["modelzoo bundle import b"],
+        Remedy::AcceptLock => &["modelzoo list"],
+        Remedy::AllowUnreachableCommit { .. } => &[REGISTER, DOWNLOAD, APPLY],
         Remedy::NameSource => &[DOWNLOAD, APPLY, EMBED, "modelzoo info m"],
         Remedy::NameModel => &[DOWNLOAD, APPLY, EMBED],
         Remedy::Download { .. } => &["modelzoo find m"],
@@ -79,7 +83,19 @@ fn all() -> Vec<Hint> {
         Remedy::ListSources,
         Remedy::ListModels,
         Remedy::ListAudited,
-        Remedy::UpdateSource,
+        Remedy::AcceptChanges {
+            model: model(),
+            source_id: source_id(),
+        },
+        Remedy::AcceptChanges {
+            model: model(),
+            source_id: "file:/a directory/of mine".to_owned(),
+        },
+        Remedy::AcceptBundle,
+        Remedy::AcceptLock,
+        Remedy::AllowUnreachableCommit {
+            reference: "acme/digits/1234567".to_owned(),
+        },
         Remedy::AllowRollback {
             source_id: source_id(),
         },

@@ -13,6 +13,8 @@ use modelzoo_net::policy::Permissions;
 pub use self::bundle::BundleError;
 
 use crate::reference::SourceId;
+use crate::store::FileChange;
+use crate::store::pin::listed;
 use crate::translate::TranslateError;
 
 /// Why a verb of the [`Zoo`](crate::Zoo) failed.
@@ -33,6 +35,14 @@ pub enum Error {
     },
     #[error("{path} cannot be read: {reason}", path = path.display())]
     BadLock { path: PathBuf, reason: String },
+    #[error("{path} was changed by something else than modelzoo: {reason}", path = path.display())]
+    LockChanged { path: PathBuf, reason: String },
+    #[error("{path}: its format is {format}, and this modelzoo reads format {reads}", path = path.display())]
+    LockFormat {
+        path: PathBuf,
+        format: u32,
+        reads: u32,
+    },
     #[error("{path} is {size} bytes, and at most {cap} are read", path = path.display())]
     FileTooLarge { path: PathBuf, size: u64, cap: u64 },
 
@@ -61,6 +71,20 @@ pub enum Error {
     },
     #[error("{url} did not answer as GitHub's API does")]
     BadApiAnswer { url: String },
+    #[error("{url} answered with the commit {answered}, and {asked} was asked for")]
+    OtherCommit {
+        url: String,
+        asked: String,
+        answered: String,
+    },
+    #[error(
+        "the commit {commit} is on no branch or tag of {repo} that was looked at; GitHub serves commits of forks under this name too"
+    )]
+    UnreachableCommit {
+        repo: String,
+        commit: String,
+        reference: String,
+    },
 
     #[error(transparent)]
     Manifest(#[from] crate::manifest::ManifestError),
@@ -130,8 +154,28 @@ pub enum Error {
         permission: String,
         asked: Permissions,
     },
-    #[error("{file} of {model} is not what was downloaded before")]
-    ArtifactChanged { model: String, file: String },
+    #[error("the files of {model} were made by an earlier version of {source_id}")]
+    Outdated { model: String, source_id: SourceId },
+    #[error("{model} is not as it was downloaded: {reason}")]
+    NotAsDownloaded { model: String, reason: String },
+    #[error("{file} of {model} cannot be what its name says: {reason}")]
+    NotTheFile {
+        model: String,
+        file: String,
+        reason: String,
+    },
+    #[error("{model} came to {bytes} bytes, and its manifest says {declared}")]
+    SizeFarOff {
+        model: String,
+        bytes: u64,
+        declared: u64,
+    },
+    #[error("{model} is not what was downloaded before: {}", listed(changes))]
+    ArtifactChanged {
+        model: String,
+        source_id: SourceId,
+        changes: Vec<FileChange>,
+    },
     #[error("{model} was not downloaded before, and a frozen run records nothing new")]
     Frozen { model: String },
     #[error("{source_id} was changed by another command meanwhile")]
@@ -242,6 +286,16 @@ impl Error {
                 "name the commit instead, as <user>/<repo>/<commit>",
             )),
             Self::BadApiAnswer { .. } => Some(Remedy::advice("check GITHUB_API_URL")),
+            Self::OtherCommit { .. } => Some(Remedy::advice(
+                "nothing of it was kept; check GITHUB_API_URL, and the mirrors of GitHub's hosts",
+            )),
+            Self::UnreachableCommit { reference, .. } => Some(Remedy::AllowUnreachableCommit {
+                reference: reference.clone(),
+            }),
+            Self::LockChanged { .. } => Some(Remedy::AcceptLock),
+            Self::LockFormat { .. } => Some(Remedy::advice(
+                "another version of modelzoo wrote it: use that version, or move the file away and register the sources again",
+            )),
             Self::NoManifest { .. } => Some(Remedy::advice(
                 "a source has a manifest.json with `name` and `models`",
             )),
@@ -282,7 +336,23 @@ impl Error {
                     .collect::<Vec<_>>()
                     .join(", ")
             ))),
-            Self::ArtifactChanged { .. } => Some(Remedy::UpdateSource),
+            Self::ArtifactChanged {
+                model, source_id, ..
+            } => Some(Remedy::AcceptChanges {
+                model: model.clone(),
+                source_id: source_id.to_string(),
+            }),
+            Self::Outdated { model, .. } | Self::NotAsDownloaded { model, .. } => {
+                Some(Remedy::DownloadAgain {
+                    model: Some(model.clone()),
+                })
+            }
+            Self::NotTheFile { .. } => Some(Remedy::advice(
+                "nothing was kept: the server may be out of order, so try again later; if it stays so, the publisher has to correct the address or the name of the file",
+            )),
+            Self::SizeFarOff { .. } => Some(Remedy::advice(
+                "nothing was kept: the server may be out of order, so try again later; if it stays so, the publisher has to correct `size_bytes`",
+            )),
             Self::Frozen { .. } => Some(Remedy::Unfreeze),
             Self::NoRoom { .. } => Some(Remedy::MakeRoom),
             Self::NotLocked { .. } => Some(Remedy::Unlock),
@@ -300,7 +370,9 @@ impl Error {
             Self::NoStore(_) => Some(Remedy::advice(
                 "check MODELZOO_HOME; remove what is not needed by hand",
             )),
-            Self::PinMoved { .. } => Some(Remedy::RegisterAgain { source_id: None }),
+            Self::PinMoved { source_id, .. } => Some(Remedy::RegisterAgain {
+                source_id: Some(source_id.to_string()),
+            }),
             Self::Bundle(error) => Some(error.remedy()),
             Self::Hook(error) => error.remedy(),
             Self::Net(error) => error.remedy(),

@@ -18,6 +18,8 @@
 
 mod artifact;
 mod date;
+mod digest;
+mod downloader;
 mod error;
 mod fields;
 mod locate;
@@ -31,6 +33,7 @@ use modelzoo_net::policy::{Permission, Permissions};
 use serde_json::Value;
 
 pub use self::artifact::ArtifactEntry;
+pub(crate) use self::downloader::Downloader;
 use self::error::{MAX_BYTES, MAX_VALUES, Warnings};
 pub use self::error::{ManifestError, Warning};
 use self::fields::Fields;

@@ -9,6 +9,7 @@ use modelzoo_net::{Access, Download, Downloaded, Grants, Request};
 use modelzoo_sandbox::Artifact;
 
 use super::catalog::Models;
+use super::plausible;
 use crate::error::Error;
 use crate::manifest::ArtifactEntry;
 use crate::sources::fetch_list::FetchList;
@@ -19,7 +20,8 @@ use crate::store::{ModelRecord, create_dir_all};
 const MAX_BYTES: u64 = 64 << 30;
 
 impl Models<'_> {
-    /// Fetches files into a model's directory, and returns all files in it.
+    /// Fetches files into a model's directory, and returns all files in it. What is fetched has to
+    /// be what its name and the manifest's sizes say.
     pub(crate) async fn fetch_artifacts(
         &self,
         record: &ModelRecord,
@@ -28,6 +30,7 @@ impl Models<'_> {
         audit: &AuditLog,
     ) -> Result<Vec<Artifact>, Error> {
         let mut made = BTreeMap::new();
+        let mut bytes = 0_u64;
         // Whether the item before exists.
         let mut before = true;
         for item in &list.items {
@@ -49,6 +52,7 @@ impl Models<'_> {
                 Err(error) => return Err(error),
             };
             before = true;
+            bytes = bytes.saturating_add(fetched.size);
             if kept {
                 made.insert(artifact.path.clone(), (fetched.size, fetched.sha256));
             }
@@ -60,6 +64,7 @@ impl Models<'_> {
                 }
             }
         }
+        plausible::check_fetched(record, bytes)?;
         let artifacts = made.into_iter().map(|(name, (size, sha256))| Artifact {
             name,
             size,
@@ -122,7 +127,14 @@ impl Models<'_> {
                 .client()?
                 .download(&request, &access, &download)
                 .await
-            {
+                .map_err(Error::from)
+                .and_then(|fetched| {
+                    // Other bytes than the right ones have been refused already.
+                    if artifact.sha256.is_none() && !artifact.unpack {
+                        plausible::check_listed(record, artifact, into)?;
+                    }
+                    Ok(fetched)
+                }) {
                 Ok(downloaded) => return Ok(downloaded),
                 Err(error) => {
                     if artifact.urls.len() > 1 {
@@ -132,12 +144,9 @@ impl Models<'_> {
                 }
             }
         }
-        Err(failure.map_or_else(
-            || Error::NothingDownloaded {
-                model: record.name(),
-            },
-            Error::from,
-        ))
+        Err(failure.unwrap_or_else(|| Error::NothingDownloaded {
+            model: record.name(),
+        }))
     }
 }
 

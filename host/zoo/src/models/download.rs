@@ -6,17 +6,20 @@ use std::sync::Arc;
 use modelzoo_sandbox::{Artifact, Component, DownloadCall, Identity};
 
 use super::catalog::Models;
+use super::plausible;
 use crate::error::Error;
 use crate::name::ModelQuery;
 use crate::reference::SourceRef;
 use crate::sources::Grant;
 use crate::sources::fetch_list::FetchList;
+use crate::sources::reachable::Unreachable;
 use crate::sources::register::Replace;
-use crate::store::audit::{AuditLog, Event, now};
+use crate::store::audit::{AuditLog, Event};
 use crate::store::files::read_capped;
 use crate::store::in_use::Claim;
-use crate::store::receipt::{FILES, FORMAT, Receipt, ReceiptFile};
-use crate::store::{ModelRecord, create_dir_all};
+use crate::store::lock::Pinning;
+use crate::store::receipt::{FILES, Receipt, ReceiptFile};
+use crate::store::{FileChange, ModelRecord, StoredModel, create_dir_all};
 
 /// Options of downloading a model.
 #[derive(Default)]
@@ -27,6 +30,9 @@ pub struct DownloadOptions<'a> {
     pub source: Option<String>,
     /// Download the model again if it is downloaded already.
     pub overwrite: bool,
+    /// Download the model again, and pin its files in place of those that were pinned, if they
+    /// differ.
+    pub accept_changes: bool,
     /// Who grants permissions if the source has to be registered first.
     pub grant: Grant<'a>,
 }
@@ -40,6 +46,19 @@ pub struct Downloaded {
     pub receipt: Receipt,
     /// Whether this call downloaded it; false if it was downloaded before.
     pub fresh: bool,
+    /// How its files differ from those that were pinned before, which they replace.
+    pub changes: Vec<FileChange>,
+}
+
+/// How to download a model that may be there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refetch {
+    /// Not at all, if it is.
+    Never,
+    /// Again; the files must be the pinned ones.
+    Same,
+    /// Again; other files than the pinned ones are accepted.
+    Changed,
 }
 
 impl Models<'_> {
@@ -50,9 +69,13 @@ impl Models<'_> {
         name_or_source: &str,
         options: DownloadOptions<'_>,
     ) -> Result<Downloaded, Error> {
-        let overwrite = options.overwrite;
+        let refetch = match (options.accept_changes, options.overwrite) {
+            (true, _) => Refetch::Changed,
+            (false, true) => Refetch::Same,
+            (false, false) => Refetch::Never,
+        };
         let record = self.choose(name_or_source, options).await?;
-        self.download_record(record, overwrite).await
+        self.download_record(record, refetch).await
     }
 
     /// The model that is meant, with its source registered and restored.
@@ -79,7 +102,7 @@ impl Models<'_> {
         };
         let registered = self
             .registry()
-            .register_reference(&source, Replace::Never, options.grant)
+            .register_reference(&source, Replace::Never, Unreachable::Refuse, options.grant)
             .await?;
         let store = &self.context.store;
         let id = registered.source.locked.id;
@@ -123,14 +146,17 @@ impl Models<'_> {
 
     pub(crate) async fn download_record(
         &self,
-        record: ModelRecord,
-        overwrite: bool,
+        mut record: ModelRecord,
+        refetch: Refetch,
     ) -> Result<Downloaded, Error> {
-        if let (Some(receipt), false) = (record.receipt(), overwrite) {
+        let stored = record.stored();
+        if let (StoredModel::Complete(receipt), Refetch::Never) = (&stored, refetch) {
+            let receipt = receipt.clone();
             return Ok(Downloaded {
                 record,
                 receipt,
                 fresh: false,
+                changes: Vec::new(),
             });
         }
         let audit = self.audit_of(&record);
@@ -139,60 +165,112 @@ impl Models<'_> {
                 reason: &error.to_string(),
             });
         };
+        let pinning = self
+            .pinning(&record, &stored, refetch)
+            .inspect_err(refused)?;
+        if let (Some(problem), Refetch::Never) = (stored.problem(), refetch) {
+            tracing::warn!("{} is downloaded again: {problem}", record.name());
+        }
         let staging = self.context.store.stage()?;
         self.check_room(&record).inspect_err(refused)?;
-        let files = staging.path().join("model").join(FILES);
-        create_dir_all(&files)?;
-        let list = FetchList::of(&record.entry, record.component.is_some(), &record.source.id)?;
-        let (component, artifacts) = match list {
-            Some(list) => (
-                None,
-                self.fetch_artifacts(&record, &list, &files, &audit)
-                    .await
-                    .inspect_err(refused)?,
-            ),
-            None => self
-                .run_hook(&record, &files, &audit)
-                .await
-                .inspect_err(|e| {
-                    audit.record(&Event::HookFailed {
-                        hook: "download_model",
-                        reason: &e.to_string(),
-                    });
-                })?,
-        };
-        if artifacts.is_empty() {
-            return Err(Error::NothingDownloaded {
-                model: record.name(),
-            });
-        }
-        let receipt = receipt(&record, component, artifacts);
         let staged = staging.path().join("model");
-        receipt.write(&staged)?;
+        let receipt = self.fetch(&record, &staged, &audit).await?;
         let store = &self.context.store;
-        store
-            .pin_artifacts(&receipt, self.context.config.frozen)
+        let (source, changes) = store
+            .pin(&record.source.tree, &receipt, pinning)
             .inspect_err(refused)?;
+        record.source = source;
         audit.record_files(&receipt);
-        // An incomplete model is replaced, and so is a complete one under `overwrite`. Otherwise
-        // another process has published its copy first, which is as good.
-        let replace = overwrite || record.receipt().is_none();
+        // An incomplete model is replaced, and so is a complete one on request. Otherwise another
+        // process has published its copy first, which is as good.
+        let replace = refetch != Refetch::Never || record.receipt().is_none();
         store.publish_dir(&staged, &record.dir, replace)?;
         let receipt = record.receipt().unwrap_or(receipt);
         Ok(Downloaded {
             record,
             receipt,
             fresh: true,
+            changes,
         })
     }
 
-    /// Runs `download_model`; returns the digest of the component and the files.
+    /// What a download may pin. What cannot succeed fails before anything is fetched.
+    fn pinning(
+        &self,
+        record: &ModelRecord,
+        stored: &StoredModel,
+        refetch: Refetch,
+    ) -> Result<Pinning, Error> {
+        let config = &self.context.config;
+        if config.frozen {
+            let is_pinned = record.source.pin(&record.name()).is_some();
+            return match (is_pinned, stored) {
+                (true, _) => Ok(Pinning::Frozen),
+                (false, StoredModel::Outdated) => Err(record.outdated()),
+                (false, _) => Err(Error::Frozen {
+                    model: record.name(),
+                }),
+            };
+        }
+        match refetch {
+            Refetch::Changed if config.locked => Err(Error::NotLocked {
+                source_id: record.source.id.clone(),
+            }),
+            Refetch::Changed => Ok(Pinning::Accept),
+            Refetch::Never | Refetch::Same => Ok(Pinning::New),
+        }
+    }
+
+    /// Downloads the files of a model into a directory, checks what they are, and writes their
+    /// receipt.
+    async fn fetch(
+        &self,
+        record: &ModelRecord,
+        staged: &Path,
+        audit: &AuditLog,
+    ) -> Result<Receipt, Error> {
+        let refused = |error: &Error| {
+            audit.record(&Event::Refused {
+                reason: &error.to_string(),
+            });
+        };
+        let files = staged.join(FILES);
+        create_dir_all(&files)?;
+        let list = FetchList::of(&record.entry, record.component.is_some(), &record.source.id)?;
+        let artifacts = match list {
+            Some(list) => self
+                .fetch_artifacts(record, &list, &files, audit)
+                .await
+                .inspect_err(refused)?,
+            None => {
+                let made = self.run_hook(record, &files, audit).await;
+                let made = made.inspect_err(|e| {
+                    audit.record(&Event::HookFailed {
+                        hook: "download_model",
+                        reason: &e.to_string(),
+                    });
+                })?;
+                plausible::check_made(record, &made, &files).inspect_err(refused)?;
+                made
+            }
+        };
+        if artifacts.is_empty() {
+            return Err(Error::NothingDownloaded {
+                model: record.name(),
+            });
+        }
+        let receipt = receipt(record, artifacts);
+        receipt.write(staged)?;
+        Ok(receipt)
+    }
+
+    /// Runs `download_model`; returns the files.
     async fn run_hook(
         &self,
         record: &ModelRecord,
         files: &Path,
         audit: &AuditLog,
-    ) -> Result<(Option<String>, Vec<Artifact>), Error> {
+    ) -> Result<Vec<Artifact>, Error> {
         let component = self.component(record, true)?;
         let partials = self.context.store.partials_dir(&record.source.id.key())?;
         let call = DownloadCall {
@@ -210,12 +288,8 @@ impl Models<'_> {
             progress: Arc::clone(&self.context.progress),
             log: self.context.log_of(&record.source.id),
         };
-        let artifacts = self
-            .context
-            .engine()?
-            .download_model(&component, call)
-            .await?;
-        Ok((Some(component.info().sha256.clone()), artifacts))
+        let engine = self.context.engine()?;
+        Ok(engine.download_model(&component, call).await?)
     }
 
     /// The compiled component of a model's source, if it has the hook.
@@ -285,22 +359,16 @@ pub(crate) fn identity(record: &ModelRecord) -> Identity {
     }
 }
 
-fn receipt(record: &ModelRecord, component: Option<String>, artifacts: Vec<Artifact>) -> Receipt {
-    Receipt {
-        format: FORMAT,
-        model: record.name(),
-        source: record.source.id.clone(),
-        commit: record.source.commit.clone(),
-        tree: record.source.tree.clone(),
-        component,
-        downloaded: now(),
-        files: artifacts
-            .into_iter()
-            .map(|a| ReceiptFile {
-                name: a.name,
-                size: a.size,
-                sha256: a.sha256,
-            })
-            .collect(),
-    }
+fn receipt(record: &ModelRecord, artifacts: Vec<Artifact>) -> Receipt {
+    let files = artifacts.into_iter().map(|a| ReceiptFile {
+        name: a.name,
+        size: a.size,
+        sha256: a.sha256,
+    });
+    Receipt::new(
+        record.name(),
+        record.source.id.clone(),
+        record.maker.clone(),
+        files.collect(),
+    )
 }

@@ -8,7 +8,7 @@ use super::catalog::Models;
 use crate::error::Error;
 use crate::license;
 use crate::reference::SourceId;
-use crate::store::ModelRecord;
+use crate::store::{ModelRecord, StoredModel};
 
 /// Which models to list.
 #[derive(Debug, Clone, Default)]
@@ -65,7 +65,15 @@ impl Models<'_> {
 }
 
 fn summary(record: &ModelRecord) -> ModelSummary {
-    let path = record.path();
+    let path = match record.stored() {
+        StoredModel::Complete(_) => Some(record.place()),
+        StoredModel::Nothing => None,
+        stored @ (StoredModel::Outdated | StoredModel::Damaged(_)) => {
+            let problem = stored.problem().unwrap_or_default();
+            tracing::warn!("{} is not downloaded: {problem}", record.name());
+            None
+        }
+    };
     ModelSummary {
         name: record.name(),
         source: record.source.id.clone(),

@@ -45,7 +45,7 @@ impl Models<'_> {
     /// [`PrecisionSpec::Auto`] is, also where the hook gives the plan.
     ///
     /// # Errors
-    /// [`Error::NotDownloaded`]; [`Error::Hook`] when the hook fails, for example over a kwarg
+    /// As [`ModelRecord::require`]; [`Error::Hook`] when the hook fails, for example over a kwarg
     /// that it does not know; [`Error::Runtime`] when the device does not compute in half
     /// precision; [`Error::Build`] when the plan cannot be built.
     pub(crate) async fn load(
@@ -82,9 +82,7 @@ impl Models<'_> {
         precision: PrecisionSpec,
     ) -> Result<(Receipt, Option<String>, Model), Error> {
         for _ in 0..ATTEMPTS {
-            let receipt = record.receipt().ok_or_else(|| Error::NotDownloaded {
-                model: record.name(),
-            })?;
+            let receipt = record.require()?;
             let before = receipt.marks(&record.dir);
             let described = self.described(record, kwargs).await?;
             let device = precision.on(device, described.half)?;

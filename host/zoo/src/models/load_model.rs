@@ -70,6 +70,7 @@ impl Models<'_> {
             model_name: options.model_name,
             source: options.source,
             overwrite: false,
+            accept_changes: false,
             grant: options.grant,
         };
         let record = match options.download {

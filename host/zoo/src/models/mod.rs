@@ -3,12 +3,15 @@
 pub(crate) mod artifacts;
 pub(crate) mod cache;
 pub(crate) mod catalog;
+mod content;
 pub(crate) mod download;
 pub(crate) mod list;
 pub(crate) mod load;
 pub(crate) mod load_model;
 pub(crate) mod loaded;
+mod plausible;
 pub(crate) mod requirements;
+mod safetensors;
 pub(crate) mod verify;
 
 pub(crate) use catalog::Models;

@@ -1,6 +1,7 @@
 //! Checking downloaded models, and repairing them.
 
 use super::catalog::Models;
+use super::download::Refetch;
 use crate::error::Error;
 use crate::store::{Verified, VerifiedKind};
 
@@ -13,7 +14,7 @@ impl Models<'_> {
         }
         let verify = |name: &String| {
             let record = self.find(name, None)?;
-            record.verify()?.ok_or_else(|| Error::NotDownloaded {
+            record.verify().ok_or_else(|| Error::NotDownloaded {
                 model: record.name(),
             })
         };
@@ -26,7 +27,7 @@ impl Models<'_> {
         for result in &mut results {
             if result.kind == VerifiedKind::Model && !result.problems.is_empty() {
                 let record = self.find(&result.name, Some(result.source.as_str()))?;
-                self.download_record(record, true).await?;
+                self.download_record(record, Refetch::Same).await?;
                 result.repaired = true;
             }
         }

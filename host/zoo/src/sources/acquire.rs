@@ -10,6 +10,7 @@ use modelzoo_net::{Access, Download, Grants, Request};
 
 use super::github::{GitHub, Resolved};
 use super::origin::{Collected, Origin};
+use super::reachable::{Unreachable, commit_of_archive};
 use super::registry::Registry;
 use super::snapshot::Snapshot;
 use crate::error::Error;
@@ -22,9 +23,15 @@ use crate::store::files::tree_of;
 const MAX_ARCHIVE: u64 = 4 << 30;
 
 impl Registry<'_> {
-    /// Fetches what a reference names now, and checks it.
-    pub(crate) async fn acquire(&self, reference: &SourceRef) -> Result<Snapshot, Error> {
-        self.acquire_at(reference, None).await
+    /// Fetches what a reference names now, and checks it. A commit that is `known` already is not
+    /// looked for on the branches and tags of its repository.
+    pub(crate) async fn acquire(
+        &self,
+        reference: &SourceRef,
+        known: Option<&str>,
+        unreachable: Unreachable,
+    ) -> Result<Snapshot, Error> {
+        self.acquire_at(reference, None, known, unreachable).await
     }
 
     /// As [`Registry::acquire`]; a repository at the commit and directory that are given.
@@ -32,13 +39,21 @@ impl Registry<'_> {
         &self,
         reference: &SourceRef,
         pin: Option<Resolved>,
+        known: Option<&str>,
+        unreachable: Unreachable,
     ) -> Result<Snapshot, Error> {
         let staging = self.context.store.stage()?;
         let audit = self.context.store.audit_log(&reference.id(), None);
-        let mut at = None;
+        let (mut at, mut reachable) = (None, true);
         let origin = match reference {
             SourceRef::Local(path) if path.is_dir() => Origin::Directory(path.clone()),
             SourceRef::Local(path) if path.is_file() => Origin::archive(path, staging.path())?,
+            SourceRef::Local(path) if path.exists() => {
+                return Err(Error::BadPath {
+                    path: path.display().to_string(),
+                    reason: "it is neither a directory nor a regular file".to_owned(),
+                });
+            }
             SourceRef::Local(path) => return Err(Error::NoSuchPath(path.clone())),
             SourceRef::Archive(url) => {
                 let access = self.user_access(&audit);
@@ -53,16 +68,30 @@ impl Registry<'_> {
                     Some(pin) => pin,
                     None => github.resolve(git_ref.as_ref()).await?,
                 };
+                if known != Some(resolved.commit.as_str()) {
+                    let checked = github.check_reachable(&resolved, reference, unreachable);
+                    reachable = checked.await?;
+                }
                 let url = github.archive(&resolved.commit);
                 let fetched = self
                     .fetch_archive(&url, &github.access(), staging.path())
                     .await?;
+                match commit_of_archive(&fetched)? {
+                    Some(answered) if answered != resolved.commit => {
+                        return Err(Error::OtherCommit {
+                            url,
+                            asked: resolved.commit,
+                            answered,
+                        });
+                    }
+                    _ => {}
+                }
                 at = Some(resolved);
                 Origin::archive(&fetched, staging.path())?
             }
         };
         let (commit, subdir) = match at {
-            Some(Resolved { commit, subdir }) => (Some(commit), subdir),
+            Some(Resolved { commit, subdir, .. }) => (Some(commit), subdir),
             None => (None, String::new()),
         };
         let root = staging.path().join("snapshot");
@@ -71,6 +100,7 @@ impl Registry<'_> {
         Ok(Snapshot {
             root,
             commit,
+            reachable,
             subdir,
             tree: tree_of(&files),
             manifests,

@@ -19,6 +19,28 @@ pub(crate) struct Resolved {
     pub(crate) commit: String,
     /// The directory of the repository, which follows the ref; empty for its root.
     pub(crate) subdir: String,
+    /// Whether a branch or a tag of the repository was named, so that the commit is on it.
+    pub(crate) of_ref: bool,
+}
+
+/// What a ref names.
+struct Found {
+    commit: String,
+    of_ref: bool,
+}
+
+impl Found {
+    /// A commit by its own name, or of a pull request: anybody's.
+    fn alone(commit: String) -> Self {
+        let of_ref = false;
+        Self { commit, of_ref }
+    }
+
+    /// The commit of a branch or a tag.
+    fn of_ref(commit: String) -> Self {
+        let of_ref = true;
+        Self { commit, of_ref }
+    }
 }
 
 /// One repository of a GitHub API.
@@ -35,7 +57,20 @@ pub(crate) struct GitHub<'a> {
 /// `GET /repos/{owner}/{repo}/git/ref/{ref}`.
 #[derive(Deserialize)]
 struct GitRef {
+    #[serde(rename = "ref")]
+    name: Option<String>,
     object: GitObject,
+}
+
+impl GitRef {
+    /// Whether it is another ref than the one of this name. An older API does not say.
+    fn is_other(&self, name: &str) -> bool {
+        let own = self
+            .name
+            .as_deref()
+            .and_then(|own| own.strip_prefix("refs/"));
+        self.name.is_some() && own != Some(name)
+    }
 }
 
 #[derive(Deserialize)]
@@ -53,20 +88,25 @@ impl GitHub<'_> {
                 Some(commit) => Ok(Resolved {
                     commit,
                     subdir: String::new(),
+                    of_ref: true,
                 }),
                 None => Err(self.no_repository()),
             };
         };
         for (git_ref, subdir) in wanted.candidates() {
-            if let Some(commit) = self.find(wanted.kind(), &git_ref).await? {
-                return Ok(Resolved { commit, subdir });
+            if let Some(Found { commit, of_ref }) = self.find(wanted.kind(), &git_ref).await? {
+                return Ok(Resolved {
+                    commit,
+                    subdir,
+                    of_ref,
+                });
             }
         }
         if self.commit("HEAD").await?.is_none() {
             return Err(self.no_repository());
         }
         Err(Error::NoSuchRef {
-            repo: format!("{}/{}", self.repo.owner, self.repo.repo),
+            repo: self.name(),
             git_ref: wanted.as_str().to_owned(),
         })
     }
@@ -76,30 +116,35 @@ impl GitHub<'_> {
         self.address(&format!("zipball/{commit}"))
     }
 
-    async fn find(&self, kind: RefKind, name: &str) -> Result<Option<String>, Error> {
-        match kind {
-            RefKind::Commit => self.commit(name).await,
-            RefKind::Branch => Ok(self.git_ref(&format!("heads/{name}")).await?.map(|o| o.sha)),
-            RefKind::Pull => Ok(self.git_ref(name).await?.map(|object| object.sha)),
-            RefKind::Tag => self.tag(name).await,
-            RefKind::Any if is_commit(name) => self.commit(name).await,
+    async fn find(&self, kind: RefKind, name: &str) -> Result<Option<Found>, Error> {
+        let head = format!("heads/{name}");
+        Ok(match kind {
+            RefKind::Commit => self.commit(name).await?.map(Found::alone),
+            RefKind::Branch => self.git_ref(&head).await?.map(|o| Found::of_ref(o.sha)),
+            RefKind::Pull => self.git_ref(name).await?.map(|o| Found::alone(o.sha)),
+            RefKind::Tag => self.tag(name).await?.map(Found::of_ref),
+            RefKind::Any if is_commit(name) => self.commit(name).await?.map(Found::alone),
             RefKind::Any => {
-                let branch = self.git_ref(&format!("heads/{name}")).await?;
+                let branch = self.git_ref(&head).await?;
                 let tag = self.tag(name).await?;
                 match (branch, tag) {
-                    (Some(branch), Some(tag)) if branch.sha != tag => Err(Error::AmbiguousRef {
-                        repo: format!("{}/{}", self.repo.owner, self.repo.repo),
-                        git_ref: name.to_owned(),
-                        branch: branch.sha,
-                        tag,
-                    }),
-                    (Some(branch), _) => Ok(Some(branch.sha)),
-                    (None, Some(tag)) => Ok(Some(tag)),
-                    (None, None) if may_abbreviate_commit(name) => self.commit(name).await,
-                    (None, None) => Ok(None),
+                    (Some(branch), Some(tag)) if branch.sha != tag => {
+                        return Err(Error::AmbiguousRef {
+                            repo: self.name(),
+                            git_ref: name.to_owned(),
+                            branch: branch.sha,
+                            tag,
+                        });
+                    }
+                    (Some(branch), _) => Some(Found::of_ref(branch.sha)),
+                    (None, Some(tag)) => Some(Found::of_ref(tag)),
+                    (None, None) if may_abbreviate_commit(name) => {
+                        self.commit(name).await?.map(Found::alone)
+                    }
+                    (None, None) => None,
                 }
             }
-        }
+        })
     }
 
     /// The commit of a tag. An annotated tag is an object of its own that points to it.
@@ -117,24 +162,38 @@ impl GitHub<'_> {
             return Ok(None);
         };
         match serde_json::from_slice::<GitRef>(&body) {
+            // The API may answer with another ref than the one asked for.
+            Ok(found) if found.is_other(name) => Err(Error::BadApiAnswer { url }),
             Ok(found) if is_commit(&found.object.sha) => Ok(Some(found.object)),
             _ => Err(Error::BadApiAnswer { url }),
         }
     }
 
-    async fn commit(&self, name: &str) -> Result<Option<String>, Error> {
+    pub(super) async fn commit(&self, name: &str) -> Result<Option<String>, Error> {
         let url = self.address(&format!("commits/{name}"));
         let Some(body) = self.get(&url, "application/vnd.github.sha").await? else {
             return Ok(None);
         };
         match std::str::from_utf8(&body).map(str::trim) {
-            Ok(sha) if is_commit(sha) => Ok(Some(sha.to_ascii_lowercase())),
+            Ok(sha) if is_commit(sha) => {
+                let sha = sha.to_ascii_lowercase();
+                let asked = name.to_ascii_lowercase();
+                let by_digits = is_commit(&asked) || may_abbreviate_commit(&asked);
+                match by_digits && !sha.starts_with(&asked) {
+                    true => Err(Error::OtherCommit {
+                        url,
+                        asked,
+                        answered: sha,
+                    }),
+                    false => Ok(Some(sha)),
+                }
+            }
             _ => Err(Error::BadApiAnswer { url }),
         }
     }
 
     /// The body of a response; `None` if the API has no such object.
-    async fn get(&self, url: &str, accept: &str) -> Result<Option<Vec<u8>>, Error> {
+    pub(super) async fn get(&self, url: &str, accept: &str) -> Result<Option<Vec<u8>>, Error> {
         let request = Request {
             url: url.to_owned(),
             headers: vec![
@@ -170,7 +229,12 @@ impl GitHub<'_> {
         }
     }
 
-    fn address(&self, rest: &str) -> String {
+    /// `owner/repo`
+    pub(super) fn name(&self) -> String {
+        format!("{}/{}", self.repo.owner, self.repo.repo)
+    }
+
+    pub(super) fn address(&self, rest: &str) -> String {
         let GitHubRepo { owner, repo, .. } = self.repo;
         let mut url = self.api.clone();
         if let Ok(mut path) = url.path_segments_mut() {
@@ -182,14 +246,14 @@ impl GitHub<'_> {
 
     fn no_repository(&self) -> Error {
         Error::NoSuchRepository {
-            repo: format!("{}/{}", self.repo.owner, self.repo.repo),
+            repo: self.name(),
             with_token: self.use_token.load(Ordering::Relaxed),
             namesake: None,
         }
     }
 }
 
-fn is_commit(text: &str) -> bool {
+pub(super) fn is_commit(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::manifest::Manifest;
 use crate::reference::SourceId;
 use crate::store::audit::Event;
-use crate::store::lock::LockedSource;
+use crate::store::locked::LockedSource;
 
 /// Who decides what a source may reach.
 #[derive(Default)]

@@ -13,8 +13,8 @@ pub struct SourceInfo {
     #[serde(flatten)]
     pub locked: LockedSource,
     /// When its origin was last checked for changes, by registering, updating or checking it
-    /// (RFC 3339, UTC).
-    pub checked: String,
+    /// (RFC 3339, UTC); `None` if it never was, because it came with a bundle.
+    pub checked: Option<String>,
     /// The permissions that its manifests declare.
     pub asked: Permissions,
     /// The names of its models, sorted.
@@ -33,7 +33,7 @@ impl SourceInfo {
             .collect();
         models.sort();
         Self {
-            checked: locked.registered.clone(),
+            checked: (!locked.imported).then(|| locked.registered.clone()),
             locked,
             asked: asked(manifests),
             models,

@@ -13,6 +13,7 @@ pub(crate) mod info;
 pub(crate) mod inspect;
 pub(crate) mod origin;
 pub(crate) mod publish;
+pub(crate) mod reachable;
 pub(crate) mod register;
 pub(crate) mod registry;
 pub(crate) mod rollback;

@@ -1,39 +1,33 @@
 //! Making a snapshot the registered one, and comparing it with the one before.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
-
-use serde_json::Value;
-
 use super::info::SourceInfo;
 use super::registry::Registry;
 use super::rollback::steps_back;
 use super::snapshot::Snapshot;
 use crate::error::Error;
-use crate::manifest::Manifest;
 use crate::reference::SourceId;
-use crate::store::files::hash_file;
-use crate::store::snapshot::component_file;
+use crate::store::lock::Pinning;
+use crate::store::snapshot::component_digest;
 use crate::store::{Changes, LockedSource, RegisterOutcome};
-
-/// The pinned digests of models' files: by model, then by file.
-type Pins = BTreeMap<String, BTreeMap<String, String>>;
+use std::collections::BTreeSet;
 
 impl Registry<'_> {
     /// Makes a snapshot the registered one. The one before stays for commands that read it, until
-    /// the garbage is collected.
+    /// the garbage is collected. `pinning` says whether pins of `locked` replace earlier ones.
     pub(super) fn publish(
         &self,
         snapshot: &Snapshot,
         mut locked: LockedSource,
         before: Option<&LockedSource>,
+        pinning: Pinning,
     ) -> Result<LockedSource, Error> {
         let store = &self.context.store;
         let mut guard = store.change_lock()?;
         let current = guard.lock.get(&locked.id);
         unchanged(current, before, &locked.id)?;
         if let Some(current) = current {
-            locked.keep_pins(self.pins_that_hold(current, snapshot))?;
+            let kept = self.with_pins_that_hold(current, snapshot, &locked);
+            locked.keep_pins(&kept, pinning)?;
         }
         // A snapshot is named after its contents: one that exists already is the same, unless its
         // files were changed.
@@ -78,63 +72,34 @@ impl Registry<'_> {
 
     /// The digests of the components of a registered source.
     fn component_digests(&self, locked: &LockedSource) -> Vec<String> {
-        let store = &self.context.store;
-        let root = store.snapshot_dir(locked);
-        let manifests = store.manifests(locked).unwrap_or_default();
+        let manifests = self.context.store.manifests(locked).unwrap_or_default();
         manifests
             .iter()
-            .filter_map(|(dir, manifest)| component_digest(&root.join(dir), manifest))
+            .filter_map(|(dir, manifest)| component_digest(locked, dir, manifest))
             .collect()
     }
 
-    /// The pins that stay: those of models that the new snapshot describes as the old one does,
-    /// with hooks of the same component.
-    fn pins_that_hold(&self, current: &LockedSource, snapshot: &Snapshot) -> Pins {
+    /// The registered source with the pins that stay: those of models whose files the new snapshot
+    /// would make in the same way.
+    fn with_pins_that_hold(
+        &self,
+        current: &LockedSource,
+        snapshot: &Snapshot,
+        locked: &LockedSource,
+    ) -> LockedSource {
+        let mut kept = current.clone();
         if current.tree == snapshot.tree {
-            return current.artifacts.clone();
+            return kept;
         }
-        let store = &self.context.store;
-        let before = store.manifests(current).unwrap_or_default();
-        let root = store.snapshot_dir(current);
-        let before = described(&before, |dir, manifest| {
-            component_digest(&root.join(dir), manifest)
+        let before = self.context.store.manifests(current).unwrap_or_default();
+        let before = current.makers(&before);
+        let after = locked.makers(&snapshot.manifests);
+        kept.retain_pins(|model| {
+            let was = before.get(model);
+            was.is_some() && after.get(model) == was
         });
-        let after = described(&snapshot.manifests, |dir, manifest| {
-            let (_, _, (_, sha256)) = snapshot.component(dir, manifest)?;
-            Some(sha256.clone())
-        });
-        let holds = |model: &String| {
-            before
-                .get(model)
-                .is_some_and(|was| after.get(model) == Some(was))
-        };
-        let mut pins = current.artifacts.clone();
-        pins.retain(|model, _| holds(model));
-        pins
+        kept
     }
-}
-
-/// Each model of a snapshot, with its manifest entry and the digest of its component.
-fn described(
-    manifests: &[(String, Manifest)],
-    component_digest: impl Fn(&str, &Manifest) -> Option<String>,
-) -> BTreeMap<String, (Value, Option<String>)> {
-    let mut models = BTreeMap::new();
-    for (dir, manifest) in manifests {
-        let component = component_digest(dir, manifest);
-        for model in &manifest.models {
-            models.insert(
-                model.name().to_string(),
-                (model.raw().clone(), component.clone()),
-            );
-        }
-    }
-    models
-}
-
-fn component_digest(dir: &Path, manifest: &Manifest) -> Option<String> {
-    let (_, path) = component_file(dir, manifest)?;
-    Some(hash_file(&path).ok()?.1)
 }
 
 /// Fails if another process has changed a source since it was read. New pins are not a change.

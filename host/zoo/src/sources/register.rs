@@ -1,18 +1,20 @@
 //! Registering sources.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use super::grant::Grant;
 use super::info::SourceInfo;
 use super::publish::unchanged;
+use super::reachable::Unreachable;
 use super::registry::Registry;
 use super::rollback::steps_back;
 use super::snapshot::Snapshot;
-use crate::error::Error;
+use crate::error::{BundleError, Error};
 use crate::reference::{SourceId, SourceRef};
 use crate::store::audit::{Event, now};
+use crate::store::lock::Pinning;
 use crate::store::{LockedSource, RegisterOutcome};
 
 /// Options of registering a source.
@@ -20,6 +22,8 @@ use crate::store::{LockedSource, RegisterOutcome};
 pub struct RegisterOptions<'a> {
     /// Fetch the source again if it is registered already.
     pub overwrite: bool,
+    /// Register a commit that is on no branch or tag of its repository.
+    pub allow_unreachable_commit: bool,
     /// Who grants permissions.
     pub grant: Grant<'a>,
 }
@@ -58,7 +62,11 @@ impl Registry<'_> {
             true => Replace::Always,
             false => Replace::Never,
         };
-        let registered = self.register_reference(&reference, replace, options.grant);
+        let unreachable = match options.allow_unreachable_commit {
+            true => Unreachable::Allow,
+            false => Unreachable::Refuse,
+        };
+        let registered = self.register_reference(&reference, replace, unreachable, options.grant);
         registered.await.map_err(|error| match error {
             Error::NoSuchRepository {
                 repo, with_token, ..
@@ -76,10 +84,12 @@ impl Registry<'_> {
         &self,
         reference: &SourceRef,
         replace: Replace,
+        unreachable: Unreachable,
         grant: Grant<'_>,
     ) -> Result<Registered, Error> {
         let id = reference.id();
-        let registered = self.register_as(&id, reference, replace, grant).await;
+        let registered = self.register_as(&id, reference, replace, unreachable, grant);
+        let registered = registered.await;
         let audit = self.context.store.audit_log(&id, None);
         match &registered {
             Ok(done) => audit.record(&Event::Registered {
@@ -98,6 +108,7 @@ impl Registry<'_> {
         id: &SourceId,
         reference: &SourceRef,
         replace: Replace,
+        unreachable: Unreachable,
         grant: Grant<'_>,
     ) -> Result<Registered, Error> {
         let before = self.context.store.lock()?.get(id).cloned();
@@ -110,7 +121,11 @@ impl Registry<'_> {
             return self.registered_already(locked, grant, RegisterOutcome::AlreadyRegistered);
         }
         let before = before.map(|locked| self.info(&locked));
-        let snapshot = self.acquire(reference).await?;
+        let known = before.as_ref().and_then(|info| info.locked.known_commit());
+        let snapshot = self.acquire(reference, known, unreachable).await?;
+        if let (Some(before), Replace::Forward) = (&before, replace) {
+            check_bundle(&before.locked, &snapshot)?;
+        }
         let components = self.check_components(&snapshot)?;
         if let (Some(before), Replace::Forward) = (&before, replace) {
             check_forward(before, &snapshot)?;
@@ -132,9 +147,13 @@ impl Registry<'_> {
             registered: locked_before
                 .filter(|before| before.tree == snapshot.tree)
                 .map_or_else(now, |before| before.registered.clone()),
+            imported: false,
+            imported_models: BTreeSet::new(),
+            digests: snapshot.digests(),
+            receipts: BTreeMap::new(),
             artifacts: BTreeMap::new(),
         };
-        let locked = self.publish(&snapshot, locked, locked_before)?;
+        let locked = self.publish(&snapshot, locked, locked_before, Pinning::New)?;
         self.record_grant(locked_before.map(|before| &before.granted), &locked);
         if before.is_some() {
             self.note_check(id);
@@ -175,6 +194,23 @@ impl Registry<'_> {
             outcome,
             warnings: Vec::new(),
         })
+    }
+}
+
+/// Fails if a source came with a bundle, and its origin has other files at the same commit. Whoever
+/// made the bundle changed them.
+pub(super) fn check_bundle(before: &LockedSource, snapshot: &Snapshot) -> Result<(), Error> {
+    let same_commit = before.commit.is_some() && before.commit == snapshot.commit;
+    match before.imported && same_commit && before.tree != snapshot.tree {
+        false => Ok(()),
+        true => Err(BundleError::NotFromOrigin {
+            source_id: before.id.clone(),
+            reference: before.reference.clone(),
+            commit: snapshot.commit.clone().unwrap_or_default(),
+            bundled: before.tree.clone(),
+            origin: snapshot.tree.clone(),
+        }
+        .into()),
     }
 }
 

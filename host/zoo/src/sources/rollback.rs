@@ -53,6 +53,8 @@ fn spelled<'a>(version: &Latest<'a>) -> &'a str {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn source(models: &[&str], pinned: &[&str]) -> SourceInfo {
@@ -65,6 +67,10 @@ mod tests {
             manifests: Vec::new(),
             granted: modelzoo_net::policy::Permissions::none(),
             registered: String::new(),
+            imported: false,
+            imported_models: BTreeSet::new(),
+            digests: BTreeMap::new(),
+            receipts: BTreeMap::new(),
             artifacts: pinned
                 .iter()
                 .map(|name| ((*name).to_owned(), BTreeMap::new()))

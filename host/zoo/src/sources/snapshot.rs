@@ -1,6 +1,6 @@
 //! A source in staging: the files that its manifests declare.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use modelzoo_archive::RelPath;
@@ -8,8 +8,9 @@ use tempfile::TempDir;
 
 use crate::error::Error;
 use crate::manifest::Manifest;
+use crate::reference::SourceRef;
 use crate::store::files::FileDigests;
-use crate::store::snapshot::{COMPONENT, MANIFEST};
+use crate::store::snapshot::{COMPONENT, MANIFEST, component_name, join};
 
 /// A source in staging, checked and ready to be published.
 #[derive(Debug)]
@@ -20,6 +21,9 @@ pub(crate) struct Snapshot {
     pub(crate) root: PathBuf,
     /// The commit, if the reference has one.
     pub(crate) commit: Option<String>,
+    /// Whether the commit, if there is one, is on a branch or tag of the repository, as far as that
+    /// was asked for.
+    pub(crate) reachable: bool,
     /// The directory of the repository that is the source; empty for its root.
     pub(crate) subdir: String,
     /// The digest of the files.
@@ -38,13 +42,40 @@ impl Snapshot {
         dir: &str,
         manifest: &Manifest,
     ) -> Option<(String, PathBuf, &(u64, String))> {
-        let name = match &manifest.component {
-            Some(component) => component.path.as_ref(),
-            None => COMPONENT,
-        };
+        let name = component_name(manifest);
         let at = RelPath::parse(&join(dir, name)).ok()?;
         let digest = self.files.get(&at)?;
         Some((name.to_owned(), at.under(&self.root), digest))
+    }
+
+    /// The digests of the manifests and of their components, by name.
+    pub(crate) fn digests(&self) -> BTreeMap<String, String> {
+        let mut digests = BTreeMap::new();
+        for (dir, manifest) in &self.manifests {
+            for name in [MANIFEST, component_name(manifest)] {
+                let name = join(dir, name);
+                let file = RelPath::parse(&name).ok();
+                if let Some((_, sha256)) = file.and_then(|file| self.files.get(&file)) {
+                    digests.insert(name, sha256.clone());
+                }
+            }
+        }
+        digests
+    }
+
+    /// Fails if the commit was looked for on the branches and tags of its repository, and is on
+    /// none.
+    pub(crate) fn check_reachable(&self, reference: &SourceRef) -> Result<(), Error> {
+        match (reference, &self.commit) {
+            (SourceRef::GitHub(repo, _), Some(commit)) if !self.reachable => {
+                Err(Error::UnreachableCommit {
+                    repo: format!("{}/{}", repo.owner, repo.repo),
+                    commit: commit.clone(),
+                    reference: reference.to_string(),
+                })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The warnings of all manifests, each with the manifest's path.
@@ -115,12 +146,4 @@ fn below<'f>(files: &'f [RelPath], directory: &str) -> &'f [RelPath] {
     let rest = files.get(from..).unwrap_or_default();
     let count = rest.partition_point(|file| file.as_ref().starts_with(&start));
     rest.get(..count).unwrap_or_default()
-}
-
-/// The name of a file in a directory of the source.
-pub(crate) fn join(dir: &str, name: &str) -> String {
-    match dir {
-        "." => name.to_owned(),
-        dir => format!("{dir}/{name}"),
-    }
 }

@@ -3,7 +3,8 @@
 use super::github::Resolved;
 use super::grant::Grant;
 use super::info::SourceInfo;
-use super::register::{Registered, Replace};
+use super::reachable::Unreachable;
+use super::register::{Registered, Replace, check_bundle};
 use super::registry::Registry;
 use super::snapshot::Snapshot;
 use crate::error::Error;
@@ -37,7 +38,7 @@ impl Registry<'_> {
             true => Replace::Always,
             false => Replace::Forward,
         };
-        self.register_reference(&reference, replace, options.grant)
+        self.register_reference(&reference, replace, Unreachable::Refuse, options.grant)
             .await
     }
 
@@ -49,7 +50,9 @@ impl Registry<'_> {
             self.note_check(&locked.id);
             return self.registered_already(&locked, Grant::Nothing, RegisterOutcome::Unchanged);
         }
-        let snapshot = self.acquire(&reference).await?;
+        let known = locked.known_commit();
+        let snapshot = self.acquire(&reference, known, Unreachable::Refuse).await?;
+        check_bundle(&locked, &snapshot)?;
         self.note_check(&locked.id);
         let components = self.check_components(&snapshot)?;
         let before = self.info(&locked);
@@ -57,6 +60,7 @@ impl Registry<'_> {
             commit: snapshot.commit.clone(),
             subdir: snapshot.subdir.clone(),
             tree: snapshot.tree.clone(),
+            digests: snapshot.digests(),
             ..locked
         };
         let after = SourceInfo::new(locked, &snapshot.manifests);
@@ -93,9 +97,12 @@ impl Registry<'_> {
         let pin = locked.commit.as_ref().map(|commit| Resolved {
             commit: commit.clone(),
             subdir: locked.subdir.clone(),
+            of_ref: false,
         });
         let reference = self.parse_reference(&locked.reference)?;
-        let snapshot = self.acquire_at(&reference, pin).await?;
+        let snapshot = self
+            .acquire_at(&reference, pin, None, Unreachable::Allow)
+            .await?;
         if snapshot.tree != locked.tree {
             return Err(Error::PinMoved {
                 source_id: locked.id.clone(),
@@ -116,7 +123,8 @@ impl Registry<'_> {
         let (SourceRef::GitHub(repo, git_ref), Some(commit)) = (reference, &locked.commit) else {
             return Ok(false);
         };
-        if !self.context.store.is_intact(locked) {
+        // What came with a bundle was never compared with what the commit has.
+        if locked.imported || !self.context.store.is_intact(locked) {
             return Ok(false);
         }
         let audit = self.context.store.audit_log(&locked.id, None);

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use super::audit::now;
 use super::files::read_capped;
 use super::layout::{Store, write_atomic};
-use super::lock::LockedSource;
+use super::locked::LockedSource;
 use crate::reference::SourceId;
 
 /// The longest note, in bytes.
@@ -30,16 +30,20 @@ impl Store {
         }
     }
 
-    /// When a source was last checked: when it was registered, or later (RFC 3339, UTC).
-    pub(crate) fn last_check(&self, locked: &LockedSource) -> String {
+    /// When a source was last checked: when it was registered, or later (RFC 3339, UTC). `None` if
+    /// it came with a bundle and was not compared with its origin since.
+    pub(crate) fn last_check(&self, locked: &LockedSource) -> Option<String> {
+        if locked.imported {
+            return None;
+        }
         let registered = &locked.registered;
         let noted = read_capped(&self.check_path(&locked.id), MAX_NOTE)
             .ok()
             .and_then(|bytes| String::from_utf8(bytes).ok()?.parse::<Timestamp>().ok());
-        match (noted, registered.parse::<Timestamp>()) {
+        Some(match (noted, registered.parse::<Timestamp>()) {
             (Some(noted), Ok(at)) if noted > at => noted.to_string(),
             _ => registered.clone(),
-        }
+        })
     }
 
     pub(crate) fn forget_check(&self, id: &SourceId) {

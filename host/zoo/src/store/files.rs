@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use modelzoo_archive::RelPath;
-use modelzoo_base::digest;
+use modelzoo_base::{digest, file};
 use sha2::Digest as _;
 
 use super::layout::create_dir_all;
@@ -68,19 +69,26 @@ pub(crate) fn copy_hashed(from: &Path, to: &Path) -> Result<(u64, String), Error
     Ok((size, hex::encode(hasher.finalize())))
 }
 
-/// Reads a file of at most `cap` bytes.
+/// Reads a regular file of at most `cap` bytes.
 pub(crate) fn read_capped(path: &Path, cap: u64) -> Result<Vec<u8>, Error> {
-    let size = fs::metadata(path)
-        .map_err(|e| Error::io("read", path, e))?
-        .len();
+    let failed = |e| Error::io("read", path, e);
+    let too_large = |size| Error::FileTooLarge {
+        path: path.to_owned(),
+        size,
+        cap,
+    };
+    let file = file::open_regular(path).map_err(failed)?;
+    let size = file.metadata().map_err(failed)?.len();
     if size > cap {
-        return Err(Error::FileTooLarge {
-            path: path.to_owned(),
-            size,
-            cap,
-        });
+        return Err(too_large(size));
     }
-    fs::read(path).map_err(|e| Error::io("read", path, e))
+    let mut bytes = Vec::new();
+    let mut file = file.take(cap.saturating_add(1));
+    file.read_to_end(&mut bytes).map_err(failed)?;
+    match bytes.len() as u64 {
+        read if read > cap => Err(too_large(read)),
+        _ => Ok(bytes),
+    }
 }
 
 /// Files with their sizes and their hexadecimal SHA-256.
@@ -105,10 +113,10 @@ pub(crate) fn digest_of(root: &Path) -> Result<String, Error> {
     Ok(tree_of(&files?))
 }
 
-/// The size and the hexadecimal SHA-256 of a file.
+/// The size and the hexadecimal SHA-256 of a regular file.
 pub(crate) fn hash_file(path: &Path) -> Result<(u64, String), Error> {
     let failed = |e| Error::io("read", path, e);
-    let mut file = fs::File::open(path).map_err(failed)?;
+    let mut file = file::open_regular(path).map_err(failed)?;
     let (size, hasher) = digest::of(&mut file).map_err(failed)?;
     Ok((size, hex::encode(hasher.finalize())))
 }

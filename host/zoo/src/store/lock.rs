@@ -3,57 +3,43 @@
 //! The file is the one commit point of the registry. A snapshot is written first, to a directory
 //! named after its contents; then the lock that names it replaces the old one. A reader of the
 //! lock therefore sees a complete registry, before or after.
+//!
+//! Everything else in the store is reached from here by digests: a source's files by `tree`, its
+//! manifests and components also one by one, a model's receipt by `receipts`, and the model's files
+//! by the receipt. The lock itself carries a digest of its text: a lock that was edited is refused
+//! until the user accepts it.
 
-use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::Path;
 
-use modelzoo_archive::RelPath;
-use modelzoo_net::policy::Permissions;
 use serde::{Deserialize, Serialize};
 
 use super::layout::{FileLock, Store, write_atomic};
+use super::locked::LockedSource;
+use super::pin::{FileChange, Pin, changes};
 use super::receipt::Receipt;
+use super::seal;
 use crate::error::Error;
 use crate::reference::SourceId;
 
 /// The version of the file's format.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
-const HEADER: &str = "# The registered sources. modelzoo writes this file.\n\n";
+const HEADER: &str = "\
+# The registered sources. modelzoo writes this file; `digest` is over all of its other lines.
 
-/// One registered source.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LockedSource {
-    /// The canonical id.
-    pub id: SourceId,
-    /// What the user typed; a local path is absolute.
-    pub reference: String,
-    /// The commit that a branch, tag or default branch was resolved to (40 hexadecimal digits);
-    /// none for a directory or an archive.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub commit: Option<String>,
-    /// The directory of the repository that is the source; empty for its root.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub subdir: String,
-    /// SHA-256 over the names, sizes and digests of the snapshot's files.
-    pub tree: String,
-    /// The directories of the snapshot that hold a manifest; `.` is its root.
-    pub manifests: Vec<String>,
-    /// The hosts that the user lets the source's hooks reach.
-    pub granted: Permissions,
-    /// When the source was registered or last updated (RFC 3339, UTC).
-    pub registered: String,
-    /// The SHA-256 of the files of each model that was downloaded, by model and file. A later
-    /// download must have the same.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub artifacts: BTreeMap<String, BTreeMap<String, String>>,
-}
+";
 
 /// All registered sources, sorted by id.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Lock {
     sources: Vec<LockedSource>,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    format: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -66,23 +52,45 @@ struct LockFile {
 impl Lock {
     /// Reads the lock of a store; a store without one has no sources.
     pub(crate) fn read(path: &Path) -> Result<Self, Error> {
-        let text = match fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(e) => return Err(Error::io("read", path, e)),
+        let Some(text) = text_of(path)? else {
+            return Ok(Self::default());
         };
+        let changed = |reason: &str| Error::LockChanged {
+            path: path.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let lock = Self::parse(path, &text);
+        match (seal::problem(&text), lock) {
+            (None, lock) => lock,
+            // A lock of another version says so itself.
+            (Some(_), Err(error @ Error::LockFormat { .. })) => Err(error),
+            (Some(reason), _) => Err(changed(reason)),
+        }
+    }
+
+    /// Reads the lock without checking its digest: the user accepts it as it is.
+    fn read_changed(path: &Path) -> Result<Self, Error> {
+        match text_of(path)? {
+            Some(text) => Self::parse(path, &text),
+            None => Ok(Self::default()),
+        }
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self, Error> {
         let bad = |reason: String| Error::BadLock {
             path: path.to_owned(),
             reason,
         };
-        let file: LockFile =
-            toml::from_str(&text).map_err(|e| bad(e.to_string().trim_end().to_owned()))?;
-        if file.format != FORMAT {
-            return Err(bad(format!(
-                "its format is {}, and this modelzoo reads format {FORMAT}",
-                file.format
-            )));
+        let unreadable = |e: toml::de::Error| bad(e.to_string().trim_end().to_owned());
+        let Version { format } = toml::from_str(text).map_err(unreadable)?;
+        if format != FORMAT {
+            return Err(Error::LockFormat {
+                path: path.to_owned(),
+                format,
+                reads: FORMAT,
+            });
         }
+        let file: LockFile = toml::from_str(text).map_err(unreadable)?;
         for source in &file.sources {
             source.check().map_err(|what| {
                 bad(format!(
@@ -125,58 +133,20 @@ impl Lock {
             path: path.to_owned(),
             reason: e.to_string(),
         })?;
-        write_atomic(path, format!("{HEADER}{text}").as_bytes())
+        write_atomic(path, seal::seal(HEADER, &text).as_bytes())
     }
 }
 
-impl LockedSource {
-    /// Checks the fields that become paths: a lock may come from another machine.
-    ///
-    /// # Errors
-    /// The field that is wrong.
-    pub(crate) fn check(&self) -> Result<(), &'static str> {
-        let hex = |text: &str| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        if self.tree.len() != 64 || !hex(&self.tree) {
-            return Err("`tree`");
-        }
-        let inside = |dir: &String| RelPath::parse(dir).is_ok();
-        if !self.manifests.iter().all(|dir| dir == "." || inside(dir)) {
-            return Err("`manifests`");
-        }
-        if !self.subdir.is_empty() && !inside(&self.subdir) {
-            return Err("`subdir`");
-        }
-        Ok(())
-    }
-
-    /// Checks the files of a model against those that are pinned, if any are.
-    fn check_pins(&self, model: &str, now: &BTreeMap<String, String>) -> Result<(), Error> {
-        let Some(known) = self.artifacts.get(model) else {
-            return Ok(());
-        };
-        let names = known.keys().chain(now.keys());
-        match names
-            .into_iter()
-            .find(|name| known.get(*name) != now.get(*name))
-        {
-            None => Ok(()),
-            Some(file) => Err(Error::ArtifactChanged {
-                model: model.to_owned(),
-                file: file.clone(),
-            }),
-        }
-    }
-
-    /// Adds the pins of an earlier entry; fails if a pin of this entry contradicts one.
-    pub(crate) fn keep_pins(
-        &mut self,
-        earlier: BTreeMap<String, BTreeMap<String, String>>,
-    ) -> Result<(), Error> {
-        for (model, files) in &earlier {
-            self.check_pins(model, files)?;
-        }
-        self.artifacts.extend(earlier);
-        Ok(())
+/// The text of a lock; `None` if there is none.
+fn text_of(path: &Path) -> Result<Option<String>, Error> {
+    match fs::read(path).map(String::from_utf8) {
+        Ok(Ok(text)) => Ok(Some(text)),
+        Ok(Err(_)) => Err(Error::LockChanged {
+            path: path.to_owned(),
+            reason: "it is not UTF-8".to_owned(),
+        }),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::io("read", path, e)),
     }
 }
 
@@ -198,9 +168,27 @@ impl Store {
         })
     }
 
-    /// Pins the files that a receipt lists. Fails if other files are pinned, or, when `frozen`, if
-    /// none are.
-    pub(crate) fn pin_artifacts(&self, receipt: &Receipt, frozen: bool) -> Result<(), Error> {
+    /// Takes the lock as it is, although it was edited, and gives it the digest of its contents.
+    pub(crate) fn accept_lock(&self) -> Result<(), Error> {
+        let path = self.lock_path();
+        let _file = FileLock::acquire(&self.guard_path())?;
+        let Some(text) = text_of(&path)? else {
+            return Ok(());
+        };
+        match seal::problem(&text) {
+            None => Ok(()),
+            Some(_) => Lock::read_changed(&path)?.write(&path),
+        }
+    }
+
+    /// Pins the files that a receipt lists, for the source as it was when they were fetched.
+    /// Returns the source with the pin, and how the files differ from those that were pinned.
+    pub(crate) fn pin(
+        &self,
+        tree: &str,
+        receipt: &Receipt,
+        pinning: Pinning,
+    ) -> Result<(LockedSource, Vec<FileChange>), Error> {
         let mut guard = self.change_lock()?;
         let source = guard
             .lock
@@ -208,22 +196,48 @@ impl Store {
             .iter_mut()
             .find(|s| s.id == receipt.source);
         // The hook of a source that was replaced meanwhile could download other files.
-        let Some(source) = source.filter(|source| source.tree == receipt.tree) else {
+        let Some(source) = source.filter(|source| source.tree == tree) else {
             return Err(Error::ChangedMeanwhile {
                 source_id: receipt.source.clone(),
             });
         };
-        source.check_pins(&receipt.model, &receipt.digests())?;
-        if frozen && !source.artifacts.contains_key(&receipt.model) {
-            return Err(Error::Frozen {
-                model: receipt.model.clone(),
+        let (model, pin) = (&receipt.model, Pin::of(receipt));
+        let before = source.pin(model);
+        let changes = before
+            .as_ref()
+            .map(|before| changes(&before.files, &pin.files))
+            .unwrap_or_default();
+        if !changes.is_empty() && pinning != Pinning::Accept {
+            return Err(Error::ArtifactChanged {
+                model: model.clone(),
+                source_id: receipt.source.clone(),
+                changes,
             });
         }
-        source
-            .artifacts
-            .insert(receipt.model.clone(), receipt.digests());
-        guard.commit()
+        let known = before.is_some_and(|before| before.receipt == pin.receipt);
+        if !known && pinning == Pinning::Frozen {
+            return Err(Error::Frozen {
+                model: model.clone(),
+            });
+        }
+        if pinning != Pinning::Frozen {
+            source.set_pin(model, pin);
+        }
+        let source = source.clone();
+        guard.commit()?;
+        Ok((source, changes))
     }
+}
+
+/// What may be pinned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pinning {
+    /// The files of a model of which none are pinned.
+    New,
+    /// Any: the user accepts what changed.
+    Accept,
+    /// Nothing: the files must be the pinned ones.
+    Frozen,
 }
 
 /// The lock while this process changes it: no other process does so until this is dropped.

@@ -1,8 +1,9 @@
 //! The store: what is kept on disk, and how it is checked.
 //!
 //! `layout` says where files are and how they become visible at once; `lock` says what is
-//! registered, `snapshot` holds the files of a source, `receipt` says what is downloaded,
-//! `record` and `catalog` put manifests, lock and receipts together. `audit` is the log of
+//! registered and what is pinned, `snapshot` holds the files of a source, `receipt` says what is
+//! downloaded and `maker` what it belongs to, `record` and `catalog` put manifests, lock and
+//! receipts together. `audit` is the log of
 //! what happened; `usage`, `garbage` and `verify` look at what is there.
 
 pub(crate) mod audit;
@@ -13,9 +14,13 @@ pub(crate) mod garbage;
 pub(crate) mod in_use;
 pub(crate) mod layout;
 pub(crate) mod lock;
+pub(crate) mod locked;
+pub(crate) mod maker;
 pub(crate) mod outcome;
+pub(crate) mod pin;
 pub(crate) mod receipt;
 pub(crate) mod record;
+mod seal;
 pub(crate) mod snapshot;
 pub(crate) mod usage;
 pub(crate) mod verify;
@@ -27,9 +32,10 @@ pub use audit::{
 };
 pub use checks::age_of;
 pub use garbage::Garbage;
-pub use lock::LockedSource;
+pub use locked::LockedSource;
 pub use outcome::{Changes, RegisterOutcome};
+pub use pin::FileChange;
 pub use receipt::{Receipt, ReceiptFile};
-pub use record::ModelRecord;
+pub use record::{ModelRecord, StoredModel};
 pub use usage::Usage;
 pub use verify::{Verified, VerifiedKind};

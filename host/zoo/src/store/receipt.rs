@@ -1,22 +1,32 @@
 //! Receipts: the record of a downloaded model.
 //!
 //! A model's directory holds `files/` and, written last, `receipt.json`. A model counts as
-//! downloaded if the receipt exists and every file that it lists has the size that it says.
+//! downloaded if the receipt is the one that the lock pins, what made the files is what the source
+//! has now, and every file that the receipt lists has the size that it says.
+//!
+//! A receipt says nothing that depends on when and where the model was downloaded, so that the same
+//! files have the same receipt on every machine, and the lock can pin it.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use jiff::Timestamp;
 use modelzoo_archive::RelPath;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::audit::now;
+use super::files::read_capped;
+use super::maker::Maker;
 use crate::error::Error;
 use crate::manifest::ModelEntry;
 use crate::reference::SourceId;
 
 /// The version of the receipt's format.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
+/// The largest receipt that is read, in bytes.
+const MAX_RECEIPT: u64 = 64 << 20;
 pub(crate) const RECEIPT: &str = "receipt.json";
 /// The directory of the artifacts, within a model's own.
 pub(crate) const FILES: &str = "files";
@@ -32,8 +42,8 @@ pub struct ReceiptFile {
     pub sha256: String,
 }
 
-/// The files of a downloaded model, and where they came from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The files of a downloaded model, and what made them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Receipt {
     /// The version of this file's format.
     pub format: u32,
@@ -41,16 +51,28 @@ pub struct Receipt {
     pub model: String,
     /// The source that declares it.
     pub source: SourceId,
-    /// The source's commit, if it has one.
-    pub commit: Option<String>,
-    /// The digest of the source's snapshot.
-    pub tree: String,
     /// The digest of the component whose hook downloaded the model.
     pub component: Option<String>,
-    /// When (RFC 3339, UTC).
-    pub downloaded: String,
+    /// The digest of the model's entry in the manifest, as far as it decides about the files.
+    pub entry: String,
     /// The artifacts, sorted by name.
     pub files: Vec<ReceiptFile>,
+    /// When the receipt was written (RFC 3339, UTC): the time of its file.
+    pub downloaded: String,
+    /// The SHA-256 of `receipt.json`, as 64 hexadecimal digits.
+    pub sha256: String,
+}
+
+/// `receipt.json`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    format: u32,
+    model: String,
+    source: SourceId,
+    component: Option<String>,
+    entry: String,
+    files: Vec<ReceiptFile>,
 }
 
 impl Receipt {
@@ -92,30 +114,83 @@ impl Receipt {
         self.files.iter().map(|f| f.size).sum()
     }
 
+    /// What made the files.
+    pub(crate) fn maker(&self) -> Maker {
+        Maker {
+            component: self.component.clone(),
+            entry: self.entry.clone(),
+        }
+    }
+
+    /// The receipt of a model whose files these are. Sorts them by name.
+    pub(crate) fn new(
+        model: String,
+        source: SourceId,
+        maker: Maker,
+        mut files: Vec<ReceiptFile>,
+    ) -> Self {
+        files.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut receipt = Self {
+            format: FORMAT,
+            model,
+            source,
+            component: maker.component,
+            entry: maker.entry,
+            files,
+            downloaded: now(),
+            sha256: String::new(),
+        };
+        receipt.sha256 = hex::encode(Sha256::digest(receipt.text()));
+        receipt
+    }
+
+    /// The same receipt, as modelzoo would write it.
+    pub(crate) fn rewritten(self) -> Self {
+        let maker = self.maker();
+        Self::new(self.model, self.source, maker, self.files)
+    }
+
+    /// The text of `receipt.json`.
+    fn text(&self) -> Vec<u8> {
+        let stored = Stored {
+            format: self.format,
+            model: self.model.clone(),
+            source: self.source.clone(),
+            component: self.component.clone(),
+            entry: self.entry.clone(),
+            files: self.files.clone(),
+        };
+        // Only a map whose keys are not strings cannot be written.
+        serde_json::to_vec_pretty(&stored).unwrap_or_default()
+    }
+
     /// Writes the receipt into a model's directory, after all other files.
     pub(crate) fn write(&self, dir: &Path) -> Result<(), Error> {
         let path = dir.join(RECEIPT);
-        let text =
-            serde_json::to_vec_pretty(self).map_err(|e| Error::io("write", &path, e.into()))?;
-        fs::write(&path, text).map_err(|e| Error::io("write", &path, e))
+        fs::write(&path, self.text()).map_err(|e| Error::io("write", &path, e))
     }
 
-    /// Reads the receipt of a model's directory and checks the files against it.
-    ///
-    /// `None` if the model is not downloaded: the receipt is missing or incomplete, or a file is
-    /// missing, is not a regular file, or has another size.
-    pub(crate) fn read(dir: &Path) -> Option<Self> {
-        let receipt = Self::read_unchecked(dir)?;
+    /// Whether the files in a model's directory have the sizes that the receipt says: why not, if
+    /// one is missing, is not a regular file, or has another size.
+    pub(crate) fn check_sizes(&self, dir: &Path) -> Result<(), String> {
         let files = dir.join(FILES);
         // The target of a link is not part of the store.
         if dir.is_symlink() || files.is_symlink() {
-            return None;
+            return Err("its directory is a link".to_owned());
         }
-        let matches = receipt.files.iter().all(|f| {
-            fs::symlink_metadata(f.name.under(&files))
-                .is_ok_and(|m| m.is_file() && m.len() == f.size)
-        });
-        matches.then_some(receipt)
+        for file in &self.files {
+            let name = &file.name;
+            match fs::symlink_metadata(name.under(&files)) {
+                Ok(meta) if meta.is_file() && meta.len() == file.size => {}
+                Ok(meta) if meta.is_file() => {
+                    let (has, size) = (meta.len(), file.size);
+                    return Err(format!("{name} has {has} bytes instead of {size}"));
+                }
+                Ok(_) => return Err(format!("{name} is not a regular file")),
+                Err(error) => return Err(format!("{name}: {error}")),
+            }
+        }
+        Ok(())
     }
 
     /// What identifies the files that are in a model's directory now, so that a replacement is
@@ -130,10 +205,34 @@ impl Receipt {
             .collect()
     }
 
-    /// Reads the receipt of a model's directory without checking the files.
-    pub(crate) fn read_unchecked(dir: &Path) -> Option<Self> {
-        let receipt: Self = serde_json::from_slice(&fs::read(dir.join(RECEIPT)).ok()?).ok()?;
-        (receipt.format == FORMAT).then_some(receipt)
+    /// Reads the receipt of a model's directory, and checks neither it nor the files. `None` if
+    /// there is none, or modelzoo did not write it.
+    pub(crate) fn read(dir: &Path) -> Option<Self> {
+        let path = dir.join(RECEIPT);
+        let bytes = read_capped(&path, MAX_RECEIPT).ok()?;
+        let Stored {
+            format,
+            model,
+            source,
+            component,
+            entry,
+            files,
+        } = serde_json::from_slice(&bytes).ok()?;
+        let written = fs::metadata(&path).and_then(|meta| meta.modified()).ok();
+        let written = written.and_then(|time| Timestamp::try_from(time).ok());
+        let seconds = |time: Timestamp| Timestamp::from_second(time.as_second()).ok();
+        (format == FORMAT).then(|| Self {
+            format,
+            model,
+            source,
+            component,
+            entry,
+            files,
+            downloaded: written
+                .and_then(seconds)
+                .map_or_else(String::new, |time| time.to_string()),
+            sha256: hex::encode(Sha256::digest(&bytes)),
+        })
     }
 }
 

@@ -1,11 +1,12 @@
 //! Snapshots: the files of a registered source, as the lock names them.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::files::digest_of;
+use sha2::{Digest as _, Sha256};
+
+use super::files::{digest_of, read_capped};
 use super::layout::Store;
-use super::lock::LockedSource;
+use super::locked::LockedSource;
 use crate::error::Error;
 use crate::manifest::{Allowance, Manifest};
 
@@ -27,7 +28,8 @@ impl Store {
         digest_of(&self.snapshot_dir(source)).is_ok_and(|tree| tree == source.tree)
     }
 
-    /// The manifests of a registered source, each with its directory within the snapshot.
+    /// The manifests of a registered source, each with its directory within the snapshot. They
+    /// must be those that were registered.
     pub(crate) fn manifests(
         &self,
         source: &LockedSource,
@@ -39,7 +41,13 @@ impl Store {
             .iter()
             .map(|dir| {
                 let path = snapshot.join(dir).join(MANIFEST);
-                let bytes = fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
+                let bytes = read_capped(&path, MAX_MANIFEST)?;
+                let sha256 = hex::encode(Sha256::digest(&bytes));
+                if source.digests.get(&join(dir, MANIFEST)) != Some(&sha256) {
+                    return Err(Error::SnapshotChanged {
+                        source_id: source.id.clone(),
+                    });
+                }
                 Ok((dir.clone(), Manifest::parse_within(&bytes, &mut allowance)?))
             })
             .collect()
@@ -48,10 +56,34 @@ impl Store {
 
 /// The name and path of a manifest's component; `None` if it has none.
 pub(crate) fn component_file(dir: &Path, manifest: &Manifest) -> Option<(String, PathBuf)> {
-    let name = match &manifest.component {
-        Some(component) => component.path.to_string(),
-        None => COMPONENT.to_owned(),
-    };
+    let name = component_name(manifest).to_owned();
     let path = dir.join(&name);
     (manifest.component.is_some() || path.is_file()).then_some((name, path))
+}
+
+/// The name of a manifest's component, relative to the manifest.
+pub(crate) fn component_name(manifest: &Manifest) -> &str {
+    match &manifest.component {
+        Some(component) => component.path.as_ref(),
+        None => COMPONENT,
+    }
+}
+
+/// The digest of the component beside the manifest in a directory of a registered source, as the
+/// lock has it; `None` if there is none.
+pub(crate) fn component_digest(
+    source: &LockedSource,
+    dir: &str,
+    manifest: &Manifest,
+) -> Option<String> {
+    let name = join(dir, component_name(manifest));
+    source.digests.get(&name).cloned()
+}
+
+/// The name of a file in a directory of a source.
+pub(crate) fn join(dir: &str, name: &str) -> String {
+    match dir {
+        "." => name.to_owned(),
+        dir => format!("{dir}/{name}"),
+    }
 }

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::files::{digest_of, hash_file, list_files};
+use super::files::{digest_of, entries, hash_file, list_files};
 use super::layout::Store;
-use super::receipt::Receipt;
+use super::receipt::{FILES, RECEIPT, Receipt};
 use super::record::ModelRecord;
 use crate::error::Error;
 use crate::reference::SourceId;
@@ -34,7 +34,7 @@ pub struct Verified {
 pub enum VerifiedKind {
     /// The snapshot of a source, against the lock.
     Source,
-    /// The files of a model, against its receipt.
+    /// The files of a model, against its receipt, and that against the lock.
     Model,
 }
 
@@ -60,7 +60,7 @@ impl Store {
             });
             if intact {
                 for record in self.models_of(source)? {
-                    results.extend(record.verify()?);
+                    results.extend(record.verify());
                 }
             }
         }
@@ -69,31 +69,34 @@ impl Store {
 }
 
 impl ModelRecord {
-    /// Checks every byte of the model against its receipt; `None` if nothing is downloaded.
-    pub(crate) fn verify(&self) -> Result<Option<Verified>, Error> {
+    /// Checks every byte of the model against its receipt, and that against the lock; `None` if
+    /// nothing is downloaded.
+    pub(crate) fn verify(&self) -> Option<Verified> {
         let problems = check_model(self)?;
-        Ok(problems.map(|problems| Verified {
+        Some(Verified {
             name: self.name(),
             source: self.source.id.clone(),
             kind: VerifiedKind::Model,
             problems,
             repaired: false,
-        }))
+        })
     }
 }
 
 /// What is wrong with the files of a model; `None` when nothing was downloaded.
-fn check_model(record: &ModelRecord) -> Result<Option<Vec<String>>, Error> {
+fn check_model(record: &ModelRecord) -> Option<Vec<String>> {
     if fs::symlink_metadata(&record.dir).is_err() {
-        return Ok(None);
+        return None;
     }
-    let Some(receipt) = Receipt::read_unchecked(&record.dir) else {
-        return Ok(Some(vec![
-            "its receipt is missing or cannot be read".into(),
-        ]));
+    let Some(receipt) = Receipt::read(&record.dir) else {
+        return Some(vec!["its receipt is missing or cannot be read".into()]);
     };
+    let mut problems: Vec<String> = record
+        .unlike(&receipt)
+        .and_then(|state| state.problem())
+        .into_iter()
+        .collect();
     let files = record.files_dir();
-    let mut problems = Vec::new();
     for file in &receipt.files {
         problems.extend(
             check_file(&file.name.under(&files), file.size, &file.sha256)
@@ -101,13 +104,28 @@ fn check_model(record: &ModelRecord) -> Result<Option<Vec<String>>, Error> {
         );
     }
     let known: BTreeSet<_> = receipt.files.iter().map(|f| f.name.to_string()).collect();
-    for extra in list_files(&files)?
-        .iter()
-        .filter(|f| !known.contains(f.as_ref()))
-    {
-        problems.push(format!("{extra}: the receipt does not list it"));
+    match list_files(&files) {
+        Ok(found) => {
+            let extra = found.iter().filter(|f| !known.contains(f.as_ref()));
+            problems.extend(extra.map(|f| format!("{f}: the receipt does not list it")));
+        }
+        Err(error) => problems.push(error.to_string()),
     }
-    Ok(Some(problems))
+    problems.extend(strays(record));
+    Some(problems)
+}
+
+/// What lies beside the files and the receipt of a model.
+fn strays(record: &ModelRecord) -> Vec<String> {
+    match entries(&record.dir) {
+        Ok(found) => found
+            .iter()
+            .filter_map(|(path, _)| path.file_name())
+            .filter(|name| *name != FILES && *name != RECEIPT)
+            .map(|name| format!("{}: modelzoo did not write it", name.to_string_lossy()))
+            .collect(),
+        Err(error) => vec![error.to_string()],
+    }
 }
 
 fn check_file(path: &Path, size: u64, sha256: &str) -> Option<String> {

@@ -21,7 +21,7 @@ use crate::sources::registry::Registry;
 use crate::store::files::{FileDigests, hash_file, list_files, tree_of};
 use crate::store::receipt::{FILES, RECEIPT, Receipt};
 use crate::store::usage::size_of;
-use crate::store::{LockedSource, ModelRecord};
+use crate::store::{LockedSource, ModelRecord, StoredModel};
 
 /// A bundle that was written.
 #[derive(Debug, Clone, Serialize)]
@@ -88,8 +88,12 @@ impl Registry<'_> {
         let mut chosen = BTreeMap::new();
         if names.is_empty() {
             for record in self.context.store.models_of(locked)? {
-                if let Some(receipt) = record.receipt() {
-                    chosen.insert(record.name(), (record, receipt));
+                match record.stored() {
+                    StoredModel::Nothing => {}
+                    StoredModel::Complete(receipt) => {
+                        chosen.insert(record.name(), (record, receipt));
+                    }
+                    StoredModel::Outdated | StoredModel::Damaged(_) => _ = record.require()?,
                 }
             }
         }
@@ -98,9 +102,7 @@ impl Registry<'_> {
                 self.context
                     .store
                     .find_model(&ModelQuery::parse(name)?, name, Some(&locked.id))?;
-            let receipt = record.receipt().ok_or_else(|| Error::NotDownloaded {
-                model: record.name(),
-            })?;
+            let receipt = record.require()?;
             chosen.insert(record.name(), (record, receipt));
         }
         for (model, (_, receipt)) in &chosen {
@@ -121,9 +123,12 @@ fn index(
 ) -> Result<Vec<u8>, Error> {
     let mut source = locked.clone();
     source.granted = [].into_iter().collect();
-    source
-        .artifacts
-        .retain(|model, _| chosen.contains_key(model));
+    source.retain_pins(|model| chosen.contains_key(model));
+    // What an import learns from the bundle's files themselves.
+    source.digests.clear();
+    source.receipts.clear();
+    source.imported = false;
+    source.imported_models.clear();
     let mut models = BTreeMap::new();
     for (name, (record, _)) in chosen {
         models.insert(name.clone(), hash_file(&record.dir.join(RECEIPT))?.1);

@@ -11,6 +11,7 @@ use crate::sources::info::SourceInfo;
 use crate::sources::register::Registered;
 use crate::sources::registry::Registry;
 use crate::store::audit::{Event, now};
+use crate::store::lock::Pinning;
 use crate::store::{LockedSource, Receipt, RegisterOutcome, sync_tree};
 
 /// Options of importing a bundle.
@@ -18,6 +19,8 @@ use crate::store::{LockedSource, Receipt, RegisterOutcome, sync_tree};
 pub struct ImportOptions<'a> {
     /// Replace a source that is registered with another tree, and models that are there.
     pub overwrite: bool,
+    /// Pin the files of the bundle's models in place of those that were pinned, if they differ.
+    pub accept_changes: bool,
     /// Who grants permissions.
     pub grant: Grant<'a>,
 }
@@ -61,7 +64,15 @@ impl Registry<'_> {
     }
 
     fn import_opened(&self, bundle: Bundle, options: ImportOptions<'_>) -> Result<Imported, Error> {
-        let ImportOptions { overwrite, grant } = options;
+        let ImportOptions {
+            overwrite,
+            accept_changes,
+            grant,
+        } = options;
+        let pinning = match accept_changes {
+            true => Pinning::Accept,
+            false => Pinning::New,
+        };
         let reference = self.reference_of(&bundle)?;
         let before = self.context.store.lock()?.get(&bundle.source.id).cloned();
         let same = before.as_ref().filter(|b| b.tree == bundle.source.tree);
@@ -89,20 +100,25 @@ impl Registry<'_> {
         let components = self.check_components(&unpacked.snapshot)?;
         let info = before.as_ref().map(|locked| self.info(locked));
         let granted = self.decide(&source.id, manifests, info.as_ref(), grant)?;
+        let digests = unpacked.snapshot.digests();
         let locked = match same {
             Some(same) => LockedSource {
                 granted,
+                digests,
+                imported_models: source.imported_models,
+                receipts: source.receipts,
                 artifacts: source.artifacts,
                 ..same.clone()
             },
             None => LockedSource {
                 granted,
+                digests,
                 reference,
                 registered: now(),
                 ..source
             },
         };
-        let (locked, models) = self.put(&unpacked, locked, before.as_ref(), overwrite)?;
+        let (locked, models) = self.put(&unpacked, locked, before.as_ref(), overwrite, pinning)?;
         let after = SourceInfo::new(locked, manifests);
         let outcome = match &info {
             Some(before) if before.locked.tree == after.locked.tree => {
@@ -136,12 +152,19 @@ impl Registry<'_> {
         locked: LockedSource,
         before: Option<&LockedSource>,
         overwrite: bool,
+        pinning: Pinning,
     ) -> Result<(LockedSource, Vec<ImportedModel>), Error> {
         // A full disk is an error before anything becomes visible.
         for (_, staged) in &unpacked.models {
             sync_tree(staged)?;
         }
-        let locked = self.publish(&unpacked.snapshot, locked, before)?;
+        let locked = self.publish(&unpacked.snapshot, locked, before, pinning);
+        let locked = locked.map_err(|error| match error {
+            Error::ArtifactChanged { model, changes, .. } => {
+                BundleError::OtherFiles { model, changes }.into()
+            }
+            error => error,
+        })?;
         self.record_grant(before.map(|b| &b.granted), &locked);
         let dir = self.context.store.models_dir(&locked.id.key());
         let mut models = Vec::new();
@@ -199,15 +222,15 @@ impl Registry<'_> {
         bundle.models.iter().all(|model| {
             let receipt = &model.receipt;
             let dir = self.context.store.models_dir(&key).join(&model.dir);
-            locked.artifacts.get(&receipt.model) == Some(&receipt.digests())
-                && has_files(&dir, receipt)
+            locked.receipts.get(&receipt.model) == Some(&receipt.sha256) && has_files(&dir, receipt)
         }) && self.context.store.is_intact(locked)
     }
 }
 
 /// Whether a model's directory has the files of a receipt.
 fn has_files(dir: &Path, receipt: &Receipt) -> bool {
-    Receipt::read(dir).is_some_and(|there| there.digests() == receipt.digests())
+    Receipt::read(dir)
+        .is_some_and(|there| there.sha256 == receipt.sha256 && there.check_sizes(dir).is_ok())
 }
 
 /// The models of a bundle, none of them new.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::manifest::{Manifest, ModelEntry};
 use crate::store::files::hash_file;
+use crate::store::maker::Maker;
 use crate::store::snapshot::component_file;
 use crate::store::{LockedSource, Receipt};
 
@@ -30,8 +31,8 @@ pub(super) struct Index {
 /// A model that a snapshot declares.
 pub(super) struct Declared {
     pub(super) entry: ModelEntry,
-    /// The digest of the component beside its manifest.
-    pub(super) component: Option<String>,
+    /// What makes its files.
+    maker: Maker,
 }
 
 impl Declared {
@@ -41,9 +42,6 @@ impl Declared {
     }
 
     /// Why a receipt does not match this model and the pins of the source; `None` if it does.
-    ///
-    /// Its `tree` may be an earlier one of the source: a pin survives an update that does not change
-    /// the model, and then the pin ties the files to the present tree.
     pub(super) fn mismatch(
         &self,
         receipt: &Receipt,
@@ -55,8 +53,11 @@ impl Declared {
         if source.artifacts.get(&receipt.model) != Some(&receipt.digests()) {
             return Some("its files are not those that the source's entry of the lock pins");
         }
-        if receipt.component.is_some() && receipt.component != self.component {
+        if receipt.component != self.maker.component {
             return Some("another component downloaded it");
+        }
+        if receipt.maker() != self.maker {
+            return Some("the manifest described it otherwise when it was downloaded");
         }
         (!receipt.satisfies(&self.entry))
             .then_some("its files are not those that the manifest declares")
@@ -71,13 +72,13 @@ pub(super) fn declared_models(
     let mut models = BTreeMap::new();
     for (dir, manifest) in manifests {
         let component = match component_file(&snapshot.join(dir), manifest) {
-            Some((_, path)) => Some(hash_file(&path)?.1),
-            None => None,
+            Some((_, path)) if path.is_file() => Some(hash_file(&path)?.1),
+            _ => None,
         };
         for entry in &manifest.models {
             let declared = Declared {
                 entry: entry.clone(),
-                component: component.clone(),
+                maker: Maker::of(entry, component.as_deref()),
             };
             models.insert(entry.name().to_string(), declared);
         }

@@ -11,11 +11,11 @@ use tempfile::TempDir;
 use super::index::{FORMAT, INDEX, Index, MODELS, SNAPSHOT, declared_models};
 use crate::error::{BundleError, Error};
 use crate::manifest::{Allowance, Manifest};
-use crate::sources::snapshot::{Snapshot, declared, find, join};
+use crate::sources::snapshot::{Snapshot, declared, find};
 use crate::store::LockedSource;
 use crate::store::files::{FileDigests, read_capped, tree_of};
 use crate::store::receipt::{FILES, RECEIPT, Receipt};
-use crate::store::snapshot::{MANIFEST, MAX_MANIFEST};
+use crate::store::snapshot::{MANIFEST, MAX_MANIFEST, join};
 
 /// The most bytes of `bundle.json` and all receipts together; they are held in memory.
 const MAX_SMALL: u64 = 64 << 20;
@@ -86,7 +86,9 @@ impl Bundle {
     /// Checks every entry of a file, and reads the index and the receipts into `staging`.
     pub(super) fn open(file: &Path, staging: TempDir) -> Result<Self, Error> {
         let bytes = match std::fs::metadata(file) {
-            Ok(meta) => meta.len(),
+            Ok(meta) if meta.is_file() => meta.len(),
+            // A bundle is read more than once, and opening a pipe may wait for ever.
+            Ok(_) => return Err(BundleError::NotAFile(file.to_owned()).into()),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 return Err(foreign(file, "there is no such file"));
             }
@@ -113,8 +115,12 @@ impl Bundle {
         let read = archive.extract(staging.path(), &small);
         let read = read.map_err(|e| broken(file, e))?;
         check_values(file, staging.path(), &read)?;
-        let index = read_index(file, staging.path())?;
+        let mut index = read_index(file, staging.path())?;
         let models = read_receipts(file, staging.path(), &read, &index)?;
+        for BundledModel { receipt, .. } in &models {
+            let (model, digest) = (receipt.model.clone(), receipt.sha256.clone());
+            index.source.receipts.insert(model, digest);
+        }
         Ok(Self {
             file: file.to_owned(),
             archive,
@@ -169,6 +175,7 @@ impl Bundle {
         let models = self.models.into_iter().map(staged).collect();
         let snapshot = Snapshot {
             root: directory,
+            reachable: true,
             commit: self.source.commit,
             subdir: self.source.subdir,
             tree: self.source.tree,
@@ -221,11 +228,14 @@ fn read_index(file: &Path, root: &Path) -> Result<Index, Error> {
     let mut index: Index = serde_json::from_slice(&bytes).map_err(|e| bad(e.to_string()))?;
     check_entry(&index.source)
         .map_err(|what| bad(format!("{what} of the source is not what modelzoo writes")))?;
-    index.source.granted = [].into_iter().collect();
-    index
-        .source
-        .artifacts
-        .retain(|model, _| index.models.contains_key(model));
+    let Index { source, models, .. } = &mut index;
+    source.granted = [].into_iter().collect();
+    source.retain_pins(|model| models.contains_key(model));
+    // All that is known of the source and of its models is what the bundle says.
+    source.imported = true;
+    source.imported_models = source.artifacts.keys().cloned().collect();
+    source.digests.clear();
+    source.receipts.clear();
     Ok(index)
 }
 
@@ -263,7 +273,7 @@ fn read_receipts(
             continue;
         };
         let place = root.join(MODELS).join(dir);
-        let receipt = Receipt::read_unchecked(&place)
+        let receipt = Receipt::read(&place)
             .ok_or_else(|| changed(file, format!("{} cannot be read", extracted.path)))?;
         if index.models.get(&receipt.model) != Some(&hex::encode(extracted.sha256)) {
             return Err(changed(
@@ -271,6 +281,9 @@ fn read_receipts(
                 format!("{} is not the one that {INDEX} lists", extracted.path),
             ));
         }
+        // The text that every store has for this receipt.
+        let receipt = receipt.rewritten();
+        receipt.write(&place)?;
         let dir = dir.to_owned();
         models.insert(receipt.model.clone(), BundledModel { receipt, dir });
     }

@@ -1,5 +1,6 @@
 //! Describing a source.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use modelzoo_net::policy::Permissions;
@@ -8,15 +9,16 @@ use super::component;
 use super::{InspectedFile, InspectedKind, InspectedManifest, InspectedModel, Inspection};
 use crate::error::Error;
 use crate::limits::in_force;
-use crate::manifest::{Manifest, ModelEntry};
+use crate::manifest::{Downloader, Manifest, ModelEntry};
 use crate::reference::{SourceId, SourceRef};
 use crate::sources::component::{ComponentFile, is_component};
-use crate::sources::fetch_list::{Downloader, FetchList};
+use crate::sources::fetch_list::FetchList;
 use crate::sources::info::asked;
+use crate::sources::reachable::Unreachable;
 use crate::sources::registry::Registry;
 use crate::sources::snapshot::Snapshot;
 use crate::store::snapshot::component_file;
-use crate::store::{LockedSource, Receipt};
+use crate::store::{LockedSource, ModelRecord, Receipt};
 
 impl Registry<'_> {
     /// Describes a source, registered or not, or a component.
@@ -31,10 +33,14 @@ impl Registry<'_> {
             return self.inspect_component(path);
         }
         self.check_not_locked(&reference.id())?;
-        let snapshot = self.acquire(&reference).await?;
+        let snapshot = self.acquire(&reference, None, Unreachable::Note).await?;
+        let unreachable = snapshot.check_reachable(&reference);
         let mut inspection = self.new_inspection(InspectedKind::Fetched, reference.to_string());
         inspection.id = Some(reference.id());
         self.describe_snapshot(&mut inspection, &snapshot);
+        inspection
+            .problems
+            .extend(unreachable.err().map(|e| e.to_string()));
         inspection.not_granted = inspection.asked.iter().cloned().collect();
         Ok(inspection)
     }
@@ -47,7 +53,8 @@ impl Registry<'_> {
         inspection.subdir = locked.subdir.clone();
         inspection.tree = Some(locked.tree.clone());
         inspection.registered = Some(locked.registered.clone());
-        inspection.checked = Some(self.context.store.last_check(&locked));
+        inspection.imported = locked.imported;
+        inspection.checked = self.context.store.last_check(&locked);
         inspection.granted = locked.granted.clone();
         let root = self.context.store.snapshot_dir(&locked);
         if root.is_dir() {
@@ -103,6 +110,7 @@ impl Registry<'_> {
             subdir: String::new(),
             tree: None,
             registered: None,
+            imported: false,
             checked: None,
             asked: Permissions::none(),
             granted: Permissions::none(),
@@ -131,6 +139,8 @@ impl Registry<'_> {
         inspection.asked = asked(manifests);
         let id = inspection.id.clone();
         let limits = &self.context.config.limits;
+        let downloaded = locked.map(|locked| self.downloaded(locked));
+        let downloaded = downloaded.unwrap_or_default();
         for (dir, manifest) in manifests {
             let declared = manifest.component.as_ref();
             let declared = declared.and_then(|c| c.sha256.as_deref());
@@ -154,11 +164,21 @@ impl Registry<'_> {
                 models: manifest
                     .models
                     .iter()
-                    .map(|entry| self.describe_model(entry, has_component, id.as_ref(), locked))
+                    .map(|entry| {
+                        let id = id.as_ref();
+                        self.describe_model(entry, has_component, id, locked, &downloaded)
+                    })
                     .collect(),
                 warnings: manifest.warnings.iter().map(ToString::to_string).collect(),
             });
         }
+    }
+
+    /// The names of the models of a source that are downloaded.
+    fn downloaded(&self, locked: &LockedSource) -> BTreeSet<String> {
+        let records = self.context.store.models_of(locked).unwrap_or_default();
+        let complete = records.iter().filter(|record| record.receipt().is_some());
+        complete.map(ModelRecord::name).collect()
     }
 
     fn describe_model(
@@ -167,11 +187,11 @@ impl Registry<'_> {
         has_component: bool,
         id: Option<&SourceId>,
         locked: Option<&LockedSource>,
+        downloaded: &BTreeSet<String>,
     ) -> InspectedModel {
         let name = entry.name().to_string();
         let dir = locked.map(|locked| self.context.store.model_dir(&locked.id, entry));
-        let received = dir.as_deref().and_then(Receipt::read_unchecked);
-        let downloaded = dir.as_deref().and_then(Receipt::read);
+        let received = dir.as_deref().and_then(Receipt::read);
         let downloader = Downloader::of(entry, has_component);
         let fetched = id.map(|id| FetchList::of(entry, has_component, id));
         let (fetched, problem) = match fetched.transpose() {
@@ -191,7 +211,7 @@ impl Registry<'_> {
             },
             urls: fetched.map(|list| list.addresses()).unwrap_or_default(),
             problem,
-            downloaded: downloaded.is_some_and(|receipt| receipt.satisfies(entry)),
+            downloaded: downloaded.contains(&name),
             files: files(entry, locked, &name, received.as_ref()),
             name,
         }

@@ -29,7 +29,9 @@ pub struct Inspection {
     pub tree: Option<String>,
     /// When it was registered or last updated (RFC 3339, UTC), if it is registered.
     pub registered: Option<String>,
-    /// When it was last checked for changes.
+    /// Whether it came with a bundle and was not compared with its origin since.
+    pub imported: bool,
+    /// When it was last checked for changes; `None` if it never was.
     pub checked: Option<String>,
     /// What its manifests ask for.
     pub asked: Permissions,

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::log::HOST;
 use super::record::Record;
-use crate::store::lock::LockedSource;
+use crate::store::locked::LockedSource;
 
 /// What the audit log says about one source.
 #[derive(Debug, Clone, Serialize)]
