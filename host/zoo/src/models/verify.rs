@@ -21,16 +21,25 @@ impl Models<'_> {
         names.iter().map(verify).collect()
     }
 
-    /// As [`Models::verify`]; downloads a model with a problem again.
+    /// As [`Models::verify`]; downloads a model with a problem again. All are tried; the error is
+    /// the first one.
     pub(crate) async fn repair(&self, names: &[String]) -> Result<Vec<Verified>, Error> {
         let mut results = self.verify(names)?;
+        let mut failure = None;
         for result in &mut results {
             if result.kind == VerifiedKind::Model && !result.problems.is_empty() {
-                let record = self.find(&result.name, Some(result.source.as_str()))?;
-                self.download_record(record, Refetch::Same).await?;
-                result.repaired = true;
+                match self.repair_one(result).await {
+                    Ok(()) => result.repaired = true,
+                    Err(error) => _ = failure.get_or_insert(error),
+                }
             }
         }
-        Ok(results)
+        failure.map_or(Ok(results), Err)
+    }
+
+    async fn repair_one(&self, damaged: &Verified) -> Result<(), Error> {
+        let record = self.find(&damaged.name, Some(damaged.source.as_str()))?;
+        self.download_record(record, Refetch::Same).await?;
+        Ok(())
     }
 }
