@@ -54,8 +54,13 @@ pub(crate) async fn run(args: &InspectArgs, console: &Console) -> Result<ExitCod
     match inspection.problems.first() {
         Some(problem) => Err(Failure::hinted(
             problem,
-            Remedy::RegisterAgain {
-                source_id: inspection.id.as_ref().map(ToString::to_string),
+            match inspection.unreachable {
+                true => Remedy::AllowUnreachableCommit {
+                    reference: inspection.reference.clone(),
+                },
+                false => Remedy::RegisterAgain {
+                    source_id: inspection.id.as_ref().map(ToString::to_string),
+                },
             },
         )),
         None => Ok(ExitCode::SUCCESS),

@@ -38,6 +38,7 @@ impl Registry<'_> {
         let mut inspection = self.new_inspection(InspectedKind::Fetched, reference.to_string());
         inspection.id = Some(reference.id());
         self.describe_snapshot(&mut inspection, &snapshot);
+        inspection.unreachable = unreachable.is_err();
         inspection
             .problems
             .extend(unreachable.err().map(|e| e.to_string()));
@@ -110,6 +111,7 @@ impl Registry<'_> {
             subdir: String::new(),
             tree: None,
             registered: None,
+            unreachable: false,
             imported: false,
             checked: None,
             asked: Permissions::none(),

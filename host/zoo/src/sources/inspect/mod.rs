@@ -29,6 +29,8 @@ pub struct Inspection {
     pub tree: Option<String>,
     /// When it was registered or last updated (RFC 3339, UTC), if it is registered.
     pub registered: Option<String>,
+    /// Whether its commit is on no branch or tag of the repository that was looked at.
+    pub unreachable: bool,
     /// Whether it came with a bundle and was not compared with its origin since.
     pub imported: bool,
     /// When it was last checked for changes; `None` if it never was.
