@@ -96,7 +96,7 @@ fn bad_answer_of_a_hooks_download_is_not_pinned() {
         files.serve("/weights", answer);
         let error = world.refused(1, &["download", "test/model"]);
         assert!(error.contains(says), "{says}: {error}");
-        assert!(error.contains("weights.safetensors"), "{says}: {error}");
+        assert!(error.contains("weights"), "{says}: {error}");
     }
     // A file that ends early.
     files.serve("/weights", &weights[..weights.len() - 1]);
@@ -135,7 +135,6 @@ fn bad_answer_in_place_of_a_listed_file_is_not_pinned() {
                 error.contains(says) && error.contains(name),
                 "{name}: {error}"
             );
-            assert!(error.contains("hint:"), "{error}");
         }
         files.serve(&format!("/{name}"), *bytes);
         world.ok(&["download", "test/m"]);
@@ -238,8 +237,6 @@ fn changed_file_is_accepted_by_the_hinted_command() {
     world.ok(&again);
     let pins = &world.json(&["list-sources"])[0]["artifacts"]["test/m"];
     assert_eq!(pins["README.md"], after);
-    // A new file and a missing one are changes too.
-    write_plain(&world, &files.server, &["m.bin"], json!({}));
     let unchanged = world.json(&["download", "test/m", "--accept-changes"]);
     assert_eq!(unchanged["changes"], json!([]));
 }
@@ -372,6 +369,25 @@ fn new_entry_does_not_get_the_files_of_the_old_one() {
     assert!(error.contains("earlier version"), "{error}");
     world.hinted(&error);
     world.ok(&["find", "test/m"]);
+}
+
+/// What a hook may read decides about what it downloads.
+#[test]
+fn new_files_of_a_source_do_not_get_the_files_of_the_old_ones() {
+    let files = Files::start();
+    files.serve("/weights", test_artifacts::tiny_weights());
+    let other = safetensors(b"other");
+    files.serve("/others", other.clone());
+    let world = fetching(&files.server);
+    world.ok(&["download", "test/model"]);
+    let url = world.path("source/url.txt");
+    std::fs::write(url, files.server.url("/others")).unwrap();
+    world.ok(&["update-source"]);
+    let error = world.refused(1, &["find", "test/model"]);
+    assert!(error.contains("earlier version"), "{error}");
+    world.hinted(&error);
+    let path = world.ok(&["find", "test/model"]).stdout;
+    assert_eq!(std::fs::read(path.trim_end()).unwrap(), other);
 }
 
 fn file_named(world: &World, name: &str) -> PathBuf {

@@ -24,7 +24,7 @@ fn malformed_weights_are_refused() {
     let whole = tensor("F32", "[2,4]", 0, 32);
     let named = |tensor: &str| format!(r#"{{"fc.weight":{tensor}}}"#);
     let testbed = Testbed::new();
-    for (what, bytes) in [
+    for (n, (what, bytes)) in [
         ("empty", vec![]),
         ("short", vec![0; 7]),
         ("length without end", safetensors(u64::MAX, "{}", &[])),
@@ -101,9 +101,13 @@ fn malformed_weights_are_refused() {
         ),
         ("zip", crate::source::pack_zip(&[("x".into(), vec![0; 64])])),
         ("html", b"<!DOCTYPE html><html></html>".to_vec()),
-    ] {
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        // What one case left is not what the next one gets.
         let error = testbed
-            .attack(test_artifacts::OK_COPY, "model")
+            .attack(test_artifacts::OK_COPY, &format!("case{n}"))
             .weights(bytes)
             .refused_weights();
         assert!(error.contains("weights.safetensors"), "{what}: {error}");
@@ -115,18 +119,23 @@ fn malformed_weights_are_refused() {
 fn malformed_weights_use_little_memory() {
     let testbed = Testbed::new();
     let world = &testbed.world;
-    for bytes in [
+    for (n, bytes) in [
         safetensors(1 << 40, "{}", &[]),
         headed(
             r#"{"fc.weight":{"dtype":"F32","shape":[4294967296,1024],"data_offsets":[0,17592186044416]}}"#,
             &[],
         ),
-    ] {
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let case = format!("case{n}");
+        let model = format!("test/{case}");
         let attack = testbed
-            .attack(test_artifacts::OK_COPY, "model")
+            .attack(test_artifacts::OK_COPY, &case)
             .weights(bytes);
         attack.refused_weights();
-        let args = ["apply", "test/model", "images", "p", "--output", "x.jsonl"];
+        let args = ["apply", &model, "images", "p", "--output", "x.jsonl"];
         let usage = super::memory::measure(world, &args);
         assert!(usage.peak_bytes < 512 << 20, "{usage:?}");
     }

@@ -9,7 +9,8 @@ use tempfile::TempDir;
 use crate::error::Error;
 use crate::manifest::Manifest;
 use crate::reference::SourceRef;
-use crate::store::files::FileDigests;
+use crate::store::files::{FileDigests, tree_of};
+use crate::store::maker::inputs_name;
 use crate::store::snapshot::{COMPONENT, MANIFEST, component_name, join};
 
 /// A source in staging, checked and ready to be published.
@@ -48,19 +49,9 @@ impl Snapshot {
         Some((name.to_owned(), at.under(&self.root), digest))
     }
 
-    /// The digests of the manifests and of their components, by name.
+    /// As [`digests_of`].
     pub(crate) fn digests(&self) -> BTreeMap<String, String> {
-        let mut digests = BTreeMap::new();
-        for (dir, manifest) in &self.manifests {
-            for name in [MANIFEST, component_name(manifest)] {
-                let name = join(dir, name);
-                let file = RelPath::parse(&name).ok();
-                if let Some((_, sha256)) = file.and_then(|file| self.files.get(&file)) {
-                    digests.insert(name, sha256.clone());
-                }
-            }
-        }
-        digests
+        digests_of(&self.manifests, &self.files)
     }
 
     /// Fails if the commit was looked for on the branches and tags of its repository, and is on
@@ -86,6 +77,44 @@ impl Snapshot {
             .map(|(dir, warning)| format!("{}: {warning}", join(dir, MANIFEST)))
             .collect()
     }
+}
+
+/// The digests of the manifests of a source, of their components, and of the files that these may
+/// read, by name.
+pub(crate) fn digests_of(
+    manifests: &[(String, Manifest)],
+    files: &FileDigests,
+) -> BTreeMap<String, String> {
+    let mut digests = BTreeMap::new();
+    for (dir, manifest) in manifests {
+        for name in [MANIFEST, component_name(manifest)] {
+            let name = join(dir, name);
+            let file = RelPath::parse(&name).ok();
+            if let Some((_, sha256)) = file.and_then(|file| files.get(&file)) {
+                digests.insert(name, sha256.clone());
+            }
+        }
+        let readable = readable(dir, manifest, files);
+        if !readable.is_empty() {
+            digests.insert(inputs_name(dir), tree_of(&readable));
+        }
+    }
+    digests
+}
+
+/// The files that a manifest lets its component read.
+fn readable(dir: &str, manifest: &Manifest, files: &FileDigests) -> FileDigests {
+    let declared = manifest.component.iter().flat_map(|c| &c.files);
+    let named: BTreeSet<String> = declared.map(|name| join(dir, name.as_ref())).collect();
+    let is_readable = |file: &RelPath| {
+        let mut ends = file.as_ref().match_indices('/').map(|(at, _)| at);
+        named.contains(file.as_ref())
+            || ends.any(|at| file.as_ref().get(..at).is_some_and(|d| named.contains(d)))
+    };
+    let found = files.iter().filter(|(name, _)| is_readable(name));
+    found
+        .map(|(name, row)| (name.clone(), row.clone()))
+        .collect()
 }
 
 /// The files of a source that the manifest in `dir` declares, of `files`, which are sorted.

@@ -6,7 +6,7 @@ use super::layout::Store;
 use super::locked::LockedSource;
 use super::maker::Maker;
 use super::record::ModelRecord;
-use super::snapshot::{component_digest, component_file};
+use super::snapshot::component_file;
 use crate::error::Error;
 use crate::manifest::ModelEntry;
 use crate::name::ModelQuery;
@@ -36,13 +36,12 @@ impl Store {
         for (dir, manifest) in self.manifests(source)? {
             let manifest_dir = snapshot.join(&dir);
             let component = component_file(&manifest_dir, &manifest).map(|(_, path)| path);
-            let digest = component_digest(source, &dir, &manifest);
-            for entry in manifest.models {
+            for entry in &manifest.models {
                 records.push(ModelRecord {
                     source: source.clone(),
-                    dir: self.model_dir(&source.id, &entry),
-                    maker: Maker::of(&entry, digest.as_deref()),
-                    entry,
+                    dir: self.model_dir(&source.id, entry),
+                    maker: Maker::of(entry, &dir, &manifest, &source.digests),
+                    entry: entry.clone(),
                     manifest_dir: manifest_dir.clone(),
                     component: component.clone(),
                     max_download_bytes: manifest.permissions.max_download_bytes,

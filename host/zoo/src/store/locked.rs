@@ -36,7 +36,8 @@ pub struct LockedSource {
     /// The models whose files came with a bundle and were not fetched since.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub imported_models: BTreeSet<String>,
-    /// The SHA-256 of its manifests and components, by their names in the snapshot.
+    /// The SHA-256 of its manifests and components, by their names in the snapshot; by the name of a
+    /// directory and a slash, that over the files that the component there may read.
     #[serde(default)]
     pub digests: BTreeMap<String, String>,
     /// The SHA-256 of the receipt of each model that was downloaded.

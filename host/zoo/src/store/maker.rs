@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::locked::LockedSource;
-use super::snapshot::component_digest;
+use super::snapshot::{component_name, join};
 use crate::manifest::{Downloader, Manifest, ModelEntry};
 
 /// The component and the entry of the manifest that made the files of a model.
@@ -12,19 +12,35 @@ use crate::manifest::{Downloader, Manifest, ModelEntry};
 pub(crate) struct Maker {
     /// The digest of the component whose hook downloads the model; `None` if the host does.
     pub(crate) component: Option<String>,
+    /// The digest of the files that the component may read, if it has any.
+    pub(crate) inputs: Option<String>,
     /// The digest of the model's entry.
     pub(crate) entry: String,
 }
 
 impl Maker {
-    /// What makes the files of a model, in a source whose component has this digest.
-    pub(crate) fn of(entry: &ModelEntry, component: Option<&str>) -> Self {
+    /// What makes the files of a model that the manifest in a directory of a source declares. The
+    /// digests are those of the source, by name.
+    pub(crate) fn of(
+        entry: &ModelEntry,
+        dir: &str,
+        manifest: &Manifest,
+        digests: &BTreeMap<String, String>,
+    ) -> Self {
+        let component = digests.get(&join(dir, component_name(manifest)));
         let component = component.filter(|_| Downloader::of(entry, true) == Downloader::Hook);
+        let inputs = component.and_then(|_| digests.get(&inputs_name(dir)));
         Self {
-            component: component.map(str::to_owned),
+            component: component.cloned(),
+            inputs: inputs.cloned(),
             entry: entry.digest(),
         }
     }
+}
+
+/// The name under which the digest of the files that a component may read stands; no file has it.
+pub(crate) fn inputs_name(dir: &str) -> String {
+    format!("{dir}/")
 }
 
 impl LockedSource {
@@ -32,9 +48,8 @@ impl LockedSource {
     pub(crate) fn makers(&self, manifests: &[(String, Manifest)]) -> BTreeMap<String, Maker> {
         let mut makers = BTreeMap::new();
         for (dir, manifest) in manifests {
-            let component = component_digest(self, dir, manifest);
             for entry in &manifest.models {
-                let maker = Maker::of(entry, component.as_deref());
+                let maker = Maker::of(entry, dir, manifest, &self.digests);
                 makers.insert(entry.name().to_string(), maker);
             }
         }

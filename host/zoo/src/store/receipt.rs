@@ -53,6 +53,9 @@ pub struct Receipt {
     pub source: SourceId,
     /// The digest of the component whose hook downloaded the model.
     pub component: Option<String>,
+    /// The digest of the files of the source that the component may read, if it has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<String>,
     /// The digest of the model's entry in the manifest, as far as it decides about the files.
     pub entry: String,
     /// The artifacts, sorted by name.
@@ -71,6 +74,8 @@ struct Stored {
     model: String,
     source: SourceId,
     component: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    inputs: Option<String>,
     entry: String,
     files: Vec<ReceiptFile>,
 }
@@ -118,6 +123,7 @@ impl Receipt {
     pub(crate) fn maker(&self) -> Maker {
         Maker {
             component: self.component.clone(),
+            inputs: self.inputs.clone(),
             entry: self.entry.clone(),
         }
     }
@@ -135,6 +141,7 @@ impl Receipt {
             model,
             source,
             component: maker.component,
+            inputs: maker.inputs,
             entry: maker.entry,
             files,
             downloaded: now(),
@@ -157,6 +164,7 @@ impl Receipt {
             model: self.model.clone(),
             source: self.source.clone(),
             component: self.component.clone(),
+            inputs: self.inputs.clone(),
             entry: self.entry.clone(),
             files: self.files.clone(),
         };
@@ -215,6 +223,7 @@ impl Receipt {
             model,
             source,
             component,
+            inputs,
             entry,
             files,
         } = serde_json::from_slice(&bytes).ok()?;
@@ -226,6 +235,7 @@ impl Receipt {
             model,
             source,
             component,
+            inputs,
             entry,
             files,
             downloaded: written

@@ -83,8 +83,8 @@ impl Registry<'_> {
         locked: &LockedSource,
         names: &[String],
     ) -> Result<BTreeMap<String, (ModelRecord, Receipt)>, Error> {
-        let snapshot = self.context.store.snapshot_dir(locked);
-        let declared = declared_models(&snapshot, &self.context.store.manifests(locked)?)?;
+        let manifests = self.context.store.manifests(locked)?;
+        let declared = declared_models(&manifests, &locked.digests);
         let mut chosen = BTreeMap::new();
         if names.is_empty() {
             for record in self.context.store.models_of(locked)? {

@@ -1,15 +1,11 @@
 //! What is in a bundle.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Error;
 use crate::manifest::{Manifest, ModelEntry};
-use crate::store::files::hash_file;
 use crate::store::maker::Maker;
-use crate::store::snapshot::component_file;
 use crate::store::{LockedSource, Receipt};
 
 /// The version of the format.
@@ -64,24 +60,20 @@ impl Declared {
     }
 }
 
-/// The models of a snapshot, by name.
+/// The models that the manifests of a source declare, by name; the digests are those of the source.
 pub(super) fn declared_models(
-    snapshot: &Path,
     manifests: &[(String, Manifest)],
-) -> Result<BTreeMap<String, Declared>, Error> {
+    digests: &BTreeMap<String, String>,
+) -> BTreeMap<String, Declared> {
     let mut models = BTreeMap::new();
     for (dir, manifest) in manifests {
-        let component = match component_file(&snapshot.join(dir), manifest) {
-            Some((_, path)) if path.is_file() => Some(hash_file(&path)?.1),
-            _ => None,
-        };
         for entry in &manifest.models {
             let declared = Declared {
                 entry: entry.clone(),
-                maker: Maker::of(entry, component.as_deref()),
+                maker: Maker::of(entry, dir, manifest, digests),
             };
             models.insert(entry.name().to_string(), declared);
         }
     }
-    Ok(models)
+    models
 }

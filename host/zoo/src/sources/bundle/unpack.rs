@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::index::{FORMAT, INDEX, Index, MODELS, SNAPSHOT, declared_models};
 use crate::error::{BundleError, Error};
 use crate::manifest::{Allowance, Manifest};
-use crate::sources::snapshot::{Snapshot, declared, find};
+use crate::sources::snapshot::{Snapshot, declared, digests_of, find};
 use crate::store::LockedSource;
 use crate::store::files::{FileDigests, read_capped, tree_of};
 use crate::store::receipt::{FILES, RECEIPT, Receipt};
@@ -167,7 +167,8 @@ impl Bundle {
         let names: Vec<RelPath> = snapshot.keys().cloned().collect();
         let directory = root.join(SNAPSHOT);
         let manifests = read_manifests(file, &directory, source, &names)?;
-        check_models(file, &directory, &manifests, source, &self.models)?;
+        let digests = digests_of(&manifests, &snapshot);
+        check_models(file, &manifests, &digests, source, &self.models)?;
         let staged = |model: BundledModel| {
             let dir = root.join(MODELS).join(&model.dir);
             (model, dir)
@@ -351,12 +352,12 @@ fn read_manifests(
 /// Checks the receipts against the source.
 fn check_models(
     file: &Path,
-    snapshot: &Path,
     manifests: &[(String, Manifest)],
+    digests: &BTreeMap<String, String>,
     source: &LockedSource,
     models: &[BundledModel],
 ) -> Result<(), Error> {
-    let declared = declared_models(snapshot, manifests)?;
+    let declared = declared_models(manifests, digests);
     for model in models {
         let receipt = &model.receipt;
         let name = &receipt.model;
