@@ -53,7 +53,9 @@ impl Declared {
             return Some("another component downloaded it");
         }
         if receipt.maker() != self.maker {
-            return Some("the manifest described it otherwise when it was downloaded");
+            return Some(
+                "what the manifest says of it, or what its hook may read, was another then",
+            );
         }
         (!receipt.satisfies(&self.entry))
             .then_some("its files are not those that the manifest declares")
