@@ -30,5 +30,6 @@ mod translated;
 mod updates;
 mod upkeep;
 mod verbs;
+mod view;
 mod walls;
 mod world;

@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     apply, audit, bundle, completions, delete, delete_source, download, embed, find, gc, info,
-    inspect, list, register_source, requirements, update_source, verify,
+    inspect, list, register_source, requirements, update_source, verify, view,
 };
 use crate::names::{flag, verb};
 
@@ -71,6 +71,8 @@ pub(crate) enum Command {
     /// Compute embeddings of a dataset's images or texts and write them
     #[command(name = verb::EMBED)]
     Embed(embed::EmbedArgs),
+    /// Write a page that shows a dataset and its labels
+    View(view::ViewArgs),
     /// Delete the files of a downloaded model
     Delete(delete::DeleteArgs),
     /// List the registered sources

@@ -50,6 +50,7 @@ fn run(cli: &Cli, console: &Console) -> Result<ExitCode, Failure> {
             Command::Download(args) => commands::download::run(args, console).await,
             Command::Apply(args) => commands::apply::run(args, console).await,
             Command::Embed(args) => commands::embed::run(args, console).await,
+            Command::View(args) => commands::view::run(args, console),
             Command::Delete(args) => commands::delete::run(args, console),
             Command::ListSources => commands::list_sources::run(console),
             Command::RegisterSource(args) => commands::register_source::run(args, console).await,

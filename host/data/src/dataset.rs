@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
-use modelzoo_model::label::Label;
-use serde_json::Value;
+use modelzoo_model::label::{Label, LabelType};
+use serde_json::{Map, Value};
 
 use crate::document::Document;
 use crate::error::{Error, MediaError};
@@ -9,6 +9,9 @@ use crate::options::OpenOptions;
 use crate::readers::{self, Entry, Reader, Samples};
 use crate::sample::{Sample, SampleKey};
 use crate::{media, text};
+
+/// A field and the label that a sample has in it, or why it cannot be read.
+pub type FieldLabel = (String, Result<Label, String>);
 
 /// A list of samples on disk, each with a file and perhaps labels.
 ///
@@ -171,6 +174,51 @@ impl Dataset {
             Some(Entry::File { .. } | Entry::Row { .. }) | None => return Ok(None),
         };
         label(&document, self.reader.member(field)).map_err(failed)
+    }
+
+    /// The fields in which any sample has a label, in the order in which they first occur.
+    ///
+    /// # Errors
+    /// The list of samples can no longer be read.
+    pub fn label_fields(&self) -> Result<Vec<String>, Error> {
+        let mut fields = Vec::new();
+        for sample in self.samples() {
+            for (name, value) in self.values(&sample?)? {
+                let mut kinds = LabelType::ALL.iter().filter(|kind| kind.is_document());
+                if !fields.contains(&name) && kinds.any(|kind| kind.is_of(&value)) {
+                    fields.push(name);
+                }
+            }
+        }
+        Ok(fields)
+    }
+
+    /// The labels that a sample has in some fields, each with its field, or why one cannot be read.
+    /// A field that the sample does not have, or that is null, is left out.
+    ///
+    /// # Errors
+    /// The list of samples can no longer be read.
+    pub fn labels(&self, sample: &Sample, fields: &[String]) -> Result<Vec<FieldLabel>, Error> {
+        let values = self.values(sample)?;
+        let read = |field: &String| match values.get(self.reader.member(field)) {
+            None | Some(Value::Null) => None,
+            Some(value) => {
+                let label = Label::from_json(value).map_err(|error| error.to_string());
+                Some((field.clone(), label))
+            }
+        };
+        Ok(fields.iter().filter_map(read).collect())
+    }
+
+    /// The members of a sample's document, or of its row in a file of texts.
+    fn values(&self, sample: &Sample) -> Result<Map<String, Value>, Error> {
+        Ok(match &sample.document {
+            Some(document) => document.values(),
+            None => match self.reader.row(sample.index)? {
+                Some(row) => text::parse(&row).unwrap_or_default(),
+                None => Map::new(),
+            },
+        })
     }
 
     /// The path that a sample stores as `stored`, absolute where the root is.

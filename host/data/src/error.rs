@@ -187,6 +187,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// No sample has a label in this field.
+    #[error("no sample has a label in the field '{}'", escape(field))]
+    NoSuchField {
+        /// The field.
+        field: String,
+        /// The fields that hold labels.
+        known: Vec<String>,
+    },
     /// There is no sample of this number.
     #[error("sample {index} of a dataset with {len}")]
     NoSuchSample {
@@ -291,6 +299,13 @@ impl Error {
                 endings: &[".jsonl"],
             },
             Self::OutputExists { .. } => Remedy::ReplaceOutput,
+            Self::NoSuchField { known, .. } if known.is_empty() => {
+                Remedy::advice("the dataset has no labels yet")
+            }
+            Self::NoSuchField { known, .. } => {
+                let known: Vec<_> = known.iter().map(|field| escape(field)).collect();
+                Remedy::advice(format!("fields with labels: {}", known.join(", ")))
+            }
             Self::Linked { .. } | Self::NotShared { .. } => Remedy::WriteElsewhere {
                 endings: &[".jsonl"],
             },

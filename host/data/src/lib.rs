@@ -72,7 +72,7 @@ mod sink;
 mod text;
 mod writers;
 
-pub use dataset::Dataset;
+pub use dataset::{Dataset, FieldLabel};
 pub use document::Document;
 pub use error::{Error, MediaError};
 pub use field::FieldName;

@@ -22,3 +22,4 @@ pub(crate) mod requirements;
 pub(crate) mod running;
 pub(crate) mod update_source;
 pub(crate) mod verify;
+pub(crate) mod view;

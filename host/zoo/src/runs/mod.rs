@@ -6,7 +6,9 @@ mod loaded;
 pub(crate) mod run;
 #[cfg(test)]
 mod tests;
+mod view;
 
 pub use apply::ApplyOptions;
 pub use embed::EmbedOptions;
 pub use run::{Applied, Runner, Watch};
+pub use view::{ViewOptions, Viewed, view};
