@@ -282,6 +282,7 @@ fn page_draws_itself_in_a_browser() {
             "--no-sandbox",
             "--disable-gpu",
             "--virtual-time-budget=5000",
+            "--window-size=1200,900",
         ])
         .arg(format!(
             "--user-data-dir={}",

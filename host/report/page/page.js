@@ -165,9 +165,8 @@ function content(sample, limit, scale) {
 // Cells are empty until they come near the screen.
 const watcher = new IntersectionObserver(entries => {
   for (const entry of entries) {
-    const cell = entry.target;
-    if (entry.isIntersecting) cell.replaceChildren(...content(samples[cell.dataset.index], 4, 2));
-    else cell.replaceChildren();
+    const shown = entry.isIntersecting ? content(samples[entry.target.dataset.index], 4, 2) : [];
+    entry.target.replaceChildren(...shown);
   }
 }, { rootMargin: "600px" });
 
@@ -243,7 +242,9 @@ function matrix(confusion) {
 }
 
 function statistics() {
-  for (const [field, of] of Object.entries(about.statistics)) {
+  for (const field of about.fields) {
+    const of = about.statistics[field];
+    if (!of) continue;
     const part = make("div", undefined, undefined, make("h2", undefined, field), make("p", "name", `${of.samples} samples`));
     part.dataset.field = field;
     if (of.classes.length) part.append(counts(of));
