@@ -343,3 +343,77 @@ fn long_urls_do_not_fill_the_log() {
         json!([origin(&server)])
     );
 }
+
+/// The bytes of all files of the log.
+fn log_bytes(world: &World) -> u64 {
+    let entries = std::fs::read_dir(world.home()).unwrap().map(Result::unwrap);
+    let logs = entries.filter(|e| e.file_name().to_string_lossy().starts_with("audit."));
+    logs.map(|log| log.metadata().unwrap().len()).sum()
+}
+
+#[test]
+fn one_source_does_not_push_out_the_records_of_others() {
+    const FILES: usize = 4500;
+    let named = |n: usize| (format!("{n:04}{}", "x".repeat(200)), Vec::new());
+    let zip = crate::source::pack_zip(&(0..FILES).map(named).collect::<Vec<_>>());
+    let server = Server::files([("/many.zip", zip)]);
+    let world = World::reaching(&[&server]);
+    Source::digits().write(&world.path("source"));
+    world.ok(&["register-source", "./source"]);
+    let artifact = json!({ "path": "many.zip", "url": server.url("/many.zip"), "unpack": true });
+    let model = json!({ "base_name": "test/many", "artifacts": [artifact] });
+    Source::new(test_artifacts::OK_COPY)
+        .manifest(|m| m["models"] = json!([model]))
+        .write(&world.path("greedy"));
+    world.ok(&["register-source", "./greedy"]);
+    for _ in 0..3 {
+        world.ok(&["download", "test/many", "--overwrite"]);
+    }
+    let bytes = log_bytes(&world);
+    assert!(bytes > 1 << 20 && bytes < (2 << 20) + (1 << 18), "{bytes}");
+    let greedy = audit(&world, &["./greedy"]);
+    let files = greedy["files"].as_u64().unwrap();
+    let left_out = greedy["left_out"].as_u64().unwrap();
+    assert!(files > 1000 && left_out > 1000, "{files} {left_out}");
+    // Those that were cut are among the files, and the few other records.
+    let written = 3 * FILES as u64;
+    assert!(
+        (written..written + 20).contains(&(files + left_out)),
+        "{files} {left_out}"
+    );
+    let text = world.ok(&["audit", "./greedy"]).stdout;
+    assert!(
+        text.contains(&format!("{left_out} records or parts")),
+        "{text}"
+    );
+    // The others' records are all there, and new ones are written.
+    world.ok(&["download", "modelzoo/digits-cnn"]);
+    let other = audit(&world, &["./source"]);
+    assert_eq!(other["events"]["registered"], 1);
+    assert_eq!(other["events"]["file"], 1);
+    assert_eq!(other["left_out"], 0);
+}
+
+#[test]
+fn records_are_bounded_and_what_is_cut_is_counted() {
+    const HOSTS: usize = 20_000;
+    let world = World::new();
+    Source::digits()
+        .manifest(|m| {
+            let hosts = (0..HOSTS).map(|n| json!(format!("https://h{n}.example")));
+            m["permissions"]["network"] = hosts.collect();
+        })
+        .write(&world.path("source"));
+    let run = world.run(&["register-source", "./source"]);
+    assert!(matches!(run.code, Some(1 | 4)), "{:?}", run.code);
+    assert!(log_bytes(&world) < 40 << 10, "{}", log_bytes(&world));
+    let withheld = world
+        .audit()
+        .into_iter()
+        .find(|record| record["event"] == "withheld");
+    if let Some(record) = withheld {
+        let kept = record["permissions"].as_array().unwrap().len();
+        assert_eq!(record["cut"], HOSTS - kept);
+        assert_eq!(audit(&world, &[])["left_out"], HOSTS - kept);
+    }
+}

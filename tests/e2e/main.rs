@@ -13,6 +13,8 @@ mod apply;
 mod attacks;
 mod audit;
 mod bundle;
+mod chaos;
+mod concurrent;
 mod doctor;
 mod downloads;
 mod embed;

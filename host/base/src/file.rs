@@ -57,6 +57,25 @@ pub(crate) fn regular(file: File) -> io::Result<File> {
     }
 }
 
+/// Whether `path` names the file that is open, itself and not through a link.
+#[cfg(unix)]
+#[must_use]
+pub fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    match (fs::symlink_metadata(path), file.metadata()) {
+        (Ok(named), Ok(open)) => named.dev() == open.dev() && named.ino() == open.ino(),
+        _ => false,
+    }
+}
+
+/// Whether `path` names the file that is open. Elsewhere locks are not advisory, so nobody else
+/// moves a file that is locked.
+#[cfg(not(unix))]
+#[must_use]
+pub fn is_at(_file: &File, path: &Path) -> bool {
+    path.exists()
+}
+
 /// Who may read and write a new file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {

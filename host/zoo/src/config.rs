@@ -3,6 +3,7 @@
 //! Every environment variable that modelzoo reads is named in this file, in [`ENVIRONMENT`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use modelzoo_net::policy::{Origin, PrivateException};
@@ -12,6 +13,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::error::Error;
+use crate::store::Exposure;
 
 /// GitHub's own API.
 const GITHUB_API: &str = "https://api.github.com";
@@ -126,8 +128,9 @@ impl Config {
     /// wins over the file.
     ///
     /// # Errors
-    /// [`Error::Config`] when a setting cannot be understood, [`Error::NoHome`] when neither
-    /// `MODELZOO_HOME` nor the platform names a directory.
+    /// [`Error::Config`] when a setting cannot be understood, [`Error::ForeignConfig`] when another
+    /// user can change the file, [`Error::NoHome`] when neither `MODELZOO_HOME` nor the platform
+    /// names a directory.
     pub fn from_env() -> Result<Self, Error> {
         Self::from_lookup(&|name| std::env::var(name).ok().filter(|v| !v.is_empty()))
     }
@@ -192,14 +195,22 @@ fn mirrors(table: &BTreeMap<String, String>) -> Result<Vec<Mirror>, Error> {
 }
 
 fn read_file(path: &Path) -> Result<File, Error> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => parse_file(&text).map_err(|e| Error::Config {
-            setting: path.display().to_string(),
-            reason: e.to_string().trim_end().to_owned(),
-        }),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(File::default()),
-        Err(e) => Err(Error::io("read", path, e)),
+    let failed = |e| Error::io("read", path, e);
+    let mut file = match modelzoo_base::file::open_regular(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(File::default()),
+        Err(e) => return Err(failed(e)),
+    };
+    let meta = file.metadata().map_err(failed)?;
+    if let Some(Exposure { path, reason }) = Exposure::of(path, &meta) {
+        return Err(Error::ForeignConfig { path, reason });
     }
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(failed)?;
+    parse_file(&text).map_err(|e| Error::Config {
+        setting: path.display().to_string(),
+        reason: e.to_string().trim_end().to_owned(),
+    })
 }
 
 fn parse_file(text: &str) -> Result<File, toml::de::Error> {

@@ -8,7 +8,7 @@ use modelzoo_sandbox::ConfinementStatus;
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::store::free_bytes;
+use crate::store::{Exposure, Store, free_bytes};
 
 /// The environment variables that name proxies, and the hosts that are reached without one. Upper
 /// and lower case mean the same.
@@ -51,6 +51,8 @@ pub struct StoreState {
     pub reason: Option<String>,
     /// The free bytes on its disk, if known.
     pub free_bytes: Option<u64>,
+    /// What of it other users can change.
+    pub exposures: Vec<Exposure>,
 }
 
 /// How components are compiled.
@@ -143,6 +145,7 @@ fn store(home: &Path) -> StoreState {
         writable: reason.is_none(),
         reason,
         free_bytes: home.ancestors().find_map(free_bytes),
+        exposures: Store::new(home.to_owned()).all_exposures(),
     }
 }
 

@@ -21,7 +21,7 @@ use crate::store::{AuditReport, Garbage, LockedSource, ModelRecord, Usage, Verif
 
 /// A model zoo in a directory.
 ///
-/// Opening one reads nothing: the network client and the sandbox are built when they are first
+/// Opening one reads no file: the network client and the sandbox are built when they are first
 /// needed, so that listing is quick.
 pub struct Zoo {
     context: Context,
@@ -29,11 +29,16 @@ pub struct Zoo {
 }
 
 impl Zoo {
-    /// Opens the zoo in `config.home`. The directory is created by the first call that writes.
+    /// Opens the zoo in `config.home`. The directory is created by the first call that writes. If
+    /// other users can change the store, a warning says so.
     #[must_use]
     pub fn open(config: Config) -> Self {
+        let context = Context::new(config);
+        if let Some(first) = context.store.exposures().first() {
+            tracing::warn!("other users can change what this store holds: {first}");
+        }
         Self {
-            context: Context::new(config),
+            context,
             loaded: ModelCache::default(),
         }
     }
@@ -248,16 +253,17 @@ impl Zoo {
     /// checks it against the lock and the receipts.
     ///
     /// # Errors
-    /// If the lock or a directory cannot be read; as [`Zoo::model`]. A difference is not an error
-    /// but a problem in the result.
+    /// If the lock cannot be read; as [`Zoo::model`]. A difference, or a file that cannot be read, is
+    /// not an error but a problem in the result.
     pub fn verify(&self, names: &[String]) -> Result<Vec<Verified>, Error> {
         self.models().verify(names)
     }
 
-    /// As [`Zoo::verify`]; downloads a model with a problem again.
+    /// As [`Zoo::verify`]; downloads a model with a problem again. If that fails, the reason is one
+    /// more problem of the model.
     ///
     /// # Errors
-    /// As [`Zoo::verify`] and [`Zoo::download`].
+    /// As [`Zoo::verify`].
     pub async fn repair(&self, names: &[String]) -> Result<Vec<Verified>, Error> {
         self.models().repair(names).await
     }
@@ -282,7 +288,7 @@ impl Zoo {
         self.context.store.usage()
     }
 
-    /// What in the store is not reachable from the lock: unfinished work, old snapshots, and models
+    /// What in the store is not reachable from the lock: abandoned work, old snapshots, and models
     /// that no registered source declares.
     ///
     /// # Errors
@@ -291,7 +297,7 @@ impl Zoo {
         self.context.store.garbage()
     }
 
-    /// Removes what [`Zoo::garbage`] lists, also the unfinished work of another process.
+    /// Removes what [`Zoo::garbage`] lists. What other processes are working on stays.
     ///
     /// # Errors
     /// As [`Zoo::garbage`], and if something cannot be removed.

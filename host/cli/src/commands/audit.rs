@@ -124,6 +124,13 @@ fn print_denials(out: &mut impl Write, source: &SourceAudit) -> io::Result<()> {
     for permission in &source.withheld {
         row(out, "withheld", permission)?;
     }
+    if source.left_out > 0 {
+        let text = format!(
+            "{} records or parts of them, to bound the log",
+            source.left_out
+        );
+        row(out, "left out", &text)?;
+    }
     for failed in source.failures.iter().take(SHOWN) {
         let what = failed.hook.as_ref().map_or("refused", |_| "failed");
         let count = times(failed.times, "time");

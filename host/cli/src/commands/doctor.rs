@@ -28,6 +28,7 @@ fn rows(zoo: &Zoo, found: &Diagnosis) -> Vec<[String; 2]> {
     let mut rows = vec![
         ["version".to_owned(), found.version.to_owned()],
         ["store".to_owned(), store(found)],
+        ["other users".to_owned(), other_users(found)],
         ["configuration".to_owned(), configuration(found)],
         ["offline".to_owned(), yes(found.offline)],
         ["proxies".to_owned(), or_none(&found.proxies.join(", "))],
@@ -55,6 +56,20 @@ fn store(found: &Diagnosis) -> String {
         format!(", {} free", DecimalBytes(bytes))
     });
     format!("{} ({writable}{free})", store.path.display())
+}
+
+fn other_users(found: &Diagnosis) -> String {
+    let exposures = &found.store.exposures;
+    match exposures.as_slice() {
+        [] => "cannot change the store".to_owned(),
+        some => {
+            let shown: Vec<_> = some.iter().map(ToString::to_string).collect();
+            format!(
+                "can change the store: {}; `chown` and `chmod go-w` make it yours alone",
+                shown.join(", ")
+            )
+        }
+    }
 }
 
 fn configuration(found: &Diagnosis) -> String {

@@ -53,15 +53,19 @@ impl Partial {
         let Some(dir) = dir else {
             return Self::temporary(into);
         };
-        fs::create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
         let path = dir.join(format!("{key}.part"));
         for _ in 0..4 {
-            let file = open(&path).map_err(|e| Error::io("open", &path, e))?;
+            // It may be removed while it is empty.
+            fs::create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
+            let file = match open(&path) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                opened => opened.map_err(|e| Error::io("open", &path, e))?,
+            };
             if matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)) {
                 break;
             }
             // Between opening and locking, the last owner may have moved the file away.
-            if same_file(&path, &file) {
+            if file::is_at(&file, &path) {
                 return Ok(Self {
                     file,
                     path,
@@ -181,7 +185,7 @@ impl Partial {
             .sync_all()
             .map_err(|e| Error::io("write", &self.path, e))?;
         let moved = fs::rename(&self.path, into).is_ok();
-        if !moved || !same_file(into, &self.file) {
+        if !moved || !file::is_at(&self.file, into) {
             // Another process moved our part, or `into` is on another file system.
             self.copy_to(into, length, digest)
                 .map_err(|e| Error::io("write", into, e))?;
@@ -224,7 +228,7 @@ impl Drop for Partial {
             Some(sidecar) => !sidecar.exists(),
             None => true,
         };
-        if !self.published && worthless && same_file(&self.path, &self.file) {
+        if !self.published && worthless && file::is_at(&self.file, &self.path) {
             let _ = remove(&self.path);
         }
     }
@@ -260,23 +264,6 @@ fn read_sidecar(path: &Path) -> Option<PartialInfo> {
         .read_to_end(&mut text)
         .ok()?;
     serde_json::from_slice(&text).ok()
-}
-
-/// Whether `path` names the file that is open.
-#[cfg(unix)]
-fn same_file(path: &Path, file: &File) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    match (fs::symlink_metadata(path), file.metadata()) {
-        (Ok(named), Ok(open)) => named.dev() == open.dev() && named.ino() == open.ino(),
-        _ => false,
-    }
-}
-
-/// Whether `path` names the file that is open. Elsewhere locks are not advisory, so nobody else
-/// has moved it.
-#[cfg(not(unix))]
-fn same_file(path: &Path, _file: &File) -> bool {
-    path.exists()
 }
 
 /// Something that differs after every start of the machine; `None` if it is unknown.

@@ -25,6 +25,8 @@ use crate::translate::TranslateError;
 pub enum Error {
     #[error("{setting}: {reason}")]
     Config { setting: String, reason: String },
+    #[error("{path} {reason}: its settings are not followed", path = path.display())]
+    ForeignConfig { path: PathBuf, reason: String },
     #[error("no directory for the store: the platform names no home directory")]
     NoHome,
     #[error("cannot {action} {path}: {source}", path = path.display())]
@@ -180,6 +182,10 @@ pub enum Error {
     Frozen { model: String },
     #[error("{source_id} was changed by another command meanwhile")]
     ChangedMeanwhile { source_id: SourceId },
+    #[error("{path} is changed by another machine all the time", path = path.display())]
+    LockContended { path: PathBuf },
+    #[error("the files that were being written for {what} are gone")]
+    WorkLost { what: String },
     #[error("{source_id} is not what was registered: its files were changed in the store")]
     SnapshotChanged { source_id: SourceId },
     #[error("{source_id} would go back: {}", steps.join("; "))]
@@ -265,6 +271,10 @@ impl Error {
         match self {
             Self::NoHome => Some(Remedy::advice("set MODELZOO_HOME to a directory")),
             Self::Io { source, .. } => io_remedy(source),
+            Self::ForeignConfig { .. } => Some(Remedy::advice(
+                "if its settings are yours, make it a file of your own that nobody else can write \
+                 (`chown`, `chmod go-w`); otherwise remove it, or set MODELZOO_HOME to another directory",
+            )),
             Self::Reference(error) => error.remedy(),
             Self::Name(error) => error.remedy(),
             Self::Manifest(error) => error.remedy(),
@@ -357,6 +367,12 @@ impl Error {
             Self::NoRoom { .. } => Some(Remedy::MakeRoom),
             Self::NotLocked { .. } => Some(Remedy::Unlock),
             Self::ChangedMeanwhile { .. } => Some(Remedy::advice("run it again")),
+            Self::LockContended { .. } => Some(Remedy::advice(
+                "on a file system without locks, change a store from one machine at a time",
+            )),
+            Self::WorkLost { .. } => Some(Remedy::advice(
+                "run it again, and leave the directory `staging` of the store alone meanwhile",
+            )),
             Self::SnapshotChanged { source_id } => Some(Remedy::RegisterAgain {
                 source_id: Some(source_id.to_string()),
             }),

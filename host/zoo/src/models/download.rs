@@ -16,10 +16,10 @@ use crate::sources::reachable::Unreachable;
 use crate::sources::register::Replace;
 use crate::store::audit::{AuditLog, Event};
 use crate::store::files::read_capped;
-use crate::store::in_use::Claim;
+use crate::store::in_use::{Claim, InUse};
 use crate::store::lock::Pinning;
 use crate::store::receipt::{FILES, Receipt, ReceiptFile};
-use crate::store::{FileChange, ModelRecord, StoredModel, create_dir_all};
+use crate::store::{FileChange, ModelRecord, StoredModel, create_dir_all, sync_tree};
 
 /// Options of downloading a model.
 #[derive(Default)]
@@ -175,16 +175,23 @@ impl Models<'_> {
         self.check_room(&record).inspect_err(refused)?;
         let staged = staging.path().join("model");
         let receipt = self.fetch(&record, &staged, &audit).await?;
-        let store = &self.context.store;
-        let (source, changes) = store
+        sync_tree(&staged)?;
+        let mut guard = self.context.store.change_lock()?;
+        if receipt.check_sizes(&staged).is_err() {
+            return Err(Error::WorkLost {
+                what: record.name(),
+            });
+        }
+        let (source, changes) = guard
             .pin(&record.source.tree, &receipt, pinning)
             .inspect_err(refused)?;
         record.source = source;
-        audit.record_files(&receipt);
         // An incomplete model is replaced, and so is a complete one on request. Otherwise another
         // process has published its copy first, which is as good.
         let replace = refetch != Refetch::Never || record.receipt().is_none();
-        store.publish_dir(&staged, &record.dir, replace)?;
+        guard.publish_dir(&staged, &record.dir, replace)?;
+        drop(guard);
+        audit.record_files(&receipt);
         let receipt = record.receipt().unwrap_or(receipt);
         Ok(Downloaded {
             record,
@@ -271,6 +278,8 @@ impl Models<'_> {
         files: &Path,
         audit: &AuditLog,
     ) -> Result<Vec<Artifact>, Error> {
+        let store = &self.context.store;
+        let _used = InUse::hold_snapshot(&store.snapshot_dir(&record.source));
         let component = self.component(record, true)?;
         let partials = self.context.store.partials_dir(&record.source.id.key())?;
         let call = DownloadCall {
@@ -338,17 +347,22 @@ impl Models<'_> {
     pub(crate) fn delete(&self, name: &str, source: Option<&str>) -> Result<ModelRecord, Error> {
         let store = &self.context.store;
         let record = self.find(name, source)?;
+        let aside = store.stage()?;
+        let guard = store.change_lock()?;
         let _claim = Claim::take(&record.dir).ok_or_else(|| Error::InUse {
             models: vec![record.name()],
         })?;
-        if store.remove_dir(&record.dir)? {
-            self.audit_of(&record).record(&Event::Deleted);
-            Ok(record)
-        } else {
-            Err(Error::NotDownloaded {
+        if !guard.take_away(&record.dir, &aside, "model")? {
+            return Err(Error::NotDownloaded {
                 model: record.name(),
-            })
+            });
         }
+        drop(guard);
+        aside
+            .close()
+            .map_err(|e| Error::io("remove", &record.dir, e))?;
+        self.audit_of(&record).record(&Event::Deleted);
+        Ok(record)
     }
 }
 

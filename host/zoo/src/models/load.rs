@@ -55,7 +55,8 @@ impl Models<'_> {
         device: &Device,
         precision: PrecisionSpec,
     ) -> Result<LoadedModel, Error> {
-        let in_use = InUse::hold(&record.dir);
+        let snapshot = self.context.store.snapshot_dir(&record.source);
+        let in_use = [InUse::hold(&record.dir), InUse::hold_snapshot(&snapshot)];
         let (receipt, component, model) = self.build(record, &kwargs, device, precision).await?;
         Ok(LoadedModel {
             record: record.clone(),

@@ -30,7 +30,7 @@ pub struct LoadedModel {
     /// The directory of unfinished results.
     pub(crate) results_dir: PathBuf,
     /// Keeps the files from being deleted.
-    pub(super) _in_use: InUse,
+    pub(super) _in_use: [InUse; 2],
 }
 
 impl LoadedModel {

@@ -1,15 +1,16 @@
 //! Making a snapshot the registered one, and comparing it with the one before.
 
+use std::collections::BTreeSet;
+
 use super::info::SourceInfo;
 use super::registry::Registry;
 use super::rollback::steps_back;
 use super::snapshot::Snapshot;
 use crate::error::Error;
 use crate::reference::SourceId;
-use crate::store::lock::Pinning;
+use crate::store::lock::{LockGuard, Pinning};
 use crate::store::snapshot::component_digest;
 use crate::store::{Changes, LockedSource, RegisterOutcome};
-use std::collections::BTreeSet;
 
 impl Registry<'_> {
     /// Makes a snapshot the registered one. The one before stays for commands that read it, until
@@ -17,22 +18,36 @@ impl Registry<'_> {
     pub(super) fn publish(
         &self,
         snapshot: &Snapshot,
+        locked: LockedSource,
+        before: Option<&LockedSource>,
+        pinning: Pinning,
+    ) -> Result<LockedSource, Error> {
+        snapshot.settle()?;
+        let mut guard = self.context.store.change_lock()?;
+        self.publish_under(&mut guard, snapshot, locked, before, pinning)
+    }
+
+    /// As [`Registry::publish`], for a snapshot that is on the disk.
+    pub(super) fn publish_under(
+        &self,
+        guard: &mut LockGuard<'_>,
+        snapshot: &Snapshot,
         mut locked: LockedSource,
         before: Option<&LockedSource>,
         pinning: Pinning,
     ) -> Result<LockedSource, Error> {
         let store = &self.context.store;
-        let mut guard = store.change_lock()?;
         let current = guard.lock.get(&locked.id);
         unchanged(current, before, &locked.id)?;
         if let Some(current) = current {
             let kept = self.with_pins_that_hold(current, snapshot, &locked);
             locked.keep_pins(&kept, pinning)?;
         }
+        snapshot.check_whole()?;
         // A snapshot is named after its contents: one that exists already is the same, unless its
         // files were changed.
         let intact = store.is_intact(&locked);
-        store.publish_dir(&snapshot.root, &store.snapshot_dir(&locked), !intact)?;
+        guard.publish_dir(&snapshot.root, &store.snapshot_dir(&locked), !intact)?;
         guard.lock.insert(locked.clone());
         guard.commit()?;
         Ok(locked)

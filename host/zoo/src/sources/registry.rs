@@ -45,6 +45,7 @@ impl<'a> Registry<'a> {
         let store = &self.context.store;
         let id = self.find(reference)?;
         let key = id.key();
+        let aside = store.stage()?;
         let mut guard = store.change_lock()?;
         let removed = guard
             .lock
@@ -53,9 +54,14 @@ impl<'a> Registry<'a> {
         let models = store.models_dir(&key);
         let _claims = Claim::take_all(&models).map_err(|models| Error::InUse { models })?;
         guard.commit()?;
-        store.remove_dir(&store.source_dir(&key))?;
-        store.remove_dir(&models)?;
+        let snapshots = store.source_dir(&key);
+        guard.take_away(&snapshots, &aside, "sources")?;
+        guard.take_away(&models, &aside, "models")?;
         store.forget_check(&id);
+        drop(guard);
+        aside
+            .close()
+            .map_err(|e| Error::io("remove", &snapshots, e))?;
         store.audit_log(&id, None).record(&Event::Deleted);
         Ok(removed)
     }

@@ -1,10 +1,10 @@
 //! A source in staging: the files that its manifests declare.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::PathBuf;
 
 use modelzoo_archive::RelPath;
-use tempfile::TempDir;
 
 use crate::error::Error;
 use crate::manifest::Manifest;
@@ -12,12 +12,13 @@ use crate::reference::SourceRef;
 use crate::store::files::{FileDigests, tree_of};
 use crate::store::maker::inputs_name;
 use crate::store::snapshot::{COMPONENT, MANIFEST, component_name, join};
+use crate::store::{WorkDir, sync_tree};
 
 /// A source in staging, checked and ready to be published.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     /// Holds `root`; removed with this value.
-    pub(crate) _staging: TempDir,
+    pub(crate) _staging: WorkDir,
     /// The directory to publish.
     pub(crate) root: PathBuf,
     /// The commit, if the reference has one.
@@ -36,6 +37,26 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
+    /// Makes sure that all files are on the disk, before they become visible.
+    pub(super) fn settle(&self) -> Result<(), Error> {
+        sync_tree(&self.root)
+    }
+
+    /// Fails if a file is not there any more. The digests are those of what was fetched, whatever
+    /// became of it.
+    pub(super) fn check_whole(&self) -> Result<(), Error> {
+        let there = |(name, (size, _)): (&RelPath, &(u64, String))| {
+            fs::symlink_metadata(name.under(&self.root))
+                .is_ok_and(|meta| meta.is_file() && meta.len() == *size)
+        };
+        match self.files.iter().all(there) {
+            true => Ok(()),
+            false => Err(Error::WorkLost {
+                what: "the source".into(),
+            }),
+        }
+    }
+
     /// The component of a manifest, if it has one: its name relative to the manifest, its path, its
     /// size and its digest.
     pub(crate) fn component(

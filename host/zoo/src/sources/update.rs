@@ -89,7 +89,16 @@ impl Registry<'_> {
             return Ok(());
         }
         let snapshot = self.acquire_locked(locked).await?;
-        self.context.store.publish_dir(&snapshot.root, &dir, false)
+        snapshot.settle()?;
+        let guard = self.context.store.change_lock()?;
+        let current = guard.lock.get(&locked.id);
+        if current.is_none_or(|current| current.tree != locked.tree) {
+            return Err(Error::ChangedMeanwhile {
+                source_id: locked.id.clone(),
+            });
+        }
+        snapshot.check_whole()?;
+        guard.publish_dir(&snapshot.root, &dir, false)
     }
 
     /// Fetches a source to staging as the lock pins it.

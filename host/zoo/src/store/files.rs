@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use modelzoo_archive::RelPath;
@@ -67,6 +67,19 @@ pub(crate) fn copy_hashed(from: &Path, to: &Path) -> Result<(u64, String), Error
     let copied = digest::copy(&mut input, &mut output);
     let (size, hasher) = copied.map_err(|e| Error::io("copy", from, e))?;
     Ok((size, hex::encode(hasher.finalize())))
+}
+
+/// Removes a file, a link, or a directory with all that is in it; nothing is there afterwards.
+pub(crate) fn remove_any(path: &Path) -> io::Result<()> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Reads a regular file of at most `cap` bytes.

@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::layout::{KEPT, Store, is_work, subdirs};
+use super::files::remove_any;
+use super::in_use::is_used;
+use super::layout::{KEPT, Store, subdirs};
 use super::usage::{entries, size_of};
+use super::work::{Abandoned, is_held};
 use crate::error::Error;
 
 /// A file or directory that can be removed.
@@ -31,11 +34,74 @@ impl Garbage {
     }
 }
 
+/// Why unfinished work is garbage.
+const UNFINISHED: &str = "it was never finished";
+
 impl Store {
-    /// What is not reachable from the lock: unfinished work, old snapshots, and models that no
-    /// registered source declares.
+    /// What is not reachable from the lock: abandoned work, old snapshots, and models that no
+    /// registered source declares. The work of commands that run is not among it.
     pub(crate) fn garbage(&self) -> Result<Vec<Garbage>, Error> {
         self.check_ours()?;
+        let mut garbage = self.unreachable()?;
+        for work in self.abandoned()? {
+            garbage.push(Garbage::new(work.path, UNFINISHED)?);
+        }
+        for path in self.unfinished()? {
+            garbage.push(Garbage::new(path, UNFINISHED)?);
+        }
+        Ok(garbage)
+    }
+
+    /// Removes what [`Store::garbage`] lists.
+    pub(crate) fn collect_garbage(&self) -> Result<Vec<Garbage>, Error> {
+        self.check_ours()?;
+        let aside = self.work_dir()?;
+        let mut collected = Vec::new();
+        // No other process publishes anything meanwhile. To delete it takes longer, and comes after.
+        let guard = self.change_lock()?;
+        let mut moved = Vec::new();
+        for (at, item) in self.unreachable()?.into_iter().enumerate() {
+            let name = at.to_string();
+            if guard.take_away(&item.path, &aside, &name)? {
+                moved.push((item, aside.path().join(name)));
+            }
+        }
+        drop(guard);
+        for (item, at) in moved {
+            remove_any(&at).map_err(|e| Error::io("remove", &item.path, e))?;
+            collected.push(item);
+        }
+        for work in self.abandoned()? {
+            let item = Garbage::new(work.path.clone(), UNFINISHED)?;
+            Abandoned::remove(work).map_err(|e| Error::io("remove", &item.path, e))?;
+            collected.push(item);
+        }
+        for path in self.unfinished()? {
+            let item = Garbage::new(path, UNFINISHED)?;
+            remove_any(&item.path).map_err(|e| Error::io("remove", &item.path, e))?;
+            collected.push(item);
+        }
+        self.remove_empty_partials()?;
+        Ok(collected)
+    }
+
+    /// Removes the directories of partial downloads of sources that are not registered. A command may
+    /// be about to use the others.
+    fn remove_empty_partials(&self) -> Result<(), Error> {
+        let lock = self.lock()?;
+        let keys: BTreeSet<_> = lock.sources().iter().map(|s| s.id.key()).collect();
+        for dir in subdirs(&self.staging_dir().join("partials")) {
+            let key = dir.file_name().and_then(|name| name.to_str());
+            if key.is_some_and(|key| !keys.contains(key)) {
+                // One that is not empty stays.
+                let _ = fs::remove_dir(dir);
+            }
+        }
+        Ok(())
+    }
+
+    /// What is published and the lock does not lead to.
+    fn unreachable(&self) -> Result<Vec<Garbage>, Error> {
         let keep = self.reachable()?;
         let mut garbage = Vec::new();
         for part in ["sources", "models"] {
@@ -43,35 +109,6 @@ impl Store {
             for key in keys.into_iter().filter(|key| is_key(key)) {
                 garbage.extend(unreachable(key, &keep)?);
             }
-        }
-        for path in self.unfinished()? {
-            garbage.push(Garbage::new(path, "it was never finished")?);
-        }
-        Ok(garbage)
-    }
-
-    /// Removes what [`Store::garbage`] lists, also the unfinished work of another process.
-    pub(crate) fn collect_garbage(&self) -> Result<Vec<Garbage>, Error> {
-        self.check_ours()?;
-        // No other process registers a source meanwhile.
-        let _guard = self.change_lock()?;
-        let garbage = self.garbage()?;
-        for item in &garbage {
-            let removed = if item.path.is_dir() {
-                fs::remove_dir_all(&item.path)
-            } else {
-                fs::remove_file(&item.path)
-            };
-            match removed {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::io("remove", &item.path, error));
-                }
-                _ => {}
-            }
-        }
-        for dir in subdirs(&self.staging_dir().join("partials")) {
-            // If another process has started a download again, the directory is not empty.
-            let _ = fs::remove_dir(dir);
         }
         Ok(garbage)
     }
@@ -90,10 +127,10 @@ impl Store {
         Ok(keep)
     }
 
+    /// Partial downloads, and results of interrupted runs, that no command works on.
     fn unfinished(&self) -> Result<Vec<PathBuf>, Error> {
         let staging = self.staging_dir();
-        let mut unfinished = entries(&staging)?;
-        unfinished.retain(|path| is_work(path));
+        let mut unfinished = Vec::new();
         for kept in KEPT {
             unfinished.extend(entries(&staging.join(kept))?);
         }
@@ -103,6 +140,7 @@ impl Store {
         for dir in of_sources {
             unfinished.extend(entries(&dir)?);
         }
+        unfinished.retain(|path| !is_held(path));
         Ok(unfinished)
     }
 
@@ -118,7 +156,8 @@ impl Store {
     }
 }
 
-/// What in the directory of one source is not to be kept: the directory itself, if that is all.
+/// What in the directory of one source is not to be kept: the directory itself, if that is all. What
+/// a command has loaded is left for the next time.
 fn unreachable(key: PathBuf, keep: &BTreeSet<PathBuf>) -> Result<Vec<Garbage>, Error> {
     const REASON: &str = "modelzoo.lock does not lead to it";
     if key.is_symlink() {
@@ -130,7 +169,8 @@ fn unreachable(key: PathBuf, keep: &BTreeSet<PathBuf>) -> Result<Vec<Garbage>, E
         }]);
     }
     let all = entries(&key)?;
-    let lost: Vec<_> = all.iter().filter(|p| !keep.contains(*p)).cloned().collect();
+    let is_lost = |path: &&PathBuf| !keep.contains(*path) && !is_used(path);
+    let lost: Vec<_> = all.iter().filter(is_lost).cloned().collect();
     if lost.len() == all.len() {
         return Ok(vec![Garbage::new(key, REASON)?]);
     }

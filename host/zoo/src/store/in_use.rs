@@ -1,27 +1,44 @@
-//! Which downloaded models are in use: a shared lock on a model's receipt while it is loaded.
+//! Which models and snapshots are in use: a shared lock on a model's receipt while it is loaded, and
+//! on the directory of a snapshot while its hooks run.
 //!
 //! The lock is advisory. On a file system without locks, a model can be deleted while it is loaded.
 //! The system releases the lock of a process that ends.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::Path;
 
 use crate::store::receipt::RECEIPT;
 
-/// Keeps a model from being deleted until it is dropped.
+/// Keeps a model or a snapshot from being deleted until it is dropped.
 #[derive(Debug)]
 pub(crate) struct InUse {
-    _receipt: Option<File>,
+    _file: Option<File>,
 }
 
 impl InUse {
     /// Marks the model in a directory as used. Waits while it is being deleted.
     pub(crate) fn hold(dir: &Path) -> Self {
-        let receipt = File::open(dir.join(RECEIPT)).ok();
+        Self::of(&dir.join(RECEIPT))
+    }
+
+    /// Marks the snapshot in a directory as used, where the system can lock directories.
+    pub(crate) fn hold_snapshot(dir: &Path) -> Self {
+        Self::of(dir)
+    }
+
+    fn of(path: &Path) -> Self {
+        let file = File::open(path).ok();
         Self {
-            _receipt: receipt.filter(|file| file.lock_shared().is_ok()),
+            _file: file.filter(|file| file.lock_shared().is_ok()),
         }
     }
+}
+
+/// Whether the snapshot or the model in a directory is in use.
+pub(super) fn is_used(dir: &Path) -> bool {
+    let snapshot = File::open(dir).map(|file| file.try_lock());
+    let used = matches!(snapshot, Ok(Err(TryLockError::WouldBlock)));
+    used || Claim::take(dir).is_none()
 }
 
 /// Keeps other processes from loading a model until it is dropped.
@@ -33,8 +50,11 @@ pub(crate) struct Claim {
 impl Claim {
     /// Claims the model in a directory; `None` if it is in use.
     pub(crate) fn take(dir: &Path) -> Option<Self> {
-        // A model without a receipt cannot be loaded.
-        let Ok(receipt) = File::open(dir.join(RECEIPT)) else {
+        // Some network file systems lock exclusively only what is open for writing. A model without a
+        // receipt cannot be loaded.
+        let path = dir.join(RECEIPT);
+        let open = OpenOptions::new().read(true).write(true).open(&path);
+        let Ok(receipt) = open.or_else(|_| File::open(&path)) else {
             return Some(Self { _receipt: None });
         };
         match receipt.try_lock() {
@@ -90,5 +110,16 @@ mod tests {
         assert!(Claim::take(&a).is_none());
         drop(claim);
         assert!(Claim::take(&models.path().join("none")).is_some());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn snapshot_in_use_is_seen() {
+        let snapshot = tempfile::tempdir().unwrap();
+        assert!(!is_used(snapshot.path()));
+        let used = InUse::hold_snapshot(snapshot.path());
+        assert!(is_used(snapshot.path()));
+        drop(used);
+        assert!(!is_used(snapshot.path()));
     }
 }

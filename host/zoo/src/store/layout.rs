@@ -7,29 +7,22 @@
 //! cache/                                    compiled components
 //! staging/                                  everything unfinished
 //! audit.jsonl                               what was granted, denied and fetched
+//! locks/                                    turns at changing the store, where locks do nothing
 //! ```
 //!
 //! Everything is first written below `staging/` (on the same file system), flushed to disk, and
-//! then renamed into place.
+//! then renamed into place, by the process that holds the store's lock.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::Arc;
 
 use modelzoo_base::file;
-use tempfile::TempDir;
 
+use super::audit::Shares;
 use crate::error::Error;
 use crate::manifest::ModelEntry;
 use crate::reference::SourceId;
-
-/// Unfinished work older than this is removed when a store is opened; partial downloads are kept
-/// as long, so that they can be resumed.
-const STALE: Duration = Duration::from_secs(7 * 24 * 3600);
-
-/// The prefix of the names of directories of unfinished work.
-const WORK: &str = "work-";
 
 /// The permanent directories of staging; their contents are unfinished work.
 pub(crate) const KEPT: [&str; 2] = ["partials", "results"];
@@ -38,11 +31,16 @@ pub(crate) const KEPT: [&str; 2] = ["partials", "results"];
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
     home: PathBuf,
+    /// What each source takes of the audit log.
+    shares: Arc<Shares>,
 }
 
 impl Store {
     pub(crate) fn new(home: PathBuf) -> Self {
-        Self { home }
+        Self {
+            home,
+            shares: Arc::default(),
+        }
     }
 
     pub(crate) fn home(&self) -> &Path {
@@ -58,8 +56,17 @@ impl Store {
         self.staging_dir().join("registry.lock")
     }
 
+    /// The directory that stands in for the lock of that file where locks do nothing.
+    pub(super) fn turns_dir(&self) -> PathBuf {
+        self.home.join("locks")
+    }
+
     pub(crate) fn audit_path(&self) -> PathBuf {
         self.home.join("audit.jsonl")
+    }
+
+    pub(super) fn shares(&self) -> Arc<Shares> {
+        Arc::clone(&self.shares)
     }
 
     pub(crate) fn source_dir(&self, key: &str) -> PathBuf {
@@ -98,17 +105,6 @@ impl Store {
         Ok(dir)
     }
 
-    /// A new directory for unfinished work; removed when the value is dropped.
-    pub(crate) fn stage(&self) -> Result<TempDir, Error> {
-        let dir = self.staging_dir();
-        create_dir_all(&dir)?;
-        self.sweep();
-        tempfile::Builder::new()
-            .prefix(WORK)
-            .tempdir_in(&dir)
-            .map_err(|e| Error::io("create a directory in", &dir, e))
-    }
-
     /// Fails if `what`, of `size` bytes, is larger than the free space on the disk of the store,
     /// where that is known.
     pub(crate) fn check_room(&self, what: String, size: u64) -> Result<(), Error> {
@@ -119,88 +115,6 @@ impl Store {
                 free,
             }),
             _ => Ok(()),
-        }
-    }
-
-    /// Moves a finished directory to `target`. A directory that is there already is replaced if
-    /// `replace`, and kept otherwise.
-    pub(crate) fn publish_dir(
-        &self,
-        staged: &Path,
-        target: &Path,
-        replace: bool,
-    ) -> Result<(), Error> {
-        sync_tree(staged)?;
-        let parent = target.parent().unwrap_or(&self.home);
-        create_dir_all(parent)?;
-        match fs::rename(staged, target) {
-            Ok(()) => {}
-            Err(e) if is_occupied(&e) && !replace => return Ok(()),
-            Err(e) if is_occupied(&e) => self.exchange(staged, target)?,
-            Err(e) => return Err(Error::io("move into place", target, e)),
-        }
-        sync_dir(parent)
-    }
-
-    /// Swaps `staged` and `target`.
-    fn exchange(&self, staged: &Path, target: &Path) -> Result<(), Error> {
-        #[cfg(target_os = "linux")]
-        {
-            use rustix::fs::{CWD, RenameFlags, renameat_with};
-            if renameat_with(CWD, staged, CWD, target, RenameFlags::EXCHANGE).is_ok() {
-                return Ok(());
-            }
-        }
-        let aside = self.stage()?;
-        let old = aside.path().join("old");
-        fs::rename(target, &old).map_err(|e| Error::io("move aside", target, e))?;
-        fs::rename(staged, target).map_err(|e| {
-            // Restore the old directory.
-            let _ = fs::rename(&old, target);
-            Error::io("move into place", target, e)
-        })
-    }
-
-    /// Removes a directory atomically: renames it into staging first.
-    pub(crate) fn remove_dir(&self, dir: &Path) -> Result<bool, Error> {
-        let aside = self.stage()?;
-        match fs::rename(dir, aside.path().join("gone")) {
-            Ok(()) => {}
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(e) => return Err(Error::io("remove", dir, e)),
-        }
-        aside.close().map_err(|e| Error::io("remove", dir, e))?;
-        Ok(true)
-    }
-
-    /// Removes abandoned unfinished work. A failure is ignored: the next command tries again.
-    fn sweep(&self) {
-        let staging = self.staging_dir();
-        let partials = staging.join("partials");
-        let of_sources = subdirs(&partials);
-        let mut dirs = vec![staging.clone(), partials, staging.join("results")];
-        dirs.extend(of_sources.iter().cloned());
-        for entry in dirs
-            .iter()
-            .filter_map(|d| fs::read_dir(d).ok())
-            .flatten()
-            .flatten()
-        {
-            let stale = entry.metadata().and_then(|m| m.modified()).is_ok_and(|t| {
-                SystemTime::now()
-                    .duration_since(t)
-                    .is_ok_and(|age| age > STALE)
-            });
-            let path = entry.path();
-            let ours = is_work(&path) || path.parent() != Some(&*staging);
-            // The time of a directory does not change when a file in it grows.
-            if !stale || !ours || of_sources.contains(&path) {
-                continue;
-            }
-            let _ = match entry.file_type() {
-                Ok(kind) if kind.is_dir() => fs::remove_dir_all(&path),
-                _ => fs::remove_file(&path),
-            };
         }
     }
 }
@@ -232,22 +146,14 @@ pub(crate) fn subdirs(dir: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Whether a path has the name of a directory of unfinished work.
-pub(crate) fn is_work(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str());
-    name.is_some_and(|name| name.starts_with(WORK))
-}
-
-/// Whether a rename failed because its target is a directory that is not empty.
-fn is_occupied(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists
-    )
-}
-
+/// Makes a directory and those above it; nobody but their owner may change them, whatever the user's
+/// file mode mask is.
 pub(crate) fn create_dir_all(dir: &Path) -> Result<(), Error> {
-    fs::create_dir_all(dir).map_err(|e| Error::io("create", dir, e))
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o755);
+    builder.create(dir).map_err(|e| Error::io("create", dir, e))
 }
 
 /// Writes a file so that a reader sees the old bytes or the new ones, and a crash leaves either.
@@ -257,7 +163,8 @@ pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     file::write_atomic(path, bytes).map_err(failed)
 }
 
-/// Flushes a directory tree to disk, files before the directories that name them.
+/// Flushes a directory tree to disk, files before the directories that name them, and lets nobody
+/// but its owner change it.
 pub(crate) fn sync_tree(dir: &Path) -> Result<(), Error> {
     for entry in fs::read_dir(dir).map_err(|e| Error::io("read", dir, e))? {
         let entry = entry.map_err(|e| Error::io("read", dir, e))?;
@@ -267,52 +174,36 @@ pub(crate) fn sync_tree(dir: &Path) -> Result<(), Error> {
             sync_tree(&path)?;
         } else {
             File::open(&path)
-                .and_then(|f| f.sync_all())
+                .and_then(|file| {
+                    protect(&file)?;
+                    file.sync_all()
+                })
                 .map_err(|e| Error::io("flush", &path, e))?;
         }
     }
+    #[cfg(unix)]
+    File::open(dir)
+        .and_then(|dir| protect(&dir))
+        .map_err(|e| Error::io("change the permissions of", dir, e))?;
     sync_dir(dir)
 }
 
-fn sync_dir(dir: &Path) -> Result<(), Error> {
+/// Takes the right to write from all but the owner of a file or directory.
+#[cfg(unix)]
+fn protect(file: &File) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = file.metadata()?.permissions().mode();
+    match mode & 0o022 {
+        0 => Ok(()),
+        _ => file.set_permissions(fs::Permissions::from_mode(mode & !0o022)),
+    }
+}
+
+#[cfg(not(unix))]
+fn protect(_: &File) -> std::io::Result<()> {
+    Ok(())
+}
+
+pub(super) fn sync_dir(dir: &Path) -> Result<(), Error> {
     file::sync_dir(dir).map_err(|e| Error::io("flush", dir, e))
-}
-
-/// Holds an advisory lock on a file until it is dropped.
-#[derive(Debug)]
-pub(crate) struct FileLock {
-    _file: File,
-}
-
-/// How long to wait for a lock before telling the user.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-/// Locks a file. The system releases the lock of a process that was killed, so this waits for a
-/// live one only; after a while the user is told.
-fn wait_for(file: &File) -> io::Result<()> {
-    let start = Instant::now();
-    while start.elapsed() < PATIENCE {
-        match file.try_lock() {
-            Ok(()) => return Ok(()),
-            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),
-            Err(TryLockError::Error(error)) => return Err(error),
-        }
-    }
-    tracing::warn!("waiting for another modelzoo command that is changing this store");
-    file.lock()
-}
-
-impl FileLock {
-    /// Waits for the lock. The file is created if it does not exist, and stays.
-    pub(crate) fn acquire(path: &Path) -> Result<Self, Error> {
-        create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path)
-            .map_err(|e| Error::io("open", path, e))?;
-        wait_for(&file).map_err(|e| Error::io("lock", path, e))?;
-        Ok(Self { _file: file })
-    }
 }

@@ -9,13 +9,16 @@
 //! by the receipt. The lock itself carries a digest of its text: a lock that was edited is refused
 //! until the user accepts it.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
 
+use modelzoo_base::file::{self, Access, AtomicFile};
 use serde::{Deserialize, Serialize};
 
-use super::layout::{FileLock, Store, write_atomic};
+use super::exclusive::ExclusiveLock;
+use super::layout::{Store, create_dir_all, sync_dir};
 use super::locked::LockedSource;
 use super::pin::{FileChange, Pin, changes};
 use super::receipt::Receipt;
@@ -124,7 +127,8 @@ impl Lock {
         Some(self.sources.remove(at))
     }
 
-    fn write(self, path: &Path) -> Result<(), Error> {
+    /// Writes the lock beside its file, on the disk, to replace it.
+    fn prepare(self, path: &Path) -> Result<AtomicFile, Error> {
         let file = LockFile {
             format: FORMAT,
             sources: self.sources,
@@ -133,7 +137,38 @@ impl Lock {
             path: path.to_owned(),
             reason: e.to_string(),
         })?;
-        write_atomic(path, seal::seal(HEADER, &text).as_bytes())
+        create_dir_all(file::directory(path))?;
+        let mut file =
+            AtomicFile::create(path, Access::Private).map_err(|e| Error::io("write", path, e))?;
+        file.write_all(seal::seal(HEADER, &text).as_bytes())
+            .and_then(|()| file.sync())
+            .map_err(|e| Error::io("write", path, e))?;
+        Ok(file)
+    }
+
+    /// This lock with the changes that lead from `before` to `after`. Fails if a source that
+    /// changed is not here as it was before.
+    fn rebase(mut self, before: &Self, after: &Self) -> Result<Self, Error> {
+        let ids: BTreeSet<_> = [before, after]
+            .iter()
+            .flat_map(|lock| lock.sources.iter().map(|source| &source.id))
+            .collect();
+        for id in ids {
+            let (was, is) = (before.get(id), after.get(id));
+            if was == is {
+                continue;
+            }
+            if self.get(id) != was {
+                return Err(Error::ChangedMeanwhile {
+                    source_id: id.clone(),
+                });
+            }
+            match is {
+                Some(source) => self.insert(source.clone()),
+                None => _ = self.remove(id),
+            }
+        }
+        Ok(self)
     }
 }
 
@@ -156,41 +191,85 @@ impl Store {
         Lock::read(&self.lock_path())
     }
 
-    /// Waits until no other process changes the lock, and reads it.
+    /// Waits until no other process changes the store, and reads the lock.
     pub(crate) fn change_lock(&self) -> Result<LockGuard<'_>, Error> {
-        let file = FileLock::acquire(&self.guard_path())?;
+        let exclusive = ExclusiveLock::acquire(&self.guard_path(), &self.turns_dir())?;
         let lock = self.lock()?;
         Ok(LockGuard {
             store: self,
             before: lock.clone(),
             lock,
-            _file: file,
+            _exclusive: exclusive,
         })
     }
 
     /// Takes the lock as it is, although it was edited, and gives it the digest of its contents.
     pub(crate) fn accept_lock(&self) -> Result<(), Error> {
         let path = self.lock_path();
-        let _file = FileLock::acquire(&self.guard_path())?;
+        let _exclusive = ExclusiveLock::acquire(&self.guard_path(), &self.turns_dir())?;
         let Some(text) = text_of(&path)? else {
             return Ok(());
         };
         match seal::problem(&text) {
             None => Ok(()),
-            Some(_) => Lock::read_changed(&path)?.write(&path),
+            Some(_) => Lock::read_changed(&path)?
+                .prepare(&path)?
+                .replace()
+                .map_err(|e| Error::io("write", &path, e)),
         }
+    }
+}
+
+/// The store while this process changes it: no other process publishes, deletes or collects
+/// anything until this is dropped.
+pub(crate) struct LockGuard<'a> {
+    store: &'a Store,
+    before: Lock,
+    /// The lock to write.
+    pub(crate) lock: Lock,
+    _exclusive: ExclusiveLock,
+}
+
+/// How often to write a lock that others write too, in spite of the exclusive lock.
+const ATTEMPTS: u32 = 100;
+
+impl LockGuard<'_> {
+    pub(super) fn store(&self) -> &Store {
+        self.store
+    }
+
+    /// Writes the changed lock. The guard stays valid, for the work that has to follow.
+    ///
+    /// A process that the exclusive lock does not keep out, such as one of another machine, may have
+    /// written the lock meanwhile: then its changes are kept, and these added to them.
+    pub(crate) fn commit(&mut self) -> Result<(), Error> {
+        let path = self.store.lock_path();
+        for _ in 0..ATTEMPTS {
+            if self.lock == self.before {
+                return Ok(());
+            }
+            let file = self.lock.clone().prepare(&path)?;
+            let now = self.store.lock()?;
+            if now == self.before {
+                file.replace().map_err(|e| Error::io("write", &path, e))?;
+                self.before = self.lock.clone();
+                return sync_dir(file::directory(&path));
+            }
+            self.lock = now.clone().rebase(&self.before, &self.lock)?;
+            self.before = now;
+        }
+        Err(Error::LockContended { path })
     }
 
     /// Pins the files that a receipt lists, for the source as it was when they were fetched.
     /// Returns the source with the pin, and how the files differ from those that were pinned.
     pub(crate) fn pin(
-        &self,
+        &mut self,
         tree: &str,
         receipt: &Receipt,
         pinning: Pinning,
     ) -> Result<(LockedSource, Vec<FileChange>), Error> {
-        let mut guard = self.change_lock()?;
-        let source = guard
+        let source = self
             .lock
             .sources
             .iter_mut()
@@ -224,7 +303,7 @@ impl Store {
             source.set_pin(model, pin);
         }
         let source = source.clone();
-        guard.commit()?;
+        self.commit()?;
         Ok((source, changes))
     }
 }
@@ -240,22 +319,67 @@ pub(crate) enum Pinning {
     Frozen,
 }
 
-/// The lock while this process changes it: no other process does so until this is dropped.
-pub(crate) struct LockGuard<'a> {
-    store: &'a Store,
-    before: Lock,
-    /// The lock to write.
-    pub(crate) lock: Lock,
-    _file: FileLock,
-}
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
 
-impl LockGuard<'_> {
-    /// Writes the changed lock. The guard stays valid, for the work that has to follow.
-    pub(crate) fn commit(&mut self) -> Result<(), Error> {
-        if self.lock != self.before {
-            self.lock.clone().write(&self.store.lock_path())?;
-            self.before = self.lock.clone();
+    use modelzoo_net::policy::Permissions;
+
+    use super::*;
+
+    fn source(name: &str, tree: char) -> LockedSource {
+        LockedSource {
+            id: format!("file:/{name}").parse().unwrap(),
+            reference: format!("/{name}"),
+            commit: None,
+            subdir: String::new(),
+            tree: tree.to_string().repeat(64),
+            manifests: vec![".".into()],
+            granted: Permissions::none(),
+            registered: "2026-01-02T03:04:05Z".into(),
+            imported: false,
+            imported_models: BTreeSet::new(),
+            digests: BTreeMap::new(),
+            receipts: BTreeMap::new(),
+            artifacts: BTreeMap::new(),
         }
-        Ok(())
+    }
+
+    fn trees(store: &Store) -> Vec<String> {
+        let lock = store.lock().unwrap();
+        let shown = |s: &LockedSource| format!("{}={}", s.reference, &s.tree[..1]);
+        lock.sources().iter().map(shown).collect()
+    }
+
+    /// What another machine does, which the exclusive lock does not keep out.
+    fn elsewhere(store: &Store, change: impl FnOnce(&mut Lock)) {
+        let mut lock = store.lock().unwrap();
+        change(&mut lock);
+        lock.prepare(&store.lock_path()).unwrap().replace().unwrap();
+    }
+
+    #[test]
+    fn lock_that_was_changed_meanwhile_is_not_overwritten() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::new(home.path().to_owned());
+        let mut guard = store.change_lock().unwrap();
+        for name in ["a", "b"] {
+            guard.lock.insert(source(name, '1'));
+        }
+        elsewhere(&store, |lock| lock.insert(source("c", '1')));
+        guard.commit().unwrap();
+        assert_eq!(trees(&store), ["/a=1", "/b=1", "/c=1"]);
+
+        elsewhere(&store, |lock| lock.insert(source("c", '2')));
+        guard.lock.insert(source("a", '2'));
+        guard.lock.remove(&source("b", '1').id);
+        guard.commit().unwrap();
+        assert_eq!(trees(&store), ["/a=2", "/c=2"]);
+
+        elsewhere(&store, |lock| lock.insert(source("a", '3')));
+        guard.lock.insert(source("a", '4'));
+        let error = guard.commit().unwrap_err();
+        assert!(matches!(error, Error::ChangedMeanwhile { .. }), "{error}");
+        assert_eq!(trees(&store), ["/a=3", "/c=2"]);
     }
 }

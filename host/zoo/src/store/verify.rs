@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::files::{digest_of, entries, hash_file, list_files};
 use super::layout::Store;
+use super::locked::LockedSource;
 use super::receipt::{FILES, RECEIPT, Receipt};
 use super::record::ModelRecord;
 use crate::error::Error;
@@ -38,33 +39,62 @@ pub enum VerifiedKind {
     Model,
 }
 
+/// How often to look again at a source that other commands change meanwhile.
+const ATTEMPTS: u32 = 3;
+
 impl Store {
     /// Reads every byte of the registered sources and of the downloaded models, and checks it
-    /// against the lock and the receipts.
+    /// against the lock and the receipts. What is wrong with one of them is in its result, and does
+    /// not keep the others from being checked.
     pub(crate) fn verify(&self) -> Result<Vec<Verified>, Error> {
         let mut results = Vec::new();
         for source in self.lock()?.sources() {
-            let dir = self.snapshot_dir(source);
-            let problems = match digest_of(&dir) {
-                Ok(tree) if tree == source.tree => Vec::new(),
-                Ok(_) => vec![format!("{} is not what was registered", dir.display())],
-                Err(error) => vec![error.to_string()],
-            };
-            let intact = problems.is_empty();
-            results.push(Verified {
-                name: source.id.to_string(),
-                source: source.id.clone(),
-                kind: VerifiedKind::Source,
-                problems,
-                repaired: false,
-            });
-            if intact {
-                for record in self.models_of(source)? {
-                    results.extend(record.verify());
-                }
-            }
+            results.extend(self.verify_source(source.clone())?);
         }
         Ok(results)
+    }
+
+    /// Checks a source and its models. Another command may replace or delete them meanwhile: then
+    /// they are checked as they are afterwards.
+    fn verify_source(&self, mut source: LockedSource) -> Result<Vec<Verified>, Error> {
+        let mut results = self.check_source(&source);
+        for _ in 1..ATTEMPTS {
+            if results.iter().all(|result| result.problems.is_empty()) {
+                break;
+            }
+            match self.lock()?.get(&source.id) {
+                None => return Ok(Vec::new()),
+                Some(now) if *now == source => break,
+                Some(now) => source = now.clone(),
+            }
+            results = self.check_source(&source);
+        }
+        Ok(results)
+    }
+
+    fn check_source(&self, source: &LockedSource) -> Vec<Verified> {
+        let dir = self.snapshot_dir(source);
+        let mut problems = match digest_of(&dir) {
+            Ok(tree) if tree == source.tree => Vec::new(),
+            Ok(_) => vec![format!("{} is not what was registered", dir.display())],
+            Err(error) => vec![error.to_string()],
+        };
+        let mut models = Vec::new();
+        if problems.is_empty() {
+            match self.models_of(source) {
+                Ok(records) => models = records,
+                Err(error) => problems.push(error.to_string()),
+            }
+        }
+        let this = Verified {
+            name: source.id.to_string(),
+            source: source.id.clone(),
+            kind: VerifiedKind::Source,
+            problems,
+            repaired: false,
+        };
+        let models = models.iter().filter_map(ModelRecord::verify);
+        std::iter::once(this).chain(models).collect()
     }
 }
 
@@ -72,8 +102,7 @@ impl ModelRecord {
     /// Checks every byte of the model against its receipt, and that against the lock; `None` if
     /// nothing is downloaded.
     pub(crate) fn verify(&self) -> Option<Verified> {
-        let problems = check_model(self)?;
-        Some(Verified {
+        check_model(self).map(|problems| Verified {
             name: self.name(),
             source: self.source.id.clone(),
             kind: VerifiedKind::Model,
@@ -85,17 +114,25 @@ impl ModelRecord {
 
 /// What is wrong with the files of a model; `None` when nothing was downloaded.
 fn check_model(record: &ModelRecord) -> Option<Vec<String>> {
-    if fs::symlink_metadata(&record.dir).is_err() {
+    let is_there = || fs::symlink_metadata(&record.dir).is_ok();
+    if !is_there() {
         return None;
     }
-    let Some(receipt) = Receipt::read(&record.dir) else {
-        return Some(vec!["its receipt is missing or cannot be read".into()]);
-    };
-    let mut problems: Vec<String> = record
-        .unlike(&receipt)
-        .and_then(|state| state.problem())
-        .into_iter()
-        .collect();
+    let mut problems = Vec::new();
+    match Receipt::read(&record.dir) {
+        None => problems.push("its receipt is missing or cannot be read".into()),
+        Some(receipt) => {
+            problems.extend(record.unlike(&receipt).and_then(|state| state.problem()));
+            check_files(record, &receipt, &mut problems);
+            problems.extend(strays(record));
+        }
+    }
+    // Deleted meanwhile.
+    is_there().then_some(problems)
+}
+
+/// Adds what is wrong with the files that a receipt lists, and those that it does not list.
+fn check_files(record: &ModelRecord, receipt: &Receipt, problems: &mut Vec<String>) {
     let files = record.files_dir();
     for file in &receipt.files {
         problems.extend(
@@ -111,8 +148,6 @@ fn check_model(record: &ModelRecord) -> Option<Vec<String>> {
         }
         Err(error) => problems.push(error.to_string()),
     }
-    problems.extend(strays(record));
-    Some(problems)
 }
 
 /// What lies beside the files and the receipt of a model.

@@ -158,30 +158,40 @@ impl Registry<'_> {
         for (_, staged) in &unpacked.models {
             sync_tree(staged)?;
         }
-        let locked = self.publish(&unpacked.snapshot, locked, before, pinning);
+        unpacked.snapshot.settle()?;
+        let mut guard = self.context.store.change_lock()?;
+        let locked = self.publish_under(&mut guard, &unpacked.snapshot, locked, before, pinning);
         let locked = locked.map_err(|error| match error {
             Error::ArtifactChanged { model, changes, .. } => {
                 BundleError::OtherFiles { model, changes }.into()
             }
             error => error,
         })?;
-        self.record_grant(before.map(|b| &b.granted), &locked);
         let dir = self.context.store.models_dir(&locked.id.key());
         let mut models = Vec::new();
         for (model, staged) in &unpacked.models {
             let target = dir.join(&model.dir);
             let fresh = overwrite || !has_files(&target, &model.receipt);
             if fresh {
-                self.context.store.publish_dir(staged, &target, true)?;
-                let receipt = &model.receipt;
-                let audit = &self.context.store;
-                let audit = audit.audit_log(&receipt.source, Some(receipt.model.clone()));
-                audit.record_files(receipt);
+                if model.receipt.check_sizes(staged).is_err() {
+                    return Err(Error::WorkLost {
+                        what: model.receipt.model.clone(),
+                    });
+                }
+                guard.publish_dir(staged, &target, true)?;
             }
             models.push(ImportedModel {
                 name: model.receipt.model.clone(),
                 fresh,
             });
+        }
+        drop(guard);
+        self.record_grant(before.map(|b| &b.granted), &locked);
+        for (model, _) in unpacked.models.iter().zip(&models).filter(|(_, m)| m.fresh) {
+            let receipt = &model.0.receipt;
+            let store = &self.context.store;
+            let audit = store.audit_log(&receipt.source, Some(receipt.model.clone()));
+            audit.record_files(receipt);
         }
         Ok((locked, models))
     }

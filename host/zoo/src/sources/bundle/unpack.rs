@@ -6,16 +6,15 @@ use std::path::{Path, PathBuf};
 use modelzoo_archive::{Archive, ErrorKind, Extracted, Format, Limits, RelPath};
 use modelzoo_base::json::count_values;
 use serde::Deserialize;
-use tempfile::TempDir;
 
 use super::index::{FORMAT, INDEX, Index, MODELS, SNAPSHOT, declared_models};
 use crate::error::{BundleError, Error};
 use crate::manifest::{Allowance, Manifest};
 use crate::sources::snapshot::{Snapshot, declared, digests_of, find};
-use crate::store::LockedSource;
 use crate::store::files::{FileDigests, read_capped, tree_of};
 use crate::store::receipt::{FILES, RECEIPT, Receipt};
 use crate::store::snapshot::{MANIFEST, MAX_MANIFEST, join};
+use crate::store::{LockedSource, WorkDir};
 
 /// The most bytes of `bundle.json` and all receipts together; they are held in memory.
 const MAX_SMALL: u64 = 64 << 20;
@@ -27,7 +26,7 @@ const MAX_ENTRIES: u64 = 1_000_000;
 pub(super) struct Bundle {
     file: PathBuf,
     archive: Archive,
-    staging: TempDir,
+    staging: WorkDir,
     /// Of the file.
     pub(super) bytes: u64,
     /// The source's entry, without permissions and other models.
@@ -84,7 +83,7 @@ fn is_small(path: &RelPath) -> bool {
 
 impl Bundle {
     /// Checks every entry of a file, and reads the index and the receipts into `staging`.
-    pub(super) fn open(file: &Path, staging: TempDir) -> Result<Self, Error> {
+    pub(super) fn open(file: &Path, staging: WorkDir) -> Result<Self, Error> {
         let bytes = match std::fs::metadata(file) {
             Ok(meta) if meta.is_file() => meta.len(),
             // A bundle is read more than once, and opening a pipe may wait for ever.

@@ -1,12 +1,15 @@
 //! Writing the log.
 
+use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use modelzoo_net::RequestRecord;
 use serde::Serialize;
-use serde_json::Value;
 
-use super::files;
+use super::bound::bounded;
+use super::files::{self, SHARE};
+use super::shares::Shares;
 use crate::reference::SourceId;
 use crate::store::layout::Store;
 use crate::store::outcome::RegisterOutcome;
@@ -16,6 +19,7 @@ use crate::store::receipt::Receipt;
 #[derive(Debug, Clone)]
 pub(crate) struct AuditLog {
     path: PathBuf,
+    shares: Arc<Shares>,
     source: SourceId,
     model: Option<String>,
     call: Option<Call>,
@@ -31,12 +35,6 @@ struct Call {
 
 /// The name of the host where a hook could be named.
 pub(super) const HOST: &str = "host";
-/// The longest string of a record, in bytes: error messages are shorter.
-const MAX_TEXT: usize = 4 << 10;
-/// The longest string in a list or an object of a record, in bytes: the origin of a URL is
-/// shorter.
-const MAX_INNER_TEXT: usize = 320;
-
 /// What a record is about.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case", tag = "event")]
@@ -80,6 +78,8 @@ pub(crate) enum Event<'a> {
     Deleted,
     /// A hook failed.
     HookFailed { hook: &'a str, reason: &'a str },
+    /// So many earlier records of the source are gone.
+    Cut { records: u64 },
 }
 
 #[derive(Serialize)]
@@ -97,6 +97,7 @@ impl Store {
     pub(crate) fn audit_log(&self, source: &SourceId, model: Option<String>) -> AuditLog {
         AuditLog {
             path: self.audit_path(),
+            shares: self.shares(),
             source: source.clone(),
             model,
             call: None,
@@ -130,22 +131,30 @@ impl AuditLog {
 
     /// Appends one line. If the log cannot be written, a warning says so.
     pub(crate) fn record(&self, event: &Event<'_>) {
+        if let Err(error) = self.append(event) {
+            tracing::warn!(path = %self.path.display(), %error, "cannot write the audit log");
+        }
+    }
+
+    fn append(&self, event: &Event<'_>) -> io::Result<()> {
+        let text = self.line(event)?;
+        let taken = self.shares.taken(&self.path, text.as_bytes())?;
+        match taken.saturating_add(text.len() as u64) > SHARE {
+            false => files::append(&self.path, &text),
+            true => files::append_own(&self.path, &self.source.key(), &text, |records| {
+                self.line(&Event::Cut { records })
+            }),
+        }
+    }
+
+    fn line(&self, event: &Event<'_>) -> io::Result<String> {
         let line = Line {
             time: now(),
             source: &self.source,
             model: self.model.as_deref(),
             event,
         };
-        let written = serde_json::to_value(&line)
-            .and_then(|mut value| {
-                shorten(&mut value);
-                serde_json::to_string(&value)
-            })
-            .map_err(std::io::Error::from)
-            .and_then(|text| files::append(&self.path, &text));
-        if let Err(error) = written {
-            tracing::warn!(path = %self.path.display(), %error, "cannot write the audit log");
-        }
+        bounded(serde_json::to_value(&line)?)
     }
 }
 
@@ -160,49 +169,10 @@ impl modelzoo_net::Audit for AuditLog {
     }
 }
 
-/// Truncates strings that are longer than any legitimate one.
-fn shorten(record: &mut Value) {
-    fn cut(value: &mut Value, max: usize) {
-        match value {
-            Value::String(text) if text.len() > max => {
-                text.truncate(text.floor_char_boundary(max));
-                text.push('…');
-            }
-            Value::Array(items) => items.iter_mut().for_each(|v| cut(v, MAX_INNER_TEXT)),
-            Value::Object(fields) => fields.values_mut().for_each(|v| cut(v, MAX_INNER_TEXT)),
-            _ => {}
-        }
-    }
-    if let Value::Object(fields) = record {
-        fields.values_mut().for_each(|value| cut(value, MAX_TEXT));
-    }
-}
-
 /// The time, as RFC 3339 in UTC, to the second.
 pub(crate) fn now() -> String {
     jiff::Timestamp::now()
         .round(jiff::Unit::Second)
         .unwrap_or_else(|_| jiff::Timestamp::now())
         .to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_strings_are_cut_and_origins_kept() {
-        let url = format!("https://{}.example/{}", "a".repeat(200), "ä".repeat(5000));
-        let mut record = serde_json::json!({
-            "reason": "ä".repeat(5000),
-            "hops": [{ "url": url, "status": 200 }],
-            "bytes": 7,
-        });
-        shorten(&mut record);
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
-        assert_eq!(text(&record["reason"]).len(), MAX_TEXT + '…'.len_utf8());
-        let url = text(&record["hops"][0]["url"]);
-        assert!(url.contains(".example/") && url.len() < 520, "{url}");
-        assert_eq!(record["bytes"], 7);
-    }
 }

@@ -6,6 +6,9 @@ use serde_json::{Map, Value};
 /// How every record begins. A string cannot contain it, because quotation marks are escaped.
 const START: &[u8] = b"{\"";
 
+/// The event of a record that counts others which are gone.
+pub(super) const CUT: &str = "cut";
+
 /// One record.
 #[derive(Debug)]
 pub(super) struct Record {

@@ -7,7 +7,7 @@ use modelzoo_net::policy::{Origin, Permission, Permissions, parse_url};
 use serde::Serialize;
 
 use super::log::HOST;
-use super::record::Record;
+use super::record::{CUT, Record};
 use crate::store::locked::LockedSource;
 
 /// What the audit log says about one source.
@@ -38,6 +38,8 @@ pub struct SourceAudit {
     pub offline: u64,
     /// Permissions that it asked for and was not granted.
     pub withheld: Vec<String>,
+    /// How many records, and items of records, the log does not have, so that it stays bounded.
+    pub left_out: u64,
     /// What else failed: registrations, hooks, models that could not be built.
     pub failures: Vec<Failed>,
     /// What it may reach now; nothing if it is not registered.
@@ -127,6 +129,7 @@ pub(super) struct Tally {
     denied: BTreeMap<String, (u64, Timestamp)>,
     offline: u64,
     withheld: BTreeSet<String>,
+    left_out: u64,
     failures: BTreeMap<(Option<String>, String), (u64, Timestamp)>,
 }
 
@@ -135,8 +138,10 @@ impl Tally {
     pub(super) fn add(&mut self, record: &Record, mirrors: &Mirrors) -> bool {
         let (first, last) = self.span.unwrap_or((record.time, record.time));
         self.span = Some((first.min(record.time), last.max(record.time)));
+        self.left_out = self.left_out.saturating_add(record.number("cut"));
         *self.events.entry(record.event.clone()).or_default() += 1;
         match record.event.as_str() {
+            CUT => self.left_out = self.left_out.saturating_add(record.number("records")),
             "request" => self.request(record, mirrors),
             "file" => {
                 self.files += 1;
@@ -222,6 +227,7 @@ impl Tally {
             denied: denials(self.denied),
             offline: self.offline,
             withheld: self.withheld.into_iter().collect(),
+            left_out: self.left_out,
             failures: failures(self.failures),
             unused: uses
                 .iter()
