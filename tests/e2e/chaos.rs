@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::faults::faulty;
-use crate::source::Source;
+use crate::source::{Source, safetensors};
 use crate::world::{Run, World};
 
 const WORKERS: u32 = 8;
@@ -139,7 +139,7 @@ impl<'a> Worker<'a> {
     fn weights(&self) -> Vec<u8> {
         let length = 2000 + 500 * self.version as usize % 7;
         let line = format!("{} {} ", self.name, self.version);
-        line.bytes().cycle().take(length).collect()
+        safetensors(&line.bytes().cycle().take(length).collect::<Vec<_>>())
     }
 
     /// Publishes the next version of the source in its directory.

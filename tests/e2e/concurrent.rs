@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::faults::{downloaded, faulty};
 use crate::server::{Response, Server};
-use crate::source::Source;
+use crate::source::{Source, safetensors};
 use crate::world::{Run, World};
 
 const MODEL: &str = "modelzoo/digits-cnn";
@@ -156,7 +156,7 @@ fn verify_and_repair_go_on_after_what_cannot_be_read() {
     let fails = std::sync::Arc::clone(&broken);
     let server = Server::start(move |request| match request.path.as_str() {
         "/a" if fails.load(Ordering::SeqCst) => Response::status(404),
-        path => Response::ok(path.as_bytes()),
+        path => Response::ok(safetensors(path.as_bytes())),
     });
     let world = two_sources(&server);
     let file = |model: &str| PathBuf::from(world.ok(&["find", model]).stdout.trim_end());
@@ -178,7 +178,7 @@ fn verify_and_repair_go_on_after_what_cannot_be_read() {
     let error = world.run(&["verify", "--repair"]);
     assert_eq!(error.code, Some(1), "{error:#?}");
     assert!(error.stderr.contains("404"), "{error:#?}");
-    assert_eq!(std::fs::read(&b).unwrap(), b"/b");
+    assert_eq!(std::fs::read(&b).unwrap(), safetensors(b"/b"));
     // A snapshot that is gone altogether is reported, and hides nothing.
     let manifests = world.visible().into_keys();
     let mut manifests = manifests.filter(|path| path.ends_with("manifest.json"));

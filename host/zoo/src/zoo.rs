@@ -259,11 +259,10 @@ impl Zoo {
         self.models().verify(names)
     }
 
-    /// As [`Zoo::verify`]; downloads a model with a problem again. If that fails, the reason is one
-    /// more problem of the model.
+    /// As [`Zoo::verify`]; downloads a model with a problem again. All are tried.
     ///
     /// # Errors
-    /// As [`Zoo::verify`].
+    /// As [`Zoo::verify`] and [`Zoo::download`]: the first of them.
     pub async fn repair(&self, names: &[String]) -> Result<Vec<Verified>, Error> {
         self.models().repair(names).await
     }
