@@ -101,9 +101,11 @@ impl Abandoned {
             Err(_) => return None,
             Ok(file) => Some(abandoned(file, &owner)?),
         };
-        let path = match fs::symlink_metadata(&dir) {
-            Ok(_) => dir,
-            Err(_) => owner.clone(),
+        let path = match (fs::symlink_metadata(&dir), &locked) {
+            (Ok(_), _) => dir,
+            (Err(_), Some(_)) => owner.clone(),
+            // It was finished since its name was listed.
+            (Err(_), None) => return None,
         };
         Some(Self {
             path,
