@@ -153,11 +153,11 @@ fn offline_requests_are_neither_needed_nor_denied() {
 
 #[test]
 fn requests_of_the_host_need_no_permission() {
-    let weights = b"weights".to_vec();
+    let weights = test_artifacts::tiny_weights();
     let files = Server::files([("/w", weights)]);
     let model = json!({
         "base_name": "test/listed",
-        "artifacts": [{ "path": "w.bin", "url": files.url("/w") }],
+        "artifacts": [{ "path": "w.safetensors", "url": files.url("/w") }],
     });
     let source = Source::new(test_artifacts::OK_COPY)
         .file("weights.safetensors", test_artifacts::tiny_weights())
@@ -353,8 +353,9 @@ fn log_bytes(world: &World) -> u64 {
 
 #[test]
 fn one_source_does_not_push_out_the_records_of_others() {
-    const FILES: usize = 4500;
-    let named = |n: usize| (format!("{n:04}{}", "x".repeat(200)), Vec::new());
+    const FILES: usize = 1300;
+    let long = "x".repeat(200);
+    let named = |n: usize| (format!("root/{long}/{n:04}{long}"), Vec::new());
     let zip = crate::source::pack_zip(&(0..FILES).map(named).collect::<Vec<_>>());
     let server = Server::files([("/many.zip", zip)]);
     let world = World::reaching(&[&server]);
@@ -374,7 +375,7 @@ fn one_source_does_not_push_out_the_records_of_others() {
     let greedy = audit(&world, &["./greedy"]);
     let files = greedy["files"].as_u64().unwrap();
     let left_out = greedy["left_out"].as_u64().unwrap();
-    assert!(files > 1000 && left_out > 1000, "{files} {left_out}");
+    assert!(files > 1000 && left_out > 500, "{files} {left_out}");
     // Those that were cut are among the files, and the few other records.
     let written = 3 * FILES as u64;
     assert!(

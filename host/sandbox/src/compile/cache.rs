@@ -197,6 +197,8 @@ fn open_own(path: &Path) -> io::Result<File> {
 fn make_private_dir(dir: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o755);
     if let Some(parent) = dir.parent() {
         builder.create(parent)?;
     }

@@ -143,7 +143,8 @@ fn abandoned(file: File, path: &Path) -> Option<File> {
             Liveness::Ended => true,
             Liveness::Unknown => is_older(path, STALE),
         },
-        (None, false) => is_older(path, STALE),
+        // Its process may be about to say who it is.
+        (None, false) => is_older(path, LATELY),
     };
     ended.then_some(file)
 }
