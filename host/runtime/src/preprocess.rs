@@ -68,6 +68,8 @@ fn run(step: Step, pixels: Pixels<'_>) -> Result<Pixels<'_>, String> {
     match step {
         Step::Resize { resampling, .. }
         | Step::ResizeShortest { resampling, .. }
+        | Step::ResizeWithin { resampling, .. }
+        | Step::ResizeToMultiple { resampling, .. }
         | Step::ResizeMin { resampling, .. }
         | Step::ResizeMax { resampling, .. } => resize(pixels, to, resampling),
         Step::CenterCrop(_) | Step::CropToMultiple(_) => center_crop(&pixels, to),

@@ -63,6 +63,26 @@ pub enum Step {
         /// How pixels are resampled.
         resampling: Resampling,
     },
+    /// Resizing so that the shorter side has a length, or the longer one another where it would be
+    /// longer, as DETR's processor does it.
+    ResizeWithin {
+        /// The shorter side afterwards, in pixels.
+        shortest: u32,
+        /// The most that the longer side has.
+        longest: u32,
+        /// How pixels are resampled.
+        resampling: Resampling,
+    },
+    /// Resizing so that one side, the one that changes less, has a length, and the aspect ratio
+    /// nearly stays: both sides are rounded to multiples, as DPT's processor does it.
+    ResizeToMultiple {
+        /// The size of which one side is fitted.
+        to: Size,
+        /// What the sides are multiples of.
+        multiple: u32,
+        /// How pixels are resampled.
+        resampling: Resampling,
+    },
     /// Cuts the middle out; where the image is smaller, it is padded with black.
     CenterCrop(Size),
     /// Enlarges an image that is smaller than `to` on one side or both, keeping the aspect ratio,
@@ -103,6 +123,10 @@ impl Step {
         match self {
             Self::Resize { to, .. } | Self::CenterCrop(to) => to,
             Self::ResizeShortest { to, .. } => size.with_shortest(to),
+            Self::ResizeWithin {
+                shortest, longest, ..
+            } => size.within(shortest, longest),
+            Self::ResizeToMultiple { to, multiple, .. } => size.near_multiple(to, multiple),
             Self::ResizeMin { to, .. } => size.at_least(to),
             Self::ResizeMax { to, .. } => size.at_most(to),
             Self::CropToMultiple(of) => size.multiple(of),
@@ -117,6 +141,8 @@ impl Step {
         match self {
             Self::Resize { resampling, .. }
             | Self::ResizeShortest { resampling, .. }
+            | Self::ResizeWithin { resampling, .. }
+            | Self::ResizeToMultiple { resampling, .. }
             | Self::ResizeMin { resampling, .. }
             | Self::ResizeMax { resampling, .. } => Some(resampling),
             Self::CenterCrop(_) | Self::CropToMultiple(_) | Self::Letterbox { .. } => None,
@@ -128,6 +154,8 @@ impl Step {
         match self {
             Self::Resize { .. }
             | Self::ResizeShortest { .. }
+            | Self::ResizeWithin { .. }
+            | Self::ResizeToMultiple { .. }
             | Self::ResizeMin { .. }
             | Self::ResizeMax { .. } => transform.resized(to),
             Self::CenterCrop(_) | Self::CropToMultiple(_) => transform.center_cut(to),
@@ -145,6 +173,10 @@ impl Step {
             | Self::ResizeMax { to, .. }
             | Self::CenterCrop(to) => [to.height, to.width, to.width],
             Self::ResizeShortest { to, .. } | Self::CropToMultiple(to) => [to; 3],
+            Self::ResizeWithin {
+                shortest, longest, ..
+            } => [shortest, longest, longest],
+            Self::ResizeToMultiple { to, multiple, .. } => [to.height, to.width, multiple],
             Self::Letterbox { to, multiple } => [to.height, to.width, multiple.unwrap_or(to.width)],
         }
     }
@@ -212,6 +244,8 @@ impl Preprocessing {
             | Step::Letterbox { to, multiple: None } => Some(to),
             Step::Letterbox { .. }
             | Step::ResizeShortest { .. }
+            | Step::ResizeWithin { .. }
+            | Step::ResizeToMultiple { .. }
             | Step::ResizeMin { .. }
             | Step::ResizeMax { .. }
             | Step::CropToMultiple(_) => None,
