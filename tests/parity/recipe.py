@@ -39,7 +39,7 @@ def tensor(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
     v = uniform(name, count, seed)
     if name.endswith(".running_var"):
         values = 0.5 + (v + 0.5)
-    elif name.endswith(".weight") and len(shape) == 1:
+    elif name.endswith((".weight", ".lab.scale")) and len(shape) == 1:
         values = 0.5 + (v + 0.5)
     elif len(shape) <= 1:
         values = v * 0.2

@@ -45,6 +45,7 @@ mod adaptive;
 mod attention;
 mod block;
 mod chunks;
+mod deformable;
 mod depthwise;
 mod fused;
 #[cfg(test)]
@@ -55,8 +56,11 @@ mod math;
 mod matmul;
 mod microkernels;
 mod out;
+mod peaks;
 mod pool;
 mod portable;
+mod resize;
+mod roi;
 #[cfg(test)]
 mod row_tests;
 mod rows;
@@ -71,13 +75,17 @@ mod x86;
 pub use activation::Activation;
 pub use adaptive::{adaptive_average, adaptive_range};
 pub use attention::{AttentionJob, Heads, attention};
+pub use deformable::{DeformableShape, References, deformable_attention};
 pub use depthwise::{Depthwise, depthwise};
 pub use fused::{Mlp, mlp, self_attention};
 pub use isa::Isa;
 pub use join::{Part, concat, interleave};
 pub use math::activate;
 pub use matmul::{Epilogue, Packed, matmul};
+pub use peaks::{PEAK, peaks};
 pub use pool::{PoolKind, global_average, pool};
+pub use resize::{Sampling, Tap, resize, taps};
+pub use roi::{Region, RegionLevel, roi_align};
 pub use rows::{
     HeadOperation, Margins, add_repeated, change_heads, gate_rows, gather_rows, normalize_rows,
     pad, scale_channels,

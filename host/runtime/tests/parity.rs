@@ -123,6 +123,21 @@ fn image_text_networks_match_their_references() {
     check_family("image_text");
 }
 
+#[test]
+fn segmenters_match_their_references() {
+    check_family("segmentation");
+}
+
+#[test]
+fn depth_networks_match_their_references() {
+    check_family("depth");
+}
+
+#[test]
+fn detectors_match_their_references() {
+    check_family("detection");
+}
+
 /// A model whose output is the mean of its input, to inspect preprocessing.
 fn preprocessor(dir: &Path, case: &Value) -> Model {
     let channels = if case["color"] == "rgb" { 3 } else { 1 };

@@ -12,7 +12,10 @@
 //! one, write a file that implements [`ArchitectureConfig`] and register it here.
 
 pub mod convnets;
+pub mod depth;
+pub mod detection;
 pub mod image_text;
+pub mod segmentation;
 mod shared;
 pub mod text;
 pub mod transformers;
@@ -83,6 +86,19 @@ register! {
     "dinov2_hub": transformers::Dinov2Hub, "[`Dinov2HubConfig`](transformers::Dinov2HubConfig): a variant, or the sizes", "facebookresearch/dinov2";
     "dinov3_vit": transformers::Dinov3, "[`Dinov3Config`](transformers::Dinov3Config): the repository's `config.json`", "transformers";
     "swinv2": transformers::SwinV2, "[`SwinV2Config`](transformers::SwinV2Config): the repository's `config.json`", "transformers";
+    "segformer": segmentation::Segformer, "[`SegformerConfig`](segmentation::SegformerConfig): the repository's `config.json`", "transformers";
+    "fcn": segmentation::TorchvisionSegmentation, "[`TorchvisionSegmentationConfig`](segmentation::TorchvisionSegmentationConfig): a depth", "torchvision";
+    "deeplabv3": segmentation::TorchvisionSegmentation, "[`TorchvisionSegmentationConfig`](segmentation::TorchvisionSegmentationConfig): a depth", "torchvision";
+    "depth_anything": depth::DepthAnything, "[`DepthAnythingConfig`](depth::DepthAnythingConfig): the repository's `config.json`", "transformers";
+    "detr": detection::Detr, "[`DetrConfig`](detection::DetrConfig): the repository's `config.json`", "transformers";
+    "rt_detr": detection::RtDetr, "[`RtDetrConfig`](detection::RtDetrConfig): the repository's `config.json`", "transformers";
+    "rt_detr_v2": detection::RtDetr, "[`RtDetrConfig`](detection::RtDetrConfig): the repository's `config.json`", "transformers";
+    "d_fine": detection::DFine, "[`DFineConfig`](detection::DFineConfig): the repository's `config.json`", "transformers";
+    "yolos": detection::Yolos, "[`YolosConfig`](detection::YolosConfig): the repository's `config.json`", "transformers";
+    "faster_rcnn": detection::Rcnn, "[`RcnnConfig`](detection::RcnnConfig)", "torchvision";
+    "mask_rcnn": detection::Rcnn, "[`RcnnConfig`](detection::RcnnConfig)", "torchvision";
+    "keypoint_rcnn": detection::Rcnn, "[`RcnnConfig`](detection::RcnnConfig)", "torchvision";
+    "retinanet": detection::RetinaNet, "[`RetinaNetConfig`](detection::RetinaNetConfig)", "torchvision";
     "bert": text::Bert, "[`BertConfig`](text::BertConfig): the `config.json` of BERT, RoBERTa, MPNet or DistilBERT", "transformers";
     "clip": image_text::Clip, "[`ClipConfig`](image_text::ClipConfig): the `config.json` of CLIP", "transformers";
     "open_clip": image_text::OpenClip, "[`OpenClipConfig`](image_text::OpenClipConfig): OpenCLIP's configuration, or none where the weights show the sizes", "OpenAI and OpenCLIP";

@@ -64,6 +64,14 @@ impl BatchNorm {
         Self { scale, shift }
     }
 
+    /// The scales alone.
+    pub(crate) fn without_shift(&self) -> Self {
+        Self {
+            scale: self.scale.clone(),
+            shift: vec![0.0; self.shift.len()],
+        }
+    }
+
     /// The scales and the shifts.
     pub(super) fn values(&self) -> [Vec<f32>; 2] {
         [&self.scale, &self.shift].map(|values| values.iter().copied().map(rounded).collect())

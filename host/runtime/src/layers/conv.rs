@@ -67,6 +67,14 @@ impl ConvGeometry {
         }
     }
 
+    /// The same with `dilation` between the taps, and as many times the padding, so that the result
+    /// keeps its size.
+    pub(crate) fn dilated(mut self, dilation: usize) -> Self {
+        self.window.dilation = [dilation; 2];
+        self.window.padding = self.window.padding.map(|padding| padding * dilation);
+        self
+    }
+
     /// The same in `groups` groups.
     pub(crate) fn grouped(self, groups: usize) -> Self {
         Self { groups, ..self }

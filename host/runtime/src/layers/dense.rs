@@ -85,7 +85,7 @@ impl Dense {
     }
 
     /// With a batch norm of its outputs folded in.
-    pub(super) fn normed(mut self, norm: Option<&BatchNorm>) -> Self {
+    pub(crate) fn normed(mut self, norm: Option<&BatchNorm>) -> Self {
         if let Some(norm) = norm {
             norm.fold(&mut self.weight, &mut self.bias);
         }

@@ -83,6 +83,44 @@ impl FeatureMap {
         Ok(self.with(tensor))
     }
 
+    /// The sum of two feature maps of one shape.
+    pub(crate) fn plus(&self, other: &Self) -> Result<Self, Error> {
+        let shapes = [self.shape()?, other.shape()?];
+        if shapes[0] != shapes[1] {
+            let reason = format!("{:?} cannot be added to {:?}", shapes[1], shapes[0]);
+            return Err(Error::bad_input("plus", reason));
+        }
+        Ok(self.with((self.tensor() + other.tensor())?))
+    }
+
+    /// `count` channels, from the one at `first` on.
+    pub(crate) fn channels(&self, first: usize, count: usize) -> Result<Self, Error> {
+        let channels = self.shape()?.channels;
+        if count == 0 || first.saturating_add(count) > channels {
+            let reason = format!("{count} channels from {first} on, of {channels}");
+            return Err(Error::bad_input("channels", reason));
+        }
+        let dim = match self.kernels() {
+            Kernels::Own => 3,
+            Kernels::Candle => 1,
+        };
+        let part = self.tensor().narrow(dim, first, count)?.contiguous()?;
+        Ok(self.with(part))
+    }
+
+    /// Each value times a factor, and a number added.
+    pub(crate) fn affine(&self, by: f64, plus: f64) -> Result<Self, Error> {
+        Ok(self.with(self.tensor().affine(by, plus)?))
+    }
+
+    /// Each value times a factor.
+    pub(crate) fn scaled(&self, by: f64) -> Result<Self, Error> {
+        if by == 1.0 {
+            return Ok(self.clone());
+        }
+        Ok(self.with((self.tensor() * by)?))
+    }
+
     /// Pads with zeros: `margins` are `[[top, bottom], [left, right]]`.
     pub(crate) fn pad(&self, margins: Margins) -> Result<Self, Error> {
         if margins == [[0; 2]; 2] {

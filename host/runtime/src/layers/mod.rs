@@ -8,6 +8,9 @@
 //! |---|---|
 //! | [`Conv2d`] | folds a batch norm into its weights; applies bias, residual and activation while the result is in registers; also grouped and depthwise |
 //! | [`BatchNorm`] | folded into a convolution, or a layer of its own |
+//! | [`ConvTranspose2d`] | for kernels that make each side a whole number of times as long |
+//! | [`FeatureMap::resized`], [`repeated`](FeatureMap::repeated) | like PyTorch's `interpolate` |
+//! | [`roi_align`] | the parts of feature maps under boxes, at one size |
 //! | [`Pool`], [`global_average`], [`adaptive_average`] | like PyTorch's, with padding and ceiling |
 //! | [`fn@concat`], [`NormedConcat`], [`interleave`] | join the channels of several feature maps |
 //! | [`FeatureMap::scale_channels`] | squeeze and excitation |
@@ -23,6 +26,7 @@
 //! | [`LayerNorm`] | with or without bias, and with a residual |
 //! | [`SelfAttention`] | joint projection, attention, projection and residual, one sample at a time; optionally with a hook after the first projection, or for the first tokens only |
 //! | [`Attention`], [`Mask`] | attention without projections: causal, padded, with biases, one scale per head, cross-attention |
+//! | [`DeformableAttention`] | attention to a few places of several feature maps |
 //! | [`Rotary`], [`normalize_heads`] | rotary position embedding and cosine attention, for that hook |
 //! | [`Embedding`] | rows of a table by id |
 //! | [`add_rows`], [`prepend_rows`] | position embeddings, and class tokens or registers |
@@ -42,7 +46,9 @@ mod attention;
 mod batch_norm;
 mod channel_scale;
 mod conv;
+mod conv_transpose;
 mod cpu;
+mod deformable;
 mod dense;
 mod feed_forward;
 #[cfg(test)]
@@ -53,7 +59,10 @@ mod layer_norm;
 mod linear;
 mod map;
 mod map_ops;
+mod parallel;
 mod pool;
+mod resize;
+mod roi;
 mod self_attention;
 mod size;
 #[cfg(test)]
@@ -70,6 +79,8 @@ pub(crate) use attention::{Attention, Mask};
 pub(crate) use batch_norm::BatchNorm;
 pub(crate) use channel_scale::ChannelScale;
 pub(crate) use conv::{Conv2d, ConvGeometry};
+pub(crate) use conv_transpose::{ConvTranspose2d, TransposedGeometry};
+pub(crate) use deformable::DeformableAttention;
 pub(crate) use dense::Dense;
 pub(crate) use feed_forward::FeedForward;
 pub(crate) use heads::{FirstHeads, Rotary, normalize_heads};
@@ -78,8 +89,9 @@ pub(crate) use layer_norm::LayerNorm;
 pub(crate) use linear::Linear;
 pub(crate) use map::FeatureMap;
 pub(crate) use pool::{Pool, PoolWindow, global_average};
+pub(crate) use roi::roi_align;
 pub(crate) use self_attention::SelfAttention;
 pub(crate) use size::check_size;
 pub(crate) use tokens::{Embedding, Gather, add_rows, gate, prepend_rows};
 
-pub(crate) use modelzoo_kernels::Activation;
+pub(crate) use modelzoo_kernels::{Activation, References, Region, Sampling};

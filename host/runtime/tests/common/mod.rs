@@ -21,7 +21,12 @@ pub(crate) fn recipe(name: &str, shape: &[usize], seed: u64) -> Tensor {
     let count: usize = shape.iter().product();
     let fan_in = count / shape.first().copied().unwrap_or(1).max(1);
     let scaled = |value: f64| match shape.len() {
-        1 if name.ends_with(".weight") || name.ends_with(".running_var") => 0.5 + (value + 0.5),
+        1 if [".weight", ".lab.scale", ".running_var"]
+            .iter()
+            .any(|end| name.ends_with(end)) =>
+        {
+            0.5 + (value + 0.5)
+        }
         0 | 1 => value * 0.2,
         _ => value * 2.0 * (3.0 / fan_in as f64).sqrt(),
     };

@@ -13,7 +13,11 @@ use crate::weights::Scope;
     clippy::cast_precision_loss,
     reason = "channels are far below the limits of both types"
 )]
-pub(super) fn make_divisible(channels: usize, factor: f64, divisor: usize) -> usize {
+pub(in crate::architectures) fn make_divisible(
+    channels: usize,
+    factor: f64,
+    divisor: usize,
+) -> usize {
     let value = channels as f64 * factor;
     let nearest = (value + divisor as f64 / 2.0) as usize / divisor * divisor;
     let nearest = nearest.max(divisor);
@@ -26,15 +30,15 @@ pub(super) fn make_divisible(channels: usize, factor: f64, divisor: usize) -> us
 
 /// Reads layers from a part of the weights.
 #[derive(Clone)]
-pub(super) struct LayerLoader<'a> {
-    pub(super) scope: Scope<'a>,
-    pub(super) device: &'a Device,
+pub(in crate::architectures) struct LayerLoader<'a> {
+    pub(in crate::architectures) scope: Scope<'a>,
+    pub(in crate::architectures) device: &'a Device,
     /// The epsilon of batch norms.
-    pub(super) eps: f64,
+    pub(in crate::architectures) eps: f64,
 }
 
 impl<'a> LayerLoader<'a> {
-    pub(super) fn new(scope: &Scope<'a>, device: &'a Device) -> Self {
+    pub(in crate::architectures) fn new(scope: &Scope<'a>, device: &'a Device) -> Self {
         Self {
             scope: scope.clone(),
             device,
@@ -43,7 +47,7 @@ impl<'a> LayerLoader<'a> {
     }
 
     /// Reads from the part `name`.
-    pub(super) fn child(&self, name: &str) -> Self {
+    pub(in crate::architectures) fn child(&self, name: &str) -> Self {
         Self {
             scope: self.scope.child(name),
             device: self.device,
@@ -52,13 +56,17 @@ impl<'a> LayerLoader<'a> {
     }
 
     /// A convolution with a bias and a ReLU.
-    pub(super) fn conv(&self, name: &str, geometry: ConvGeometry) -> Result<Conv2d, Error> {
+    pub(in crate::architectures) fn conv(
+        &self,
+        name: &str,
+        geometry: ConvGeometry,
+    ) -> Result<Conv2d, Error> {
         let (scope, relu) = (self.scope.child(name), Activation::Relu);
         Conv2d::load(&scope, geometry, true, None, relu, self.device)
     }
 
     /// A convolution with a bias, a batch norm and a ReLU.
-    pub(super) fn conv_normed(
+    pub(in crate::architectures) fn conv_normed(
         &self,
         [conv, norm]: [&str; 2],
         geometry: ConvGeometry,
@@ -69,13 +77,17 @@ impl<'a> LayerLoader<'a> {
     }
 
     /// A convolution without bias, norm and activation.
-    pub(super) fn plain(&self, name: &str, geometry: ConvGeometry) -> Result<Conv2d, Error> {
+    pub(in crate::architectures) fn plain(
+        &self,
+        name: &str,
+        geometry: ConvGeometry,
+    ) -> Result<Conv2d, Error> {
         let (scope, none) = (self.scope.child(name), Activation::Identity);
         Conv2d::load(&scope, geometry, false, None, none, self.device)
     }
 
     /// A convolution without bias, a batch norm and an activation, as one layer.
-    pub(super) fn normed(
+    pub(in crate::architectures) fn normed(
         &self,
         [conv, norm]: [&str; 2],
         geometry: ConvGeometry,
@@ -94,18 +106,26 @@ impl<'a> LayerLoader<'a> {
     }
 
     /// torchvision's `BasicConv2d`: a convolution `conv`, a batch norm `bn` and a ReLU.
-    pub(super) fn basic(&self, name: &str, geometry: ConvGeometry) -> Result<Conv2d, Error> {
+    pub(in crate::architectures) fn basic(
+        &self,
+        name: &str,
+        geometry: ConvGeometry,
+    ) -> Result<Conv2d, Error> {
         self.child(name)
             .normed(["conv", "bn"], geometry, Activation::Relu)
     }
 
     /// A batch norm.
-    pub(super) fn norm(&self, name: &str, channels: usize) -> Result<BatchNorm, Error> {
+    pub(in crate::architectures) fn norm(
+        &self,
+        name: &str,
+        channels: usize,
+    ) -> Result<BatchNorm, Error> {
         BatchNorm::load(&self.scope.child(name), channels, self.eps, true)
     }
 
     /// A linear layer with a bias.
-    pub(super) fn linear(
+    pub(in crate::architectures) fn linear(
         &self,
         name: &str,
         sizes: [usize; 2],
@@ -116,14 +136,14 @@ impl<'a> LayerLoader<'a> {
     }
 
     /// Ignores tensors of `name` that are only for training.
-    pub(super) fn ignore(&self, name: &str, tensors: &[&str]) {
+    pub(in crate::architectures) fn ignore(&self, name: &str, tensors: &[&str]) {
         let scope = self.scope.child(name);
         tensors.iter().for_each(|tensor| scope.ignore(tensor));
     }
 
     /// Converts images from ImageNet's mean and standard deviation to 0.5 and 0.5: the first step of
     /// networks whose weights are from TensorFlow.
-    pub(super) fn rescale(&self) -> Result<ChannelScale, Error> {
+    pub(in crate::architectures) fn rescale(&self) -> Result<ChannelScale, Error> {
         let (mean, deviation) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
         let scale = deviation.iter().map(|deviation| deviation / 0.5).collect();
         let shift = mean.iter().map(|mean| (mean - 0.5) / 0.5).collect();

@@ -7,16 +7,13 @@ use serde_json::Value;
 
 use super::classifier::{Classifier, imagenet};
 use super::loader::LayerLoader;
-use super::steps::{ResidualBlock, Series, Shortcut, max_pool};
+use super::resnet_backbone::{PLANES, ResNetBackbone, ResNetLayers, of_depth};
 use crate::architectures::shared::config::{ConfigChecker, MAX_SIZE};
 use crate::architectures::shared::network::{ArchitectureConfig, Network};
 use crate::device::Device;
 use crate::error::Error;
-use crate::layers::{Activation, ConvGeometry};
+use crate::layers::Activation;
 use crate::weights::Scope;
-
-/// Channels of the four stages, before the expansion.
-const PLANES: [usize; 4] = [64, 128, 256, 512];
 
 /// The kind of a ResNet's blocks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -90,106 +87,37 @@ const fn width_per_group() -> usize {
 
 /// A checked configuration.
 pub(crate) struct ResNet {
-    block: Block,
-    layers: [usize; 4],
-    config: ResNetConfig,
+    layers: ResNetLayers,
+    classes: usize,
 }
 
 impl ResNet {
-    /// Channels of a bottleneck's 3x3 convolution.
-    fn inner_width(&self, planes: usize) -> usize {
-        (planes * self.config.width_per_group / 64).saturating_mul(self.config.groups)
-    }
-
     fn classifier(&self, weights: &LayerLoader<'_>) -> Result<Classifier, Error> {
+        let ResNetBackbone { stem, pool, stages } = self.layers.load(weights)?;
         let mut network = Classifier::default();
-        let stem = ConvGeometry::square(self.config.in_channels, 64, 7, 2, 3);
-        let stem = weights.normed(["conv1", "bn1"], stem, Activation::Relu)?;
         network.fused(["conv1", "relu"].map(str::to_owned), Box::new(stem));
-        network.step("maxpool", max_pool("maxpool", [3, 2, 1], false));
-        let mut channels = 64;
-        for (stage, (&count, planes)) in self.layers.iter().zip(PLANES).enumerate() {
-            let name = format!("layer{}", stage + 1);
-            let mut blocks = Series::new();
-            for index in 0..count {
-                let stride = if stage > 0 && index == 0 { 2 } else { 1 };
-                let weights = weights.child(&name).child(&index.to_string());
-                let block = self.block(&weights, channels, planes, stride)?;
-                blocks.push(Box::new(block));
-                channels = planes * self.expansion();
-            }
-            network.step(name, Box::new(blocks));
+        network.step("maxpool", pool);
+        for (index, blocks) in stages.into_iter().enumerate() {
+            network.step(format!("layer{}", index + 1), Box::new(blocks));
         }
         network.average("avgpool", [1; 2]);
-        let sizes = [channels, self.config.num_classes];
+        let [.., channels] = self.layers.channels();
         network.linear(
             ["fc"; 2],
-            weights.linear("fc", sizes, Activation::Identity)?,
+            weights.linear("fc", [channels, self.classes], Activation::Identity)?,
         );
         Ok(network)
-    }
-
-    /// The output channels of a block, as a multiple of its planes.
-    fn expansion(&self) -> usize {
-        match self.block {
-            Block::Basic => 1,
-            Block::Bottleneck => 4,
-        }
-    }
-
-    fn block(
-        &self,
-        weights: &LayerLoader<'_>,
-        channels: usize,
-        planes: usize,
-        stride: usize,
-    ) -> Result<ResidualBlock, Error> {
-        let outputs = planes * self.expansion();
-        let square = ConvGeometry::square;
-        let geometries = match self.block {
-            Block::Basic => vec![
-                square(channels, planes, 3, stride, 1),
-                square(planes, outputs, 3, 1, 1),
-            ],
-            Block::Bottleneck => {
-                let width = self.inner_width(planes);
-                vec![
-                    square(channels, width, 1, 1, 0),
-                    square(width, width, 3, stride, 1).grouped(self.config.groups),
-                    square(width, outputs, 1, 1, 0),
-                ]
-            }
-        };
-        let mut convolutions = Vec::new();
-        for (index, geometry) in geometries.into_iter().enumerate() {
-            let (conv, norm) = (format!("conv{}", index + 1), format!("bn{}", index + 1));
-            convolutions.push(weights.normed([&conv, &norm], geometry, Activation::Relu)?);
-        }
-        let shortcut = if stride != 1 || channels != outputs {
-            let geometry = square(channels, outputs, 1, stride, 0);
-            let downsample = weights.child("downsample");
-            let projection = downsample.normed(["0", "1"], geometry, Activation::Identity)?;
-            Shortcut::Projection(Box::new(projection))
-        } else {
-            Shortcut::Identity
-        };
-        Ok(ResidualBlock {
-            convolutions,
-            shortcut,
-        })
     }
 }
 
 /// The kind and the numbers of the blocks.
 fn blocks(checker: &ConfigChecker, config: &ResNetConfig) -> Result<(Block, [usize; 4]), Error> {
     let reason = match (config.depth, config.block, config.layers) {
-        (Some(18), None, None) => return Ok((Block::Basic, [2, 2, 2, 2])),
-        (Some(34), None, None) => return Ok((Block::Basic, [3, 4, 6, 3])),
-        (Some(50), None, None) => return Ok((Block::Bottleneck, [3, 4, 6, 3])),
-        (Some(101), None, None) => return Ok((Block::Bottleneck, [3, 4, 23, 3])),
-        (Some(152), None, None) => return Ok((Block::Bottleneck, [3, 8, 36, 3])),
+        (Some(depth), None, None) => match of_depth(depth) {
+            Some(found) => return Ok(found),
+            None => "must be 18, 34, 50, 101 or 152",
+        },
         (None, Some(block), Some(layers)) => return Ok((block, layers)),
-        (Some(_), None, None) => "must be 18, 34, 50, 101 or 152",
         (None, ..) => "must be given, or else both `block` and `layers`",
         (Some(_), ..) => "already determines `block` and `layers`: give one or the other",
     };
@@ -216,13 +144,18 @@ impl ArchitectureConfig for ResNet {
             return Err(checker.error("groups", reason));
         }
         let network = Self {
-            block,
-            layers,
-            config,
+            classes: config.num_classes,
+            layers: ResNetLayers {
+                in_channels: config.in_channels,
+                groups: config.groups,
+                width_per_group: config.width_per_group,
+                ..ResNetLayers::new(block, layers)
+            },
         };
         // The widths of the stages are multiples of the first one's.
-        for planes in [PLANES[0], PLANES[3]] {
-            let width = network.inner_width(planes);
+        let [first, .., last] = PLANES;
+        for planes in [first, last] {
+            let width = network.layers.inner_width(planes);
             if !(1..=MAX_SIZE).contains(&width) {
                 let reason = format!("gives {width} channels, and 1 to {MAX_SIZE} are possible");
                 return Err(checker.error("width_per_group", reason));
@@ -232,11 +165,11 @@ impl ArchitectureConfig for ResNet {
     }
 
     fn in_channels(&self) -> Option<usize> {
-        Some(self.config.in_channels)
+        Some(self.layers.in_channels)
     }
 
     fn outputs(&self, _: usize, _: Option<Size>) -> Result<Option<usize>, Error> {
-        Ok(Some(self.config.num_classes))
+        Ok(Some(self.classes))
     }
 
     fn build(self: Box<Self>, weights: &Scope<'_>, device: &Device) -> Result<Network, Error> {

@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::layers::{ChannelScale, Conv2d, FeatureMap, Pool, PoolWindow, concat};
 
 /// A square max pool.
-pub(super) fn max_pool(
+pub(in crate::architectures) fn max_pool(
     name: &str,
     [kernel, stride, padding]: [usize; 3],
     ceil: bool,
@@ -15,7 +15,7 @@ pub(super) fn max_pool(
 }
 
 /// A square average pool that counts its padding.
-pub(super) fn average_pool(name: &str, sizes: [usize; 3]) -> Box<dyn Step> {
+pub(in crate::architectures) fn average_pool(name: &str, sizes: [usize; 3]) -> Box<dyn Step> {
     let kind = PoolKind::Average {
         count_padding: true,
     };
@@ -42,7 +42,7 @@ fn pool(
 }
 
 /// A layer or a group of layers.
-pub(super) trait Step: Send + Sync {
+pub(in crate::architectures) trait Step: Send + Sync {
     fn forward(&self, x: FeatureMap) -> Result<FeatureMap, Error>;
 }
 
@@ -65,7 +65,7 @@ impl Step for Pool {
 }
 
 /// Steps in sequence.
-pub(super) type Series = Vec<Box<dyn Step>>;
+pub(in crate::architectures) type Series = Vec<Box<dyn Step>>;
 
 impl Step for Series {
     fn forward(&self, mut x: FeatureMap) -> Result<FeatureMap, Error> {
@@ -77,9 +77,9 @@ impl Step for Series {
 }
 
 /// Parallel steps, whose outputs are concatenated along the channels.
-pub(super) struct Branches {
-    pub(super) name: String,
-    pub(super) branches: Vec<Series>,
+pub(in crate::architectures) struct Branches {
+    pub(in crate::architectures) name: String,
+    pub(in crate::architectures) branches: Vec<Series>,
 }
 
 impl Step for Branches {
@@ -90,7 +90,7 @@ impl Step for Branches {
 }
 
 /// The residual of a block.
-pub(super) enum Shortcut {
+pub(in crate::architectures) enum Shortcut {
     None,
     Identity,
     /// A convolution of the block's input.
@@ -99,15 +99,15 @@ pub(super) enum Shortcut {
 
 impl Shortcut {
     /// The input, where a block with an identity shortcut can add it.
-    pub(super) fn identity_if(possible: bool) -> Self {
+    pub(in crate::architectures) fn identity_if(possible: bool) -> Self {
         if possible { Self::Identity } else { Self::None }
     }
 }
 
 /// Convolutions with a residual, which the last of them adds before its activation.
-pub(super) struct ResidualBlock {
-    pub(super) convolutions: Vec<Conv2d>,
-    pub(super) shortcut: Shortcut,
+pub(in crate::architectures) struct ResidualBlock {
+    pub(in crate::architectures) convolutions: Vec<Conv2d>,
+    pub(in crate::architectures) shortcut: Shortcut,
 }
 
 impl Step for ResidualBlock {

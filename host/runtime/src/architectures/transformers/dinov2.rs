@@ -113,7 +113,27 @@ impl Dinov2 {
         }
     }
 
-    fn network(&self, weights: &Scope<'_>, device: &Device) -> Result<ViTTower, Error> {
+    /// Features per token.
+    pub(in crate::architectures) fn width(&self) -> usize {
+        self.encoder.block.width
+    }
+
+    /// The number of blocks.
+    pub(in crate::architectures) fn blocks(&self) -> usize {
+        self.encoder.blocks
+    }
+
+    /// `[height, width]` of a patch, in pixels.
+    pub(in crate::architectures) fn patch(&self) -> [usize; 2] {
+        self.patches.size
+    }
+
+    /// Builds the tower alone.
+    pub(in crate::architectures) fn tower(
+        &self,
+        weights: &Scope<'_>,
+        device: &Device,
+    ) -> Result<ViTTower, Error> {
         let base = hugging_face::base(weights, self.prefix(), "embeddings.cls_token");
         let width = self.encoder.block.width;
         let embeddings = base.child("embeddings");
@@ -214,7 +234,7 @@ impl ArchitectureConfig for Dinov2 {
     }
 
     fn build(self: Box<Self>, weights: &Scope<'_>, device: &Device) -> Result<Network, Error> {
-        let network = self.network(weights, device)?;
+        let network = self.tower(weights, device)?;
         Ok(network.into_pooled(weights.has("classifier.weight")))
     }
 }

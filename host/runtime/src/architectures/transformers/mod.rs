@@ -21,5 +21,7 @@ pub(crate) use swinv2::SwinV2;
 pub use swinv2::SwinV2Config;
 pub(crate) use torchvision_vit::VisionTransformer;
 pub use torchvision_vit::VisionTransformerConfig;
+pub(in crate::architectures) use vit::LAYOUT as VIT_LAYOUT;
 pub(crate) use vit::ViT;
 pub use vit::ViTConfig;
+pub(in crate::architectures) use vit_tower::ViTTower;

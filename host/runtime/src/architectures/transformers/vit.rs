@@ -68,7 +68,7 @@ impl Default for ViTConfig {
 }
 
 /// The names of a block's tensors.
-pub(super) const LAYOUT: BlockLayout = BlockLayout {
+pub(in crate::architectures) const LAYOUT: BlockLayout = BlockLayout {
     order: Order::NormFirst,
     norms: ["layernorm_before", "layernorm_after"],
     qkv: QkvNames::Separate([

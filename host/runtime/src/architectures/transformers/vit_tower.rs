@@ -156,7 +156,7 @@ pub(super) trait Head: Send + Sync {
 }
 
 /// A built vision transformer.
-pub(super) struct ViTTower {
+pub(in crate::architectures) struct ViTTower {
     pub(super) patches: Patches,
     pub(super) projection: Conv2d,
     pub(super) prefix: PrefixTokens,
@@ -188,6 +188,44 @@ impl ViTTower {
         Network::of_images(self, layers, Some("pooler_output".to_owned()))
     }
 
+    /// The normed hidden states after the blocks `after`, counted from 1 and in ascending order, 0
+    /// being the one before the first block: `[batch, tokens, width]` each.
+    pub(in crate::architectures) fn states(
+        &self,
+        x: &FeatureMap,
+        after: &[usize],
+    ) -> Result<Vec<Tensor>, Error> {
+        let (mut x, grid) = self.embed(x)?;
+        let rotary = self.attention.rotary(grid)?;
+        let mut states = Vec::with_capacity(after.len());
+        for at in 0..=after.last().copied().unwrap_or_default() {
+            if let Some(index) = at.checked_sub(1) {
+                let Some(block) = self.blocks.get(index) else {
+                    let reason = format!("has no block {at}");
+                    return Err(Error::bad_input("backbone", reason));
+                };
+                let bias = self.attention.bias(index, grid)?;
+                x = block.forward(&x, extras(bias.as_ref(), rotary.as_deref()))?;
+            }
+            for _ in after.iter().filter(|&&wanted| wanted == at) {
+                states.push(match &self.norm {
+                    Some(norm) => norm.forward(&x)?,
+                    None => x.clone(),
+                });
+            }
+        }
+        Ok(states)
+    }
+
+    /// The tokens before the first block, and the grid of the patches.
+    fn embed(&self, x: &FeatureMap) -> Result<(Tensor, [usize; 2]), Error> {
+        let shape = x.shape()?;
+        let grid = self.patches.grid([shape.height, shape.width])?;
+        let patches = self.projection.forward(x, None)?.to_tokens()?;
+        let tokens = self.prefix.prepend(patches, grid, &self.device)?;
+        Ok((tokens, grid))
+    }
+
     /// Whether a trace takes all tokens after the last block, also those that the head does not
     /// read.
     fn traces_all(&self, trace: &Trace<'_>) -> bool {
@@ -196,28 +234,30 @@ impl ViTTower {
     }
 }
 
+/// The extras of a block's attention.
+fn extras<'a>(bias: Option<&'a Tensor>, rotary: Option<&'a Rotary>) -> AttentionExtras<'a> {
+    AttentionExtras {
+        mask: Mask {
+            bias,
+            ..Mask::default()
+        },
+        rotary,
+    }
+}
+
 impl ImageTower for ViTTower {
     fn forward(&self, x: FeatureMap, trace: &mut Trace<'_>) -> Result<Tensor, Error> {
-        let shape = x.shape()?;
-        let grid = self.patches.grid([shape.height, shape.width])?;
         if self.names.embedded {
             trace.input(&self.names.first(), &x)?;
         }
-        let patches = self.projection.forward(&x, None)?.to_tokens()?;
-        let mut x = self.prefix.prepend(patches, grid, &self.device)?;
+        let (mut x, grid) = self.embed(&x)?;
         if self.names.embedded {
             trace.output(&self.names.first(), &x)?;
         }
         let rotary = self.attention.rotary(grid)?;
         for (index, block) in self.blocks.iter().enumerate() {
             let bias = self.attention.bias(index, grid)?;
-            let extras = AttentionExtras {
-                mask: Mask {
-                    bias: bias.as_ref(),
-                    ..Mask::default()
-                },
-                rotary: rotary.as_deref(),
-            };
+            let extras = extras(bias.as_ref(), rotary.as_deref());
             let last = index + 1 == self.blocks.len();
             let name = self.names.state(index);
             trace.input(&name, &x)?;
