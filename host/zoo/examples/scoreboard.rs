@@ -22,7 +22,9 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// The `model_type` in a repository's `config.json`, by the beginning of its name: the repositories
 /// themselves are not asked.
-const REPOSITORIES: [(&str, &str); 11] = [
+const REPOSITORIES: [(&str, &str); 16] = [
+    ("PekingU/rtdetr_v2_", "rt_detr_v2"),
+    ("depth-anything/Depth-Anything-V2-", "depth_anything"),
     ("facebook/convnext-", "convnext"),
     ("facebook/dinov3-vit", "dinov3_vit"),
     ("flaviagiammarino/pubmed-clip-vit-base-patch32", "clip"),
@@ -31,9 +33,12 @@ const REPOSITORIES: [(&str, &str); 11] = [
     ("google/siglip2-base-patch16-224", "siglip"),
     ("google/siglip-", "siglip"),
     ("google/vit-", "vit"),
+    ("hustvl/yolos-", "yolos"),
     ("microsoft/swinv2-", "swinv2"),
+    ("nvidia/segformer-", "segformer"),
     ("openai/clip-", "clip"),
     ("suinleelab/monet", "clip"),
+    ("ustc-community/dfine-", "d_fine"),
 ];
 
 enum Verdict {
@@ -165,9 +170,27 @@ fn repository(url: &str) -> Option<&str> {
     Some(repository)
 }
 
+fn insert(config: &mut Value, field: &str, value: Value) {
+    if let Some(config) = config.as_object_mut() {
+        config.insert(field.to_owned(), value);
+    }
+}
+
 /// The files of a repository of this kind that a plan depends on.
 fn write_repository(dir: &Path, model_type: &str) -> Result<()> {
-    let config = json!({ "model_type": model_type, "id2label": {"0": "a", "1": "b"} });
+    let mut config = json!({ "model_type": model_type, "id2label": {"0": "a", "1": "b"} });
+    match model_type {
+        "depth_anything" => {
+            let backbone = json!({ "hidden_size": 384, "num_attention_heads": 6, "patch_size": 14, "out_indices": [3, 6, 9, 12] });
+            insert(&mut config, "backbone_config", backbone);
+        }
+        "rt_detr_v2" | "d_fine" => insert(
+            &mut config,
+            "backbone_config",
+            json!({ "out_indices": [2, 3, 4] }),
+        ),
+        _ => {}
+    }
     let processor = json!({
         "image_processor_type": "ViTImageProcessor",
         "size": {"height": 224, "width": 224},

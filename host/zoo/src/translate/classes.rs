@@ -21,8 +21,8 @@ const LISTS: [(&str, &str); 3] = [
 /// What stands before a list's name: a directory of FiftyOne, never opened here.
 const RESOURCES: &str = "{{eta-resources}}/";
 
-/// The output processors that the heads replace, by the ends of their names.
-const PROCESSORS: [&str; 2] = [
+/// The output processors that the heads of classifiers replace, by the ends of their names.
+const CLASSIFIERS: [&str; 2] = [
     "ClassifierOutputProcessor",
     "TransformersClassifierOutputProcessor",
 ];
@@ -48,22 +48,38 @@ pub(super) fn classes(settings: &Settings) -> Result<Option<Vec<String>>, Error>
         return Ok(None);
     };
     let name = path.strip_prefix(RESOURCES).unwrap_or(path);
+    listed_in("labels_path", name).map(Some)
+}
+
+/// The class names of a segmenter: as [`classes`], or those of `mask_targets_path`.
+pub(super) fn mask_classes(settings: &Settings) -> Result<Option<Vec<String>>, Error> {
+    let path = settings.text("mask_targets_path")?;
+    if let Some(classes) = classes(settings)? {
+        return Ok(Some(classes));
+    }
+    let name = path.map(|path| path.strip_prefix(RESOURCES).unwrap_or(path));
+    name.map(|name| listed_in("mask_targets_path", name))
+        .transpose()
+}
+
+/// The lines of the list that a field names.
+fn listed_in(field: &str, name: &str) -> Result<Vec<String>, Error> {
     match LISTS.iter().find(|(list, _)| *list == name) {
-        Some((_, list)) => Ok(Some(list.lines().map(str::to_owned).collect())),
+        Some((_, list)) => Ok(list.lines().map(str::to_owned).collect()),
         None => {
             let known: Vec<_> = LISTS
                 .iter()
                 .map(|(list, _)| format!("{RESOURCES}{list}"))
                 .collect();
             let reason = format!("is not one of {}", known.join(", "));
-            Err(Error::bad("labels_path", reason))
+            Err(Error::bad(field, reason))
         }
     }
 }
 
 /// The head of a classifier with these classes.
 pub(super) fn classification(settings: &Settings, classes: Vec<String>) -> Result<Task, Error> {
-    check_processor(settings)?;
+    check_processor(settings, &CLASSIFIERS)?;
     Ok(Task::Classification(Classification {
         classes,
         confidence_thresh: settings.confidence("confidence_thresh")?,
@@ -77,7 +93,7 @@ pub(super) fn zero_shot(
     classes: Vec<String>,
     scoring: Scoring,
 ) -> Result<Task, Error> {
-    check_processor(settings)?;
+    check_processor(settings, &CLASSIFIERS)?;
     let prefix = settings.text("text_prompt")?.unwrap_or_default();
     let given = settings.get("class_prompts");
     let mut prompts = Vec::with_capacity(classes.len());
@@ -101,17 +117,17 @@ pub(super) fn zero_shot(
 }
 
 /// An unknown processor of outputs would give other labels than the heads do.
-fn check_processor(settings: &Settings) -> Result<(), Error> {
+pub(super) fn check_processor(settings: &Settings, known: &[&str]) -> Result<(), Error> {
     let Some(name) = settings.text("output_processor_cls")? else {
         return Ok(());
     };
     let class = name.rsplit('.').next().unwrap_or(name);
-    if PROCESSORS.contains(&class) {
+    if known.contains(&class) {
         return Ok(());
     }
     let reason = format!(
         "`{name}` is not known, only such as `fiftyone.utils.torch.{}`",
-        PROCESSORS[0]
+        known.first().unwrap_or(&"")
     );
     Err(Error::unknown("output_processor_cls", reason))
 }

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::classes::{classes, classification, zero_shot};
 use super::error::TranslateError as Error;
 use super::fetch::Fetch;
+use super::places;
 use super::processor;
 use super::settings::{Settings, count};
 
@@ -40,6 +41,12 @@ pub(super) enum Use {
     Labels,
     ZeroShot,
     Embeddings,
+    /// Boxes.
+    Objects,
+    /// A class for each pixel.
+    Regions,
+    /// A depth for each pixel.
+    Depth,
 }
 
 impl Use {
@@ -49,6 +56,9 @@ impl Use {
             Self::Labels => Some("google/vit-base-patch16-224"),
             Self::ZeroShot => Some("openai/clip-vit-large-patch14"),
             Self::Embeddings => None,
+            Self::Objects => Some("hustvl/yolos-tiny"),
+            Self::Regions => Some("nvidia/segformer-b0-finetuned-ade-512-512"),
+            Self::Depth => Some("Intel/dpt-hybrid-midas"),
         }
     }
 }
@@ -94,7 +104,8 @@ pub(super) fn plan(settings: &Settings, usage: Use, dir: &Path) -> Result<Plan, 
     };
     let own = labels(&config);
     let given = classes(settings)?;
-    if usage == Use::Labels && own.is_empty() {
+    let classifies = matches!(usage, Use::Labels | Use::Objects | Use::Regions);
+    if classifies && own.is_empty() {
         config.insert(
             "num_labels".to_owned(),
             given.iter().flatten().count().into(),
@@ -104,6 +115,9 @@ pub(super) fn plan(settings: &Settings, usage: Use, dir: &Path) -> Result<Plan, 
     let head = match usage {
         Use::Embeddings => None,
         Use::Labels => Some(classification(settings, given.unwrap_or(own))?),
+        Use::Objects => Some(places::detection(settings, given.unwrap_or(own))?),
+        Use::Regions => Some(places::regions(settings, given.unwrap_or(own))?),
+        Use::Depth => Some(places::depth(settings)?),
         Use::ZeroShot if image_text.is_none() => {
             let reason = format!("is `{kind}`, which does not compare images with texts");
             return Err(Error::unknown("model_type", reason));

@@ -11,11 +11,13 @@ mod fetch;
 mod hub;
 mod huggingface;
 mod images;
+mod places;
 mod processor;
 mod settings;
 #[cfg(test)]
 mod tests;
 mod torchvision;
+mod torchvision_places;
 
 use std::path::Path;
 
@@ -32,7 +34,7 @@ use huggingface::Use;
 use settings::Settings;
 
 /// The classes that are known, by the last parts of their names.
-const TYPES: [(&str, Class); 7] = [
+const TYPES: [(&str, Class); 10] = [
     ("TorchvisionImageModel", Class::Torchvision),
     ("TorchImageModel", Class::Hub),
     ("TorchCLIPModel", Class::Clip { open_clip: false }),
@@ -44,6 +46,18 @@ const TYPES: [(&str, Class); 7] = [
     (
         "FiftyOneZeroShotTransformerForImageClassification",
         Class::HuggingFace(Use::ZeroShot),
+    ),
+    (
+        "FiftyOneTransformerForObjectDetection",
+        Class::HuggingFace(Use::Objects),
+    ),
+    (
+        "FiftyOneTransformerForSemanticSegmentation",
+        Class::HuggingFace(Use::Regions),
+    ),
+    (
+        "FiftyOneTransformerForDepthEstimation",
+        Class::HuggingFace(Use::Depth),
     ),
     ("FiftyOneTransformer", Class::HuggingFace(Use::Embeddings)),
 ];

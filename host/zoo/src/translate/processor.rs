@@ -70,8 +70,16 @@ impl Processor<'_> {
         if self.is("ConvNext") {
             return self.resize_convnext(steps, shortest.or(one).ok_or_else(bad)?, resampling);
         }
-        if size.get("longest_edge").is_some() {
-            return Err(Error::bad("size", "has a `longest_edge`"));
+        if self.is("DPT") {
+            return self.resize_dpt(steps, rectangle(size).ok_or_else(bad)?, resampling);
+        }
+        if let Some(longest) = self.longest(size)? {
+            steps.push(Step::ResizeWithin {
+                shortest: shortest.or(one).ok_or_else(bad)?,
+                longest,
+                resampling,
+            });
+            return Ok(());
         }
         // One number is the shorter side for processors that keep the shape.
         let keeps_shape = self.is("CLIP") || self.is("Bit");
@@ -81,6 +89,52 @@ impl Processor<'_> {
         }
         let to = rectangle(size).ok_or_else(bad)?;
         steps.push(Step::Resize { to, resampling });
+        Ok(())
+    }
+
+    /// The most that the longer side has, for the processors that keep the shape and have a bound.
+    fn longest(&self, size: &Value) -> Result<Option<u32>, Error> {
+        let bounded = ["Detr", "ConditionalDetr", "DeformableDetr", "Yolos"]
+            .iter()
+            .any(|kind| self.is(kind));
+        let own = size.get("longest_edge");
+        let given = own.or(self.get("max_size").filter(|_| bounded));
+        match (bounded, given) {
+            (false, Some(_)) => Err(Error::bad("size", "has a `longest_edge`")),
+            (false, None) => Ok(None),
+            (true, None) if rectangle(size).is_some() && count(size).is_none() => Ok(None),
+            (true, None) => Ok(Some(1333)),
+            (true, Some(longest)) => {
+                let bad = || Error::bad("size", "has a `longest_edge` that is not a number");
+                count(longest).ok_or_else(bad).map(Some)
+            }
+        }
+    }
+
+    /// The sides are multiples of a number; the aspect ratio stays where the configuration says so.
+    fn resize_dpt(
+        &self,
+        steps: &mut Vec<Step>,
+        to: Size,
+        resampling: Resampling,
+    ) -> Result<(), Error> {
+        let multiple = match self.get("ensure_multiple_of") {
+            None => 1,
+            Some(value) => count(value)
+                .ok_or_else(|| Error::bad("ensure_multiple_of", "is not a positive number"))?,
+        };
+        steps.push(if self.flag("keep_aspect_ratio", false)? {
+            Step::ResizeToMultiple {
+                to,
+                multiple,
+                resampling,
+            }
+        } else {
+            Step::Resize {
+                to: to.near_multiple(to, multiple),
+                resampling,
+            }
+        });
         Ok(())
     }
 
@@ -129,7 +183,7 @@ impl Processor<'_> {
 
     /// Pillow's numbers of its filters.
     fn resampling(&self) -> Result<Resampling, Error> {
-        let bicubic = ["CLIP", "Siglip", "Bit", "Beit", "DeiT"]
+        let bicubic = ["CLIP", "Siglip", "Bit", "Beit", "DeiT", "DPT"]
             .iter()
             .any(|kind| self.is(kind));
         let default = match bicubic {

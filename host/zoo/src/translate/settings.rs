@@ -24,7 +24,16 @@ const HARMLESS: [(&str, &[&str]); 4] = [
         "entrypoint_args",
         &["weights", "pretrained", "progress", "repo_or_dir", "model"],
     ),
-    ("output_processor_args", &["store_logits", "logits_key"]),
+    (
+        "output_processor_args",
+        &[
+            "store_logits",
+            "logits_key",
+            "mask_thresh",
+            "no_background_cls",
+            "has_softmax_out",
+        ],
+    ),
     (
         "transformers_processor_kwargs",
         &["return_tensors", "padding", "max_length", "truncation"],

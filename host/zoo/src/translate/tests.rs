@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod places;
+
 fn deployment(kind: &str, config: Value) -> Deployment {
     Deployment {
         kind: kind.to_owned(),
@@ -171,8 +173,13 @@ fn unknown_names_suggest_known_ones() {
         "{error}"
     );
     assert!(refused(&torchvision("os.system"), json!({})).contains("`os.system` is not known"));
-    let detector = torchvision("torchvision.models.detection.faster_rcnn.fasterrcnn_resnet50_fpn");
-    assert!(refused(&detector, json!({})).contains("whole images"));
+    let detector = torchvision("torchvision.models.detection.faster_rcnn.fasterrcnn_resnet50_fp");
+    let error = translated(&detector, json!({})).unwrap_err();
+    let remedy = error.remedy().unwrap().to_string();
+    assert!(
+        remedy.contains("torchvision.models.detection.fasterrcnn_resnet50_fpn"),
+        "{remedy}"
+    );
     let unknown = deployment("fiftyone.utils.clip.TorchCLIPMode", json!({}));
     let error = translated(&unknown, json!({})).unwrap_err();
     assert!(

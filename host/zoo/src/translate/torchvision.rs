@@ -1,4 +1,6 @@
 //! `TorchvisionImageModel`: the networks of torchvision, by the functions that build them.
+//!
+//! Classifiers are here; what finds things in images is in `torchvision_places`.
 
 use modelzoo_base::nearest;
 use modelzoo_model::plan::{Architecture, Embeddings, Plan};
@@ -8,6 +10,7 @@ use super::classes::{classes, classification};
 use super::error::TranslateError as Error;
 use super::images::preprocessing;
 use super::settings::Settings;
+use super::torchvision_places;
 
 /// What stands before each function's name.
 const MODULE: &str = "torchvision.models.";
@@ -59,6 +62,9 @@ const BUILDERS: [&str; 40] = [
 /// The plan of a classifier whose weights are in the file `weights`.
 pub(super) fn plan(settings: &Settings, weights: String) -> Result<Plan, Error> {
     let entrypoint = settings.text("entrypoint_fcn")?.unwrap_or_default();
+    if let Some(finder) = torchvision_places::finder(entrypoint.strip_prefix(MODULE)) {
+        return torchvision_places::plan(settings, weights, finder);
+    }
     let (name, config) = network(entrypoint)?;
     let classes = classes(settings)?.ok_or_else(|| {
         Error::bad(
@@ -95,19 +101,13 @@ fn network(entrypoint: &str) -> Result<(&'static str, Value), Error> {
         name: entrypoint.to_owned(),
         nearest: nearest(
             entrypoint.rsplit('.').next().unwrap_or(entrypoint),
-            BUILDERS,
+            BUILDERS.into_iter().chain(torchvision_places::BUILDERS),
         )
         .into_iter()
-        .map(|builder| format!("{MODULE}{builder}"))
+        .map(|builder| format!("{MODULE}{}{builder}", torchvision_places::package(&builder)))
         .collect(),
     };
     let path = entrypoint.strip_prefix(MODULE).ok_or_else(unknown)?;
-    if path.starts_with("detection.") || path.starts_with("segmentation.") {
-        return Err(Error::NotYet {
-            name: entrypoint.to_owned(),
-            reason: "finds things in images; this version gives labels and embeddings of whole images",
-        });
-    }
     let builder = path.rsplit('.').next().unwrap_or(path);
     if !BUILDERS.contains(&builder) {
         return Err(unknown());
