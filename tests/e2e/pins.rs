@@ -14,15 +14,18 @@ use crate::world::World;
 
 const LFS: &[u8] = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n";
 
+/// The path and the contents of each file of a server.
+type Contents = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
+
 /// A server whose files can be exchanged.
 struct Files {
     server: Server,
-    files: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    files: Contents,
 }
 
 impl Files {
     fn start() -> Self {
-        let files: Arc<Mutex<Vec<(String, Vec<u8>)>>> = Arc::default();
+        let files = Contents::default();
         let served = Arc::clone(&files);
         let server = Server::start(move |request| {
             let files = served.lock().unwrap();

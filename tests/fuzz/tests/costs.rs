@@ -132,9 +132,14 @@ fn register(source: &Path) -> (String, Cost) {
         .unwrap();
     let zoo = Zoo::open(Config::new(home.path().join("home")).unwrap());
     let source = source.to_str().unwrap();
-    let (result, cost) =
-        measure(|| runtime.block_on(zoo.register_source(source, RegisterOptions::default())));
-    (result.map(|_| ()).unwrap_err().to_string(), cost)
+    let registering = zoo.register_source(source, RegisterOptions::default());
+    measure(|| {
+        runtime
+            .block_on(registering)
+            .map(|_| ())
+            .unwrap_err()
+            .to_string()
+    })
 }
 
 #[test]

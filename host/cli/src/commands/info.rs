@@ -52,9 +52,8 @@ pub(crate) fn run(args: &InfoArgs, console: &Console) -> Result<ExitCode, Failur
     };
     row("name", &record.name())?;
     row("source", record.source.id.as_str())?;
-    match record.source.imported {
-        true => row("", FROM_BUNDLE)?,
-        false => {}
+    if record.source.imported {
+        row("", FROM_BUNDLE)?;
     }
     row(
         "commit",
@@ -82,9 +81,8 @@ pub(crate) fn run(args: &InfoArgs, console: &Console) -> Result<ExitCode, Failur
         }
         _ => row("downloaded", "no")?,
     }
-    match record.is_imported() {
-        true => row("imported", FROM_BUNDLE)?,
-        false => {}
+    if record.is_imported() {
+        row("imported", FROM_BUNDLE)?;
     }
     row("problem", problem.as_deref().unwrap_or_default())?;
     Ok(out.flush().map(|()| ExitCode::SUCCESS)?)
