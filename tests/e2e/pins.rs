@@ -112,6 +112,21 @@ fn bad_answer_of_a_hooks_download_is_not_pinned() {
     assert_eq!(std::fs::read(path.trim_end()).unwrap(), weights);
 }
 
+/// A repository's archive holds pointers where the repository has large files.
+#[test]
+fn pointer_in_a_source_is_not_taken_for_the_weights() {
+    let world = World::new();
+    Source::new(test_artifacts::OK_COPY)
+        .file("weights.safetensors", LFS)
+        .write(&world.path("source"));
+    world.ok(&["register-source", "./source"]);
+    let error = world.refused(1, &["download", "test/model"]);
+    assert!(
+        error.contains("Git LFS pointer") && error.contains("weights.safetensors"),
+        "{error}"
+    );
+}
+
 #[test]
 fn bad_answer_in_place_of_a_listed_file_is_not_pinned() {
     let good: &[(&str, &[u8])] = &[

@@ -117,15 +117,8 @@ pub(super) fn problem(path: &Path, name: &str, main: bool) -> io::Result<Option<
     let mut head = Vec::new();
     file.by_ref().take(HEAD as u64).read_to_end(&mut head)?;
     let kind = Kind::of(name, main);
-    if size <= MAX_POINTER {
-        if head.starts_with(LFS) {
-            return Ok(Some("it is a Git LFS pointer, not the file".to_owned()));
-        }
-        if head.starts_with(ANNEX) {
-            return Ok(Some(
-                "it is a pointer of git-annex, not the file".to_owned(),
-            ));
-        }
+    if let Some(pointer) = pointer(&head, size) {
+        return Ok(Some(pointer));
     }
     if matches!(kind, Kind::Any | Kind::Page) {
         let page = kind == Kind::Any && is_page(&head);
@@ -145,6 +138,28 @@ pub(super) fn problem(path: &Path, name: &str, main: bool) -> io::Result<Option<
         Kind::Page | Kind::Any => true,
     };
     Ok((!right).then(|| misnamed(&head, name)))
+}
+
+/// Whether a file is a pointer in the place of a file, which nothing can use.
+pub(super) fn is_pointer(path: &Path) -> bool {
+    let mut head = Vec::new();
+    let read = open_regular(path).and_then(|file| {
+        let size = file.metadata()?.len();
+        file.take(HEAD as u64).read_to_end(&mut head)?;
+        Ok(size)
+    });
+    read.is_ok_and(|size| pointer(&head, size).is_some())
+}
+
+/// What kind of pointer a file of `size` bytes is, if it is one.
+fn pointer(head: &[u8], size: u64) -> Option<String> {
+    let kinds = [
+        (LFS, "it is a Git LFS pointer, not the file"),
+        (ANNEX, "it is a pointer of git-annex, not the file"),
+    ];
+    let found = kinds.iter().find(|(start, _)| head.starts_with(start));
+    let (_, reason) = found.filter(|_| size <= MAX_POINTER)?;
+    Some((*reason).to_owned())
 }
 
 fn safetensors_problem(mut file: File, size: u64, head: &[u8]) -> io::Result<Option<String>> {

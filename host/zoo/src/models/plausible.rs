@@ -9,6 +9,7 @@ use super::content;
 use crate::error::Error;
 use crate::manifest::ArtifactEntry;
 use crate::store::ModelRecord;
+use crate::store::files::{hash_file, list_files};
 
 /// How many times larger than declared the files of a hook may be: repositories hold the same
 /// weights in several formats.
@@ -64,7 +65,8 @@ pub(super) fn check_fetched(record: &ModelRecord, bytes: u64) -> Result<(), Erro
     check_size(record, bytes, u64::MAX)
 }
 
-/// Checks the files that a hook left for a model.
+/// Checks the files that a hook left for a model. What it copied from its source is the publisher's
+/// own file, whatever its name.
 ///
 /// # Errors
 /// As [`check_file`]; [`Error::SizeFarOff`] if they are less than half of the size that the
@@ -75,7 +77,11 @@ pub(super) fn check_made(
     files: &Path,
 ) -> Result<(), Error> {
     for artifact in artifacts {
-        check_file(record, &artifact.name, &artifact.name.under(files))?;
+        let path = artifact.name.under(files);
+        match check_file(record, &artifact.name, &path) {
+            Err(Error::NotTheFile { .. }) if is_copy(record, artifact, &path) => {}
+            checked => checked?,
+        }
     }
     let bytes = artifacts
         .iter()
@@ -83,6 +89,20 @@ pub(super) fn check_made(
     let declared = record.entry.size_bytes.unwrap_or(u64::MAX);
     let most = declared.saturating_mul(FORMATS).saturating_add(ROOM);
     check_size(record, bytes, most)
+}
+
+/// Whether a file is one of the source's own, and not a pointer to another: no server answered with
+/// it, and the lock pins it.
+fn is_copy(record: &ModelRecord, artifact: &Artifact, path: &Path) -> bool {
+    let dir = &record.manifest_dir;
+    let has_size = |path: &Path| std::fs::metadata(path).is_ok_and(|m| m.len() == artifact.size);
+    let own = list_files(dir).unwrap_or_default();
+    let mut own = own
+        .iter()
+        .map(|name| name.under(dir))
+        .filter(|p| has_size(p));
+    own.any(|own| hash_file(&own).is_ok_and(|(_, sha256)| sha256 == artifact.sha256))
+        && !content::is_pointer(path)
 }
 
 fn check_size(record: &ModelRecord, bytes: u64, most: u64) -> Result<(), Error> {
