@@ -164,7 +164,7 @@ mod tests {
         // torchvision.ops.roi_align(torch.arange(16.).reshape(1, 1, 4, 4), …, sampling_ratio=2)
         let cases = [
             ([0.0, 0.0, 2.0, 2.0], 1.0, vec![2.5, 3.5, 6.5, 7.5]),
-            ([2.0, 4.0, 6.0, 8.0], 0.5, vec![11.5, 12.375, 14.0, 14.875]),
+            ([2.0, 4.0, 6.0, 8.0], 0.5, vec![11.5, 12.5, 13.5, 14.5]),
         ];
         for (edges, scale, want) in cases {
             let got = align(edges, scale, 2);
