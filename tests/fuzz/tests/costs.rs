@@ -5,7 +5,8 @@
     clippy::panic,
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    reason = "a test fails by panicking"
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and prints what was counted"
 )]
 
 use std::fmt::Write as _;
@@ -40,6 +41,18 @@ fn fixed(peak: usize, total: usize) -> Bound {
     }
 }
 
+/// Prints what an input cost, and compares it with what it may.
+fn check(cost: Cost, bound: Bound, length: usize) {
+    let mib = |bytes: usize| bytes as f64 / MIB as f64;
+    println!(
+        "{:.3} MiB cost {:.2} MiB of memory, and {:.2} MiB were allocated",
+        mib(length),
+        mib(cost.peak),
+        mib(cost.total),
+    );
+    cost.assert_within(bound, length);
+}
+
 /// A manifest with this model.
 fn manifest(model: &str) -> String {
     format!(r#"{{"name":"a/b","models":[{model}]}}"#)
@@ -62,7 +75,7 @@ fn manifest_of_too_many_values_is_refused() {
         let text = manifest(&format!(r#"{{"base_name":"m","x":[{list}0]}}"#));
         let (parsed, cost) = parse(&text);
         assert!(matches!(parsed, Err(ManifestError::TooManyValues { .. })));
-        cost.assert_within(fixed(1, 0), text.len());
+        check(cost, fixed(1, 0), text.len());
     }
 }
 
@@ -73,7 +86,7 @@ fn manifest_of_as_many_values_as_are_read_is_bounded() {
         let text = manifest(&format!(r#"{{"base_name":"m","x":[{list}0]}}"#));
         let (parsed, cost) = parse(&text);
         assert!(!parsed.unwrap().models[0].raw()["x"][1].is_null());
-        cost.assert_within(fixed(96, 256), text.len());
+        check(cost, fixed(96, 256), text.len());
     }
 }
 
@@ -94,7 +107,7 @@ fn many_artifacts_cost_in_proportion() {
         let text = manifest(&format!(r#"{{"base_name":"m","artifacts":[{list}]}}"#));
         let (parsed, cost) = parse(&text);
         assert_eq!(parsed.unwrap().models[0].artifacts.len(), count);
-        cost.assert_within(each(64, 128), text.len());
+        check(cost, each(64, 128), text.len());
         cost.total
     };
     let (some, many) = (of(4000), of(16_000));
@@ -119,7 +132,7 @@ fn long_key_before_a_large_array_costs_in_proportion() {
         let (parsed, cost) = parse(&text);
         let error = parsed.unwrap_err().to_string();
         assert!(error.contains(" is not a list"), "{error}");
-        cost.assert_within(each(16, 32), text.len());
+        check(cost, each(16, 32), text.len());
     }
 }
 
@@ -158,7 +171,7 @@ fn directory_that_is_named_again_and_again_is_listed_once() {
     fs::write(place.path().join("manifest.json"), &text).unwrap();
     let (error, cost) = register(place.path());
     assert!(error.contains("source.wasm"), "{error}");
-    cost.assert_within(each(64, 256), text.len());
+    check(cost, each(64, 256), text.len());
 }
 
 #[test]
@@ -182,7 +195,7 @@ fn manifests_of_a_source_are_bounded_together() {
         error.contains("the manifests of the source have more than"),
         "{error}"
     );
-    cost.assert_within(fixed(40, 2), 4 * text.len());
+    check(cost, fixed(40, 2), 4 * text.len());
 }
 
 /// The directories that entries lie in count as entries.
@@ -209,7 +222,7 @@ fn directories_of_an_archive_are_bounded() {
         matches!(kind, ErrorKind::TooManyEntries { limit: 100_000 }),
         "{kind:?}"
     );
-    cost.assert_within(fixed(32, 8), bytes.len());
+    check(cost, fixed(32, 8), bytes.len());
 }
 
 /// Opens a dataset, with the cost.
@@ -230,7 +243,7 @@ fn index_of_short_lines_takes_less_than_the_lines() {
         let text = "a\n".to_owned() + &line.repeat((8 << 20) / line.len());
         let (dataset, cost) = open("texts.txt", text.as_bytes());
         assert_eq!(dataset.unwrap().len(), 1 + (8 << 20) / line.len());
-        cost.assert_within(each(3, 6), text.len());
+        check(cost, each(3, 6), text.len());
     }
 }
 
@@ -241,7 +254,7 @@ fn index_of_empty_samples_takes_about_as_much_as_they() {
         let text = format!(r#"{{"samples":[{}{{}}]}}"#, sample.repeat(count));
         let (dataset, cost) = open("samples.json", text.as_bytes());
         assert_eq!(dataset.unwrap().len(), count + 1);
-        cost.assert_within(each(3, 6), text.len());
+        check(cost, each(3, 6), text.len());
     }
 }
 
@@ -255,7 +268,7 @@ fn document_of_too_many_values_has_no_filepath() {
         let (sample, cost) = measure(|| dataset.sample(0).unwrap().unwrap());
         let error = sample.path.unwrap_err().to_string();
         assert!(error.contains("more than 524288 values"), "{error}");
-        cost.assert_within(each(8, 16), text.len());
+        check(cost, each(8, 16), text.len());
     }
 }
 
@@ -275,7 +288,7 @@ fn csv_of_many_cells_is_refused() {
         };
         let error = format!("{error}");
         assert!(error.contains(reason), "{error}");
-        cost.assert_within(fixed(64, 64), text.len());
+        check(cost, fixed(64, 64), text.len());
     }
 }
 
@@ -303,14 +316,14 @@ fn header_of_tiny_tensors_is_refused() {
     header.push('}');
     let (error, cost) = weights("w.safetensors", &safetensors(&header));
     assert!(error.contains("more than 262144 tensors"), "{error}");
-    cost.assert_within(fixed(96, 8), header.len());
+    check(cost, fixed(96, 8), header.len());
     let long = format!(
         r#"{{"a":{{"dtype":"F32","shape":[{}0]}}}}"#,
         "0,".repeat(16 << 20)
     );
     let (error, cost) = weights("w.safetensors", &safetensors(&long));
     assert!(error.contains("more than 64 dimensions"), "{error}");
-    cost.assert_within(fixed(1, 0), long.len());
+    check(cost, fixed(1, 0), long.len());
 }
 
 #[test]
@@ -323,7 +336,7 @@ fn index_of_many_tensors_is_refused() {
     index.push_str("}}");
     let (error, cost) = weights("w.safetensors.index.json", index.as_bytes());
     assert!(error.contains("more than 262144 tensors"), "{error}");
-    cost.assert_within(fixed(64, 8), index.len());
+    check(cost, fixed(64, 8), index.len());
 }
 
 /// An image may cost so many bytes of memory for each pixel, and the bytes of its file.
@@ -333,7 +346,7 @@ fn image(bytes: &[u8], pixels: usize) -> Result<(), ImageReason> {
         peak: [2, pixels * 24 + 2 * MIB],
         total: [8, pixels * 64 + 4 * MIB],
     };
-    cost.assert_within(bound, bytes.len());
+    check(cost, bound, bytes.len());
     decoded.map(|_| ())
 }
 
