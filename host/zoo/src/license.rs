@@ -11,6 +11,10 @@ use spdx::License;
 use spdx::flags::IS_DEPRECATED;
 use spdx::identifiers::LICENSES;
 
+/// The longest text that is taken for a list of licences, in bytes: each name takes many times its
+/// own.
+const MAX_SPLIT: usize = 4 << 10;
+
 /// Spellings, in the form that [`fold`] makes, of licences for which SPDX's list has neither that
 /// identifier nor that name.
 const SPELLINGS: &[(&str, &str)] = &[
@@ -114,8 +118,13 @@ fn current(license: &License) -> &'static str {
 ///
 /// Commas and semicolons separate, except inside parentheses and before a version; so do `AND`,
 /// `OR`, `and`, `or`, `&` and `/` where only known licences stand around them.
+///
+/// A text of more than 4 KiB is one name.
 #[must_use]
 pub fn split(license: &str) -> Vec<String> {
+    if license.len() > MAX_SPLIT {
+        return vec![license.trim().to_owned()];
+    }
     if let Some(known) = identifier(license) {
         return vec![known.to_owned()];
     }
@@ -238,6 +247,14 @@ fn alternatives(part: &str) -> Option<Vec<&'static str>> {
 #[cfg(test)]
 mod tests {
     use super::{IDENTIFIERS, LICENSES, SPELLINGS, current, fold, matches, normalize, split};
+
+    #[test]
+    fn text_that_is_too_long_is_one_name() {
+        let list = |count: usize| "MIT,".repeat(count);
+        assert_eq!(split(&list(1000)).len(), 1000);
+        assert_eq!(split(&list(2000)), [list(2000)]);
+        assert!(!matches(&list(2000), &["mit".to_owned()]));
+    }
 
     #[test]
     fn spellings_have_one_identifier() {

@@ -28,6 +28,9 @@ const REPLACED: &[(&str, &str)] = &[
     ("transformers", "candle"),
 ];
 
+/// The longest text that is taken for a list of packages, in bytes: each takes many times its own.
+const MAX_SPLIT: usize = 64 << 10;
+
 /// A model's `requirements`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Requirements {
@@ -173,6 +176,11 @@ impl Reader<'_> {
     fn packages(&mut self, of: &Map<String, Value>, at: &str) -> Vec<String> {
         match member(of, at) {
             None => Vec::new(),
+            Some(Value::String(text)) if text.len() > MAX_SPLIT => {
+                let reason = format!("is a text of more than {MAX_SPLIT} bytes, and not read");
+                self.problem(at, &reason);
+                Vec::new()
+            }
             Some(Value::String(text)) => split(text),
             Some(Value::Array(items)) => {
                 let mut packages = Vec::new();
@@ -203,19 +211,25 @@ fn member<'v>(of: &'v Map<String, Value>, at: &str) -> Option<&'v Value> {
 /// before it, and commas in brackets do not count.
 fn split(text: &str) -> Vec<String> {
     let mut packages: Vec<String> = Vec::new();
+    // Brackets that the last one has open.
+    let mut open = 0_usize;
     for part in text
         .split(',')
         .map(str::trim)
         .filter(|part| !part.is_empty())
     {
-        let open = |package: &String| package.matches('[').count() > package.matches(']').count();
         match packages.last_mut() {
-            Some(last) if part.starts_with(['<', '>', '=', '!', '~']) || open(last) => {
+            Some(last) if part.starts_with(['<', '>', '=', '!', '~']) || open > 0 => {
                 last.push(',');
                 last.push_str(part);
             }
-            _ => packages.push(part.to_owned()),
+            _ => {
+                packages.push(part.to_owned());
+                open = 0;
+            }
         }
+        let opened = open + part.matches('[').count();
+        open = opened.saturating_sub(part.matches(']').count());
     }
     packages
 }
@@ -261,6 +275,22 @@ mod tests {
                 .map(|(at, reason)| format!("{at}: {reason}"))
                 .collect(),
         )
+    }
+
+    #[test]
+    fn long_text_of_packages_is_not_read() {
+        let of = |text: String| read(&json!({ "packages": text }));
+        let (known, problems) = of("a,".repeat(32 << 10));
+        assert_eq!((known.packages.len(), problems.len()), (32 << 10, 0));
+        // All in one bracket.
+        let (known, problems) = of(format!("a[{}", "b,".repeat(32_000)));
+        assert_eq!((known.packages.len(), problems.len()), (1, 0));
+        let (known, problems) = of("a,".repeat(1 << 20));
+        assert!(known.packages.is_empty());
+        assert_eq!(
+            problems,
+            ["packages: is a text of more than 65536 bytes, and not read"]
+        );
     }
 
     #[test]
