@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
@@ -104,6 +105,16 @@ fn gc_leaves_the_work_of_a_running_command() {
     drop(held);
     world.ok(&["gc"]);
     assert!(!part.parent().unwrap().exists());
+    // So is what was being written beside its place, if that was long ago.
+    let write = world.home().join(".modelzoo-unfinished-x");
+    std::fs::write(&write, "half").unwrap();
+    world.ok(&["gc"]);
+    assert!(write.exists());
+    let file = std::fs::OpenOptions::new().write(true).open(&write);
+    let old = SystemTime::now() - Duration::from_secs(7200);
+    file.unwrap().set_modified(old).unwrap();
+    world.ok(&["gc"]);
+    assert!(!write.exists());
 }
 
 #[test]

@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use modelzoo_base::file;
 use serde::Serialize;
 
+use super::exclusive::is_older;
 use super::files::remove_any;
 use super::in_use::is_used;
 use super::layout::{KEPT, Store, subdirs};
 use super::usage::{entries, size_of};
-use super::work::{Abandoned, is_held};
+use super::work::{Abandoned, LATELY, is_held};
 use crate::error::Error;
 
 /// A file or directory that can be removed.
@@ -141,6 +143,21 @@ impl Store {
             unfinished.extend(entries(&dir)?);
         }
         unfinished.retain(|path| !is_held(path));
+        unfinished.extend(self.unfinished_writes()?);
+        Ok(unfinished)
+    }
+
+    /// What commands that were killed left of files that they were replacing.
+    fn unfinished_writes(&self) -> Result<Vec<PathBuf>, Error> {
+        let home = self.home();
+        let mut unfinished = Vec::new();
+        for dir in [home.to_owned(), home.join("checks"), self.turns_dir()] {
+            unfinished.extend(entries(&dir)?.into_iter().filter(|path| {
+                let name = path.file_name().and_then(|name| name.to_str());
+                name.is_some_and(|name| name.starts_with(file::UNFINISHED))
+                    && is_older(path, LATELY)
+            }));
+        }
         Ok(unfinished)
     }
 

@@ -26,7 +26,7 @@ use crate::error::Error;
 pub(super) const STALE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// How long ago a file was changed that a process may still be working on.
-const LATELY: Duration = Duration::from_secs(3600);
+pub(super) const LATELY: Duration = Duration::from_secs(3600);
 
 /// The prefix of the names of directories of unfinished work.
 const WORK: &str = "work-";
