@@ -153,6 +153,16 @@ impl Error {
         }
     }
 
+    /// The same, with another name for the archive: a file that was fetched is better known by its
+    /// address.
+    #[must_use]
+    pub fn named(self, archive: impl Into<PathBuf>) -> Self {
+        Self {
+            archive: archive.into(),
+            ..self
+        }
+    }
+
     /// What the author of the archive can do about it.
     pub fn remedy(&self) -> Option<Remedy> {
         let advice = match &self.kind {

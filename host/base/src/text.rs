@@ -10,6 +10,11 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::path::Path;
 
+/// The most bytes of a message that is shown.
+pub const MAX_MESSAGE: usize = 4096;
+/// The most bytes of a name in a message: of a file, a tensor, a column, a field.
+pub const MAX_NAME: usize = 256;
+
 /// Text on one line, with every character escaped for which [`is_unsafe`] holds.
 ///
 /// Line feeds, carriage returns and tabs become `\n`, `\r` and `\t`, all others `\u{…}` with the
@@ -47,6 +52,36 @@ pub fn excerpt(text: &str, max: usize) -> String {
         }
     }
     out
+}
+
+/// All of `text`, [`escape`]d, if that is at most `max` bytes; or else its beginning and its end
+/// with `…` between them, together at most `max` bytes. A message begins with the thing that it is
+/// about, and ends with the reason.
+///
+/// The work is bounded by `max`, not by the length of `text`.
+#[must_use]
+pub fn shorten(text: &str, max: usize) -> String {
+    // Escaping makes no text shorter.
+    if text.len() <= max {
+        let whole = escape(text);
+        if whole.len() <= max {
+            return whole.into_owned();
+        }
+    }
+    let (mut at, mut end_bytes) = (text.len(), 0);
+    for (start, c) in text.char_indices().rev() {
+        let mut one = String::new();
+        push_escaped(&mut one, c, is_unsafe);
+        end_bytes += one.len();
+        if end_bytes > max / 4 {
+            break;
+        }
+        at = start;
+    }
+    let (beginning, end) = text.split_at_checked(at).unwrap_or((text, ""));
+    let end = escape(end);
+    let rest = max.saturating_sub(end.len() + '…'.len_utf8());
+    excerpt(beginning, rest) + &end
 }
 
 fn escape_where(text: &str, is_unsafe: impl Fn(char) -> bool + Copy) -> Cow<'_, str> {
@@ -96,7 +131,7 @@ pub fn is_unsafe(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{escape, escape_lines, escape_path, excerpt};
+    use super::{escape, escape_lines, escape_path, excerpt, shorten};
     use std::borrow::Cow;
 
     #[test]
@@ -196,5 +231,21 @@ mod tests {
         assert_eq!(excerpt("ää", 3), "ä…");
         assert_eq!(excerpt("a\n", 2), "a…");
         assert_eq!(excerpt("abc", 3), "abc");
+    }
+
+    #[test]
+    fn long_text_keeps_its_beginning_and_its_end() {
+        assert_eq!(shorten("a\nb", 99), "a\\nb");
+        assert_eq!(shorten("abcdefghijklmnop", 16), "abcdefghijklmnop");
+        assert_eq!(shorten("abcdefghijklmnopq", 16), "abcdefghi…nopq");
+        let message = format!("cannot read {}: no such file", "\u{1b}ä".repeat(1 << 20));
+        for max in [0, 1, 3, 64, 4096] {
+            let shown = shorten(&message, max);
+            assert!(shown.len() <= max.max('…'.len_utf8()), "{max}: {shown}");
+            assert!(!shown.contains('\u{1b}'));
+        }
+        let shown = shorten(&message, 256);
+        assert!(shown.starts_with("cannot read \\u{1b}ä"), "{shown}");
+        assert!(shown.ends_with("ä: no such file"), "{shown}");
     }
 }

@@ -55,16 +55,19 @@ const MAX_URLS: usize = 64 << 10;
 impl RequestRecord {
     /// Keeps a hop; once there are many, only the origins that are new. Returns whether it is kept.
     fn keep(&mut self, mut hop: Hop) -> bool {
-        let bytes: usize = self.hops.iter().map(|hop| hop.url.len()).sum();
-        let is_full = self.hops.len() >= MAX_HOPS || bytes + hop.url.len() > MAX_URLS;
+        let bytes: usize = self.hops.iter().map(Hop::bytes).sum();
+        let is_full = self.hops.len() >= MAX_HOPS || bytes + hop.bytes() > MAX_URLS;
         if is_full {
-            let new = origin(&hop.url).to_owned();
-            let is_known = self.hops.iter().any(|hop| origin(&hop.url) == new);
+            hop.url = origin(&hop.url).to_owned();
+            hop.mirrored = hop.mirrored.map(|url| origin(&url).to_owned());
+            let is_known = self
+                .hops
+                .iter()
+                .any(|known| known.origins() == hop.origins());
             if is_known || self.hops.len() >= 2 * MAX_HOPS {
                 self.more_hops += 1;
                 return false;
             }
-            hop.url = new;
         }
         self.hops.push(hop);
         true
@@ -86,8 +89,24 @@ fn origin(url: &str) -> &str {
 pub struct Hop {
     /// Where it went.
     pub url: String,
+    /// What it stands for, where the user's mirror was asked instead: that is what has to be
+    /// granted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mirrored: Option<String>,
     /// The status of the response; `None` when there was none.
     pub status: Option<u16>,
+}
+
+impl Hop {
+    /// The length of its URLs.
+    fn bytes(&self) -> usize {
+        self.url.len() + self.mirrored.as_ref().map_or(0, String::len)
+    }
+
+    /// Where it went, and what that stands for.
+    fn origins(&self) -> (&str, Option<&str>) {
+        (origin(&self.url), self.mirrored.as_deref().map(origin))
+    }
 }
 
 /// How a request ended.
@@ -128,9 +147,13 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    pub(crate) fn hop(&mut self, url: String) {
+    pub(crate) fn hop(&mut self, url: String, mirrored: Option<String>) {
         if let Some(record) = &mut self.record {
-            self.kept = record.keep(Hop { url, status: None });
+            self.kept = record.keep(Hop {
+                url,
+                mirrored,
+                status: None,
+            });
         }
     }
 
@@ -188,16 +211,17 @@ mod tests {
     #[test]
     fn hops_that_a_server_asks_for_are_bounded() {
         let mut recorder = Recorder::new(&NoAudit, "https://a.example/x");
-        let long = "x".repeat(8000);
+        // Eight of them leave no room for another URL.
+        let long = "x".repeat(MAX_URLS / 8 - 22);
         for number in 0..10_000 {
-            recorder.hop(format!("https://a.example/{long}{number}"));
+            recorder.hop(format!("https://a.example/{long}{number}"), None);
             recorder.status(206);
         }
-        recorder.hop("https://b.example:8080/secret".to_owned());
+        recorder.hop("https://b.example:8080/secret".to_owned(), None);
         recorder.status(200);
-        recorder.hop("https://b.example:8080/again".to_owned());
+        recorder.hop("https://b.example:8080/again".to_owned(), None);
         recorder.status(404);
-        recorder.hop("https://b.example:8080/refused".to_owned());
+        recorder.hop("https://b.example:8080/refused".to_owned(), None);
         recorder.not_sent();
         let record = recorder.record.take().unwrap();
         let bytes: usize = record.hops.iter().map(|hop| hop.url.len()).sum();
@@ -212,7 +236,7 @@ mod tests {
 
         let mut recorder = Recorder::new(&NoAudit, "https://a.example/x");
         for number in 0..10_000 {
-            recorder.hop(format!("https://{number}.example/"));
+            recorder.hop(format!("https://{number}.example/"), None);
         }
         let record = recorder.record.take().unwrap();
         assert_eq!((record.hops.len(), record.more_hops), (128, 9872));

@@ -1,11 +1,14 @@
 //! The settings of a client.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use url::Url;
 
+use crate::error::Error;
 use crate::policy::{Origin, PrivateException};
+use crate::proxy::Proxies;
 use crate::secret::{Credential, Secret};
 
 /// The settings of a [`Client`](crate::Client). All of them are the user's; no source can change
@@ -98,7 +101,8 @@ impl Mirror {
     }
 }
 
-/// Which proxy to use. Loopback hosts never go through one.
+/// Which proxy to use. Loopback hosts never go through one. A setting that cannot be used is an
+/// error of [`Client::new`](crate::Client::new), and never means no proxy.
 ///
 /// Through a proxy the proxy resolves names and connects, so the rule about addresses
 /// can be kept for literal addresses only; the rules about names hold as ever.
@@ -118,4 +122,23 @@ pub enum Proxy {
         /// Hosts that are reached without it, spelled as in `NO_PROXY`.
         except: String,
     },
+}
+
+/// Checks the variables of an environment that clients read: those of [`Proxy::FromEnvironment`],
+/// and `SSL_CERT_FILE` and `SSL_CERT_DIR` where they replace the system's certificates.
+///
+/// # Errors
+/// [`Error::Setting`] with the name of a variable that cannot be used. It does not hold the value
+/// of one that may hold a password.
+pub fn check_environment(env: &dyn Fn(&str) -> Option<OsString>) -> Result<(), Error> {
+    Proxies::from_environment(env)?;
+    crate::tls::check_environment(env)
+}
+
+/// Checks that a file can be the [`Config::ca_bundle`].
+///
+/// # Errors
+/// [`Error::Setting`].
+pub fn check_ca_bundle(path: &Path) -> Result<(), Error> {
+    crate::tls::read_bundle(path).map(drop)
 }

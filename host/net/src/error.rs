@@ -42,6 +42,18 @@ pub enum Error {
         /// The whole chain.
         source: Source,
     },
+    /// The proxy does not carry the request to its origin.
+    #[error("cannot connect to {origin} through the proxy {proxy}: {fault}")]
+    Proxy {
+        /// The origin.
+        origin: String,
+        /// The proxy's address, without user name and password.
+        proxy: String,
+        /// The setting that names the proxy, such as `HTTPS_PROXY`.
+        setting: &'static str,
+        /// What is wrong.
+        fault: ProxyFault,
+    },
     /// The server's certificate is not trusted, or TLS went wrong otherwise.
     #[error("no secure connection to {origin}: {reason}")]
     Tls {
@@ -159,6 +171,30 @@ pub enum Error {
     },
 }
 
+/// What is wrong with a proxy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProxyFault {
+    /// It wants a user name and a password (407), and has got none.
+    LoginWanted,
+    /// It does not accept the user name and the password (407).
+    LoginRefused,
+    /// It answers with a refusal instead of a connection.
+    Refused,
+    /// There is no connection to it; why.
+    Unreachable(String),
+}
+
+impl std::fmt::Display for ProxyFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::LoginWanted => "it wants a user name and a password",
+            Self::LoginRefused => "it does not accept the user name and the password",
+            Self::Refused => "it refuses the connection",
+            Self::Unreachable(reason) => reason,
+        })
+    }
+}
+
 /// What took too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimeoutKind {
@@ -200,12 +236,10 @@ impl Error {
             Self::Resolve { .. } | Self::Connect { .. } => Some(Remedy::advice(
                 "check the name and the network; behind a proxy, set HTTPS_PROXY",
             )),
-            Self::Setting {
-                setting: "ca_bundle",
-                ..
-            } => Some(Remedy::advice(
-                "install the system's certificates, or name a file of them: MODELZOO_CA_BUNDLE, or `ca_bundle` in config.toml",
-            )),
+            Self::Proxy { setting, fault, .. } => {
+                Some(Remedy::advice(proxy_advice(setting, fault)))
+            }
+            Self::Setting { setting, .. } => setting_remedy(setting),
             Self::Tls { .. } => Some(Remedy::advice(
                 "if a certificate authority of your own signed it, name it: MODELZOO_CA_BUNDLE, or `ca_bundle` in config.toml",
             )),
@@ -241,6 +275,39 @@ impl Error {
             _ => false,
         }
     }
+}
+
+fn proxy_advice(setting: &str, fault: &ProxyFault) -> String {
+    match fault {
+        ProxyFault::LoginWanted | ProxyFault::LoginRefused => format!(
+            "the login is part of {setting}, as in http://user:password@host:port; special characters are percent-encoded"
+        ),
+        ProxyFault::Refused => format!(
+            "the proxy has to allow this host and port; NO_PROXY lists hosts that are reached without it, and {setting} names the proxy"
+        ),
+        ProxyFault::Unreachable(_) => {
+            format!("check {setting}; NO_PROXY lists hosts that are reached without a proxy")
+        }
+    }
+}
+
+fn setting_remedy(setting: &str) -> Option<Remedy> {
+    let advice = match setting {
+        "ca_bundle" => {
+            "install the system's certificates, or name a file of them: MODELZOO_CA_BUNDLE, or `ca_bundle` in config.toml"
+        }
+        "SSL_CERT_FILE" | "SSL_CERT_DIR" => {
+            "unset it for the system's certificates; MODELZOO_CA_BUNDLE names a PEM file with further ones"
+        }
+        "NO_PROXY" | "no_proxy" => {
+            "it lists hosts (example.org, .example.org), addresses and networks (10.0.0.0/8), separated by commas"
+        }
+        "HTTPS_PROXY" | "https_proxy" | "HTTP_PROXY" | "http_proxy" | "ALL_PROXY" | "all_proxy" => {
+            "a proxy is http://host:port or socks5h://host:port, with user:password@ before the host if it needs a login; special characters are percent-encoded"
+        }
+        _ => return None,
+    };
+    Some(Remedy::advice(advice))
 }
 
 /// The words that belong to the statuses which people meet.

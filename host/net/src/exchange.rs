@@ -44,8 +44,8 @@ pub(crate) struct FinalResponse {
 /// Where the next request goes.
 struct Target {
     url: Url,
-    /// The URL is at a mirror that the user chose for what was asked for.
-    mirror: bool,
+    /// What the URL stands for, if it is at a mirror that the user chose.
+    mirrored: Option<Url>,
 }
 
 impl Deadline {
@@ -182,7 +182,9 @@ impl<'a> Exchange<'a> {
         recorder: &mut Recorder<'_>,
     ) -> Result<HttpResponse, Error> {
         let transport = self.client.transport();
-        let client = transport.client(&target.url, target.mirror).await?;
+        let client = transport
+            .client(&target.url, target.mirrored.is_some())
+            .await?;
         let mut headers = if same_origin {
             self.headers.clone()
         } else {
@@ -192,7 +194,7 @@ impl<'a> Exchange<'a> {
         headers.extend(extra.clone());
         self.add_credentials(&target.url, &mut headers)?;
 
-        recorder.hop(redact(&target.url));
+        recorder.hop(redact(&target.url), target.mirrored.as_ref().map(redact));
         let config = self.config();
         // Connecting has its own, shorter limit inside of this one.
         let limit = config.connect_timeout.saturating_add(config.idle_timeout);
@@ -208,7 +210,13 @@ impl<'a> Exchange<'a> {
                 }
             })?;
         recorder.status(response.status().as_u16());
-        Ok(response)
+        match response.status().as_u16() {
+            407 => match transport.proxy_wants_login(&target.url) {
+                Some(error) => Err(error),
+                None => Ok(response),
+            },
+            _ => Ok(response),
+        }
     }
 
     /// Adds the credentials of exactly the origin that this hop goes to.
@@ -239,8 +247,14 @@ impl<'a> Exchange<'a> {
     fn mirrored(&self, url: Url) -> Target {
         let mirrors = &self.config().mirrors;
         match mirrors.iter().find_map(|mirror| mirror.rewrite(&url)) {
-            Some(url) => Target { url, mirror: true },
-            None => Target { url, mirror: false },
+            Some(at) => Target {
+                url: at,
+                mirrored: Some(url),
+            },
+            None => Target {
+                url,
+                mirrored: None,
+            },
         }
     }
 
@@ -254,14 +268,17 @@ impl<'a> Exchange<'a> {
             });
         }
         // The user chose the mirror, so it may redirect within its own origin.
-        if from.mirror && Origin::of(&url) == Origin::of(&from.url) {
-            return Ok(Target { url, mirror: true });
+        if from.mirrored.is_some() && Origin::of(&url) == Origin::of(&from.url) {
+            return Ok(Target {
+                url,
+                mirrored: from.mirrored.clone(),
+            });
         }
         // The user's exceptions are for what the user names, or grants to a source. An untrusted
         // server must not choose among the private hosts.
         let named = |url: &Url| self.config().private.iter().any(|e| e.names(url));
         let asked = matches!(self.access.grants, Grants::UserAsked);
-        if asked && named(&url) && !named(&from.url) && !from.mirror {
+        if asked && named(&url) && !named(&from.url) && from.mirrored.is_none() {
             return Err(Refusal::Inward {
                 from: redact(&from.url),
                 to: redact(&url),

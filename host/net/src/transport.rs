@@ -13,7 +13,7 @@ use tokio::sync::OnceCell;
 use url::{Host, Url};
 
 use crate::config::Config;
-use crate::error::{Error, TimeoutKind};
+use crate::error::{Error, ProxyFault, TimeoutKind};
 use crate::policy::{Origin, PrivateException, Refusal, redact};
 use crate::proxy::Proxies;
 use crate::resolve::{CheckedResolver, Resolver, Unresolved};
@@ -145,9 +145,12 @@ impl Transport {
     /// What a failed request means.
     pub(crate) fn explain(&self, error: reqwest::Error, url: &Url) -> Error {
         let error = error.without_url();
-        let origin = || Origin::of(url).map_or_else(String::new, |origin| origin.to_string());
+        let origin = || origin_of(url);
         if let Some(refusal) = find::<Refusal>(&error) {
             return refusal.clone().into();
+        }
+        if let Some(at_proxy) = self.at_proxy(&error, url) {
+            return at_proxy;
         }
         if let Some(unresolved) = find::<Unresolved>(&error) {
             return Error::Resolve {
@@ -178,6 +181,37 @@ impl Transport {
         }
         broken(error, url, 0)
     }
+
+    /// The error for a request that went wrong at the proxy; `None` if it did not, or goes through
+    /// none.
+    fn at_proxy(&self, error: &reqwest::Error, url: &Url) -> Option<Error> {
+        let chosen = self.proxies.choose(url).ok()??;
+        let unresolved = find::<Unresolved>(error).filter(|found| found.host == chosen.host);
+        let fault = if let Some(unresolved) = unresolved {
+            ProxyFault::Unreachable(format!("it has no address: {unresolved}"))
+        } else if let Some(fault) = chosen.fault(chain(error)) {
+            fault
+        } else if error.is_timeout() && error.is_connect() {
+            let limit = self.connect_timeout.as_secs_f32();
+            ProxyFault::Unreachable(format!("no connection for {limit} s"))
+        } else if error.is_connect() && find::<rustls::Error>(error).is_none() {
+            ProxyFault::Unreachable(root_cause(error))
+        } else {
+            return None;
+        };
+        Some(chosen.error(origin_of(url), fault))
+    }
+
+    /// The error for the response 407, which a proxy gives, if the request goes through one.
+    pub(crate) fn proxy_wants_login(&self, url: &Url) -> Option<Error> {
+        let chosen = self.proxies.choose(url).ok()??;
+        let fault = chosen.login_fault();
+        Some(chosen.error(origin_of(url), fault))
+    }
+}
+
+fn origin_of(url: &Url) -> String {
+    Origin::of(url).map_or_else(String::new, |origin| origin.to_string())
 }
 
 /// What it means when a response, or the rest of one, does not come.
@@ -224,11 +258,21 @@ fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Optio
     None
 }
 
+/// An error of a chain.
+type Cause<'a> = &'a (dyn StdError + 'static);
+
+/// An error and its causes.
+fn chain(error: Cause<'_>) -> impl Iterator<Item = Cause<'_>> {
+    fn next<'a>(error: &Cause<'a>) -> Option<Cause<'a>> {
+        (*error).source()
+    }
+    std::iter::successors(Some(error), next)
+}
+
 /// The text of the innermost error of a chain.
 fn root_cause(error: &(dyn StdError + 'static)) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
+    chain(error)
+        .last()
+        .map(ToString::to_string)
+        .unwrap_or_default()
 }

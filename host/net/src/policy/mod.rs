@@ -20,8 +20,7 @@ mod permission;
 mod refusal;
 mod url;
 
-pub(crate) use self::url::redact_text;
-pub use self::url::{join_url, parse_url, redact};
+pub use self::url::{join_url, parse_url, redact, redact_text};
 pub use address::{AddressKind, check_address};
 pub use exception::{ParseExceptionError, PrivateException};
 pub use grants::{Grants, Rules, check, vet_addresses};

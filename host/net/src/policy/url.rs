@@ -119,7 +119,8 @@ pub fn redact(url: &Url) -> String {
 
 /// A text that ought to be a URL, as it may be shown: shortened, escaped, and without what comes
 /// before an `@` or after a `?`.
-pub(crate) fn redact_text(text: &str) -> String {
+#[must_use]
+pub fn redact_text(text: &str) -> String {
     const SHOWN: usize = 200;
     let (head, cut) = match text.find(['?', '#']) {
         Some(at) => (text.get(..at).unwrap_or_default(), true),

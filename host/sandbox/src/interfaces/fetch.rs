@@ -317,6 +317,7 @@ fn refused(error: net::Error) -> Refusal {
         Net::Offline { .. }
         | Net::Resolve { .. }
         | Net::Connect { .. }
+        | Net::Proxy { .. }
         | Net::Tls { .. }
         | Net::Timeout { .. }
         | Net::Encoded { .. }
