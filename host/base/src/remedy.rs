@@ -68,7 +68,10 @@ pub enum Remedy {
     Unfreeze,
 
     /// Say which source declares the model.
-    NameSource,
+    NameSource {
+        /// The model with the first of the sources, as it can be typed.
+        example: String,
+    },
     /// Say which model of the source is meant.
     NameModel,
     /// Download the model.
@@ -126,6 +129,8 @@ pub enum Remedy {
     },
     /// Compute on another device, or in spite of the manifest's requirements.
     OtherDeviceOrLevel,
+    /// Compute in spite of the manifest's requirements.
+    IgnoreRequirement,
     /// Compute in full precision.
     FullPrecision,
     /// Compute in full precision, or on a device that gains from half precision.
@@ -225,7 +230,9 @@ impl fmt::Display for Remedy {
             }
             Self::Unlock => "allow changes of the lock",
             Self::Unfreeze => "download it once while new downloads are allowed",
-            Self::NameSource => "name the source too",
+            Self::NameSource { example } => {
+                return write!(f, "name the source too, as in `{example}`");
+            }
             Self::NameModel => "name the model too",
             Self::Download { model } => return write!(f, "download {model}"),
             Self::DownloadAgain { model: None } => "download the model again",
@@ -263,6 +270,7 @@ impl fmt::Display for Remedy {
             Self::OtherDevice { feature: None } => {
                 "use the device `cpu`, or `auto` for whatever there is"
             }
+            Self::IgnoreRequirement => "go on in spite of what the manifest requires",
             Self::OtherDeviceOrLevel => {
                 "use another device, or an error level that ignores the requirement"
             }

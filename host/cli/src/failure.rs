@@ -1,9 +1,6 @@
 //! How a command fails: a line on standard error, a hint, and an exit status.
 
-use std::io::Write as _;
 use std::process::ExitCode;
-
-use modelzoo::text::escape;
 
 use crate::console::Console;
 use crate::hints::Hint;
@@ -64,12 +61,7 @@ impl Failure {
             Self::Plain { message, hint } => (message.clone(), hint.as_ref().map(Hint::text), 1),
             Self::Closed => return ExitCode::SUCCESS,
         };
-        let [red, cyan, off] = console.colours();
-        let mut err = console.stderr();
-        let _ = writeln!(err, "{red}error:{off} {}", escape(&message));
-        if let Some(hint) = hint {
-            let _ = writeln!(err, "{cyan}hint:{off} {}", escape(&hint));
-        }
+        console.fail(&message, hint.as_deref());
         ExitCode::from(code)
     }
 }

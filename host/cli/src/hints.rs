@@ -18,6 +18,8 @@ pub(crate) enum Hint {
     ReplaceDamaged,
     /// Give a list as one argument for the hook.
     ListAsOneValue,
+    /// Say on the command line what cannot be asked.
+    AgreeBeforehand,
     /// Write a permission in one of its forms.
     FormsOfPermissions,
 }
@@ -42,6 +44,7 @@ impl Hint {
                 "a list is one value, for example {}",
                 option(flag::KWARG, r#"'classes=["a","b"]'"#)
             ),
+            Self::AgreeBeforehand => format!("there is no terminal to ask: {}", switch(flag::YES)),
             Self::FormsOfPermissions => {
                 "a permission is https://host[:port], https://*.host, or `all`".to_owned()
             }
@@ -52,10 +55,10 @@ impl Hint {
 fn remedy_text(remedy: &Remedy) -> String {
     match remedy {
         // These name nothing that is typed here.
-        Remedy::Advice(_) | Remedy::DidYouMean(_) => remedy.to_string(),
+        Remedy::Advice(_) | Remedy::DidYouMean(_) | Remedy::NameSource { .. } => remedy.to_string(),
 
         Remedy::GoOnline => format!(
-            "leave {} out, and unset MODELZOO_OFFLINE, to fetch it",
+            "leave {} out, and unset MODELZOO_OFFLINE and `offline` of config.toml, to fetch it",
             switch(flag::OFFLINE)
         ),
         Remedy::Grant(permissions) => format!(
@@ -136,7 +139,6 @@ fn remedy_text(remedy: &Remedy) -> String {
         Remedy::Unlock => format!("leave {} out", switch(flag::LOCKED)),
         Remedy::Unfreeze => format!("download it once without {}", switch(flag::FROZEN)),
 
-        Remedy::NameSource => format!("name the source too, with {}", switch(flag::SOURCE)),
         Remedy::NameModel => format!("choose one with {}", switch(flag::MODEL_NAME)),
         Remedy::Download { model } => command(&[verb::DOWNLOAD, model]),
         Remedy::DownloadAgain { model } => format!(
@@ -184,8 +186,9 @@ fn remedy_text(remedy: &Remedy) -> String {
         ),
 
         Remedy::GiveArguments => format!(
-            "give the arguments that the source's README lists with {}",
-            option(flag::KWARG, "KEY=VALUE")
+            "give the arguments that the source's README lists with {}, and a list as in {}",
+            option(flag::KWARG, "KEY=VALUE"),
+            option(flag::KWARG, r#"'KEY=["a","b"]'"#)
         ),
         Remedy::GiveArgument { name, value } => format!(
             "give it, for example {}",
@@ -214,6 +217,10 @@ fn remedy_text(remedy: &Remedy) -> String {
             "use {}, or {} for whatever there is",
             option(flag::DEVICE, "cpu"),
             option(flag::DEVICE, "auto")
+        ),
+        Remedy::IgnoreRequirement => format!(
+            "try it nevertheless with {}",
+            option(flag::ERROR_LEVEL, "1")
         ),
         Remedy::OtherDeviceOrLevel => format!(
             "choose another device, as in {}, or try it nevertheless with {}",

@@ -27,7 +27,10 @@ fn main() -> ExitCode {
     if let Some(code) = commands::compile::run_child() {
         return code;
     }
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return console::usage(&error),
+    };
     let console = Console::new(&cli.global);
     console.init_tracing();
     match run(&cli, &console) {

@@ -39,4 +39,5 @@ pub(crate) mod flag {
     pub(crate) const REPAIR: &str = "repair";
     pub(crate) const SOURCE: &str = "source";
     pub(crate) const TEXT_FIELD: &str = "text-field";
+    pub(crate) const YES: &str = "yes";
 }

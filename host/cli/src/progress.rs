@@ -8,9 +8,10 @@ use modelzoo::net::{Progress, Task};
 use modelzoo::reference::SourceId;
 use modelzoo::runs::Watch;
 use modelzoo::sandbox::Level;
-use modelzoo::text::escape;
+use modelzoo::text::{MAX_NAME, shorten};
 
 use crate::args::Global;
+use crate::console::shown;
 
 /// The bars on the terminal, if standard error is one.
 pub(crate) struct Bars {
@@ -64,7 +65,7 @@ impl Progress for Bars {
     fn start(&self, label: &str, total: Option<u64>) -> Box<dyn Task> {
         let style = "{msg:30!} {bar:30} {decimal_bytes}/{decimal_total_bytes}  {decimal_bytes_per_sec}  {eta}";
         let bar = self.multi.add(bar(style));
-        bar.set_message(escape(label).into_owned());
+        bar.set_message(shorten(label, MAX_NAME));
         if let Some(total) = total {
             bar.set_length(total);
         }
@@ -93,7 +94,7 @@ impl Drop for DownloadBar {
 impl Messages for Bars {
     fn message(&self, source: &SourceId, level: Level, text: &str) {
         if !self.quiet && level >= self.level {
-            let _ = writeln!(self.writer(), "[{}] {text}", escape(source.as_str()));
+            let _ = writeln!(self.writer(), "[{}] {text}", shown(source.as_str()));
         }
     }
 }
@@ -114,8 +115,8 @@ impl Watch for SampleBar<'_> {
         let _ = writeln!(
             self.bars.writer(),
             "failed: {}: {}",
-            escape(sample),
-            escape(reason)
+            shorten(sample, MAX_NAME),
+            shown(reason)
         );
     }
 }

@@ -2,8 +2,11 @@
 
 use std::io::{self, Write};
 
-use modelzoo::text::escape;
+use modelzoo::text::shorten;
 use unicode_width::UnicodeWidthStr as _;
+
+/// The longest cell, in bytes: a row stays a row, whatever a manifest says.
+const MAX_CELL: usize = 1024;
 
 /// Prints rows below a header, in columns. Cells are escaped, since they can be untrusted input.
 pub(crate) fn print<const N: usize>(
@@ -13,7 +16,7 @@ pub(crate) fn print<const N: usize>(
 ) -> io::Result<()> {
     let escaped: Vec<[String; N]> = rows
         .iter()
-        .map(|row| row.each_ref().map(|cell| escape(cell).into_owned()))
+        .map(|row| row.each_ref().map(|cell| shorten(cell, MAX_CELL)))
         .collect();
     let mut widths = header.map(str::width);
     for row in &escaped {

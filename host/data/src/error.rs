@@ -2,17 +2,33 @@ use std::io;
 use std::path::PathBuf;
 
 use modelzoo_base::Remedy;
-use modelzoo_base::text::{escape, escape_path};
+use modelzoo_base::text::{MAX_NAME, escape, escape_path, shorten};
 
 /// What can go wrong with a dataset as a whole. What can go wrong with the file
 /// of one sample is a [`MediaError`].
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The dataset is not a directory.
-    #[error("{}: not a directory", escape_path(path))]
+    /// There is nothing at the dataset's path.
+    #[error("{}: no such file or directory", escape_path(path))]
+    NotFound {
+        /// The path as given.
+        path: PathBuf,
+    },
+    /// The dataset is neither a directory nor a file of texts.
+    #[error("{}: not a directory, and not a file of texts", escape_path(path))]
     NotADirectory {
         /// The path as given.
         path: PathBuf,
+    },
+    /// An option that means nothing for a dataset of this kind.
+    #[error("{}: a {kind} has no `{option}`", escape_path(path))]
+    UnusedOption {
+        /// The dataset.
+        path: PathBuf,
+        /// The option, `rel_dir` or `text_field`.
+        option: &'static str,
+        /// The kind of the dataset, in words.
+        kind: &'static str,
     },
     /// The directory is not a dataset and holds no images.
     #[error("{}: no images in this directory", escape_path(path))]
@@ -266,15 +282,19 @@ impl Error {
             Self::NotADirectory { .. } => Remedy::advice(
                 "a dataset is a directory of images, one with metadata.json and samples.json, or a file of texts (.txt, .jsonl, .csv)",
             ),
+            Self::NotFound { .. } => Remedy::advice("a path is relative to the current directory"),
+            Self::UnusedOption {
+                option: "rel_dir", ..
+            } => Remedy::advice(
+                "leave it out; only the paths of a FiftyOneDataset can be relative to another directory",
+            ),
+            Self::UnusedOption { .. } => {
+                Remedy::advice("leave it out; only files of texts (.jsonl, .csv) have columns")
+            }
             Self::NoColumn { columns, .. } if columns.is_empty() => {
                 Remedy::advice("a plain text file has one text per line, and no columns")
             }
-            Self::NoColumn { columns, .. } => Remedy::TextColumn(
-                columns
-                    .iter()
-                    .map(|column| escape(column).into_owned())
-                    .collect(),
-            ),
+            Self::NoColumn { columns, .. } => Remedy::TextColumn(shown_columns(columns)),
             Self::AmbiguousColumn { .. } => {
                 Remedy::advice("rename one of them in the first row of the file")
             }
@@ -341,29 +361,39 @@ impl Error {
     }
 }
 
+/// The names of columns; the first few of a long list.
+fn shown_columns(columns: &[String]) -> Vec<String> {
+    const SHOWN: usize = 16;
+    let mut shown: Vec<_> = columns
+        .iter()
+        .take(SHOWN)
+        .map(|column| shorten(column, MAX_NAME))
+        .collect();
+    if let more @ 1.. = columns.len().saturating_sub(SHOWN) {
+        shown.push(format!("and {more} more"));
+    }
+    shown
+}
+
 /// Why the file of one sample is not used.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub enum MediaError {
     /// The document has no usable `filepath`.
-    #[error("no filepath: {reason}")]
     NoFilepath {
         /// What the document has instead.
         reason: String,
     },
     /// The file is elsewhere on the network.
-    #[error("{}: a URL; only files are read", escape(filepath))]
     Remote {
         /// The path as stored.
         filepath: String,
     },
     /// The path leads out of the dataset.
-    #[error("{}: outside the dataset", escape(filepath))]
     Outside {
         /// The path as stored.
         filepath: String,
     },
     /// A device, a pipe, a socket or a directory.
-    #[error("{}: {kind}, not a file", escape(filepath))]
     NotAFile {
         /// The path as stored.
         filepath: String,
@@ -371,7 +401,6 @@ pub enum MediaError {
         kind: &'static str,
     },
     /// The document says that the file is not an image.
-    #[error("{}: {media}, not an image", escape(filepath))]
     NotAnImage {
         /// The path as stored.
         filepath: String,
@@ -379,7 +408,6 @@ pub enum MediaError {
         media: &'static str,
     },
     /// A row of a file of texts holds none.
-    #[error("{}: no text: {reason}", escape(row))]
     NoText {
         /// The row: the file's name and the line.
         row: String,
@@ -387,7 +415,6 @@ pub enum MediaError {
         reason: String,
     },
     /// A text where a file is wanted, or the other way round.
-    #[error("{}: {is}", escape(sample))]
     Kind {
         /// The sample.
         sample: String,
@@ -395,7 +422,6 @@ pub enum MediaError {
         is: &'static str,
     },
     /// The file is larger than the caller allows.
-    #[error("{}: larger than {limit} bytes", escape(filepath))]
     TooLarge {
         /// The path as stored.
         filepath: String,
@@ -403,7 +429,6 @@ pub enum MediaError {
         limit: u64,
     },
     /// The file could not be opened or read.
-    #[error("{}: {source}", escape(filepath))]
     Io {
         /// The path as stored.
         filepath: String,
@@ -412,7 +437,61 @@ pub enum MediaError {
     },
 }
 
+impl std::fmt::Display for MediaError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.sample() {
+            Some(sample) => write!(f, "{}: {}", shorten(sample, MAX_NAME), self.reason()),
+            None => f.write_str(&self.reason()),
+        }
+    }
+}
+
+impl std::error::Error for MediaError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io { source, .. } => Some(source),
+            Self::NoFilepath { .. }
+            | Self::Remote { .. }
+            | Self::Outside { .. }
+            | Self::NotAFile { .. }
+            | Self::NotAnImage { .. }
+            | Self::NoText { .. }
+            | Self::Kind { .. }
+            | Self::TooLarge { .. } => None,
+        }
+    }
+}
+
 impl MediaError {
+    /// The sample as the dataset names it, if it does.
+    fn sample(&self) -> Option<&str> {
+        match self {
+            Self::NoFilepath { .. } => None,
+            Self::Remote { filepath }
+            | Self::Outside { filepath }
+            | Self::NotAFile { filepath, .. }
+            | Self::NotAnImage { filepath, .. }
+            | Self::TooLarge { filepath, .. }
+            | Self::Io { filepath, .. } => Some(filepath),
+            Self::NoText { row: sample, .. } | Self::Kind { sample, .. } => Some(sample),
+        }
+    }
+
+    /// The reason alone, where the sample is named already.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::NoFilepath { reason } => format!("no filepath: {reason}"),
+            Self::Remote { .. } => "a URL; only files are read".to_owned(),
+            Self::Outside { .. } => "outside the dataset".to_owned(),
+            Self::NotAFile { kind, .. } => format!("{kind}, not a file"),
+            Self::NotAnImage { media, .. } => format!("{media}, not an image"),
+            Self::NoText { reason, .. } => format!("no text: {reason}"),
+            Self::Kind { is, .. } => (*is).to_owned(),
+            Self::TooLarge { limit, .. } => format!("larger than {limit} bytes"),
+            Self::Io { source, .. } => source.to_string(),
+        }
+    }
+
     /// What the user can do about it.
     pub fn remedy(&self) -> Option<Remedy> {
         match self {

@@ -1,10 +1,9 @@
 //! One sample of a dataset.
 
-use std::borrow::Cow;
 use std::fs;
 use std::path::PathBuf;
 
-use modelzoo_base::text::escape;
+use modelzoo_base::text::{MAX_NAME, shorten};
 
 use crate::document::Document;
 use crate::error::MediaError;
@@ -51,12 +50,12 @@ impl Sample {
         self.document.as_ref()?.id()
     }
 
-    /// The stored path as it may be shown in one line of a terminal.
-    pub fn display(&self) -> Cow<'_, str> {
-        if self.stored.is_empty() {
-            return Cow::Owned(format!("sample {}", self.index));
+    /// The stored path as it may be shown in one line of a terminal, shortened if it is long.
+    pub fn display(&self) -> String {
+        match self.stored.is_empty() {
+            true => format!("sample {}", self.index),
+            false => shorten(&self.stored, MAX_NAME),
         }
-        escape(&self.stored)
     }
 
     /// The length of the file; 0 for a text, or a file that cannot be read.

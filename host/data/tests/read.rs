@@ -121,9 +121,11 @@ fn malformed_datasets_are_refused() {
         Err(Error::NoImages { .. })
     ));
     fixture.write("file", "");
-    for name in ["file", "missing"] {
-        let opened = Dataset::open(&fixture.path(name));
-        assert!(matches!(opened, Err(Error::NotADirectory { .. })));
+    let open = |name: &str| Dataset::open(&fixture.path(name));
+    assert!(matches!(open("file"), Err(Error::NotADirectory { .. })));
+    assert!(matches!(open("file/below"), Err(Error::Io { .. })));
+    for name in ["missing", "missing.txt", "missing.jsonl", "missing.csv"] {
+        assert!(matches!(open(name), Err(Error::NotFound { .. })), "{name}");
     }
     for (text, at, why) in [
         (
@@ -429,6 +431,6 @@ fn ground_truth_is_read() {
             .err()
             .unwrap()
             .to_string(),
-        "/nowhere: not a directory"
+        "/nowhere: no such file or directory"
     );
 }

@@ -49,6 +49,9 @@ pub struct StoreState {
     pub writable: bool,
     /// Why not.
     pub reason: Option<String>,
+    /// Whether it has registered sources that can be read. Such a store is of use also where it
+    /// may only be read.
+    pub readable: bool,
     /// The free bytes on its disk, if known.
     pub free_bytes: Option<u64>,
     /// What of it other users can change.
@@ -82,7 +85,9 @@ impl Diagnosis {
     #[must_use]
     pub fn broken(&self) -> Vec<String> {
         let mut broken = Vec::new();
-        if let (false, Some(reason)) = (self.store.writable, &self.store.reason) {
+        if let (false, false, Some(reason)) =
+            (self.store.writable, self.store.readable, &self.store.reason)
+        {
             broken.push(format!(
                 "the store {} cannot be written: {reason}",
                 self.store.path.display()
@@ -144,6 +149,7 @@ fn store(home: &Path) -> StoreState {
         path: home.to_owned(),
         writable: reason.is_none(),
         reason,
+        readable: std::fs::File::open(Store::new(home.to_owned()).lock_path()).is_ok(),
         free_bytes: home.ancestors().find_map(free_bytes),
         exposures: Store::new(home.to_owned()).all_exposures(),
     }

@@ -119,6 +119,14 @@ impl Zoo {
         self.registry().list()
     }
 
+    /// A registered source, by any spelling of its reference or by its id.
+    ///
+    /// # Errors
+    /// [`Error::UnknownSource`] if it is not registered.
+    pub fn source(&self, reference: &str) -> Result<LockedSource, Error> {
+        self.registry().locked(reference)
+    }
+
     /// Removes a source and its models.
     ///
     /// # Errors

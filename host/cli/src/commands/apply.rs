@@ -38,7 +38,7 @@ pub(crate) struct ApplyArgs {
 }
 
 pub(crate) async fn run(args: &ApplyArgs, console: &Console) -> Result<ExitCode, Failure> {
-    let dataset = args.run.dataset(None, console)?;
+    let dataset = args.run.dataset(console)?;
     let model = args.run.model(None, console).await?;
     let options = ApplyOptions {
         label_field: args.label_field.clone(),

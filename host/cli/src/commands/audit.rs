@@ -5,9 +5,8 @@ use clap::Args;
 use indicatif::DecimalBytes;
 use modelzoo::sources::AuditOptions;
 use modelzoo::store::{AuditReport, OriginUse, Since, SourceAudit};
-use modelzoo::text::escape;
 
-use crate::console::Console;
+use crate::console::{Console, shown};
 use crate::failure::Failure;
 
 /// How many denials and failures of a source are printed; JSON has all.
@@ -76,7 +75,7 @@ fn print(out: &mut impl Write, source: &SourceAudit) -> io::Result<()> {
         true => "registered",
         false => "not registered now",
     };
-    writeln!(out, "{} ({state})", escape(&source.id))?;
+    writeln!(out, "{} ({state})", shown(&source.id))?;
     let records: u64 = source.events.values().sum();
     let span = format!("{records} from {} to {}", source.first, source.last);
     row(out, "records", &span)?;
@@ -98,7 +97,7 @@ fn print(out: &mut impl Write, source: &SourceAudit) -> io::Result<()> {
 }
 
 fn row(out: &mut impl Write, key: &str, value: &str) -> io::Result<()> {
-    writeln!(out, "  {key:<13} {}", escape(value))
+    writeln!(out, "  {key:<13} {}", shown(value))
 }
 
 fn describe(reached: &OriginUse) -> String {
@@ -166,7 +165,7 @@ fn print_proposal(out: &mut impl Write, source: &SourceAudit) -> io::Result<()> 
     let needed = serde_json::to_string_pretty(&source.needed)?;
     let snippet = format!("\"permissions\": {needed}");
     for line in snippet.lines() {
-        writeln!(out, "    {}", escape(line))?;
+        writeln!(out, "    {}", shown(line))?;
     }
     Ok(())
 }

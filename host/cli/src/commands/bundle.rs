@@ -6,11 +6,10 @@ use clap::{Args, Subcommand};
 use indicatif::DecimalBytes;
 use modelzoo::sources::ImportOptions;
 use modelzoo::store::RegisterOutcome;
-use modelzoo::text::escape;
 
 use super::register_source;
 use crate::args::GrantArgs;
-use crate::console::Console;
+use crate::console::{Console, shown};
 use crate::failure::Failure;
 use crate::names::flag;
 
@@ -104,7 +103,7 @@ fn export(args: &ExportArgs, console: &Console) -> Result<ExitCode, Failure> {
         "exported {} with {models} ({bytes}, sha256 {})",
         exported.source, exported.sha256
     ));
-    console.print_line(&exported.path.display().to_string())?;
+    console.print_path(&exported.path)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -140,7 +139,7 @@ async fn import(args: &ImportArgs, console: &Console) -> Result<ExitCode, Failur
         if !model.fresh {
             console.note(&format!("{} is downloaded already", model.name));
         }
-        writeln!(out, "{}", escape(&model.name))?;
+        writeln!(out, "{}", shown(&model.name))?;
     }
     Ok(out.flush().map(|()| ExitCode::SUCCESS)?)
 }

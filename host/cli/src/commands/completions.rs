@@ -20,7 +20,7 @@ pub(crate) struct CompletionsArgs {
 pub(crate) fn run(args: &CompletionsArgs, console: &Console) -> Result<ExitCode, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "modelzoo", &mut script);
-    let mut out = console.stdout();
+    let mut out = console.raw_stdout();
     out.write_all(&script)?;
     Ok(out.flush().map(|()| ExitCode::SUCCESS)?)
 }

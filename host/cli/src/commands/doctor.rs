@@ -50,6 +50,7 @@ fn store(found: &Diagnosis) -> String {
     let store = &found.store;
     let writable = match &store.reason {
         None => "writable".to_owned(),
+        Some(reason) if store.readable => format!("may only be read: {reason}"),
         Some(reason) => format!("not writable: {reason}"),
     };
     let free = store.free_bytes.map_or(String::new(), |bytes| {

@@ -81,6 +81,6 @@ pub(crate) async fn run(args: &DownloadArgs, console: &Console) -> Result<ExitCo
             hints::switch(flag::OVERWRITE)
         ));
     }
-    console.print_line(&path.display().to_string())?;
+    console.print_path(&path)?;
     Ok(ExitCode::SUCCESS)
 }

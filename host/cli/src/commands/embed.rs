@@ -29,14 +29,10 @@ pub(crate) struct EmbedArgs {
     /// Use the output of this layer of the network, or its input with a `<` before the name
     #[arg(long = flag::LAYER, value_name = "LAYER")]
     layer: Option<String>,
-    /// The key in each line of JSON, or the column of the CSV file, that holds the text
-    /// [default: text]
-    #[arg(long = flag::TEXT_FIELD, value_name = "NAME")]
-    text_field: Option<String>,
 }
 
 pub(crate) async fn run(args: &EmbedArgs, console: &Console) -> Result<ExitCode, Failure> {
-    let dataset = args.run.dataset(args.text_field.as_deref(), console)?;
+    let dataset = args.run.dataset(console)?;
     let model = args.run.model(args.layer.as_deref(), console).await?;
     let options = EmbedOptions {
         field: args.field.clone(),

@@ -23,7 +23,7 @@ pub(crate) fn run(args: &FindArgs, console: &Console) -> Result<ExitCode, Failur
     if console.json() {
         console.print_json(&serde_json::json!({ "name": record.name(), "path": path }))?;
     } else {
-        console.print_line(&path.display().to_string())?;
+        console.print_path(&path)?;
     }
     Ok(ExitCode::SUCCESS)
 }

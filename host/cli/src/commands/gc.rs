@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use clap::Args;
 use indicatif::DecimalBytes;
 
-use crate::console::Console;
+use crate::console::{Console, shown};
 use crate::failure::Failure;
 
 #[derive(Debug, Args)]
@@ -30,7 +30,7 @@ pub(crate) fn run(args: &GcArgs, console: &Console) -> Result<ExitCode, Failure>
         writeln!(
             out,
             "{}  {} ({})",
-            item.path.display(),
+            shown(&item.path.to_string_lossy()),
             DecimalBytes(item.bytes),
             item.reason
         )?;

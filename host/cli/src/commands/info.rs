@@ -3,11 +3,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 use modelzoo::store::StoredModel;
-use modelzoo::text::escape;
 use serde_json::{Value, json};
 
 use super::list_sources::FROM_BUNDLE;
-use crate::console::Console;
+use crate::console::{Console, shown};
 use crate::failure::Failure;
 use crate::names::flag;
 
@@ -47,7 +46,7 @@ pub(crate) fn run(args: &InfoArgs, console: &Console) -> Result<ExitCode, Failur
         if value.is_empty() {
             Ok(())
         } else {
-            writeln!(out, "{:<14}{}", escape(key), escape(value))
+            writeln!(out, "{:<14}{}", shown(key), shown(value))
         }
     };
     row("name", &record.name())?;

@@ -6,12 +6,11 @@ use indicatif::{BinaryBytes, DecimalBytes};
 use modelzoo::sources::{
     ImportAnswer, InspectedComponent, InspectedManifest, InspectedModel, Inspection,
 };
-use modelzoo::text::escape;
 use modelzoo::{LimitInForce, Remedy};
 use serde_json::Value;
 
 use super::list_sources::{FROM_BUNDLE, ago};
-use crate::console::Console;
+use crate::console::{Console, shown};
 use crate::failure::Failure;
 use crate::hints::Hint;
 use crate::table;
@@ -71,7 +70,7 @@ pub(crate) async fn run(args: &InspectArgs, console: &Console) -> Result<ExitCod
 fn row(out: &mut impl Write, key: &str, value: &str) -> io::Result<()> {
     match value {
         "" => Ok(()),
-        value => writeln!(out, "{key:<14}{}", escape(value)),
+        value => writeln!(out, "{key:<14}{}", shown(value)),
     }
 }
 
@@ -84,7 +83,7 @@ fn rows<T: ToString>(
 ) -> io::Result<()> {
     let mut key = key;
     for value in values {
-        writeln!(out, "{key:<14}{}", escape(&value.to_string()))?;
+        writeln!(out, "{key:<14}{}", shown(&value.to_string()))?;
         key = "";
     }
     match key {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use clap::Args;
 use modelzoo::models::Filter;
 
-use crate::console::Console;
+use crate::console::{Console, shown};
 use crate::failure::Failure;
 use crate::hints;
 use crate::names::{flag, verb};
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &ListArgs, console: &Console) -> Result<ExitCode, Failur
     let mut out = console.stdout();
     if args.names_only {
         for model in &models {
-            writeln!(out, "{}", modelzoo::text::escape(&model.name))?;
+            writeln!(out, "{}", shown(&model.name))?;
         }
     } else {
         let rows: Vec<_> = models

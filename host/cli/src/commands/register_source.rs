@@ -4,10 +4,9 @@ use std::process::ExitCode;
 use clap::Args;
 use modelzoo::sources::{RegisterOptions, Registered};
 use modelzoo::store::{Changes, RegisterOutcome};
-use modelzoo::text::escape;
 
 use crate::args::GrantArgs;
-use crate::console::Console;
+use crate::console::{Console, shown};
 use crate::failure::Failure;
 use crate::hints;
 use crate::names::flag;
@@ -61,7 +60,7 @@ pub(crate) async fn run(args: &RegisterArgs, console: &Console) -> Result<ExitCo
     report(&registered, "was updated", console);
     let mut out = console.stdout();
     for model in &registered.source.models {
-        writeln!(out, "{}", escape(model))?;
+        writeln!(out, "{}", shown(model))?;
     }
     Ok(out.flush().map(|()| ExitCode::SUCCESS)?)
 }
@@ -72,7 +71,7 @@ pub(super) fn report(registered: &Registered, replaced: &str, console: &Console)
         console.warn(warning);
     }
     let id = registered.source.locked.id.to_string();
-    let id = escape(&id);
+    let id = shown(&id);
     match &registered.outcome {
         RegisterOutcome::New => console.note(&format!("{id} is registered")),
         RegisterOutcome::AlreadyRegistered => {
@@ -103,7 +102,7 @@ fn describe(changes: &Changes, console: &Console) {
         ("+ permission", &changes.permissions_added),
     ] {
         for name in names {
-            console.note(&format!("  {sign} {}", escape(name)));
+            console.note(&format!("  {sign} {}", shown(name)));
         }
     }
     for step in &changes.rollback {

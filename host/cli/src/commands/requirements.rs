@@ -2,11 +2,11 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Args;
+use modelzoo::Remedy;
 use modelzoo::device::DeviceSpec;
 use modelzoo::models::ErrorLevel;
-use modelzoo::text::escape;
 
-use crate::console::Console;
+use crate::console::{Console, shown};
 use crate::failure::Failure;
 use crate::names::flag;
 
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &RequirementsArgs, console: &Console) -> Result<ExitCode
             } else {
                 "not part of modelzoo"
             };
-            writeln!(out, "{:<30}{state}", escape(&package.package))?;
+            writeln!(out, "{:<30}{state}", shown(&package.package))?;
         }
         for (name, support) in [("cpu", requirements.cpu), ("gpu", requirements.gpu)] {
             if let Some(support) = support {
@@ -73,7 +73,14 @@ pub(crate) fn run(args: &RequirementsArgs, console: &Console) -> Result<ExitCode
         out.flush()?;
     }
     if args.ensure {
-        record.check_requirements(&device, error_level(args.error_level))?;
+        let checked = record.check_requirements(&device, error_level(args.error_level));
+        checked.map_err(|error| match error {
+            // This verb has no other device to choose.
+            error @ modelzoo::Error::Requirement { .. } => {
+                Failure::hinted(error.to_string(), Remedy::IgnoreRequirement)
+            }
+            error => error.into(),
+        })?;
     }
     Ok(ExitCode::SUCCESS)
 }

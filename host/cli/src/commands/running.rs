@@ -45,6 +45,10 @@ pub(crate) struct RunArgs {
     /// own by default
     #[arg(long, value_name = "DIR")]
     rel_dir: Option<PathBuf>,
+    /// The key in each line of JSON, or the column of the CSV file, that holds the text
+    /// [default: text]
+    #[arg(long = flag::TEXT_FIELD, value_name = "NAME")]
+    text_field: Option<String>,
     /// An argument for the source's `load_model` hook; the value is JSON, or else text
     #[arg(long = flag::KWARG, value_name = "KEY=VALUE", value_parser = kwarg)]
     kwargs: Vec<(String, Value)>,
@@ -67,16 +71,12 @@ pub(crate) struct RunArgs {
 
 impl RunArgs {
     /// Opens the dataset, after checking all arguments that can be checked without it.
-    pub(crate) fn dataset(
-        &self,
-        text_field: Option<&str>,
-        console: &Console,
-    ) -> Result<Dataset, Failure> {
+    pub(crate) fn dataset(&self, console: &Console) -> Result<Dataset, Failure> {
         kwargs(&self.kwargs)?;
         self.device()?;
         let options = OpenOptions {
             allow_outside: self.allow_outside,
-            text_field: text_field.map(str::to_owned),
+            text_field: self.text_field.clone(),
             rel_dir: self.rel_dir.clone(),
         };
         let dataset = Dataset::open_with(&self.dataset, options).map_err(modelzoo::Error::from)?;
@@ -137,7 +137,7 @@ pub(crate) fn report(
     } else {
         let mut out = console.stdout();
         for path in &applied.written {
-            writeln!(out, "{}", path.display())?;
+            writeln!(out, "{}", modelzoo::text::escape_path(path))?;
         }
         out.flush()?;
         let mut summary = format!("{} of {} samples {done}", applied.labelled, applied.samples);
@@ -154,6 +154,9 @@ pub(crate) fn report(
             );
         }
         console.note(&summary);
+    }
+    for remedy in &applied.remedies {
+        console.hint(&remedy.clone().into());
     }
     Ok(match applied.failed {
         0 => ExitCode::SUCCESS,

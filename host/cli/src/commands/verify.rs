@@ -2,9 +2,8 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Args;
-use modelzoo::text::escape;
 
-use crate::console::Console;
+use crate::console::{Console, shown};
 use crate::failure::Failure;
 use crate::hints::Hint;
 use crate::names::flag;
@@ -47,9 +46,9 @@ pub(crate) async fn run(args: &VerifyArgs, console: &Console) -> Result<ExitCode
                 (false, true) => "repaired",
                 (false, false) => "BAD",
             };
-            writeln!(out, "{state:<10}{}", escape(&result.name))?;
+            writeln!(out, "{state:<10}{}", shown(&result.name))?;
             for problem in &result.problems {
-                writeln!(out, "          {}", escape(problem))?;
+                writeln!(out, "          {}", shown(problem))?;
             }
         }
         out.flush()?;

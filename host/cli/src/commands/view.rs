@@ -74,7 +74,7 @@ pub(crate) fn run(args: &ViewArgs, console: &Console) -> Result<ExitCode, Failur
     if console.json() {
         console.print_json(&viewed)?;
     } else {
-        console.print_line(&args.output.display().to_string())?;
+        console.print_path(&args.output)?;
         console.note(&format!(
             "{} samples, {} failed; {} MB",
             viewed.samples,

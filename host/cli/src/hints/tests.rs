@@ -21,10 +21,11 @@ fn failed(hint: &Hint) -> &'static [&'static str] {
         Hint::Remedy(remedy) => remedy,
         Hint::ReplaceDamaged => return &["modelzoo verify"],
         Hint::ListAsOneValue => return &[APPLY, EMBED],
+        Hint::AgreeBeforehand => return &["modelzoo delete m", "modelzoo delete-source s"],
         Hint::FormsOfPermissions => return &[REGISTER],
     };
     match remedy {
-        Remedy::Advice(_) | Remedy::DidYouMean(_) => &[],
+        Remedy::Advice(_) | Remedy::DidYouMean(_) | Remedy::NameSource { .. } => &[],
         Remedy::GoOnline | Remedy::Unlock => &[REGISTER, DOWNLOAD, APPLY],
         Remedy::Unfreeze | Remedy::MakeRoom | Remedy::Diagnose => &[DOWNLOAD, APPLY, EMBED],
         Remedy::Grant(_) | Remedy::DeclareAndGrant(_) | Remedy::GrantNothing => {
@@ -38,7 +39,6 @@ fn failed(hint: &Hint) -> &'static [&'static str] {
         Remedy::AcceptBundle => &["modelzoo bundle import b"],
         Remedy::AcceptLock => &["modelzoo list"],
         Remedy::AllowUnreachableCommit { .. } => &[REGISTER, DOWNLOAD, APPLY],
-        Remedy::NameSource => &[DOWNLOAD, APPLY, EMBED, "modelzoo info m"],
         Remedy::NameModel => &[DOWNLOAD, APPLY, EMBED],
         Remedy::Download { .. } => &["modelzoo find m"],
         Remedy::DownloadAgain { .. } | Remedy::Repair { .. } => &[APPLY],
@@ -49,14 +49,16 @@ fn failed(hint: &Hint) -> &'static [&'static str] {
             &[APPLY, EMBED]
         }
         Remedy::Embed { .. } => &[APPLY],
+        Remedy::IgnoreRequirement => &["modelzoo requirements m --ensure", APPLY, EMBED],
         Remedy::OtherDevice { .. }
         | Remedy::OtherDeviceOrLevel
         | Remedy::FullPrecision
         | Remedy::FullPrecisionOrGpu => &[APPLY, EMBED],
-        Remedy::OtherLayer | Remedy::TextColumn(_) => &[EMBED],
-        Remedy::AllowOutside | Remedy::WriteElsewhere { .. } | Remedy::OtherField => {
-            &[APPLY, EMBED]
-        }
+        Remedy::OtherLayer => &[EMBED],
+        Remedy::TextColumn(_)
+        | Remedy::AllowOutside
+        | Remedy::WriteElsewhere { .. }
+        | Remedy::OtherField => &[APPLY, EMBED],
         Remedy::ReplaceOutput => &["modelzoo apply m d f --output o"],
     }
 }
@@ -101,7 +103,9 @@ fn all() -> Vec<Hint> {
         },
         Remedy::Unlock,
         Remedy::Unfreeze,
-        Remedy::NameSource,
+        Remedy::NameSource {
+            example: "gh:acme/digits:acme/digits-cnn".to_owned(),
+        },
         Remedy::NameModel,
         Remedy::Download { model: model() },
         Remedy::DownloadAgain { model: None },
@@ -130,6 +134,7 @@ fn all() -> Vec<Hint> {
             feature: Some("cuda"),
         },
         Remedy::OtherDeviceOrLevel,
+        Remedy::IgnoreRequirement,
         Remedy::FullPrecision,
         Remedy::FullPrecisionOrGpu,
         Remedy::OtherLayer,
@@ -145,6 +150,7 @@ fn all() -> Vec<Hint> {
     hints.extend([
         Hint::ReplaceDamaged,
         Hint::ListAsOneValue,
+        Hint::AgreeBeforehand,
         Hint::FormsOfPermissions,
     ]);
     hints

@@ -134,10 +134,27 @@ impl Entry {
 /// Opens the dataset at `path` in the format that it looks like.
 pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Box<dyn Reader>, Error> {
     let format = FORMATS.iter().find(|format| (format.matches)(path));
-    let Some(format) = format else {
-        return Err(Error::NotADirectory {
-            path: path.to_owned(),
-        });
-    };
-    (format.open)(path, options)
+    if let Some(format) = format {
+        let reader = (format.open)(path, options)?;
+        let unused = match reader.samples() {
+            Samples::Documents(_) => options.text_field.is_some().then_some("text_field"),
+            Samples::Files if options.rel_dir.is_some() => Some("rel_dir"),
+            Samples::Files => options.text_field.is_some().then_some("text_field"),
+            Samples::Rows => options.rel_dir.is_some().then_some("rel_dir"),
+        };
+        return match unused {
+            None => Ok(reader),
+            Some(option) => Err(Error::UnusedOption {
+                path: path.to_owned(),
+                option,
+                kind: reader.kind(),
+            }),
+        };
+    }
+    let path = path.to_owned();
+    Err(match std::fs::metadata(&path) {
+        Ok(_) => Error::NotADirectory { path },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Error::NotFound { path },
+        Err(error) => Error::io("open", path)(error),
+    })
 }

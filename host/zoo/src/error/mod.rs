@@ -270,7 +270,7 @@ impl Error {
     pub fn remedy(&self) -> Option<Remedy> {
         match self {
             Self::NoHome => Some(Remedy::advice("set MODELZOO_HOME to a directory")),
-            Self::Io { source, .. } => io_remedy(source),
+            Self::Io { action, source, .. } => io_remedy(action, source),
             Self::ForeignConfig { .. } => Some(Remedy::advice(
                 "if its settings are yours, make it a file of your own that nobody else can write \
                  (`chown`, `chmod go-w`); otherwise remove it, or set MODELZOO_HOME to another directory",
@@ -328,7 +328,14 @@ impl Error {
             Self::UnknownModel { nearest, .. } => {
                 Some(Remedy::did_you_mean(nearest, Remedy::ListModels))
             }
-            Self::AmbiguousModel { .. } => Some(Remedy::NameSource),
+            Self::AmbiguousModel { wanted, candidates } => {
+                candidates.first().map(|source| Remedy::NameSource {
+                    example: format!("{source}:{wanted}"),
+                })
+            }
+            Self::Requirement { device, .. } if device.contains("CPU") => {
+                Some(Remedy::IgnoreRequirement)
+            }
             Self::Requirement { .. } => Some(Remedy::OtherDeviceOrLevel),
             Self::ModelNotChosen { .. } => Some(Remedy::NameModel),
             Self::NotDownloaded { model } => Some(Remedy::Download {
@@ -407,8 +414,8 @@ impl Error {
             Self::WrongSamples { .. } => Some(Remedy::advice(
                 "images are a directory of them, or a FiftyOneDataset",
             )),
-            Self::Config { .. }
-            | Self::BadLock { .. }
+            Self::Config { setting, .. } => config_remedy(setting),
+            Self::BadLock { .. }
             | Self::FileTooLarge { .. }
             | Self::BadPath { .. }
             | Self::NoSuchRef { .. }
@@ -432,12 +439,39 @@ fn is_or_are(names: &[String]) -> String {
     format!("{} {verb}", names.join(", "))
 }
 
-fn io_remedy(error: &io::Error) -> Option<Remedy> {
+fn config_remedy(setting: &str) -> Option<Remedy> {
+    let advice = match setting {
+        "MODELZOO_HOME" => "set it to the path of a directory, or unset it for the default",
+        "MODELZOO_ALLOW_PRIVATE" | "allow_private" => {
+            "an entry is a host (nas.lan:443), an address (10.0.0.7) or a network (10.0.0.0/8)"
+        }
+        "MODELZOO_CA_BUNDLE" | "ca_bundle" => {
+            "name a PEM file of certificates, or leave it out for the system's alone"
+        }
+        "GITHUB_TOKEN" => "set it to the token alone, or unset it",
+        "GITHUB_API_URL" | "github.api_url" => {
+            "an example is https://github.example.com/api/v3; without one it is GitHub's own"
+        }
+        "MODELZOO_OFFLINE" | "RAYON_NUM_THREADS" => "correct it, or unset it",
+        _ if setting.starts_with("mirrors.") => {
+            "a mirror is written as \"https://origin.example\" = \"https://host.example/path\""
+        }
+        _ => return None,
+    };
+    Some(Remedy::advice(advice))
+}
+
+fn io_remedy(action: &str, error: &io::Error) -> Option<Remedy> {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(Remedy::MakeRoom),
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Some(
-            Remedy::advice("set MODELZOO_HOME to a directory that you may write"),
-        ),
+        io::ErrorKind::PermissionDenied if action == "read" => Some(Remedy::advice(
+            "it belongs to somebody else, or its permissions do not let you read it",
+        )),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            Some(Remedy::advice(
+                "choose a directory that you may write; MODELZOO_HOME names that of the store",
+            ))
+        }
         _ => None,
     }
 }

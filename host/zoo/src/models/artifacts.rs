@@ -57,7 +57,8 @@ impl Models<'_> {
                 made.insert(artifact.path.clone(), (fetched.size, fetched.sha256));
             }
             if artifact.unpack {
-                let unpacked = unpack(&into, files)?;
+                let unpacked =
+                    unpack(&into, files).map_err(|error| error.named(artifact.path.to_string()))?;
                 made.extend(unpacked.into_iter().map(|f| (f.path, (f.size, f.sha256))));
                 if !kept {
                     std::fs::remove_file(&into).map_err(|e| Error::io("remove", &into, e))?;
@@ -171,7 +172,7 @@ fn cap(record: &ModelRecord) -> u64 {
         .unwrap_or(MAX_BYTES)
 }
 
-fn unpack(archive: &Path, into: &Path) -> Result<Vec<Extracted>, Error> {
+fn unpack(archive: &Path, into: &Path) -> Result<Vec<Extracted>, modelzoo_archive::Error> {
     let options = Options {
         limits: Limits {
             max_bytes: MAX_BYTES,
@@ -180,5 +181,5 @@ fn unpack(archive: &Path, into: &Path) -> Result<Vec<Extracted>, Error> {
         strip_root: true,
         select: &|_| true,
     };
-    Ok(modelzoo_archive::extract(archive, into, &options)?)
+    modelzoo_archive::extract(archive, into, &options)
 }

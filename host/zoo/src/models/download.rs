@@ -19,7 +19,9 @@ use crate::store::files::read_capped;
 use crate::store::in_use::{Claim, InUse};
 use crate::store::lock::Pinning;
 use crate::store::receipt::{FILES, Receipt, ReceiptFile};
-use crate::store::{FileChange, ModelRecord, StoredModel, create_dir_all, sync_tree};
+use crate::store::{
+    FileChange, ModelRecord, RegisterOutcome, StoredModel, create_dir_all, sync_tree,
+};
 
 /// Options of downloading a model.
 #[derive(Default)]
@@ -98,6 +100,16 @@ impl Models<'_> {
         options: DownloadOptions<'_>,
     ) -> Result<ModelRecord, Error> {
         let Some(source) = self.as_source(name_or_source, options.model_name.as_deref())? else {
+            let record = self.find(name_or_source, options.source.as_deref())?;
+            if !options.grant.is_explicit() {
+                return Ok(record);
+            }
+            // What is granted with the name of a model is granted to its source.
+            self.registry().registered_already(
+                &record.source,
+                options.grant,
+                RegisterOutcome::AlreadyRegistered,
+            )?;
             return self.find(name_or_source, options.source.as_deref());
         };
         let registered = self

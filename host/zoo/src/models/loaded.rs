@@ -1,7 +1,5 @@
 //! A model in memory.
 
-use std::path::PathBuf;
-
 use modelzoo_model::Model;
 use modelzoo_model::plan::Plan;
 use modelzoo_runtime::Device;
@@ -9,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::error::Error;
 use crate::store::in_use::InUse;
+use crate::store::read_only::ResultsDir;
 use crate::store::{ModelRecord, Receipt};
 
 /// A model that is ready to run.
@@ -28,7 +27,7 @@ pub struct LoadedModel {
     /// The digest of the component whose hook gave the plan; none if the manifest gave it.
     pub component: Option<String>,
     /// The directory of unfinished results.
-    pub(crate) results_dir: PathBuf,
+    pub(crate) results_dir: ResultsDir,
     /// Keeps the files from being deleted.
     pub(super) _in_use: [InUse; 2],
 }

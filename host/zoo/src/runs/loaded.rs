@@ -17,7 +17,7 @@ impl LoadedModel {
             self.model.as_ref(),
             self.record.name(),
             fingerprint,
-            &self.results_dir,
+            self.results_dir.path(),
         )
         .with_provenance(self.provenance())
     }

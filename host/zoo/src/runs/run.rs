@@ -7,9 +7,11 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use modelzoo_base::Remedy;
 use modelzoo_base::budget::Budget;
 use modelzoo_data::{
-    Dataset, FieldName, Label, LabelType, Output, ResultSink, Sample, SampleKey, SinkOptions,
+    Dataset, FieldName, Label, LabelType, MediaError, Output, ResultSink, Sample, SampleKey,
+    SinkOptions,
 };
 use modelzoo_model::Model;
 use modelzoo_model::sample::{self, Fields, Input, MAX_IMAGE_BYTES, Media, MediaKind, Prepared};
@@ -24,6 +26,8 @@ static FILES: Budget = Budget::new(1 << 30);
 
 /// How many samples are computed at once when nothing else is said.
 const BATCH_SIZE: usize = 16;
+/// How many things that would help failed samples are kept.
+const MAX_REMEDIES: usize = 4;
 
 /// Is told how far a run is.
 pub trait Watch: Sync {
@@ -54,6 +58,9 @@ pub struct Applied {
     pub cut: usize,
     /// The files that were written.
     pub written: Vec<PathBuf>,
+    /// What would help samples that failed, each once.
+    #[serde(rename = "hints", skip_serializing_if = "Vec::is_empty")]
+    pub remedies: Vec<Remedy>,
 }
 
 /// Where results go, and how many samples are computed at once.
@@ -152,6 +159,7 @@ impl<'a> Runner<'a> {
                 failed: 0,
                 cut: 0,
                 written: Vec::new(),
+                remedies: Vec::new(),
             },
             sink,
         };
@@ -178,11 +186,26 @@ struct Named {
     name: String,
 }
 
+/// Why a sample cannot be prepared, without its name.
+struct Unusable {
+    reason: String,
+    remedy: Option<Remedy>,
+}
+
+impl From<MediaError> for Unusable {
+    fn from(error: MediaError) -> Self {
+        Self {
+            reason: error.reason(),
+            remedy: error.remedy(),
+        }
+    }
+}
+
 /// A batch on its way to the network.
 struct Batch {
     /// The samples, each with the reason why it is not among those that are prepared, if it is
     /// not.
-    samples: Vec<(Named, Option<String>)>,
+    samples: Vec<(Named, Option<Unusable>)>,
     prepared: Vec<Prepared>,
     /// Texts that lost their end.
     cut: usize,
@@ -232,7 +255,10 @@ impl Run<'_> {
         let mut results = results.into_iter();
         for (sample, unreadable) in batch.samples {
             let result = match unreadable {
-                Some(reason) => Err(reason),
+                Some(Unusable { reason, remedy }) => {
+                    self.suggest(remedy);
+                    Err(reason)
+                }
                 None => results.next().unwrap_or_else(no_answer),
             };
             match result {
@@ -252,6 +278,12 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Keeps what would help, once.
+    fn suggest(&mut self, remedy: Option<Remedy>) {
+        let known = &mut self.applied.remedies;
+        known.extend(remedy.filter(|new| known.len() < MAX_REMEDIES && !known.contains(new)));
+    }
+
     fn finish(self) -> Result<Applied, Error> {
         let mut applied = self.applied;
         applied.written = self.sink.commit()?.paths;
@@ -265,14 +297,14 @@ fn no_answer<T>() -> Result<T, String> {
 
 /// Reads and prepares samples, in parallel.
 fn prepare(model: &dyn Model, dataset: &Dataset, indices: &[usize]) -> Result<Batch, Error> {
-    let samples: Vec<(Named, Result<Prepared, String>)> = indices
+    let samples: Vec<(Named, Result<Prepared, Unusable>)> = indices
         .par_iter()
         .filter_map(|&index| dataset.sample(index).transpose())
         .map(|sample| {
             let sample = sample?;
             let named = Named {
                 key: sample.key(),
-                name: sample.display().into_owned(),
+                name: sample.display(),
             };
             Ok((named, prepare_one(model, sample)))
         })
@@ -296,7 +328,7 @@ fn prepare(model: &dyn Model, dataset: &Dataset, indices: &[usize]) -> Result<Ba
 }
 
 /// Brings a sample to the network's input, or says why it cannot be.
-fn prepare_one(model: &dyn Model, sample: Sample) -> Result<Prepared, String> {
+fn prepare_one(model: &dyn Model, sample: Sample) -> Result<Prepared, Unusable> {
     let fields = match &sample.document {
         Some(document) if model.reads_fields() => document.values(),
         Some(_) | None => Fields::new(),
@@ -304,11 +336,14 @@ fn prepare_one(model: &dyn Model, sample: Sample) -> Result<Prepared, String> {
     // Held until the network's input is there.
     let _share = FILES.take(sample.file_bytes().min(MAX_IMAGE_BYTES));
     let media = match &sample.text {
-        Some(_) => Media::Text(sample.into_text().map_err(|e| e.to_string())?),
-        None => Media::Image(sample.read(MAX_IMAGE_BYTES).map_err(|e| e.to_string())?),
+        Some(_) => Media::Text(sample.into_text()?),
+        None => Media::Image(sample.read(MAX_IMAGE_BYTES)?),
     };
     let sample = sample::Sample { media, fields };
-    model.prepare(sample).map_err(|e| e.to_string())
+    model.prepare(sample).map_err(|error| Unusable {
+        reason: error.to_string(),
+        remedy: error.remedy(),
+    })
 }
 
 fn is_cut(prepared: &Prepared) -> bool {

@@ -187,7 +187,7 @@ fn shown(
         return Ok(None);
     };
     let mut shown = Shown {
-        name: sample.display().into_owned(),
+        name: sample.display(),
         thumbnail: None,
         text: None,
         failure: None,
@@ -204,7 +204,7 @@ fn shown(
             .into_text()
             .map(|text| shown.text = Some(text))
             .err()
-            .map(|e| e.to_string()),
+            .map(|e| e.reason()),
         None => match thumbnail(sample, side) {
             Ok(thumbnail) => {
                 shown.thumbnail = thumbnail;
@@ -220,7 +220,7 @@ fn shown(
 }
 
 fn thumbnail(sample: Sample, side: u16) -> Result<Option<Thumbnail>, String> {
-    let bytes = sample.read(MAX_IMAGE_BYTES).map_err(|e| e.to_string())?;
+    let bytes = sample.read(MAX_IMAGE_BYTES).map_err(|e| e.reason())?;
     let image = decode_image_bytes(&bytes, &DecodeLimits::default()).map_err(|e| e.to_string())?;
     let size = [image.width(), image.height()];
     Ok(match image.color() {

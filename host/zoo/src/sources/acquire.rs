@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
+use modelzoo_net::policy::{redact, redact_text};
 use modelzoo_net::{Access, Download, Grants, Request};
 
 use super::github::{GitHub, Resolved};
@@ -16,8 +17,8 @@ use super::snapshot::Snapshot;
 use crate::error::Error;
 use crate::reference::{GitHubRepo, SourceRef};
 use crate::store::audit::AuditLog;
-use crate::store::create_dir_all;
 use crate::store::files::tree_of;
+use crate::store::{WorkDir, create_dir_all};
 
 /// The most bytes of an archive that is fetched for a source.
 const MAX_ARCHIVE: u64 = 4 << 30;
@@ -34,6 +35,17 @@ impl Registry<'_> {
         self.acquire_at(reference, None, known, unreachable).await
     }
 
+    /// As [`Registry::acquire`], for a snapshot that is looked at and not kept: also where the
+    /// store may only be read.
+    pub(crate) async fn acquire_to_inspect(
+        &self,
+        reference: &SourceRef,
+    ) -> Result<Snapshot, Error> {
+        let scratch = self.context.store.scratch()?;
+        self.acquire_into(scratch, reference, None, None, Unreachable::Note)
+            .await
+    }
+
     /// As [`Registry::acquire`]; a repository at the commit and directory that are given.
     pub(crate) async fn acquire_at(
         &self,
@@ -43,24 +55,32 @@ impl Registry<'_> {
         unreachable: Unreachable,
     ) -> Result<Snapshot, Error> {
         let staging = self.context.store.stage()?;
+        self.acquire_into(staging, reference, pin, known, unreachable)
+            .await
+    }
+
+    async fn acquire_into(
+        &self,
+        staging: WorkDir,
+        reference: &SourceRef,
+        pin: Option<Resolved>,
+        known: Option<&str>,
+        unreachable: Unreachable,
+    ) -> Result<Snapshot, Error> {
         let audit = self.context.store.audit_log(&reference.id(), None);
         let (mut at, mut reachable) = (None, true);
         let origin = match reference {
             SourceRef::Local(path) if path.is_dir() => Origin::Directory(path.clone()),
-            SourceRef::Local(path) if path.is_file() => Origin::archive(path, staging.path())?,
-            SourceRef::Local(path) if path.exists() => {
-                return Err(Error::BadPath {
-                    path: path.display().to_string(),
-                    reason: "it is neither a directory nor a regular file".to_owned(),
-                });
+            SourceRef::Local(path) if path.is_file() => {
+                Origin::archive(path, path, staging.path())?
             }
-            SourceRef::Local(path) => return Err(Error::NoSuchPath(path.clone())),
+            SourceRef::Local(path) => return Err(no_source_at(path)),
             SourceRef::Archive(url) => {
                 let access = self.user_access(&audit);
                 let fetched = self
                     .fetch_archive(url.as_str(), &access, staging.path())
                     .await?;
-                Origin::archive(&fetched, staging.path())?
+                Origin::archive(&fetched, Path::new(&redact(url)), staging.path())?
             }
             SourceRef::GitHub(repo, git_ref) => {
                 let github = self.github(repo, &audit)?;
@@ -87,7 +107,7 @@ impl Registry<'_> {
                     _ => {}
                 }
                 at = Some(resolved);
-                Origin::archive(&fetched, staging.path())?
+                Origin::archive(&fetched, Path::new(&redact_text(&url)), staging.path())?
             }
         };
         let (commit, subdir) = match at {
@@ -160,5 +180,23 @@ impl Registry<'_> {
             audit,
             progress: &*self.context.progress,
         }
+    }
+}
+
+/// Why there is no source at a path.
+fn no_source_at(path: &Path) -> Error {
+    use std::io::ErrorKind::{NotADirectory, NotFound};
+    let bad = |reason: &str| Error::BadPath {
+        path: path.display().to_string(),
+        reason: reason.to_owned(),
+    };
+    match path.metadata() {
+        Ok(_) => bad("neither a directory nor a regular file"),
+        Err(error) if error.kind() == NotFound && path.is_symlink() => {
+            bad("a link to what does not exist")
+        }
+        Err(error) if error.kind() == NotFound => Error::NoSuchPath(path.to_owned()),
+        Err(error) if error.kind() == NotADirectory => bad("a part of the path is not a directory"),
+        Err(error) => Error::io("read", path, error),
     }
 }

@@ -24,6 +24,8 @@ pub(super) enum Origin {
     Directory(PathBuf),
     Archive {
         archive: Archive,
+        /// How the user named it, for errors.
+        named: PathBuf,
         /// Whether the one directory that all files lie in is left out of their names.
         strip_root: bool,
     },
@@ -38,13 +40,15 @@ pub(super) struct Collected {
 }
 
 impl Origin {
-    /// Opens an archive and checks every entry. `staging` is a directory on a disk that has room
-    /// for the decompressed archive.
-    pub(super) fn archive(file: &Path, staging: &Path) -> Result<Self, Error> {
+    /// Opens an archive and checks every entry. `named` is how the user named it: its path or its
+    /// address. `staging` is a directory on a disk that has room for the decompressed archive.
+    pub(super) fn archive(file: &Path, named: &Path, staging: &Path) -> Result<Self, Error> {
         let spool = tempfile::tempfile_in(staging)
             .map_err(|e| Error::io("create a file in", staging, e))?;
-        let archive = Archive::open(file, Limits::default(), spool)?;
+        let archive =
+            Archive::open(file, Limits::default(), spool).map_err(|error| error.named(named))?;
         Ok(Self::Archive {
+            named: named.to_owned(),
             strip_root: archive.root().is_some(),
             archive,
         })
@@ -82,8 +86,8 @@ impl Origin {
         Ok(Collected { manifests, files })
     }
 
-    /// The files below `base`, sorted and named relative to it; those of a directory as deep as manifests are
-    /// looked for.
+    /// The files below `base`, sorted and named relative to it; those of a directory as deep as
+    /// manifests are looked for.
     fn names(&self, base: Option<&RelPath>) -> Result<Vec<RelPath>, Error> {
         let mut names = Vec::new();
         match self {
@@ -94,6 +98,7 @@ impl Origin {
             Self::Archive {
                 archive,
                 strip_root,
+                ..
             } => {
                 let relative = |path| relative(path, *strip_root, base);
                 let entries = archive.entries().iter();
@@ -123,12 +128,15 @@ impl Origin {
             }
             Self::Archive {
                 archive,
+                named,
                 strip_root,
             } => {
                 let place = |path: &RelPath| {
                     relative(path, *strip_root, base).filter(|name| wanted.contains(name))
                 };
-                let extracted = archive.extract(into, &place)?;
+                let extracted = archive
+                    .extract(into, &place)
+                    .map_err(|error| error.named(named))?;
                 Ok(extracted
                     .into_iter()
                     .map(|file| (file.path, (file.size, hex::encode(file.sha256))))

@@ -3,13 +3,12 @@
 use std::collections::BTreeSet;
 
 use modelzoo_base::nearest;
-use modelzoo_net::policy::Origin;
 
 use super::info::SourceInfo;
 use crate::context::Context;
 use crate::error::Error;
 use crate::reference::{ReferenceContext, SourceId, SourceRef, github_hosts};
-use crate::store::audit::{Event, Mirrors};
+use crate::store::audit::Event;
 use crate::store::in_use::Claim;
 use crate::store::lock::Lock;
 use crate::store::{AuditReport, LockedSource, Since};
@@ -68,16 +67,9 @@ impl<'a> Registry<'a> {
 
     /// Reads the audit log.
     pub(crate) fn audit(&self, options: &AuditOptions) -> Result<AuditReport, Error> {
-        let mirrors: Mirrors = self
-            .context
-            .config
-            .mirrors
-            .iter()
-            .filter_map(|mirror| Some((Origin::of(&mirror.to)?, mirror.from.clone())))
-            .collect();
         let wanted = options.source.as_deref().map(|source| self.ids_of(source));
         let store = &self.context.store;
-        let report = store.audit_report(wanted.as_ref(), options.since, &mirrors)?;
+        let report = store.audit_report(wanted.as_ref(), options.since)?;
         match &options.source {
             Some(source) if report.sources.is_empty() => Err(Error::NoRecords {
                 source_id: source.clone(),

@@ -98,13 +98,6 @@ impl Store {
         Ok(dir)
     }
 
-    /// The directory for the results of interrupted runs over datasets.
-    pub(crate) fn results_dir(&self) -> Result<PathBuf, Error> {
-        let dir = self.staging_dir().join("results");
-        create_dir_all(&dir)?;
-        Ok(dir)
-    }
-
     /// Fails if `what`, of `size` bytes, is larger than the free space on the disk of the store,
     /// where that is known.
     pub(crate) fn check_room(&self, what: String, size: u64) -> Result<(), Error> {

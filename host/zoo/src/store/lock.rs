@@ -23,6 +23,7 @@ use super::locked::LockedSource;
 use super::pin::{FileChange, Pin, changes};
 use super::receipt::Receipt;
 use super::seal;
+use crate::config::toml_reason;
 use crate::error::Error;
 use crate::reference::SourceId;
 
@@ -84,7 +85,7 @@ impl Lock {
             path: path.to_owned(),
             reason,
         };
-        let unreadable = |e: toml::de::Error| bad(e.to_string().trim_end().to_owned());
+        let unreadable = |e: toml::de::Error| bad(toml_reason(&e, text));
         let Version { format } = toml::from_str(text).map_err(unreadable)?;
         if format != FORMAT {
             return Err(Error::LockFormat {

@@ -25,6 +25,7 @@ pub(crate) mod outcome;
 pub(crate) mod pin;
 mod process;
 mod publish;
+pub(crate) mod read_only;
 pub(crate) mod receipt;
 pub(crate) mod record;
 mod seal;

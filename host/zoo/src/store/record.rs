@@ -160,6 +160,12 @@ impl ModelRecord {
         named.filter(|path| path.exists()).unwrap_or(files)
     }
 
+    /// Whether there is something of the model on the disk, complete or not.
+    #[must_use]
+    pub fn has_files(&self) -> bool {
+        self.dir.symlink_metadata().is_ok()
+    }
+
     pub(crate) fn files_dir(&self) -> PathBuf {
         self.dir.join(FILES)
     }

@@ -43,7 +43,7 @@ pub(crate) struct WorkDir {
 
 impl WorkDir {
     /// Makes a directory in `staging`, which exists.
-    fn create(staging: &Path) -> io::Result<Self> {
+    pub(super) fn create(staging: &Path) -> io::Result<Self> {
         loop {
             let mut owner = tempfile::Builder::new()
                 .prefix(WORK)

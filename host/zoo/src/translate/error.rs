@@ -50,6 +50,14 @@ pub enum TranslateError {
         /// What is wrong with it.
         reason: String,
     },
+    /// One text with commas in it, where a list is wanted: it could be meant as either.
+    #[error("`{field}`: `{}` is one text, and a list is wanted", text::excerpt(.value, 80))]
+    OneText {
+        /// The field.
+        field: &'static str,
+        /// The text.
+        value: String,
+    },
     /// A field has a value that this version does not support.
     #[error("`{}`: {}", text::escape(.field), text::escape(.reason))]
     UnknownValue {
@@ -94,6 +102,10 @@ impl TranslateError {
             // The names of the classes can be given instead.
             Self::BadField { field, .. } if field == "labels_path" => Some(Remedy::GiveArgument {
                 name: "classes",
+                value: r#"["cat","dog"]"#,
+            }),
+            Self::OneText { field, .. } => Some(Remedy::GiveArgument {
+                name: field,
                 value: r#"["cat","dog"]"#,
             }),
             Self::BadField { .. } => Some(Remedy::CorrectArgument),

@@ -106,11 +106,15 @@ impl Settings {
         }
     }
 
-    /// A list of texts; a single text is a list of one.
+    /// A list of texts; a single text is a list of one, unless it looks like a list itself.
     pub(super) fn texts(&self, field: &'static str) -> Result<Option<Vec<String>>, Error> {
         let bad = || Error::bad(field, "is not a list of texts");
         match self.get(field) {
             None => Ok(None),
+            Some(Value::String(text)) if text.contains(',') => Err(Error::OneText {
+                field,
+                value: text.clone(),
+            }),
             Some(Value::String(text)) => Ok(Some(vec![text.clone()])),
             Some(Value::Array(items)) => items
                 .iter()

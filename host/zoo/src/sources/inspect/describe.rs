@@ -14,7 +14,6 @@ use crate::reference::{SourceId, SourceRef};
 use crate::sources::component::{ComponentFile, is_component};
 use crate::sources::fetch_list::FetchList;
 use crate::sources::info::asked;
-use crate::sources::reachable::Unreachable;
 use crate::sources::registry::Registry;
 use crate::sources::snapshot::Snapshot;
 use crate::store::snapshot::component_file;
@@ -33,7 +32,7 @@ impl Registry<'_> {
             return self.inspect_component(path);
         }
         self.check_not_locked(&reference.id())?;
-        let snapshot = self.acquire(&reference, None, Unreachable::Note).await?;
+        let snapshot = self.acquire_to_inspect(&reference).await?;
         let unreachable = snapshot.check_reachable(&reference);
         let mut inspection = self.new_inspection(InspectedKind::Fetched, reference.to_string());
         inspection.id = Some(reference.id());

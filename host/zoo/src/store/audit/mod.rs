@@ -16,5 +16,4 @@ mod tally;
 pub(crate) use self::log::{AuditLog, Event, now};
 pub use self::report::{AuditReport, BadDate, Since};
 pub(crate) use self::shares::Shares;
-pub(crate) use self::tally::Mirrors;
 pub use self::tally::{Denied, Failed, Narrower, Needed, OriginUse, SourceAudit};

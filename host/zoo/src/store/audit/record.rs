@@ -68,10 +68,11 @@ impl Record {
         self.items(name).filter_map(Value::as_str)
     }
 
-    /// The URLs that were sent for a request, in order.
+    /// The URLs that were sent for a request, in order, each as it has to be granted: where the
+    /// user's mirror was asked, the one that the mirror stands for.
     pub(super) fn hops(&self) -> impl Iterator<Item = &str> {
         self.items("hops")
-            .filter_map(|hop| hop.get("url")?.as_str())
+            .filter_map(|hop| hop.get("mirrored").or_else(|| hop.get("url"))?.as_str())
     }
 
     fn items(&self, name: &str) -> impl Iterator<Item = &Value> {
@@ -94,6 +95,9 @@ mod tests {
         assert_eq!(record.event, "request");
         assert_eq!(record.number("bytes"), 7);
         assert_eq!(record.hops().collect::<Vec<_>>(), ["https://a.example/x"]);
+        let mirrored = LINE.replace("\"url\"", "\"mirrored\":\"https://b.example/x\",\"url\"");
+        let record = Record::read(mirrored.as_bytes()).record.unwrap();
+        assert_eq!(record.hops().collect::<Vec<_>>(), ["https://b.example/x"]);
         assert_eq!(record.text("bytes"), None);
         assert_eq!(record.texts("what").count(), 0);
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::files;
 use super::record::Record;
-use super::tally::{Mirrors, SourceAudit, Tally};
+use super::tally::{SourceAudit, Tally};
 use crate::error::Error;
 use crate::store::layout::Store;
 
@@ -51,12 +51,11 @@ pub struct AuditReport {
 
 impl Store {
     /// Reads the audit log. `wanted` keeps to the records of these sources, `since` to those of
-    /// then or later; `mirrors` are the user's.
+    /// then or later.
     pub(crate) fn audit_report(
         &self,
         wanted: Option<&BTreeSet<String>>,
         since: Option<Since>,
-        mirrors: &Mirrors,
     ) -> Result<AuditReport, Error> {
         let lock = self.lock()?;
         let mut report = AuditReport {
@@ -80,7 +79,7 @@ impl Store {
             if let Some(record) = chosen {
                 report.records += 1;
                 let tally = tallies.entry(record.source.clone()).or_default();
-                report.unknown += u64::from(!tally.add(&record, mirrors));
+                report.unknown += u64::from(!tally.add(&record));
             }
         };
         let path = self.audit_path();

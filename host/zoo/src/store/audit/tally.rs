@@ -110,9 +110,6 @@ pub struct Narrower {
     pub used: Vec<Permission>,
 }
 
-/// The user's mirrors: what is fetched from the first origin is granted as the second.
-pub(crate) type Mirrors = BTreeMap<Origin, Origin>;
-
 /// Adds up the records of one source.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
@@ -135,14 +132,14 @@ pub(super) struct Tally {
 
 impl Tally {
     /// Adds a record. Answers whether its kind is known.
-    pub(super) fn add(&mut self, record: &Record, mirrors: &Mirrors) -> bool {
+    pub(super) fn add(&mut self, record: &Record) -> bool {
         let (first, last) = self.span.unwrap_or((record.time, record.time));
         self.span = Some((first.min(record.time), last.max(record.time)));
         self.left_out = self.left_out.saturating_add(record.number("cut"));
         *self.events.entry(record.event.clone()).or_default() += 1;
         match record.event.as_str() {
             CUT => self.left_out = self.left_out.saturating_add(record.number("records")),
-            "request" => self.request(record, mirrors),
+            "request" => self.request(record),
             "file" => {
                 self.files += 1;
                 self.file_bytes = self.file_bytes.saturating_add(record.number("size"));
@@ -162,7 +159,7 @@ impl Tally {
         true
     }
 
-    fn request(&mut self, record: &Record, mirrors: &Mirrors) {
+    fn request(&mut self, record: &Record) {
         let bytes = record.number("bytes");
         // Records of earlier versions do not say who asked; for a model, most often a hook did.
         let by_host = match record.text("by") {
@@ -173,7 +170,7 @@ impl Tally {
             true => &mut self.host,
             false => &mut self.hooks,
         };
-        let hops = hops(record, mirrors);
+        let hops = hops(record);
         for hop in &hops {
             uses.entry(hop.clone()).or_default().0 += 1;
         }
@@ -250,18 +247,10 @@ impl Tally {
     }
 }
 
-/// The origins that a request led to, as they have to be granted: where a mirror stood in for one,
-/// the one that it stood in for.
-fn hops(record: &Record, mirrors: &Mirrors) -> Vec<Origin> {
+/// The origins that a request led to, as they have to be granted.
+fn hops(record: &Record) -> Vec<Origin> {
     let origin = |url: &str| Origin::of(&parse_url(url).ok()?);
-    let asked = record.text("url").and_then(origin);
-    let sent: Vec<Origin> = record.hops().filter_map(origin).collect();
-    let first = sent.first().cloned();
-    let granted = |hop: Origin| match &asked {
-        Some(asked) if Some(&hop) == first.as_ref() => asked.clone(),
-        _ => mirrors.get(&hop).cloned().unwrap_or(hop),
-    };
-    sent.into_iter().map(granted).collect()
+    record.hops().filter_map(origin).collect()
 }
 
 /// An origin, spelled as the permission for it.
