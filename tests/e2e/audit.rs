@@ -80,7 +80,7 @@ fn least_permissions_cover_every_hop_and_suffice() {
     source()
         .manifest(|m| m["permissions"] = permissions)
         .write(&world.path("source"));
-    world.ok(&["delete-source", "./source"]);
+    world.ok(&["delete-source", "./source", "-y"]);
     world.ok(&["register-source", "./source", "--grant", "all"]);
     world.ok(&["download", MODEL]);
     let report = audit(&world, &[]);
@@ -196,6 +196,51 @@ fn mirror_needs_the_permission_of_its_origin() {
     let report = audit(&world, &[]);
     assert_eq!(report["needed"]["network"], json!(asked));
     assert_eq!(report["unused"], json!([]));
+}
+
+#[test]
+fn mirrors_that_share_an_origin_are_told_apart() {
+    // One machine mirrors two origins, and each moves its file about.
+    let mirror = Server::start(|request| match request.path.as_str() {
+        "/a/w" => Response::redirect("/a/moved"),
+        "/a/moved" => Response::redirect("https://b.example/w"),
+        "/b/w" => Response::redirect("/b/moved"),
+        "/b/moved" => Response::ok(test_artifacts::tiny_weights()),
+        _ => Response::status(404),
+    });
+    let asked = [
+        "https://a.example".to_owned(),
+        "https://b.example".to_owned(),
+    ];
+    for order in [["a", "b"], ["b", "a"]] {
+        let world = World::new();
+        std::fs::create_dir(world.home()).unwrap();
+        let mut mirrors = "[mirrors]\n".to_owned();
+        for name in order {
+            mirrors += &format!(
+                "\"https://{name}.example\" = \"{}\"\n",
+                mirror.url(&format!("/{name}"))
+            );
+        }
+        std::fs::write(world.home().join("config.toml"), mirrors).unwrap();
+        let wide = "https://*.unused.example".to_owned();
+        let asked_too_much = [&asked[..], &[wide.clone()]].concat();
+        fetching("https://a.example/w", &asked_too_much).write(&world.path("source"));
+        world.ok(&["register-source", "./source", "--grant", "all"]);
+        world.ok(&["download", MODEL]);
+        let report = audit(&world, &[]);
+        assert_eq!(report["needed"]["network"], json!(asked));
+        assert_eq!(report["unused"], json!([wide]));
+        assert_eq!(report["not_granted"], json!([]));
+        let reached = json!([
+            { "origin": "https://a.example", "requests": 2, "bytes": 0 },
+            { "origin": "https://b.example", "requests": 2, "bytes": test_artifacts::tiny_weights().len() },
+        ]);
+        assert_eq!(report["reached"], reached);
+        // The report does not depend on what the settings say now.
+        std::fs::remove_file(world.home().join("config.toml")).unwrap();
+        assert_eq!(audit(&world, &[])["needed"]["network"], json!(asked));
+    }
 }
 
 #[test]

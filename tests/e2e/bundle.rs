@@ -121,7 +121,7 @@ fn import_repairs_what_it_imported() {
     let world = importer(&digits().pack());
     world.ok(&IMPORT);
     let whole = world.visible();
-    world.ok(&["delete", MODEL]);
+    world.ok(&["delete", MODEL, "-y"]);
     world.ok(&IMPORT);
     assert_eq!(world.visible(), whole);
     let snapshot = whole.keys().find(|p| p.ends_with("README.md")).unwrap();
@@ -213,7 +213,7 @@ fn import_grants_no_permissions() {
     assert_eq!(imported["source"]["granted"], granted);
     // Grants of the user are kept too.
     world.ok(&IMPORT);
-    world.ok(&["delete", MODEL]);
+    world.ok(&["delete", MODEL, "-y"]);
     world.ok(&IMPORT);
     assert_eq!(world.json(&["list-sources"])[0]["granted"], granted);
 }

@@ -226,7 +226,7 @@ impl<'a> Worker<'a> {
                 self.then(&args, true, true);
             }
             6 if self.downloaded => {
-                self.then(&["delete", &model], true, false);
+                self.then(&["delete", &model, "-y"], true, false);
             }
             7 if self.registered => {
                 let args = ["delete-source", &reference, "-y"];

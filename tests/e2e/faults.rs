@@ -341,8 +341,8 @@ fn offline_opens_no_socket_and_resolves_no_name() {
         &["du"],
         &["gc"],
         &["bundle", "export", "./source", "--output", "bundle.tar"],
-        &["delete", MODEL],
-        &["delete-source", "./source"],
+        &["delete", MODEL, "-y"],
+        &["delete-source", "./source", "-y"],
         &["bundle", "import", "bundle.tar"],
     ] {
         let done = run(&[args, &["--offline"]].concat());

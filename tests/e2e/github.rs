@@ -198,7 +198,7 @@ fn spellings_of_one_repository_are_one_source() {
         );
     }
     assert_eq!(world.visible(), before);
-    let run = world.ok(&["delete-source", "https://github.com/acme/digits"]);
+    let run = world.ok(&["delete-source", "https://github.com/acme/digits", "-y"]);
     assert!(run.stderr.contains("deleted"), "{}", run.stderr);
     assert_eq!(world.json(&["list-sources"]), json!([]));
 }

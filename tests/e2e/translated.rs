@@ -87,6 +87,11 @@ fn torchvision_model_needs_no_hook() {
     for (kwarg, reason) in [
         ("image_dim=0", "`image_dim`: is not a positive number"),
         ("classes=[\"a\"]", "has the shape [1000, 512, 1, 1]"),
+        (
+            "classes=cat,dog",
+            "`classes`: `cat,dog` is one text, and a list is wanted\nhint: give it, for example \
+             `--kwarg 'classes=[\"cat\",\"dog\"]'`",
+        ),
         ("entrypoint_fcn=os.system", "`os.system` is not known"),
         ("labels_path=/etc/passwd", "`labels_path`: is not one of"),
         (

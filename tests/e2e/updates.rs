@@ -157,7 +157,7 @@ fn age_of_the_last_check_is_shown() {
     }
     assert_eq!(world.visible(), before, "the lock is as it was");
     assert_eq!(world.json(&["gc", "--dry-run"]), json!([]));
-    world.ok(&["delete-source", "./source"]);
+    world.ok(&["delete-source", "./source", "-y"]);
     assert_eq!(
         std::fs::read_dir(world.home().join("checks"))
             .unwrap()
@@ -267,9 +267,9 @@ fn deletion_stays_within_the_store() {
         world.ok(&["inspect", "./source"]);
         world.ok(&["gc"]);
         assert_eq!(treasure(&world), "treasure");
-        world.ok(&["delete", MODEL]);
+        world.ok(&["delete", MODEL, "-y"]);
         assert_eq!(treasure(&world), "treasure");
-        world.ok(&["delete-source", "./source"]);
+        world.ok(&["delete-source", "./source", "-y"]);
         assert_eq!(treasure(&world), "treasure");
         assert!(
             world

@@ -90,8 +90,8 @@ fn model_is_downloaded_found_and_deleted() {
     snapshot!("list-downloaded", world, &["list", "-d"]);
     snapshot!("info-downloaded", world, &["info", MODEL]);
     snapshot!("find", world, &["find", MODEL]);
-    snapshot!("delete", world, &["delete", MODEL]);
-    snapshot!("delete-source", world, &["delete-source", "./source"]);
+    snapshot!("delete", world, &["delete", MODEL, "-y"]);
+    snapshot!("delete-source", world, &["delete-source", "./source", "-y"]);
     assert_eq!(world.json(&["list-sources"]), json!([]));
 }
 
@@ -350,7 +350,7 @@ fn name_in_two_sources_is_ambiguous() {
     world.ok(&["register-source", "./other"]);
     let error = world.refused(1, &["download", MODEL]);
     assert!(
-        error.contains("/source") && error.contains("/other") && error.contains("--source"),
+        error.contains("/source") && error.contains("hint: name the source too, as in `file:"),
         "{error}"
     );
     world.ok(&["download", MODEL, "--source", "./source"]);
@@ -394,7 +394,7 @@ fn offline_opens_no_socket() {
         &["register-source", "./source", "--offline"][..],
         &["list", "--offline"],
         &["download", MODEL, "--offline"],
-        &["delete", MODEL, "--offline"],
+        &["delete", MODEL, "-y", "--offline"],
     ] {
         world.ok(args);
     }

@@ -133,7 +133,7 @@ fn model_files_do_not_replace_source_files() {
         std::fs::create_dir(victim.parent().unwrap()).unwrap();
         std::fs::write(&victim, "outside").unwrap();
         before.insert(victim.clone(), b"outside".to_vec());
-        world.ok(&["delete", "test/model"]);
+        world.ok(&["delete", "test/model", "-y"]);
         let mut after = world.visible();
         // The first download stays pinned.
         let lock = world.home().join("modelzoo.lock");

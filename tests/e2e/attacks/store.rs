@@ -43,7 +43,7 @@ fn concurrent_downloads_leave_one_whole_model() {
         );
         assert_eq!(world.unfinished(), Vec::<PathBuf>::new(), "round {round}");
         world.ok(&["verify"]);
-        world.ok(&["delete", "test/model"]);
+        world.ok(&["delete", "test/model", "-y"]);
     }
 }
 
@@ -158,7 +158,7 @@ fn links_in_the_store_are_not_followed() {
             &["update-source"],
             &["register-source", "./good", "--overwrite"],
             &["verify", "--repair"],
-            &["delete", GOOD],
+            &["delete", GOOD, "-y"],
             &["delete-source", "./good", "-y"],
             &["gc"],
         ] {
@@ -277,7 +277,7 @@ fn local_verbs_open_no_socket() {
         &["gc"],
         &["bundle", "export", "./good", "--output", "bundle.tar"],
         &["completions", "bash"],
-        &["delete", GOOD],
+        &["delete", GOOD, "-y"],
         &["delete-source", "./good", "-y"],
     ];
     let help = world.ok(&["--help"]).stdout;
