@@ -272,6 +272,7 @@ fn local_verbs_open_no_socket() {
         &["download", GOOD, "--overwrite"],
         &["apply", GOOD, "dataset", "p"],
         &["embed", GOOD, "dataset", "e"],
+        &["view", "dataset", "--output", "page.html"],
         &["verify"],
         &["du"],
         &["gc"],
