@@ -21,6 +21,7 @@ mod embed;
 mod errors;
 mod examples;
 mod faults;
+mod finding;
 mod github;
 mod hints;
 mod inspect;

@@ -42,18 +42,20 @@ def apart(value: np.ndarray, inputs: dict) -> float:
 
 
 def write(
-    name: str, architecture: str, config: dict, model, seed: int, inputs: dict, run, ignore=(), root=FIXTURES
+    name: str, architecture: str, config: dict, model, seed: int, inputs: dict, run, ignore=(), root=FIXTURES,
+    gain=1.0,
 ) -> None:
     """Fills the module `model` by the recipe and keeps the outputs of `run`.
 
     `inputs` are numpy arrays by their names in the file; `run(model, inputs)` gets them as tensors
     (float64 the second time) and gives a dict: `y`, and any `layer:<name>`.
+    `gain` magnifies the weights of a network whose layers would each shrink what passes.
     `ignore` are endings of names in the state dict that are not listed. What is written to
     `FIXTURES` has to keep its precision in float32 too: of published sizes, that is only printed.
 
     Raises `Useless` and writes nothing where the samples' answers are too much alike.
     """
-    recipe.fill(model, seed)
+    recipe.fill(model, seed, gain)
     tensors = {
         key: list(value.shape)
         for key, value in model.state_dict().items()
@@ -77,7 +79,7 @@ def write(
 
     folder = root / name
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "recipe.json").write_text(json.dumps({"seed": seed}) + "\n")
+    (folder / "recipe.json").write_text(json.dumps({"seed": seed} | ({"gain": gain} if gain != 1 else {})) + "\n")
     (folder / "tensors.json").write_text(json.dumps(tensors) + "\n")
     (folder / "architecture.json").write_text(json.dumps({"name": architecture, "config": config}) + "\n")
     save_file({key: np.ascontiguousarray(value) for key, value in inputs.items()}, folder / "inputs.safetensors")

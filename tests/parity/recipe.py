@@ -33,7 +33,7 @@ def uniform(name: str, count: int, seed: int) -> np.ndarray:
     return values
 
 
-def tensor(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
+def tensor(name: str, shape: tuple[int, ...], seed: int, gain: float = 1.0) -> np.ndarray:
     """The float32 values of the tensor that a state dict calls `name`."""
     count = math.prod(shape)
     v = uniform(name, count, seed)
@@ -44,11 +44,12 @@ def tensor(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
     elif len(shape) <= 1:
         values = v * 0.2
     else:
-        values = np.multiply(v, 2.0 * math.sqrt(3.0 * shape[0] / count), out=v)  # variance 1 / fan-in
+        # Variance gain^2 / fan-in.
+        values = np.multiply(v, 2.0 * gain * math.sqrt(3.0 * shape[0] / count), out=v)
     return values.astype(np.float32).reshape(shape)
 
 
-def fill(module, seed: int) -> None:
+def fill(module, seed: int, gain: float = 1.0) -> None:
     """Gives every parameter and buffer of a torch module its value, and switches to evaluation."""
     import torch
 
@@ -57,6 +58,6 @@ def fill(module, seed: int) -> None:
         if not old.is_floating_point():
             state[name] = old
         else:
-            state[name] = torch.from_numpy(tensor(name, tuple(old.shape), seed))
+            state[name] = torch.from_numpy(tensor(name, tuple(old.shape), seed, gain))
     module.load_state_dict(state)
     module.eval()

@@ -1,6 +1,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde_json::{Map, Value, json};
+
 use crate::error::Error;
 
 /// The name of a sample field that may be written: a letter, then letters,
@@ -15,6 +17,37 @@ use crate::error::Error;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FieldName(String);
+
+/// What the parts of a field's labels are called.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FieldNames {
+    /// The numbers in masks, and their names.
+    pub mask_targets: Vec<(usize, String)>,
+    /// The points of an object, in their order.
+    pub points: Vec<String>,
+    /// The lines between points, each the numbers of those that it connects.
+    pub edges: Vec<Vec<u32>>,
+}
+
+impl FieldNames {
+    /// FiftyOne's JSON of the names of numbers; none where there are none.
+    pub(crate) fn mask_targets(&self) -> Option<Value> {
+        let names = self.mask_targets.iter();
+        let names = names.map(|(number, name)| (number.to_string(), name.as_str().into()));
+        let names: Map<String, Value> = names.collect();
+        (!names.is_empty()).then_some(Value::Object(names))
+    }
+
+    /// FiftyOne's JSON of a skeleton; none where there are no points.
+    pub(crate) fn skeleton(&self) -> Option<Value> {
+        let skeleton = json!({
+            "_cls": "KeypointSkeleton",
+            "labels": self.points,
+            "edges": self.edges,
+        });
+        (!self.points.is_empty()).then_some(skeleton)
+    }
+}
 
 const MAX_LENGTH: usize = 128;
 

@@ -75,7 +75,7 @@ mod writers;
 pub use dataset::{Dataset, FieldLabel};
 pub use document::Document;
 pub use error::{Error, MediaError};
-pub use field::FieldName;
+pub use field::{FieldName, FieldNames};
 pub use modelzoo_model::label::{Classification, Classifications, Label, LabelType, ObjectId};
 pub use options::OpenOptions;
 pub use sample::{Sample, SampleKey};

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::dataset::Dataset;
 use crate::error::Error;
-use crate::field::FieldName;
+use crate::field::{FieldName, FieldNames};
 use crate::results::{Results, Run};
 use crate::sample::SampleKey;
 use crate::writers::{self, Job, Output, Writer};
@@ -30,6 +30,8 @@ pub struct SinkOptions {
     /// What `metadata.json` says about the field's origin, under
     /// `info.modelzoo.<field>`.
     pub provenance: Value,
+    /// What the parts of the labels are called, for `metadata.json`.
+    pub names: FieldNames,
 }
 
 /// What a finished run wrote.
@@ -72,6 +74,7 @@ impl<'d> ResultSink<'d> {
             kind,
             overwrite: options.overwrite,
             provenance: options.provenance,
+            names: options.names,
         };
         let writer = writers::open(dataset, options.output)?;
         let directory = writer.prepare(&job)?;

@@ -10,8 +10,8 @@ mod common;
 
 use std::fs;
 
-use common::{Fixture, class, field, label, label_text, options, sink};
-use modelzoo_data::{Classification, Dataset, Error, Label, OpenOptions, SinkOptions};
+use common::{Fixture, class, field, label, label_text, options, output, sink};
+use modelzoo_data::{Classification, Dataset, Error, FieldNames, Label, OpenOptions, SinkOptions};
 use serde_json::json;
 
 /// Documents with all that a parser and a printer would lose.
@@ -455,4 +455,55 @@ fn field_errors_name_the_field() {
     );
     assert!(error.remedy().is_some());
     assert_eq!(field("a_1").to_string(), "a_1");
+}
+
+#[test]
+fn names_of_numbers_and_points_are_in_the_metadata() {
+    let fixture = Fixture::new(&DOCUMENTS[..1], 1);
+    let dataset = fixture.open();
+    let names = FieldNames {
+        mask_targets: vec![(0, "sky".to_owned()), (1, "sea".to_owned())],
+        points: vec!["eye".to_owned(), "ear".to_owned()],
+        edges: vec![vec![0, 1]],
+    };
+    let named = SinkOptions {
+        names: names.clone(),
+        ..options()
+    };
+    let put = |options: SinkOptions, field: &str| {
+        let mut sink = sink(&dataset, field, options).unwrap();
+        let key = dataset.key(0).unwrap();
+        sink.put(&key, Some(&label("a"))).unwrap();
+        sink.commit().unwrap();
+    };
+    put(named, "p");
+    // `1e400` and `NaN` of the fixture are beyond JSON.
+    let text = fixture.read("metadata.json");
+    let targets = r#""mask_targets": {"p": {"0": "sky", "1": "sea"}}"#;
+    assert!(text.contains(targets), "{text}");
+    let skeleton = r#""labels": ["eye", "ear"], "edges": [[0, 1]]"#;
+    assert!(text.contains(skeleton), "{text}");
+    // Another field's names are added, and this one's stay.
+    let more = SinkOptions {
+        names: FieldNames {
+            mask_targets: vec![(7, "land".to_owned())],
+            ..FieldNames::default()
+        },
+        ..options()
+    };
+    put(more, "q");
+    let text = fixture.read("metadata.json");
+    assert!(
+        text.contains(r#""0": "sky""#) && text.contains(r#""7": "land""#),
+        "{text}"
+    );
+    // A new dataset has them too.
+    let out = fixture.directory.path().join("new");
+    let elsewhere = SinkOptions {
+        names,
+        ..output(out.clone())
+    };
+    put(elsewhere, "r");
+    let text = fs::read_to_string(out.join("metadata.json")).unwrap();
+    assert!(text.contains(r#""r": {"0": "sky""#), "{text}");
 }

@@ -138,6 +138,11 @@ fn detectors_match_their_references() {
     check_family("detection");
 }
 
+#[test]
+fn ultralytics_networks_match_their_references() {
+    check_family("ultralytics");
+}
+
 /// A model whose output is the mean of its input, to inspect preprocessing.
 fn preprocessor(dir: &Path, case: &Value) -> Model {
     let channels = if case["color"] == "rgb" { 3 } else { 1 };

@@ -59,6 +59,7 @@ impl Writer for InPlace {
                 let metadata = dataset.metadata()?;
                 // Says early what would stand in the way at the end.
                 metadata.with_provenance(&job.field, &Value::Bool(true))?;
+                metadata.with_names(&job.field, &job.names)?;
                 replace::check(&metadata.path, true)?;
                 replace::check(dataset.documents.path(), true)?;
             }
@@ -99,7 +100,9 @@ fn add_field(
 ) -> Result<Vec<PathBuf>, Error> {
     let metadata = list.metadata()?;
     let mut editor = Editor::new(job, dataset, results)?;
-    let declared = metadata.declaring(&job.field, job.kind)?;
+    let declared = metadata
+        .declaring(&job.field, job.kind)?
+        .with_names(&job.field, &job.names)?;
     let finished = declared.with_provenance(&job.field, &job.provenance)?;
     let before = (declared.text != metadata.text)
         .then(|| stage_metadata(&declared, true))

@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use crate::dataset::Dataset;
 use crate::error::Error;
-use crate::field::FieldName;
+use crate::field::{FieldName, FieldNames};
 use crate::replace;
 use crate::results::Results;
 
@@ -59,6 +59,8 @@ pub(crate) struct Job<'d> {
     pub(crate) overwrite: bool,
     /// What a dataset says about the field's origin.
     pub(crate) provenance: Value,
+    /// What the parts of the labels are called.
+    pub(crate) names: FieldNames,
 }
 
 /// Writes the results of a run to one place in one format.

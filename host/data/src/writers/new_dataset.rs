@@ -85,6 +85,7 @@ pub(crate) fn write_dataset(
     };
     let metadata = stage_metadata(
         &old.declaring(&job.field, job.kind)?
+            .with_names(&job.field, &job.names)?
             .with_provenance(&job.field, &job.provenance)?,
         overwrite,
     )?;

@@ -153,7 +153,10 @@ fn parts_fit_together() {
     assert!(error.starts_with("`tokenizer`"), "{error}");
     assert!(error.contains("head.zero_shot"), "{error}");
     let error = refused(|p| {
-        p.head = serde_json::from_value(json!({ "classification": { "classes": [] } })).unwrap()
+        p.head = serde_json::from_value(
+            json!({ "multi_label": { "classes": [], "confidence_thresh": 0.5 } }),
+        )
+        .unwrap()
     });
-    assert_eq!(error, "`head.classification.classes`: is empty");
+    assert_eq!(error, "`head.multi_label.classes`: is empty");
 }

@@ -9,6 +9,9 @@ use crate::label::{self, Array, Detections, Label, LabelType};
 use crate::output::{MaskExtent, Masks, Output, OutputKind};
 use crate::sample::Origin;
 
+/// The most pixels of all masks of an image, a byte each.
+const MAX_PIXELS: u64 = 1 << 28;
+
 /// Objects in an image, each a box with a class and a mask.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -76,6 +79,7 @@ impl Decode for Masked<'_> {
         let (boxes, transform) = (objects::boxes(output)?, transform(origin)?);
         let masks = boxes.masks().ok_or(DecodeError::Part { what: "masks" })?;
         let objects = self.objects.choose(&boxes)?;
+        check_pixels(&objects, &transform)?;
         let detections = objects.into_iter().filter_map(|object| {
             let bounding_box = transform.box_to_original(object.edges)?;
             Some(label::Detection {
@@ -91,6 +95,24 @@ impl Decode for Masked<'_> {
             ..Detections::default()
         })))
     }
+}
+
+/// Refuses masks that together have more pixels than are worth their memory.
+fn check_pixels(objects: &[Object<'_>], transform: &Transform) -> Result<(), DecodeError> {
+    let area = |object: &Object<'_>| {
+        let bounding_box = transform.box_to_original(object.edges)?;
+        Some(
+            Region::of_box(bounding_box, transform.original())
+                .size
+                .area(),
+        )
+    };
+    let pixels: u64 = objects.iter().filter_map(area).sum();
+    if pixels > MAX_PIXELS {
+        let limit = MAX_PIXELS;
+        return Err(DecodeError::MaskPixels { pixels, limit });
+    }
+    Ok(())
 }
 
 impl Masked<'_> {
@@ -268,6 +290,28 @@ mod tests {
         let row: Vec<u8> = pixels.iter().skip(200).take(20).copied().collect();
         assert_eq!(row.iter().filter(|&&belongs| belongs == 1).count(), 10);
         assert_eq!(row.get(..10), Some([1; 10].as_slice()));
+    }
+
+    #[test]
+    fn masks_of_too_many_pixels_are_an_error() {
+        let large = Size {
+            height: 10_000,
+            width: 10_000,
+        };
+        let count = 3;
+        let masks = Masks::new(Map::new([count, 1, 1], vec![1.0; count]).unwrap());
+        let edges = vec![[0.0, 0.0, 1e4, 1e4]; count];
+        let boxes = Boxes::new(edges, vec![0.9; count], vec![0; count]).unwrap();
+        let (task, options) = (task(), PredictOptions::default());
+        let decoder = task.decoder(&options).unwrap();
+        let origin = Origin {
+            transform: Some(Transform::identity(large)),
+            ..Origin::default()
+        };
+        let output = Output::Boxes(boxes.with_masks(masks).unwrap());
+        let (pixels, limit) = (300_000_000, MAX_PIXELS);
+        let error = DecodeError::MaskPixels { pixels, limit };
+        assert_eq!(decoder.decode(output, &origin), Err(error));
     }
 
     #[test]

@@ -240,6 +240,14 @@ pub enum DecodeError {
         /// What is missing.
         what: &'static str,
     },
+    /// The masks of an image would take more memory than they are worth.
+    #[error("the masks of the objects have {pixels} pixels together; at most {limit} are kept")]
+    MaskPixels {
+        /// Pixels of all masks.
+        pixels: u64,
+        /// The most that are kept.
+        limit: u64,
+    },
     /// The sample is not an image.
     #[error("places can only be found in images")]
     NoImage,
@@ -328,5 +336,7 @@ impl Task {
     }
 }
 
+#[cfg(test)]
+mod objects_tests;
 #[cfg(test)]
 mod tests;

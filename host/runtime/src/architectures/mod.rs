@@ -19,6 +19,7 @@ pub mod segmentation;
 mod shared;
 pub mod text;
 pub mod transformers;
+pub mod ultralytics;
 
 use modelzoo_base::nearest;
 use modelzoo_model::plan::Architecture;
@@ -102,6 +103,7 @@ register! {
     "bert": text::Bert, "[`BertConfig`](text::BertConfig): the `config.json` of BERT, RoBERTa, MPNet or DistilBERT", "transformers";
     "clip": image_text::Clip, "[`ClipConfig`](image_text::ClipConfig): the `config.json` of CLIP", "transformers";
     "open_clip": image_text::OpenClip, "[`OpenClipConfig`](image_text::OpenClipConfig): OpenCLIP's configuration, or none where the weights show the sizes", "OpenAI and OpenCLIP";
+    "yolo": ultralytics::Yolo, "the `yaml` of Ultralytics, or none where the weights carry it", "Ultralytics";
     "siglip": image_text::Siglip, "[`SiglipConfig`](image_text::SiglipConfig): the `config.json` of SigLIP or SigLIP 2", "transformers";
 }
 

@@ -1,5 +1,7 @@
 //! Batch norm, which in inference is one scale and one shift per channel.
 
+use candle_core::Tensor;
+
 use crate::error::Error;
 use crate::weights::Scope;
 
@@ -57,6 +59,17 @@ impl BatchNorm {
                 .for_each(|value| *value = rounded(f64::from(*value) * scale));
             *bias = rounded(f64::from(*bias) * scale + shift);
         }
+    }
+
+    /// The weight of a convolution without bias that the norm follows, and the bias of both as one.
+    pub(crate) fn folded(&self, weight: &Tensor) -> Result<[Tensor; 2], Error> {
+        let mut values = weight.flatten_all()?.to_vec1::<f32>()?;
+        let mut biases = vec![0.0; self.scale.len()];
+        self.fold(&mut values, &mut biases);
+        let weight = Tensor::from_vec(values, weight.shape(), weight.device())?;
+        let count = biases.len();
+        let bias = Tensor::from_vec(biases, count, weight.device())?;
+        Ok([weight, bias])
     }
 
     /// From a scale and a shift per channel.

@@ -170,6 +170,11 @@ impl Conv2d {
         })
     }
 
+    /// The channels that it gives.
+    pub(crate) fn out_channels(&self) -> usize {
+        self.geometry.out_channels
+    }
+
     /// Convolves; `residual` is added before the activation and has the result's shape.
     pub(crate) fn forward(
         &self,

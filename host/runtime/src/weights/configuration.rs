@@ -1,7 +1,7 @@
 //! What a pickled module of Ultralytics says about itself, as JSON.
 //!
 //! Its attribute `yaml` is the description that the module was built from, `names` are the names of
-//! its classes. They are data like any other of the pickle, and whoever uses them checks them.
+//! its classes, and `eps` is the epsilon of its first batch norm. They are data like any other of the pickle, and whoever uses them checks them.
 
 use serde_json::{Map, Number, Value as Json};
 
@@ -36,7 +36,21 @@ pub(super) fn read(pickle: &Pickle<'_>) -> Result<Option<Json>, Refusal> {
             found.insert((*name).to_owned(), reader.json(value, 0)?);
         }
     }
+    if let Some(eps) = pickle.modules().find_map(|state| eps(pickle, state)) {
+        found.insert("eps".to_owned(), eps.into());
+    }
     Ok((!found.is_empty()).then_some(Json::Object(found)))
+}
+
+/// The epsilon of a module that is a batch norm.
+fn eps(pickle: &Pickle<'_>, state: Value) -> Option<f64> {
+    let own = attributes(pickle, state);
+    let buffers = attribute(pickle, own, "_buffers")?;
+    attribute(pickle, attributes(pickle, buffers), "running_mean")?;
+    match attribute(pickle, own, "eps")? {
+        Value::Float(eps) => Some(eps),
+        _ => None,
+    }
 }
 
 struct Reader<'p, 'a> {

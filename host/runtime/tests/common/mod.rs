@@ -108,6 +108,19 @@ pub(crate) fn resnet_tensors(
     tensors
 }
 
+/// As [`write_recipe`], with the weights of layers magnified by `gain`.
+pub(crate) fn write_magnified(path: &Path, tensors: &[(String, Vec<usize>)], seed: u64, gain: f64) {
+    let tensors: HashMap<String, Tensor> = tensors
+        .iter()
+        .map(|(name, shape)| {
+            let values = recipe(name, shape, seed);
+            let gain = if shape.len() > 1 { gain } else { 1.0 };
+            (name.clone(), values.affine(gain, 0.0).unwrap())
+        })
+        .collect();
+    candle_core::safetensors::save(&tensors, path).unwrap();
+}
+
 /// Writes tensors of these names and shapes by the recipe.
 pub(crate) fn write_recipe(path: &Path, tensors: &[(String, Vec<usize>)], seed: u64) {
     let tensors: HashMap<String, Tensor> = tensors

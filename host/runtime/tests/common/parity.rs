@@ -35,9 +35,9 @@ pub(crate) fn read_tensor(path: &Path, name: &str) -> Tensor {
 /// The plan of a case, whose weights are written into `dir` by the recipe.
 pub(crate) fn plan(case: &str, dir: &Path) -> Plan {
     let folder = fixtures().join(case);
-    let seed = read_json(&folder.join("recipe.json"))["seed"]
-        .as_u64()
-        .unwrap();
+    let recipe = read_json(&folder.join("recipe.json"));
+    let seed = recipe["seed"].as_u64().unwrap();
+    let gain = recipe["gain"].as_f64().unwrap_or(1.0);
     let shape = |shape: &Value| serde_json::from_value::<Vec<usize>>(shape.clone()).unwrap();
     let tensors: Vec<(String, Vec<usize>)> = read_json(&folder.join("tensors.json"))
         .as_object()
@@ -45,7 +45,7 @@ pub(crate) fn plan(case: &str, dir: &Path) -> Plan {
         .iter()
         .map(|(name, dims)| (name.clone(), shape(dims)))
         .collect();
-    super::write_recipe(&dir.join("weights.safetensors"), &tensors, seed);
+    super::write_magnified(&dir.join("weights.safetensors"), &tensors, seed, gain);
     serde_json::from_value(json!({
         "architecture": read_json(&folder.join("architecture.json")),
         "weights": ["weights.safetensors"],

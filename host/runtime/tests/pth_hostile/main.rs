@@ -9,6 +9,7 @@
 
 mod containers;
 mod malformed;
+mod modules;
 mod states;
 mod tensors;
 mod unsafe_names;

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use modelzoo_data::{Dataset, Label, LabelType};
+use modelzoo_data::{Dataset, FieldNames, Label, LabelType};
 use modelzoo_model::Model;
 use modelzoo_model::sample::Prepared;
-use modelzoo_model::task::{Decode, PredictOptions};
+use modelzoo_model::task::{Decode, PredictOptions, Task};
 use serde_json::Value;
 
 use crate::error::Error;
@@ -74,6 +74,7 @@ impl Runner<'_> {
         let work = Labels {
             model: self.model,
             kind: task.label_type(),
+            names: names(task),
             decoder: task.decoder(&options_of_task)?,
             options: &options_of_task,
         };
@@ -87,10 +88,28 @@ impl Runner<'_> {
     }
 }
 
+/// What the parts of a task's labels are called.
+fn names(task: &Task) -> FieldNames {
+    let targets = task.mask_targets().into_iter();
+    let skeleton = task.skeleton();
+    FieldNames {
+        mask_targets: targets
+            .map(|(number, name)| (number, name.to_owned()))
+            .collect(),
+        points: skeleton
+            .map(|skeleton| skeleton.labels.to_vec())
+            .unwrap_or_default(),
+        edges: skeleton
+            .map(|skeleton| skeleton.edges.to_vec())
+            .unwrap_or_default(),
+    }
+}
+
 /// From samples to labels, through the model's task.
 struct Labels<'a> {
     model: &'a dyn Model,
     kind: LabelType,
+    names: FieldNames,
     decoder: Box<dyn Decode + 'a>,
     options: &'a PredictOptions,
 }
@@ -98,6 +117,10 @@ struct Labels<'a> {
 impl Work for Labels<'_> {
     fn kind(&self) -> LabelType {
         self.kind
+    }
+
+    fn names(&self) -> FieldNames {
+        self.names.clone()
     }
 
     fn fingerprint(&self) -> Value {

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use modelzoo_base::Remedy;
 use modelzoo_base::budget::Budget;
 use modelzoo_data::{
-    Dataset, FieldName, Label, LabelType, MediaError, Output, ResultSink, Sample, SampleKey,
-    SinkOptions,
+    Dataset, FieldName, FieldNames, Label, LabelType, MediaError, Output, ResultSink, Sample,
+    SampleKey, SinkOptions,
 };
 use modelzoo_model::Model;
 use modelzoo_model::sample::{self, Fields, Input, MAX_IMAGE_BYTES, Media, MediaKind, Prepared};
@@ -146,6 +146,7 @@ impl<'a> Runner<'a> {
             staging: Some(self.staging.clone()),
             fingerprint: fingerprint.to_string(),
             provenance: self.provenance.clone(),
+            names: work.names(),
         };
         let sink = ResultSink::open(dataset, &field, work.kind(), options)?;
         let mut run = Run {
@@ -172,6 +173,11 @@ impl<'a> Runner<'a> {
 pub(crate) trait Work: Sync {
     /// The type of the results.
     fn kind(&self) -> LabelType;
+
+    /// What the parts of the results are called.
+    fn names(&self) -> FieldNames {
+        FieldNames::default()
+    }
 
     /// What decides the results besides the model and the samples.
     fn fingerprint(&self) -> Value;

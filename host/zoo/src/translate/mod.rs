@@ -18,6 +18,7 @@ mod settings;
 mod tests;
 mod torchvision;
 mod torchvision_places;
+mod ultralytics;
 
 use std::path::Path;
 
@@ -34,7 +35,7 @@ use huggingface::Use;
 use settings::Settings;
 
 /// The classes that are known, by the last parts of their names.
-const TYPES: [(&str, Class); 10] = [
+const TYPES: [(&str, Class); 11] = [
     ("TorchvisionImageModel", Class::Torchvision),
     ("TorchImageModel", Class::Hub),
     ("TorchCLIPModel", Class::Clip { open_clip: false }),
@@ -60,10 +61,16 @@ const TYPES: [(&str, Class); 10] = [
         Class::HuggingFace(Use::Depth),
     ),
     ("FiftyOneTransformer", Class::HuggingFace(Use::Embeddings)),
+    ("FiftyOneYOLOModel", Class::Ultralytics),
 ];
 
 /// The ends of the names of classes whose outputs this version does not support.
-const NOT_YET: [(&str, &str); 4] = [
+const NOT_YET: [(&str, &str); 6] = [
+    ("YOLOEVPModel", "finds what examples show"),
+    (
+        "RTDETRModel",
+        "finds objects in images by a network that is not built",
+    ),
     ("Detection", "finds objects in images"),
     ("Segmentation", "finds objects or regions in images"),
     ("DepthEstimation", "measures depths in images"),
@@ -76,6 +83,7 @@ enum Class {
     Hub,
     Clip { open_clip: bool },
     HuggingFace(Use),
+    Ultralytics,
 }
 
 /// The files to fetch for a model beside the one that its manager names.
@@ -85,7 +93,7 @@ enum Class {
 pub fn fetches(deployment: &Deployment) -> Result<Vec<Fetch>, TranslateError> {
     let settings = Settings::new(&deployment.config, &Map::new());
     match class(deployment)? {
-        Class::Torchvision => Ok(Vec::new()),
+        Class::Torchvision | Class::Ultralytics => Ok(Vec::new()),
         Class::Hub => hub::fetches(&settings),
         Class::Clip { open_clip } => clip::fetches(&settings, open_clip),
         Class::HuggingFace(usage) => huggingface::fetches(&settings, usage),
@@ -129,6 +137,7 @@ pub fn translate(
         Class::Clip { open_clip: false } => clip::plan(&settings, Some(weights()?))?,
         Class::Clip { open_clip: true } => clip::plan(&settings, None)?,
         Class::HuggingFace(usage) => huggingface::plan(&settings, usage, dir)?,
+        Class::Ultralytics => ultralytics::plan(&settings, weights()?)?,
     };
     let half = half_precision(&settings)?;
     settings.finish()?;

@@ -347,3 +347,65 @@ fn unknown_repository_is_refused() {
     let error = translate(&dinov3, &Map::new(), None, Path::new("nowhere")).unwrap_err();
     assert!(matches!(error, TranslateError::File { .. }), "{error}");
 }
+
+fn yolo(checkpoint: &str, processor: &str) -> Deployment {
+    deployment(
+        "fiftyone.utils.ultralytics.FiftyOneYOLOModel",
+        json!({
+            "entrypoint_fcn": "ultralytics.YOLO",
+            "entrypoint_args": {"model": checkpoint},
+            "output_processor_cls": format!("fiftyone.utils.ultralytics.{processor}"),
+        }),
+    )
+}
+
+#[test]
+fn yolo_becomes_a_plan_as_its_predictor_has_it() {
+    let found = yolo("yolo11n.pt", "UltralyticsDetectionOutputProcessor");
+    let plan = translated(&found, json!({})).unwrap();
+    assert_eq!(
+        (plan.architecture.name.as_str(), &plan.architecture.config),
+        ("yolo", &json!({}))
+    );
+    let Some(Step::Letterbox { to, multiple }) = plan.preprocessing.unwrap().steps.first().copied()
+    else {
+        panic!("no letterbox")
+    };
+    assert_eq!((to.height, to.width, multiple), (640, 640, Some(32)));
+    let Some(Task::Detection(head)) = plan.head else {
+        panic!("no detection")
+    };
+    assert_eq!(head.confidence_thresh, Some(0.25));
+    assert_eq!(head.nms.map(|nms| nms.iou_thresh), Some(0.7));
+    assert_eq!((head.max_objects, head.classes.len()), (Some(300), 0));
+    // These give one box per object.
+    for checkpoint in ["yolov10n.pt", "yolo26n-seg.pt"] {
+        let found = yolo(checkpoint, "UltralyticsSegmentationOutputProcessor");
+        let plan = translated(&found, json!({"confidence_thresh": 0.4})).unwrap();
+        let Some(Task::InstanceSegmentation(head)) = plan.head else {
+            panic!("no masks")
+        };
+        assert_eq!(head.detection.nms, None);
+        assert_eq!(head.detection.confidence_thresh, Some(0.4));
+    }
+    let found = yolo("yolo26n-pose.pt", "UltralyticsPoseOutputProcessor");
+    let Some(Task::Keypoints(head)) = translated(&found, json!({})).unwrap().head else {
+        panic!("no points")
+    };
+    assert_eq!((head.points.len(), head.edges.len()), (17, 19));
+}
+
+#[test]
+fn yolo_of_another_kind_is_not_built() {
+    let found = yolo("yolov8s-world.pt", "UltralyticsDetectionOutputProcessor");
+    assert!(refused(&found, json!({})).contains("texts or examples"));
+    let found = yolo("yolo11n.pt", "os.system");
+    assert!(refused(&found, json!({})).contains("is not one of"));
+    let mut found = yolo("yolo11n.pt", "UltralyticsDetectionOutputProcessor");
+    found
+        .config
+        .insert("entrypoint_fcn".to_owned(), json!("ultralytics.NAS"));
+    assert!(refused(&found, json!({})).contains("`ultralytics.NAS` is not known"));
+    found.kind = "fiftyone.utils.ultralytics.FiftyOneRTDETRModel".to_owned();
+    assert!(refused(&found, json!({})).contains("not built"));
+}

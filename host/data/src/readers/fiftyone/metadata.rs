@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::Error;
-use crate::field::FieldName;
+use crate::field::{FieldName, FieldNames};
 use crate::files::{Stamp, malformed, read_bounded};
 use crate::text;
 
@@ -224,6 +224,24 @@ impl Metadata {
         })
     }
 
+    /// The same with what the numbers in the field's masks and its points are called, where there
+    /// is something to say: members of `mask_targets` and `skeletons`.
+    pub(crate) fn with_names(&self, name: &FieldName, names: &FieldNames) -> Result<Self, Error> {
+        let mut next = self.clone();
+        let parts = [
+            ("mask_targets", names.mask_targets()),
+            ("skeletons", names.skeleton()),
+        ];
+        for (member, value) in parts {
+            if let Some(value) = value {
+                let path = [member, name.as_str()];
+                let text = set(&next.text, &path, &json::to_vec(&value));
+                next.text = text.map_err(|error| self.unsettable(error))?;
+            }
+        }
+        Ok(next)
+    }
+
     /// The same for a dataset elsewhere, whose samples are the same files.
     pub(crate) fn copied_to(&self, path: PathBuf) -> Result<Self, Error> {
         let mut copy = self.clone();
@@ -240,7 +258,7 @@ impl Metadata {
             SetError::Scan(error) => malformed(&self.path, error),
             SetError::NotAnObject(member) => Error::Metadata {
                 path: self.path.clone(),
-                reason: format!("`{member}` is not an object, so provenance has no place"),
+                reason: format!("`{member}` is not an object, so what belongs there has no place"),
             },
         }
     }

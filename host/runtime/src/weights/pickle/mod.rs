@@ -142,6 +142,14 @@ impl<'a> Pickle<'a> {
         })
     }
 
+    /// The states of all modules that the pickle has.
+    pub(super) fn modules(&self) -> impl Iterator<Item = Value> {
+        self.items.iter().filter_map(|item| match item {
+            Item::Module(state) => *state,
+            _ => None,
+        })
+    }
+
     /// A piece of the pickle.
     pub(super) fn span(&self, span: Span) -> &'a [u8] {
         slice(self.bytes, span)

@@ -191,6 +191,26 @@ const NETWORKS: &[&str] = &[
     "YOLOESegModel",
 ];
 
+/// What a network may keep of its training, attributes alone: in `ultralytics.utils`, its part
+/// `loss` and its part `tal`, and in `torch.nn.modules.loss`.
+const TRAINING: &[&str] = &[
+    "BCEWithLogitsLoss",
+    "BboxLoss",
+    "CrossEntropyLoss",
+    "DFLoss",
+    "E2EDetectLoss",
+    "IterableSimpleNamespace",
+    "KeypointLoss",
+    "RotatedBboxLoss",
+    "RotatedTaskAlignedAssigner",
+    "TaskAlignedAssigner",
+    "v8ClassificationLoss",
+    "v8DetectionLoss",
+    "v8OBBLoss",
+    "v8PoseLoss",
+    "v8SegmentationLoss",
+];
+
 /// Whether `module.name` is one of the classes.
 pub(super) fn is_known(module: &str, name: &str) -> bool {
     let part = |list: &[(&str, &[&str])], part: &str| {
@@ -198,7 +218,7 @@ pub(super) fn is_known(module: &str, name: &str) -> bool {
             .any(|(known, names)| *known == part && names.contains(&name))
     };
     if let Some(last) = module.strip_prefix("torch.nn.modules.") {
-        return part(TORCH, last);
+        return part(TORCH, last) || (last == "loss" && TRAINING.contains(&name));
     }
     if let Some(last) = module.strip_prefix("ultralytics.nn.modules.") {
         return part(ULTRALYTICS, last);
@@ -206,8 +226,10 @@ pub(super) fn is_known(module: &str, name: &str) -> bool {
     match module {
         "ultralytics.nn.modules" => ULTRALYTICS.iter().any(|(_, names)| names.contains(&name)),
         "ultralytics.nn.tasks" => NETWORKS.contains(&name),
-        // The settings of the training, attributes alone.
-        "ultralytics.utils" | "ultralytics.yolo.utils" => name == "IterableSimpleNamespace",
+        "ultralytics.utils"
+        | "ultralytics.utils.loss"
+        | "ultralytics.utils.tal"
+        | "ultralytics.yolo.utils" => TRAINING.contains(&name),
         _ => false,
     }
 }
