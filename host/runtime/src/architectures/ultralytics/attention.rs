@@ -4,7 +4,7 @@
 use candle_core::Tensor;
 
 use super::blocks::{Chain, Gathered, Inner, Shortcut, c3, repeated};
-use super::loader::{Block, Conv, Loader, Sized, Walk};
+use super::loader::{Block, Conv, Loader, Measured, Walk};
 use crate::device::Device;
 use crate::error::Error;
 use crate::layers::{Activation, Attention, ConvGeometry, FeatureMap, Mask, concat};
@@ -203,7 +203,10 @@ impl Block for Psa {
 }
 
 /// `C2PSA`, and `PSA`, which has one block of which the parts are its own.
-pub(super) fn psa(loader: &Loader<'_>, in_channels: usize) -> Result<Sized<Box<dyn Block>>, Error> {
+pub(super) fn psa(
+    loader: &Loader<'_>,
+    in_channels: usize,
+) -> Result<Measured<Box<dyn Block>>, Error> {
     let (halves, half) = loader.halves("cv1", in_channels)?;
     let blocks = if loader.has("attn.qkv.conv.weight") {
         vec![Box::new(PsaBlock::load(loader, half)?) as Box<dyn Block>]
@@ -230,7 +233,7 @@ pub(super) fn a2c2f(
     loader: &Loader<'_>,
     in_channels: usize,
     areas: usize,
-) -> Result<Sized<Box<dyn Block>>, Error> {
+) -> Result<Measured<Box<dyn Block>>, Error> {
     let (first, width) = loader.silu("cv1", in_channels)?;
     let blocks = if loader.has("m.0.cv3.conv.weight") {
         repeated(loader, width, "cv3.conv.weight", |part| {

@@ -3,7 +3,7 @@
 use modelzoo_kernels::{PoolKind, Window};
 
 use super::attention::PsaBlock;
-use super::loader::{Block, Conv, Loader, Sized, Walk};
+use super::loader::{Block, Conv, Loader, Measured, Walk};
 use crate::error::Error;
 use crate::layers::{Activation, FeatureMap, Pool, PoolWindow, concat};
 
@@ -41,7 +41,7 @@ pub(super) fn bottleneck(
     loader: &Loader<'_>,
     channels: usize,
     shortcut: bool,
-) -> Result<Sized<Box<dyn Block>>, Error> {
+) -> Result<Measured<Box<dyn Block>>, Error> {
     let (first, between) = loader.silu("cv1", channels)?;
     let (second, outputs) = loader.silu("cv2", between)?;
     let block = Shortcut {
@@ -78,7 +78,7 @@ pub(super) fn repeated(
     loader: &Loader<'_>,
     channels: usize,
     tensor: &str,
-    block: impl Fn(&Loader<'_>) -> Result<Sized<Box<dyn Block>>, Error>,
+    block: impl Fn(&Loader<'_>) -> Result<Measured<Box<dyn Block>>, Error>,
 ) -> Result<Vec<Box<dyn Block>>, Error> {
     let mut blocks = Vec::new();
     for at in 0..loader.count("m", tensor) {
@@ -98,7 +98,7 @@ pub(super) fn c2f(
     loader: &Loader<'_>,
     in_channels: usize,
     shortcut: bool,
-) -> Result<Sized<Box<dyn Block>>, Error> {
+) -> Result<Measured<Box<dyn Block>>, Error> {
     let (first, half) = loader.halves("cv1", in_channels)?;
     let has = |tensor: &str| loader.has(&format!("m.0.{tensor}"));
     let blocks = if has("cv3.conv.weight") {
@@ -136,7 +136,7 @@ fn cib(
     loader: &Loader<'_>,
     channels: usize,
     shortcut: bool,
-) -> Result<Sized<Box<dyn Block>>, Error> {
+) -> Result<Measured<Box<dyn Block>>, Error> {
     let (mut blocks, mut width): (Vec<Box<dyn Block>>, _) = (Vec::new(), channels);
     for at in 0..5 {
         let name = format!("cv1.{at}");
@@ -155,7 +155,7 @@ fn cib(
 }
 
 /// `RepVGGDW`: depthwise convolutions of 7x7 and 3x3 pixels, added, as one.
-fn large_kernel(loader: &Loader<'_>, channels: usize) -> Result<Sized<Conv>, Error> {
+fn large_kernel(loader: &Loader<'_>, channels: usize) -> Result<Measured<Conv>, Error> {
     let (large, bias, geometry) = loader.child("conv").folded(channels, Walk::default())?;
     let (small, more, of_small) = loader.child("conv1").folded(channels, Walk::default())?;
     let ([height, width], [rows, columns]) = (geometry.window.kernel, of_small.window.kernel);
@@ -202,7 +202,7 @@ pub(super) fn c3(
     in_channels: usize,
     inner: Inner,
     shortcut: bool,
-) -> Result<Sized<Box<dyn Block>>, Error> {
+) -> Result<Measured<Box<dyn Block>>, Error> {
     let (first, width) = loader.silu("cv1", in_channels)?;
     let (beside, more) = loader.silu("cv2", in_channels)?;
     let blocks = match inner {
@@ -291,7 +291,7 @@ pub(super) fn pyramid(
     kernel: usize,
     activation: Activation,
     shortcut: bool,
-) -> Result<Sized<Box<dyn Block>>, Error> {
+) -> Result<Measured<Box<dyn Block>>, Error> {
     let [first, last] = names;
     let (first, width) = loader.conv(first, in_channels, Walk::default(), activation)?;
     let joined = loader.scope.shape(&format!("{last}.conv.weight"))?;

@@ -4,13 +4,13 @@ use candle_core::Tensor;
 use modelzoo_kernels::PoolKind;
 
 use super::blocks::{Chain, Gathered, Inner, c3, max_pool, pool};
-use super::loader::{Block, Conv, Loader, Sized, Walk};
+use super::loader::{Block, Conv, Loader, Measured, Walk};
 use crate::error::Error;
 use crate::layers::{Activation, BatchNorm, FeatureMap, Pool, concat};
 
 /// `RepConv`: convolutions of 3x3 pixels and of one, and perhaps a batch norm of the input, added,
 /// as one convolution.
-pub(super) fn rep_conv(loader: &Loader<'_>, channels: usize) -> Result<Sized<Conv>, Error> {
+pub(super) fn rep_conv(loader: &Loader<'_>, channels: usize) -> Result<Measured<Conv>, Error> {
     let (large, mut bias, geometry) = loader.child("conv1").folded(channels, Walk::default())?;
     let (small, more, _) = loader.child("conv2").folded(channels, Walk::default())?;
     let small = small.pad_with_zeros(2, 1, 1)?.pad_with_zeros(3, 1, 1)?;
@@ -51,13 +51,13 @@ fn identity(dims: &[usize]) -> Result<Tensor, Error> {
 pub(super) fn elan(
     loader: &Loader<'_>,
     in_channels: usize,
-) -> Result<Sized<Box<dyn Block>>, Error> {
+) -> Result<Measured<Box<dyn Block>>, Error> {
     let (first, half) = loader.halves("cv1", in_channels)?;
     let (mut width, mut joined) = (half, 2 * half);
     let mut blocks: Vec<Box<dyn Block>> = Vec::new();
     for name in ["cv2", "cv3"] {
         let part = loader.child(name);
-        let (block, outputs): Sized<Box<dyn Block>> = if part.has("conv.weight") {
+        let (block, outputs): Measured<Box<dyn Block>> = if part.has("conv.weight") {
             let (conv, outputs) = loader.silu(name, width)?;
             (Box::new(conv), outputs)
         } else {
@@ -83,7 +83,7 @@ pub(super) fn elan(
 pub(super) fn aconv(
     loader: &Loader<'_>,
     in_channels: usize,
-) -> Result<Sized<Box<dyn Block>>, Error> {
+) -> Result<Measured<Box<dyn Block>>, Error> {
     let walk = Walk::stride(2);
     let (conv, outputs) = loader.conv("cv1", in_channels, walk, Activation::Silu)?;
     let block = AConv {
@@ -116,7 +116,7 @@ impl Block for AConv {
 pub(super) fn adown(
     loader: &Loader<'_>,
     in_channels: usize,
-) -> Result<Sized<Box<dyn Block>>, Error> {
+) -> Result<Measured<Box<dyn Block>>, Error> {
     let half = in_channels / 2;
     let walk = Walk::stride(2);
     let (through, first) = loader.conv("cv1", half, walk, Activation::Silu)?;

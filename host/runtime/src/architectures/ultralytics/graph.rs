@@ -6,7 +6,7 @@ use super::description::{Description, Line};
 use super::elan::{aconv, adown, elan};
 use super::fuse::{Fuse, Spread};
 use super::head::Head;
-use super::loader::{Block, Loader, Sized, Walk};
+use super::loader::{Block, Loader, Measured, Walk};
 use crate::architectures::shared::config::ConfigChecker;
 use crate::error::Error;
 use crate::layers::{Activation, FeatureMap, concat};
@@ -241,7 +241,7 @@ fn block(
     line: &Line,
     part: &Loader<'_>,
     channels: usize,
-) -> Result<Sized<Box<dyn Block>>, Error> {
+) -> Result<Measured<Box<dyn Block>>, Error> {
     let flag = |at: usize, default: bool| line.flag(at).unwrap_or(default);
     let silu = Activation::Silu;
     match line.module.as_str() {
@@ -300,7 +300,7 @@ fn conv(
     channels: usize,
     walk: Walk,
     activation: Activation,
-) -> Result<Sized<Box<dyn Block>>, Error> {
+) -> Result<Measured<Box<dyn Block>>, Error> {
     let (weight, bias, geometry) = part.folded(channels, walk)?;
     let conv = part.fused("conv", geometry, &weight, &bias, activation)?;
     Ok((Box::new(conv), geometry.out_channels))

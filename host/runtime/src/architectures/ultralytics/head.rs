@@ -5,7 +5,7 @@ use modelzoo_model::output::{Map, Masks, Output, OutputError, OutputKind};
 
 use super::decode::{Decoder, Extra};
 use super::description::{Description, Line};
-use super::loader::{Block, Conv, Loader, Sized};
+use super::loader::{Block, Conv, Loader, Measured};
 use crate::architectures::shared::config::ConfigChecker;
 use crate::error::Error;
 use crate::layers::{Activation, FeatureMap, Linear, Patchwork, concat, global_average};
@@ -188,7 +188,7 @@ fn ignore_training(part: &Loader<'_>, end2end: bool) {
 
 /// The convolutions `0`, `1`, … of one branch: the last one plain, others with their norms, or two
 /// of these together. Those of points end without a plain one.
-fn branch(part: &Loader<'_>, channels: usize) -> Result<Sized<Vec<Box<dyn Block>>>, Error> {
+fn branch(part: &Loader<'_>, channels: usize) -> Result<Measured<Vec<Box<dyn Block>>>, Error> {
     let mut blocks: Vec<Box<dyn Block>> = Vec::new();
     let mut width = channels;
     for at in 0.. {

@@ -22,7 +22,7 @@ pub(super) trait Block: Send + Sync {
 }
 
 /// A block, and the number of channels that it gives.
-pub(super) type Sized<T> = (T, usize);
+pub(super) type Measured<T> = (T, usize);
 
 /// How a convolution moves over the image.
 #[derive(Clone, Copy, Default)]
@@ -126,7 +126,7 @@ impl<'a> Loader<'a> {
         in_channels: usize,
         walk: Walk,
         activation: Activation,
-    ) -> Result<Sized<Conv>, Error> {
+    ) -> Result<Measured<Conv>, Error> {
         let part = self.child(name);
         let conv = part.child("conv");
         let geometry = conv.geometry(in_channels, walk)?;
@@ -148,17 +148,17 @@ impl<'a> Loader<'a> {
     }
 
     /// `Conv` with SiLU and a stride of 1.
-    pub(super) fn silu(&self, name: &str, in_channels: usize) -> Result<Sized<Conv>, Error> {
+    pub(super) fn silu(&self, name: &str, in_channels: usize) -> Result<Measured<Conv>, Error> {
         self.conv(name, in_channels, Walk::default(), Activation::Silu)
     }
 
     /// `Conv` without activation, with a stride of 1.
-    pub(super) fn linear(&self, name: &str, in_channels: usize) -> Result<Sized<Conv>, Error> {
+    pub(super) fn linear(&self, name: &str, in_channels: usize) -> Result<Measured<Conv>, Error> {
         self.conv(name, in_channels, Walk::default(), Activation::Identity)
     }
 
     /// A convolution with a bias, and nothing else.
-    pub(super) fn plain(&self, name: &str, in_channels: usize) -> Result<Sized<Conv>, Error> {
+    pub(super) fn plain(&self, name: &str, in_channels: usize) -> Result<Measured<Conv>, Error> {
         let conv = self.child(name);
         let geometry = conv.geometry(in_channels, Walk::default())?;
         let none = Activation::Identity;
@@ -168,7 +168,11 @@ impl<'a> Loader<'a> {
 
     /// `Conv` whose outputs are parts of equal width, as one convolution per part: what follows
     /// takes them apart.
-    pub(super) fn halves(&self, name: &str, in_channels: usize) -> Result<Sized<[Conv; 2]>, Error> {
+    pub(super) fn halves(
+        &self,
+        name: &str,
+        in_channels: usize,
+    ) -> Result<Measured<[Conv; 2]>, Error> {
         let part = self.child(name);
         let (weight, bias, geometry) = part.folded(in_channels, Walk::default())?;
         let half = geometry.out_channels / 2;
