@@ -15,8 +15,7 @@
 //! | [`fn@concat`], [`NormedConcat`], [`interleave`] | join the channels of several feature maps |
 //! | [`FeatureMap::scale_channels`] | squeeze and excitation |
 //! | [`FeatureMap::pad`], [`activate`](FeatureMap::activate) | padding with zeros (also uneven), an activation |
-//! | [`FeatureMap::repeat_pixels`], [`Patchwork`] | upsampling, and a transposed convolution whose stride is its kernel |
-//! | [`FeatureMap::add`], [`FeatureMap::channels`] | the sum of two, and some of the channels |
+//! | [`FeatureMap::repeat_pixels`] | upsampling by a whole factor, `nearest` |
 //! | [`LayerNorm::forward_map`], [`FeedForward::forward_map`] | per pixel |
 //! | [`FeatureMap::to_tokens`], [`FeatureMap::from_tokens`] | pixels as tokens and back; patches are a [`Conv2d`] whose stride is its kernel |
 //!
@@ -85,7 +84,6 @@ pub(crate) use conv::{Conv2d, ConvGeometry};
 pub(crate) use conv_transpose::{ConvTranspose2d, TransposedGeometry};
 pub(crate) use deformable::DeformableAttention;
 pub(crate) use dense::Dense;
-pub(crate) use enlarge::Patchwork;
 pub(crate) use feed_forward::FeedForward;
 pub(crate) use heads::{FirstHeads, Rotary, normalize_heads};
 pub(crate) use join::{NormedConcat, concat, interleave};

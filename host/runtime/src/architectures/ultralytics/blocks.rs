@@ -30,7 +30,7 @@ impl Block for Shortcut {
     fn forward(&self, x: &FeatureMap) -> Result<FeatureMap, Error> {
         let y = self.blocks.forward(x)?;
         match self.adds {
-            true => x.add(&y),
+            true => x.plus(&y),
             false => Ok(y),
         }
     }
@@ -250,7 +250,7 @@ impl Block for Pyramid {
         }
         let y = self.last.forward(&concat(&self.name, &parts)?)?;
         match self.adds {
-            true => y.add(x),
+            true => y.plus(x),
             false => Ok(y),
         }
     }

@@ -83,7 +83,7 @@ impl Fuse {
             if of_map.height * times != shape.height || of_map.width * times != shape.width {
                 return Err(bad("an input cannot be enlarged by a whole factor"));
             }
-            sum = sum.add(&map.repeat_pixels(times)?)?;
+            sum = sum.plus(&map.repeat_pixels(times)?)?;
         }
         Ok(sum)
     }

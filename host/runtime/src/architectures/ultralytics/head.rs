@@ -8,7 +8,9 @@ use super::description::{Description, Line};
 use super::loader::{Block, Conv, Loader, Measured};
 use crate::architectures::shared::config::ConfigChecker;
 use crate::error::Error;
-use crate::layers::{Activation, FeatureMap, Linear, Patchwork, concat, global_average};
+use crate::layers::{
+    Activation, ConvTranspose2d, FeatureMap, Linear, TransposedGeometry, concat, global_average,
+};
 use crate::precision::full;
 
 /// The head of a network.
@@ -39,7 +41,7 @@ struct Prototypes {
     refine: Vec<Conv>,
     fuse: Option<Conv>,
     first: Conv,
-    larger: Patchwork,
+    larger: ConvTranspose2d,
     second: Conv,
     last: Conv,
 }
@@ -302,7 +304,14 @@ impl Prototypes {
         }
         let (first, between) = part.silu("cv1", width)?;
         let upsample = part.scope.child("upsample");
-        let larger = Patchwork::load(&upsample, [between; 2], 2, part.device)?;
+        let twice = TransposedGeometry {
+            in_channels: between,
+            out_channels: between,
+            stride: 2,
+            padding: 0,
+        };
+        let none = Activation::Identity;
+        let larger = ConvTranspose2d::load(&upsample, twice, true, None, none, part.device)?;
         let (second, between) = part.silu("cv2", between)?;
         let (last, _) = part.silu("cv3", between)?;
         Ok(Self {
@@ -328,7 +337,7 @@ impl Prototypes {
         for (conv, map) in self.refine.iter().zip(others) {
             let map = conv.forward(map)?;
             let times = x.shape()?.height / map.shape()?.height.max(1);
-            x = x.add(&map.repeat_pixels(times)?)?;
+            x = x.plus(&map.repeat_pixels(times)?)?;
         }
         if let Some(fuse) = &self.fuse {
             x = fuse.forward(&x)?;
