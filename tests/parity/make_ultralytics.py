@@ -215,6 +215,9 @@ def main():
             YAML.save(file, d)
             wrapper = YOLO(file, task=task)
         network = wrapper.model
+        if "end2end" in d or d["head"][-1][2] == "v10Detect":
+            # As published checkpoints have it.
+            network.model[-1].end2end = True
         config = json.loads(json.dumps(config))
         x = case.picture((2, 3, *SIZE), 7)
         x = (x - x.min()) / (x.max() - x.min())

@@ -1,5 +1,5 @@
 //! What networks of Ultralytics find in a photograph, the whole way from the file, against
-//! Ultralytics' predictor: `found.json` of the fixtures.
+//! Ultralytics' predictor: `found.json` beside the checkpoint.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,32 +12,13 @@ mod common;
 
 use std::path::Path;
 
-use common::parity::{fixtures, plan, read_json};
+use common::parity::{fixtures, read_json};
 use modelzoo_model::Model as _;
 use modelzoo_model::label::{Array, Detection, Label};
 use modelzoo_model::sample::{Fields, Media, Sample};
 use modelzoo_model::task::PredictOptions;
 use modelzoo_runtime::{Device, Model, Plan};
 use serde_json::{Value, json};
-
-/// The cases, and the task of each.
-const CASES: [(&str, &str); 15] = [
-    ("yolo-v5u", "detection"),
-    ("yolo-v8", "detection"),
-    ("yolo-v9t", "detection"),
-    ("yolo-v9c", "detection"),
-    ("yolo-v9e", "detection"),
-    ("yolo-v10", "detection"),
-    ("yolo-11", "detection"),
-    ("yolo-12", "detection"),
-    ("yolo-26", "detection"),
-    ("yolo-v8-seg", "instance_segmentation"),
-    ("yolo-26-seg", "instance_segmentation"),
-    ("yolo-v8-pose", "keypoints"),
-    ("yolo-26-pose", "keypoints"),
-    ("yolo-v8-obb", "oriented_boxes"),
-    ("yolo-26-obb", "oriented_boxes"),
-];
 
 /// The plan of a case with the options that the predictor had.
 fn with_task(plan: &Plan, found: &Value, task: &str, has_nms: bool) -> Plan {
@@ -234,25 +215,6 @@ fn compare(what: &str, mut ours: Vec<Object>, found: &Value) {
     }
 }
 
-#[test]
-fn labels_are_those_of_the_predictor() {
-    for (case, task) in CASES {
-        let dir = tempfile::tempdir().unwrap();
-        let found = read_json(&fixtures().join(case).join("found.json"));
-        let has_nms = !case.starts_with("yolo-v10") && !case.starts_with("yolo-26");
-        let plan = with_task(&plan(case, dir.path()), &found, task, has_nms);
-        let size = [&found["size"][0], &found["size"][1]].map(|side| side.as_f64().unwrap());
-        for device in [Device::cpu(), Device::cpu_reference()] {
-            let label = find(&plan, dir.path(), &found, &device);
-            compare(
-                &format!("{case} on {device:?}"),
-                objects(label, size),
-                &found,
-            );
-        }
-    }
-}
-
 /// The plan of the checkpoint that Ultralytics saved.
 fn pickled(classes: &Value) -> (Plan, Value) {
     let folder = fixtures().join("checkpoints-yolo");
@@ -296,7 +258,7 @@ fn names_that_do_not_fit_are_an_error() {
     let error = Model::build(&plan, &folder, &Device::cpu()).err().unwrap();
     assert_eq!(
         error.to_string(),
-        "the task has 2 classes, but the network has 3 outputs"
+        "plan: the head has 2 classes, but the network has 3 outputs"
     );
 }
 
