@@ -61,6 +61,12 @@ pub enum Step {
     Resize(Size, Resampling),
     /// Resizes so that the shorter side has this length; the aspect ratio stays.
     ResizeShortest(u32, Resampling),
+    /// Resizes so that the shorter side has the first length, or the longer one the second where it
+    /// would be longer; the aspect ratio stays. As DETR's processor.
+    ResizeWithin(u32, u32, Resampling),
+    /// Resizes so that one side, the one that changes less, has this length, and rounds both to
+    /// multiples of the number; the aspect ratio nearly stays. As DPT's processor.
+    ResizeToMultiple(Size, u32, Resampling),
     /// Crops the center; an image that is smaller is padded with black.
     CenterCrop(Size),
     /// Enlarges an image that is smaller than this size on one side or both until it is not, keeping
@@ -204,6 +210,20 @@ impl From<Step> for wit::Step {
                 to,
                 resampling: resampling.into(),
             }),
+            Step::ResizeWithin(shortest, longest, resampling) => {
+                Self::ResizeWithin(wit::ResizeWithin {
+                    shortest,
+                    longest,
+                    resampling: resampling.into(),
+                })
+            }
+            Step::ResizeToMultiple(to, multiple, resampling) => {
+                Self::ResizeToMultiple(wit::ResizeToMultiple {
+                    to: to.into(),
+                    multiple,
+                    resampling: resampling.into(),
+                })
+            }
             Step::CenterCrop(to) => Self::CenterCrop(to.into()),
             Step::ResizeMin(to, resampling) => Self::ResizeMin(wit::Resize {
                 to: to.into(),

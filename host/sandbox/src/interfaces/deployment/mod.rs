@@ -129,6 +129,16 @@ fn step(given: wit::Step) -> Step {
             to: r.to,
             resampling: resampling(r.resampling),
         },
+        wit::Step::ResizeWithin(r) => Step::ResizeWithin {
+            shortest: r.shortest,
+            longest: r.longest,
+            resampling: resampling(r.resampling),
+        },
+        wit::Step::ResizeToMultiple(r) => Step::ResizeToMultiple {
+            to: size(r.to),
+            multiple: r.multiple,
+            resampling: resampling(r.resampling),
+        },
         wit::Step::CenterCrop(to) => Step::CenterCrop(size(to)),
         wit::Step::ResizeMin(r) => Step::ResizeMin {
             to: size(r.to),
