@@ -94,7 +94,7 @@ impl Models<'_> {
         into: &PathBuf,
         audit: &AuditLog,
     ) -> Result<Downloaded, Error> {
-        let partials = self.context.store.partials_dir(&record.source.id.key())?;
+        let (partials, _held) = self.context.store.hold_partials(&record.source.id.key())?;
         let access = Access {
             grants: Grants::UserAsked,
             use_credentials: false,

@@ -293,7 +293,7 @@ impl Models<'_> {
         let store = &self.context.store;
         let _used = InUse::hold_snapshot(&store.snapshot_dir(&record.source));
         let component = self.component(record, true)?;
-        let partials = self.context.store.partials_dir(&record.source.id.key())?;
+        let (partials, _held) = self.context.store.hold_partials(&record.source.id.key())?;
         let call = DownloadCall {
             identity: &identity(record),
             model_name: &record.name(),

@@ -1,7 +1,6 @@
 //! What in the store can be removed.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use modelzoo_base::file;
@@ -9,7 +8,7 @@ use serde::Serialize;
 
 use super::exclusive::is_older;
 use super::files::remove_any;
-use super::in_use::is_used;
+use super::in_use::{is_used, remove_unused};
 use super::layout::{KEPT, Store, subdirs};
 use super::usage::{entries, size_of};
 use super::work::{Abandoned, LATELY, is_held};
@@ -83,23 +82,10 @@ impl Store {
             remove_any(&item.path).map_err(|e| Error::io("remove", &item.path, e))?;
             collected.push(item);
         }
-        self.remove_empty_partials()?;
-        Ok(collected)
-    }
-
-    /// Removes the directories of partial downloads of sources that are not registered. A command may
-    /// be about to use the others.
-    fn remove_empty_partials(&self) -> Result<(), Error> {
-        let lock = self.lock()?;
-        let keys: BTreeSet<_> = lock.sources().iter().map(|s| s.id.key()).collect();
         for dir in subdirs(&self.staging_dir().join("partials")) {
-            let key = dir.file_name().and_then(|name| name.to_str());
-            if key.is_some_and(|key| !keys.contains(key)) {
-                // One that is not empty stays.
-                let _ = fs::remove_dir(dir);
-            }
+            remove_unused(&dir);
         }
-        Ok(())
+        Ok(collected)
     }
 
     /// What is published and the lock does not lead to.

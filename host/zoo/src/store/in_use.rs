@@ -5,8 +5,14 @@
 //! The system releases the lock of a process that ends.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use modelzoo_base::file;
+
+use super::exclusive::is_older;
+use super::layout::{Store, create_dir_all};
+use super::work::LATELY;
+use crate::error::Error;
 use crate::store::receipt::RECEIPT;
 
 /// Keeps a model or a snapshot from being deleted until it is dropped.
@@ -26,11 +32,55 @@ impl InUse {
         Self::of(dir)
     }
 
+    /// Makes a directory, if it does not exist, and marks it as used, so that [`remove_unused`]
+    /// leaves it.
+    fn hold_dir(dir: &Path) -> Result<Self, Error> {
+        loop {
+            create_dir_all(dir)?;
+            let used = Self::of(dir);
+            // Between making and marking it, another process may have removed it.
+            let is_there = match &used._file {
+                Some(file) => file::is_at(file, dir),
+                None => dir.is_dir(),
+            };
+            if is_there {
+                return Ok(used);
+            }
+        }
+    }
+
     fn of(path: &Path) -> Self {
         let file = File::open(path).ok();
         Self {
             _file: file.filter(|file| file.lock_shared().is_ok()),
         }
+    }
+}
+
+impl Store {
+    /// The directory of a source's resumable downloads, in use until the second value is dropped. Its
+    /// hooks' threads may write there.
+    pub(crate) fn hold_partials(&self, key: &str) -> Result<(PathBuf, InUse), Error> {
+        let dir = self.staging_dir().join("partials").join(key);
+        let used = InUse::hold_dir(&dir)?;
+        Ok((dir, used))
+    }
+}
+
+/// Removes a directory that is empty and not in use. Where locks do nothing, one that was changed
+/// lately counts as used.
+pub(super) fn remove_unused(dir: &Path) {
+    let (Ok(file), Ok(again)) = (File::open(dir), File::open(dir)) else {
+        return;
+    };
+    let excludes = match file.try_lock() {
+        Err(TryLockError::WouldBlock) => return,
+        Err(TryLockError::Error(_)) => false,
+        Ok(()) => matches!(again.try_lock(), Err(TryLockError::WouldBlock)),
+    };
+    if excludes || is_older(dir, LATELY) {
+        // One that is not empty stays.
+        let _ = fs::remove_dir(dir);
     }
 }
 

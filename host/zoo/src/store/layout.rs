@@ -91,13 +91,6 @@ impl Store {
         self.home.join("staging")
     }
 
-    /// The directory of a source's resumable downloads. Its hooks' threads may write there.
-    pub(crate) fn partials_dir(&self, key: &str) -> Result<PathBuf, Error> {
-        let dir = self.staging_dir().join("partials").join(key);
-        create_dir_all(&dir)?;
-        Ok(dir)
-    }
-
     /// Fails if `what`, of `size` bytes, is larger than the free space on the disk of the store,
     /// where that is known.
     pub(crate) fn check_room(&self, what: String, size: u64) -> Result<(), Error> {
