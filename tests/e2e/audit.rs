@@ -224,7 +224,7 @@ fn mirrors_that_share_an_origin_are_told_apart() {
         }
         std::fs::write(world.home().join("config.toml"), mirrors).unwrap();
         let wide = "https://*.unused.example".to_owned();
-        let asked_too_much = [&asked[..], &[wide.clone()]].concat();
+        let asked_too_much = [&asked[..], std::slice::from_ref(&wide)].concat();
         fetching("https://a.example/w", &asked_too_much).write(&world.path("source"));
         world.ok(&["register-source", "./source", "--grant", "all"]);
         world.ok(&["download", MODEL]);

@@ -228,7 +228,7 @@ fn changed_file_is_accepted_by_the_hinted_command() {
     files.serve("/README.md", b"# Second\n".to_vec());
 
     let again = ["download", "test/m", "--overwrite"];
-    let [before, after] = [&b"# First\n"[..], b"# Second\n"].map(|text| sha256(text));
+    let [before, after] = [&b"# First\n"[..], b"# Second\n"].map(sha256);
     let check = |error: &str| {
         for part in ["README.md", &before[..12], &after[..12]] {
             assert!(error.contains(part), "{part}: {error}");

@@ -40,7 +40,7 @@ pub(crate) fn resample(bytes: &[u8], from: Size, to: Size, channels: usize) -> V
         let [(_, above), (_, below)] = &lines;
         let [first, second] = tap.weights;
         result.extend(above.iter().zip(below).map(|(above, below)| {
-            let parts = ((above >> 4) * first >> 16) + ((below >> 4) * second >> 16);
+            let parts = (((above >> 4) * first) >> 16) + (((below >> 4) * second) >> 16);
             u8::try_from((parts + 2) >> 2).unwrap_or(u8::MAX)
         }));
     }

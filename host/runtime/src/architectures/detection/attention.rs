@@ -242,7 +242,7 @@ impl SinePositions {
             let place = (at + 1) as f64 / (of as f64 + 1e-6) * std::f64::consts::TAU;
             let power = (2 * (feature / 2)) as f64 / half as f64;
             let angle = place / self.temperature.powf(power);
-            let value = if feature % 2 == 0 {
+            let value = if feature.is_multiple_of(2) {
                 angle.sin()
             } else {
                 angle.cos()

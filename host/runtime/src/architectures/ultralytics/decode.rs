@@ -62,7 +62,7 @@ impl Decoder {
         extra: Extra,
         end2end: bool,
     ) -> Result<Self, &'static str> {
-        if sides == 0 || sides % 4 != 0 {
+        if sides == 0 || !sides.is_multiple_of(4) {
             return Err("has boxes that do not have four sides");
         }
         let fits = match extra {

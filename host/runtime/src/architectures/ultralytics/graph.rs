@@ -19,7 +19,7 @@ enum Layer {
     Concat,
     Repeat(usize),
     Same,
-    Spread(Spread),
+    Spread(Box<Spread>),
     Fuse(Fuse),
 }
 
@@ -220,7 +220,7 @@ fn layer(
             let sizes = sizes.ok_or_else(|| checker.error("backbone", "has a bad `CBLinear`"))?;
             let spread = Spread::load(part, channels, sizes)?;
             let widths = spread.widths.clone();
-            Ok((Layer::Spread(spread), widths))
+            Ok((Layer::Spread(Box::new(spread)), widths))
         }
         "CBFuse" => {
             let picks = line.arguments.first().unwrap_or(&serde_json::Value::Null);

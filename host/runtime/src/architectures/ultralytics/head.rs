@@ -16,7 +16,7 @@ use crate::precision::full;
 /// The head of a network.
 pub(super) enum Head {
     /// One label per image.
-    Classes { conv: Conv, linear: Linear },
+    Classes { conv: Box<Conv>, linear: Linear },
     /// Boxes, and what there is of each.
     Boxes(Box<BoxHead>),
 }
@@ -131,7 +131,10 @@ impl Head {
         let linear = part.scope.child("linear");
         let none = Activation::Identity;
         let linear = Linear::load(&linear, [between, outputs], true, None, none, part.device)?;
-        Ok(Self::Classes { conv, linear })
+        Ok(Self::Classes {
+            conv: Box::new(conv),
+            linear,
+        })
     }
 
     /// The kind of its outputs.

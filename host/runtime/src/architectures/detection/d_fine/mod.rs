@@ -93,7 +93,7 @@ pub(crate) struct DFine {
 impl DFineConfig {
     fn check(&self, checker: &ConfigChecker, value: &Value) -> Result<(), Error> {
         checker.check_range("max_num_bins", self.max_num_bins, 4..=1024)?;
-        if self.max_num_bins % 2 != 0 {
+        if !self.max_num_bins.is_multiple_of(2) {
             return Err(checker.error("max_num_bins", "must be even"));
         }
         checker.check_range("reg_scale", self.reg_scale, 1e-3..=1e3)?;

@@ -27,6 +27,9 @@ const LEAST: f32 = 1e-2;
 /// The side of a region that is looked up in the feature map of the fifth level.
 const CANONICAL: f32 = 224.0;
 
+/// A proposal with its scores of all classes and its boxes of all classes.
+type Proposal<'a> = (&'a [f32; 4], (&'a Vec<f32>, &'a Vec<f32>));
+
 /// The feature maps that regions are cut from: all but the smallest, each with its pixels per pixel
 /// of the image.
 pub(super) struct Levels(Vec<(FeatureMap, f32)>);
@@ -169,11 +172,7 @@ impl BoxHead {
         Ok(proposals.iter().map(choose).collect())
     }
 
-    fn choose(
-        &self,
-        proposals: &[(&[f32; 4], (&Vec<f32>, &Vec<f32>))],
-        framed: Framed,
-    ) -> Vec<Object> {
+    fn choose(&self, proposals: &[Proposal<'_>], framed: Framed) -> Vec<Object> {
         let (mut boxes, mut scores, mut classes) = (Vec::new(), Vec::new(), Vec::new());
         for &(&proposal, (own, deltas)) in proposals {
             let (deltas, _) = deltas.as_chunks::<4>();

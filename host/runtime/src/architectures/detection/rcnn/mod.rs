@@ -108,6 +108,9 @@ impl ArchitectureConfig for Rcnn {
     }
 }
 
+/// The objects of an image; [`None`] where what the network gives is not finite.
+type Found = Option<Vec<Object>>;
+
 /// A built R-CNN.
 struct RcnnTower {
     frame: Frame,
@@ -136,8 +139,8 @@ impl RcnnTower {
         "rpn.head.bbox_pred",
     ];
 
-    /// The objects of each image; [`None`] where what the network gives is not finite.
-    fn find(&self, x: &FeatureMap) -> Result<(Levels, Vec<Option<Vec<Object>>>, Framed), Error> {
+    /// The objects of each image.
+    fn find(&self, x: &FeatureMap) -> Result<(Levels, Vec<Found>, Framed), Error> {
         let (x, framed) = self.frame.forward(x)?;
         let maps = self.pyramid.forward(&x)?;
         let proposals = self.proposals.forward(&maps, framed)?;
