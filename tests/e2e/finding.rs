@@ -133,7 +133,9 @@ fn objects_become_detections_of_the_dataset() {
                 .all(|object| number(&object["confidence"]) >= 0.6)
         );
         let same = all.iter().filter(|object| object["label"] == class);
-        assert_eq!(some.len(), same.count());
+        // Those of other classes no longer count towards the most that an image has.
+        assert!(some.len() >= same.count() && !some.is_empty());
+        assert!(some.iter().all(|object| object["label"] == class));
     }
     let metadata = json_of(&world.path("dataset/metadata.json"));
     let fields = metadata["sample_fields"].as_array().unwrap();

@@ -114,15 +114,15 @@ impl Source {
     }
 }
 
-/// Replaces the component of a registered source while its model stays, and has the store believe
-/// that the new component made the model's files. Otherwise they would be fetched again, and no
+/// Replaces the component of the registered source whose id ends so while its model stays, and has
+/// the store believe that the new component made the model's files. Otherwise they would be fetched again, and no
 /// test could show a hook the files of another one.
-pub(crate) fn replace_component(world: &World, model: &str, replace: impl FnOnce()) {
+pub(crate) fn replace_component(world: &World, source: &str, model: &str, replace: impl FnOnce()) {
     let state = || {
         let sources = world.json(&["list-sources"]);
         let mut sources = sources.as_array().unwrap().iter();
-        let declares = |s: &&Value| s["models"].as_array().unwrap().iter().any(|m| m == model);
-        sources.find(declares).unwrap().clone()
+        let is_it = |s: &&Value| s["id"].as_str().unwrap().ends_with(source);
+        sources.find(is_it).unwrap().clone()
     };
     let before = state();
     let receipts: Vec<_> = world

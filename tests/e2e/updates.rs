@@ -198,7 +198,7 @@ fn models_in_use_are_not_deleted() {
     world.ok(&["register-source", "./source"]);
     world.ok(&["download", "test/model"]);
     // From now on its `load_model` never returns.
-    crate::source::replace_component(&world, "test/model", || {
+    crate::source::replace_component(&world, "", "test/model", || {
         copying().write(&world.path("source"));
         std::fs::copy(test_artifacts::BAD_LOOP, world.path("source/source.wasm")).unwrap();
         world.ok(&["update-source"]);

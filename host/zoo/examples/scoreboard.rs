@@ -8,7 +8,7 @@
 //! its architecture: the reference implementation's outputs for random weights, which ours match. It
 //! *translates* when only the first is so. The last line of the output is the totals, as JSON.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::path::Path;
 
@@ -86,9 +86,11 @@ fn print(line: &str) {
     println!("{line}");
 }
 
-/// A parity case of each architecture that has one.
-fn cases(fixtures: &Path) -> Result<BTreeMap<String, String>> {
-    let mut cases = BTreeMap::new();
+/// The parity cases of each architecture, by name.
+type Cases = BTreeMap<String, BTreeSet<String>>;
+
+fn cases(fixtures: &Path) -> Result<Cases> {
+    let mut cases = Cases::new();
     for entry in std::fs::read_dir(fixtures)? {
         let entry = entry?;
         let file = entry.path().join("architecture.json");
@@ -99,15 +101,32 @@ fn cases(fixtures: &Path) -> Result<BTreeMap<String, String>> {
         let name = architecture.get("name").and_then(Value::as_str);
         let name = name.ok_or("a case has no architecture")?;
         let case = entry.file_name().to_string_lossy().into_owned();
-        let kept = cases.entry(name.to_owned()).or_insert_with(|| case.clone());
-        if case < *kept {
-            *kept = case;
-        }
+        cases.entry(name.to_owned()).or_default().insert(case);
     }
     Ok(cases)
 }
 
-fn judge(model: &Value, cases: &BTreeMap<String, String>) -> Result<Verdict> {
+/// The case that shows that an entry runs. The versions and heads of `yolo` are networks of their
+/// own, so a case has to be of the same ones: `yolo-v8-seg` for `yolov8n-seg.pt`.
+fn case_of<'a>(cases: &'a Cases, architecture: &str, file: Option<&RelPath>) -> Option<&'a String> {
+    let cases = cases.get(architecture)?;
+    if architecture != "yolo" {
+        return cases.first();
+    }
+    let name = file?.as_ref().strip_prefix("yolo")?.split_once('.')?.0;
+    let (network, head) = name.split_once('-').unwrap_or((name, ""));
+    let version = network.trim_end_matches(|c: char| c.is_ascii_lowercase());
+    let wanted = format!("yolo-{version}");
+    cases.iter().find(|case| {
+        let rest = case.strip_prefix(&wanted);
+        rest.is_some_and(|rest| match rest.split_once('-') {
+            Some((size, own)) => own == head && !size.starts_with(|c: char| c.is_ascii_digit()),
+            None => head.is_empty() && !rest.starts_with(|c: char| c.is_ascii_digit()),
+        })
+    })
+}
+
+fn judge(model: &Value, cases: &Cases) -> Result<Verdict> {
     let Some(described) = model.get("default_deployment_config_dict") else {
         return Ok(Verdict::No("it has no configuration".to_owned()));
     };
@@ -156,7 +175,7 @@ fn judge(model: &Value, cases: &BTreeMap<String, String>) -> Result<Verdict> {
         return Ok(Verdict::No(error.to_string()));
     }
     let architecture = plan.architecture.name;
-    Ok(match cases.get(&architecture) {
+    Ok(match case_of(cases, &architecture, file.as_ref()) {
         Some(case) => Verdict::Runs(case.clone()),
         None => Verdict::Translates(architecture),
     })

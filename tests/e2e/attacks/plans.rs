@@ -53,7 +53,6 @@ const WRONG: &[(&str, &str)] = &[
     ("config_no_json", "`architecture.config`: is not JSON"),
     ("config_array", "config`: is not a JSON object"),
     ("config_deep", "config`: nests more than 64 deep"),
-    ("no_classes", "`head.classification.classes`: is empty"),
     ("no_weights", "`weights`: names no file"),
 ];
 
@@ -89,6 +88,16 @@ fn unknown_configuration_fields_are_refused() {
         .attack(test_artifacts::BAD_PLAN, "model")
         .build(&["case=config_unknown_field"])
         .says("unknown field `layerz`");
+}
+
+/// The classes may be those that a checkpoint names, so the weights decide.
+#[test]
+fn plans_without_classes_are_refused() {
+    let testbed = Testbed::new();
+    testbed
+        .attack(test_artifacts::BAD_PLAN, "model")
+        .build(&["case=no_classes"])
+        .says("`head.classification.classes`: is empty");
 }
 
 #[test]

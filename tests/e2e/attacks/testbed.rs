@@ -190,7 +190,9 @@ impl Attack<'_> {
         let world = &self.testbed.world;
         world.ok(&["download", &self.model, "--source", &dir]);
         if self.component != test_artifacts::OK_COPY {
-            replace_component(world, &self.model, || self.register(self.component));
+            replace_component(world, &self.id(), &self.model, || {
+                self.register(self.component);
+            });
         }
     }
 

@@ -30,8 +30,10 @@ const MAX_POINTER: u64 = 4096;
 enum Kind {
     /// It begins with one of these, at an offset.
     Starts(&'static [(usize, &'static [u8])]),
-    /// As [`Kind::Starts`], with the header and the length that safetensors has.
+    /// With the header and the length that safetensors has.
     Safetensors,
+    /// What `torch.save` writes; or safetensors, because weights are told apart by their content.
+    Torch,
     /// One JSON value.
     Json,
     /// Anything that is not text and not empty.
@@ -79,7 +81,7 @@ impl Kind {
         let ending = file.rsplit_once('.').map_or("", |(_, ending)| ending);
         match ending {
             "safetensors" => Self::Safetensors,
-            "pth" | "pt" => Self::Starts(TORCH),
+            "pth" | "pt" => Self::Torch,
             "json" => Self::Json,
             "zip" | "npz" | "jar" | "whl" => Self::Starts(ZIP),
             "npy" => Self::Starts(&[(0, b"\x93NUMPY")]),
@@ -128,16 +130,24 @@ pub(super) fn problem(path: &Path, name: &str, main: bool) -> io::Result<Option<
         return Ok(Some("it is empty".to_owned()));
     }
     let right = match kind {
-        Kind::Starts(starts) => starts.iter().any(|(at, magic)| {
-            let found = head.get(*at..).unwrap_or_default();
-            found.starts_with(magic)
-        }),
+        Kind::Starts(starts) => starts_as(&head, starts),
+        Kind::Torch => {
+            starts_as(&head, TORCH)
+                || !is_text(&head) && safetensors_problem(file, size, &head)?.is_none()
+        }
         Kind::Safetensors => return safetensors_problem(file, size, &head),
         Kind::Json => is_json(&mut file, size, &head)?,
         Kind::Binary => !is_text(&head),
         Kind::Page | Kind::Any => true,
     };
     Ok((!right).then(|| misnamed(&head, name)))
+}
+
+fn starts_as(head: &[u8], starts: &[(usize, &[u8])]) -> bool {
+    starts.iter().any(|(at, magic)| {
+        let found = head.get(*at..).unwrap_or_default();
+        found.starts_with(magic)
+    })
 }
 
 /// Whether a file is a pointer in the place of a file, which nothing can use.

@@ -54,7 +54,6 @@ pub(crate) fn bad_plan() {
         "many_classes",
         "long_class",
         "other_channels",
-        "no_classes",
         "no_weights",
     ] {
         let error = load(case).error();
