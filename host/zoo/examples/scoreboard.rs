@@ -107,14 +107,18 @@ fn cases(fixtures: &Path) -> Result<Cases> {
 }
 
 /// The case that shows that an entry runs. The versions and heads of `yolo` are networks of their
-/// own, so a case has to be of the same ones: `yolo-v8-seg` for `yolov8n-seg.pt`.
+/// own, so a case has to be of the same ones: `yolo-v8-seg` for `yolov8n-seg-coco.pt`.
 fn case_of<'a>(cases: &'a Cases, architecture: &str, file: Option<&RelPath>) -> Option<&'a String> {
     let cases = cases.get(architecture)?;
     if architecture != "yolo" {
         return cases.first();
     }
     let name = file?.as_ref().strip_prefix("yolo")?.split_once('.')?.0;
-    let (network, head) = name.split_once('-').unwrap_or((name, ""));
+    let (network, rest) = name.split_once('-').unwrap_or((name, ""));
+    // The others say what the network was trained with.
+    let mut parts = rest.split('-');
+    let head = parts.find(|part| ["seg", "pose", "obb", "cls"].contains(part));
+    let head = head.unwrap_or_default();
     let version = network.trim_end_matches(|c: char| c.is_ascii_lowercase());
     let wanted = format!("yolo-{version}");
     cases.iter().find(|case| {
