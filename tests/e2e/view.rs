@@ -7,7 +7,7 @@ use modelzoo::model::label::{
 };
 use serde_json::{Value, json};
 
-use crate::source::with_digits;
+use crate::source::{DIGITS as MODEL, with_digits};
 use crate::world::World;
 
 const HOSTILE: &str = "</script><script>alert(1)</script><img src=x onerror=alert(2)>";
@@ -215,6 +215,17 @@ fn unreadable_picture_is_shown_with_its_reason() {
         samples[0]
     );
     assert_eq!(samples[0]["labels"]["kind"][0]["l"], "cat");
+}
+
+#[test]
+fn picture_outside_the_dataset_is_not_shown_unless_allowed() {
+    let world = with_digits();
+    dataset(&world, &[vec![("kind", classification("cat", 0.5))]]);
+    world.ok(&["apply", MODEL, "dataset", "p", "--output", "other"]);
+    let run = world.run(&["view", "other", "-o", "report.html"]);
+    assert_eq!(run.code, Some(3), "{run:?}");
+    assert_eq!(run.stderr.matches("--allow-outside").count(), 1, "{run:?}");
+    world.ok(&["view", "other", "-o", "all.html", "--allow-outside"]);
 }
 
 #[test]

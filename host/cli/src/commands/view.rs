@@ -82,6 +82,9 @@ pub(crate) fn run(args: &ViewArgs, console: &Console) -> Result<ExitCode, Failur
             viewed.bytes.div_ceil(1_000_000)
         ));
     }
+    for remedy in &viewed.remedies {
+        console.hint(&remedy.clone().into());
+    }
     Ok(match viewed.failed {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::from(SOME_FAILED),

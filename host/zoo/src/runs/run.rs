@@ -186,6 +186,11 @@ pub(crate) trait Work: Sync {
     fn forward(&self, samples: &[Prepared]) -> Result<Vec<Option<Label>>, Error>;
 }
 
+/// Adds what would make a sample usable to what is suggested at the end, once.
+pub(crate) fn suggest(known: &mut Vec<Remedy>, remedy: Option<Remedy>) {
+    known.extend(remedy.filter(|new| known.len() < MAX_REMEDIES && !known.contains(new)));
+}
+
 /// A sample, by the key of its result and by its name.
 struct Named {
     key: SampleKey,
@@ -286,8 +291,7 @@ impl Run<'_> {
 
     /// Keeps what would help, once.
     fn suggest(&mut self, remedy: Option<Remedy>) {
-        let known = &mut self.applied.remedies;
-        known.extend(remedy.filter(|new| known.len() < MAX_REMEDIES && !known.contains(new)));
+        suggest(&mut self.applied.remedies, remedy);
     }
 
     fn finish(self) -> Result<Applied, Error> {

@@ -3,8 +3,9 @@
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
+use modelzoo_base::Remedy;
 use modelzoo_base::file::{Access, AtomicFile, directory, sync_dir};
-use modelzoo_data::{Dataset, Label, Sample};
+use modelzoo_data::{Dataset, Label, MediaError, Sample};
 use modelzoo_model::sample::MAX_IMAGE_BYTES;
 use modelzoo_report::{Item, Options, Report, Thumbnail};
 use modelzoo_runtime::{Color, DecodeLimits, Image, decode_image_bytes};
@@ -12,7 +13,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::runs::run::Watch;
+use crate::runs::run::{Watch, suggest};
 
 /// Samples that are decoded at the same time.
 const BATCH: usize = 64;
@@ -55,6 +56,9 @@ pub struct Viewed {
     pub fields: Vec<String>,
     /// The size of the page in bytes.
     pub bytes: u64,
+    /// What would make more samples readable.
+    #[serde(rename = "hints", skip_serializing_if = "Vec::is_empty")]
+    pub remedies: Vec<Remedy>,
 }
 
 /// Writes one self-contained HTML page with the samples of a dataset and their labels to `page`.
@@ -99,6 +103,7 @@ pub fn view(
         failed: 0,
         fields: fields.clone(),
         bytes: 0,
+        remedies: Vec::new(),
     };
     for start in (0..total).step_by(BATCH) {
         let batch: Vec<Option<Shown>> = (start..total.min(start + BATCH))
@@ -109,6 +114,7 @@ pub fn view(
             if let Some(reason) = &sample.failure {
                 watch.failed(&sample.name, reason);
                 viewed.failed += 1;
+                suggest(&mut viewed.remedies, sample.remedy.clone());
             }
             viewed.samples += 1;
             report.add(&sample.item()).map_err(failed)?;
@@ -158,6 +164,7 @@ struct Shown {
     thumbnail: Option<Thumbnail>,
     text: Option<String>,
     failure: Option<String>,
+    remedy: Option<Remedy>,
     labels: Vec<(String, Label)>,
 }
 
@@ -191,6 +198,7 @@ fn shown(
         thumbnail: None,
         text: None,
         failure: None,
+        remedy: sample.path.as_ref().err().and_then(MediaError::remedy),
         labels: Vec::new(),
     };
     for (field, label) in dataset.labels(&sample, fields)? {
