@@ -82,7 +82,7 @@ pub use isa::Isa;
 pub use join::{Part, concat, interleave};
 pub use math::activate;
 pub use matmul::{Epilogue, Packed, matmul};
-pub use peaks::{PEAK, peaks};
+pub use peaks::{PEAK, cubic, peaks};
 pub use pool::{PoolKind, global_average, pool};
 pub use resize::{Sampling, Tap, resize, taps};
 pub use roi::{Region, RegionLevel, roi_align};

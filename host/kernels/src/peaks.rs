@@ -90,20 +90,21 @@ fn taps(from: usize, to: usize) -> Vec<([usize; TAPS], [f32; TAPS])> {
             let place = first as i64 - 1 + step as i64;
             place.clamp(0, from as i64 - 1) as usize
         };
-        let weight = |step: usize| cubic(step as f64 - 1.0 - (source - first)) as f32;
+        let weight = |step: usize| cubic(step as f64 - 1.0 - (source - first), -0.75) as f32;
         (std::array::from_fn(place), std::array::from_fn(weight))
     };
     (0..to).map(tap).collect()
 }
 
-/// The cubic convolution kernel with the parameter -0.75.
-fn cubic(x: f64) -> f64 {
-    const A: f64 = -0.75;
+/// The cubic convolution kernel with the parameter `a` (Keys, 1981).
+#[must_use]
+#[inline]
+pub fn cubic(x: f64, a: f64) -> f64 {
     let x = x.abs();
     if x < 1.0 {
-        ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0
+        ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0
     } else if x < 2.0 {
-        (((x - 5.0) * x + 8.0) * x - 4.0) * A
+        (((x - 5.0) * x + 8.0) * x - 4.0) * a
     } else {
         0.0
     }

@@ -109,15 +109,7 @@ fn triangle(x: f64) -> f64 {
 
 /// Keys' cubic with a = -0.5.
 fn cubic(x: f64) -> f64 {
-    const A: f64 = -0.5;
-    let x = x.abs();
-    if x < 1.0 {
-        ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0
-    } else if x < 2.0 {
-        (((x - 5.0) * x + 8.0) * x - 4.0) * A
-    } else {
-        0.0
-    }
+    modelzoo_kernels::cubic(x, -0.5)
 }
 
 /// A sinc windowed by a wider sinc.

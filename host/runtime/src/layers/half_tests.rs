@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use candle_core::{DType, Device as Candle, Tensor};
-use modelzoo_kernels::{PoolKind, Window};
+use modelzoo_kernels::PoolKind;
 
 use super::*;
 use crate::device::Device;
@@ -35,19 +35,7 @@ fn values(x: &Tensor) -> Vec<f32> {
 
 /// A pool with a square window of this side and stride, and a padding of one.
 fn pool([kernel, stride]: [usize; 2], ceil: bool, kind: PoolKind) -> Pool {
-    Pool {
-        name: "pool".to_owned(),
-        window: PoolWindow {
-            window: Window {
-                kernel: [kernel; 2],
-                stride: [stride; 2],
-                padding: [1; 2],
-                dilation: [1; 2],
-            },
-            ceil,
-        },
-        kind,
-    }
+    Pool::square("pool", [kernel, stride, 1], ceil, kind)
 }
 
 fn weights(tensors: &[(&str, f32)]) -> Weights {

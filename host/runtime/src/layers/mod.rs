@@ -15,7 +15,6 @@
 //! | [`fn@concat`], [`NormedConcat`], [`interleave`] | join the channels of several feature maps |
 //! | [`FeatureMap::scale_channels`] | squeeze and excitation |
 //! | [`FeatureMap::pad`], [`activate`](FeatureMap::activate) | padding with zeros (also uneven), an activation |
-//! | [`FeatureMap::repeat_pixels`] | upsampling by a whole factor, `nearest` |
 //! | [`LayerNorm::forward_map`], [`FeedForward::forward_map`] | per pixel |
 //! | [`FeatureMap::to_tokens`], [`FeatureMap::from_tokens`] | pixels as tokens and back; patches are a [`Conv2d`] whose stride is its kernel |
 //!
@@ -51,7 +50,6 @@ mod conv_transpose;
 mod cpu;
 mod deformable;
 mod dense;
-mod enlarge;
 mod feed_forward;
 #[cfg(test)]
 mod half_tests;
@@ -61,7 +59,6 @@ mod layer_norm;
 mod linear;
 mod map;
 mod map_ops;
-mod parallel;
 mod pool;
 mod resize;
 mod roi;

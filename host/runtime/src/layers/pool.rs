@@ -53,6 +53,26 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
+    /// A pool over a square window: its kernel, stride and padding.
+    pub(crate) fn square(
+        name: &str,
+        [kernel, stride, padding]: [usize; 3],
+        ceil: bool,
+        kind: PoolKind,
+    ) -> Self {
+        let window = Window {
+            kernel: [kernel; 2],
+            stride: [stride; 2],
+            padding: [padding; 2],
+            dilation: [1; 2],
+        };
+        Self {
+            name: name.to_owned(),
+            window: PoolWindow { window, ceil },
+            kind,
+        }
+    }
+
     pub(crate) fn forward(&self, x: &FeatureMap) -> Result<FeatureMap, Error> {
         let shape = x.shape()?;
         let out = [

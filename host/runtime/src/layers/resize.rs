@@ -28,6 +28,13 @@ impl FeatureMap {
             Kernels::Own => cpu::unary("resize", self.tensor(), &dims, |x| {
                 kernels::resize(Isa::detect(), x, shape, to, sampling)
             })?,
+            Kernels::Candle
+                if sampling == Sampling::Nearest
+                    && height.is_multiple_of(shape.height)
+                    && width.is_multiple_of(shape.width) =>
+            {
+                self.tensor().upsample_nearest2d(height, width)?
+            }
             // Along each side it is a product with a matrix of weights.
             Kernels::Candle => in_full(self.tensor(), |x| {
                 let across = along_last(x, width, sampling)?;

@@ -1,17 +1,17 @@
 //! Steps of convolutional networks: from a feature map to a feature map.
 
-use modelzoo_kernels::{PoolKind, Window};
+use modelzoo_kernels::PoolKind;
 
 use crate::error::Error;
-use crate::layers::{ChannelScale, Conv2d, FeatureMap, Pool, PoolWindow, concat};
+use crate::layers::{ChannelScale, Conv2d, FeatureMap, Pool, concat};
 
 /// A square max pool.
 pub(in crate::architectures) fn max_pool(
     name: &str,
-    [kernel, stride, padding]: [usize; 3],
+    sizes: [usize; 3],
     ceil: bool,
 ) -> Box<dyn Step> {
-    pool(name, [kernel, stride, padding], ceil, PoolKind::Max)
+    Box::new(Pool::square(name, sizes, ceil, PoolKind::Max))
 }
 
 /// A square average pool that counts its padding.
@@ -19,26 +19,7 @@ pub(in crate::architectures) fn average_pool(name: &str, sizes: [usize; 3]) -> B
     let kind = PoolKind::Average {
         count_padding: true,
     };
-    pool(name, sizes, false, kind)
-}
-
-fn pool(
-    name: &str,
-    [kernel, stride, padding]: [usize; 3],
-    ceil: bool,
-    kind: PoolKind,
-) -> Box<dyn Step> {
-    let window = Window {
-        kernel: [kernel; 2],
-        stride: [stride; 2],
-        padding: [padding; 2],
-        dilation: [1; 2],
-    };
-    Box::new(Pool {
-        name: name.to_owned(),
-        window: PoolWindow { window, ceil },
-        kind,
-    })
+    Box::new(Pool::square(name, sizes, false, kind))
 }
 
 /// A layer or a group of layers.

@@ -1,13 +1,13 @@
 //! Feature pyramids (Lin et al., "Feature Pyramid Networks for Object Detection", 2017) over a ResNet,
 //! as torchvision builds them.
 
-use modelzoo_kernels::{PoolKind, Window};
+use modelzoo_kernels::PoolKind;
 
 use crate::architectures::convnets::loader::LayerLoader;
 use crate::architectures::convnets::{ResNetBackbone, ResNetLayers};
 use crate::device::Device;
 use crate::error::Error;
-use crate::layers::{Activation, Conv2d, ConvGeometry, FeatureMap, Pool, PoolWindow, Sampling};
+use crate::layers::{Activation, Conv2d, ConvGeometry, FeatureMap, Pool, Sampling};
 use crate::weights::Scope;
 
 /// Channels of each feature map.
@@ -79,19 +79,7 @@ impl Pyramid {
             outer.push(conv(&out, [CHANNELS, CHANNELS, 3, 1], plain, device)?);
         }
         let beyond = match extra {
-            Extra::Pool => Beyond::Pool(Pool {
-                name: "pool".to_owned(),
-                window: PoolWindow {
-                    window: Window {
-                        kernel: [1; 2],
-                        stride: [2; 2],
-                        padding: [0; 2],
-                        dilation: [1; 2],
-                    },
-                    ceil: false,
-                },
-                kind: PoolKind::Max,
-            }),
+            Extra::Pool => Beyond::Pool(Pool::square("pool", [1, 2, 0], false, PoolKind::Max)),
             Extra::Convolutions => {
                 let extra = |name: &str| {
                     let scope = fpn.child("extra_blocks").child(name);

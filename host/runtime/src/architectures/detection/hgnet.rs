@@ -1,6 +1,6 @@
 //! HGNetV2, the backbone of D-FINE (PaddlePaddle's PP-HGNetV2), as transformers builds it.
 
-use modelzoo_kernels::{PoolKind, Window};
+use modelzoo_kernels::PoolKind;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use super::resnet_vd::given;
 use crate::architectures::convnets::loader::LayerLoader;
 use crate::architectures::shared::config::ConfigChecker;
 use crate::error::Error;
-use crate::layers::{Activation, Conv2d, ConvGeometry, FeatureMap, Pool, PoolWindow, concat};
+use crate::layers::{Activation, Conv2d, ConvGeometry, FeatureMap, Pool, concat};
 
 /// The configuration of such a network: `hgnet_v2`.
 #[derive(Clone, Debug, Deserialize)]
@@ -203,19 +203,7 @@ impl HgNet {
                 stem("stem3", square(2 * first, first, 3, four, 1))?,
                 stem("stem4", square(first, last, 1, five, 0))?,
             ],
-            pool: Pool {
-                name: "embedder.pool".to_owned(),
-                window: PoolWindow {
-                    window: Window {
-                        kernel: [2; 2],
-                        stride: [1; 2],
-                        padding: [0; 2],
-                        dilation: [1; 2],
-                    },
-                    ceil: true,
-                },
-                kind: PoolKind::Max,
-            },
+            pool: Pool::square("embedder.pool", [2, 1, 0], true, PoolKind::Max),
             stages,
             given: self.given.clone(),
         })

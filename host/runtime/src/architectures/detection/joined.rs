@@ -1,5 +1,7 @@
 //! The layers that join two neighbouring feature maps of a hybrid encoder.
 
+use candle_core::Tensor;
+
 use super::hybrid_encoder::{HybridConfig, Joining, normed};
 use crate::architectures::convnets::loader::LayerLoader;
 use crate::error::Error;
@@ -55,14 +57,26 @@ impl Halves {
         };
         let block = |at: usize| {
             let block = weights.child(&format!("bottlenecks.{at}"));
-            let mut parts = Vec::with_capacity(2);
-            for (name, kernel) in [("conv1", 3), ("conv2", 1)] {
-                let part = block.child(name);
+            let folded = |name: &str, kernel: usize| -> Result<[Tensor; 2], Error> {
+                let (part, sizes) = (block.child(name), [hidden, hidden, kernel, kernel]);
                 let norm = part.norm("norm", hidden)?;
-                parts.push((part.scope.child("conv"), kernel, norm));
-            }
-            let (name, sizes) = (block.scope.name(), [hidden; 2]);
-            Conv2d::load_parallel(name, sizes, &parts, activation, weights.device)
+                norm.folded(&part.scope.get("conv.weight", &sizes)?)
+            };
+            // Both as one convolution.
+            let ([large, bias], [small, more]) = (folded("conv1", 3)?, folded("conv2", 1)?);
+            let small = small.pad_with_zeros(2, 1, 1)?.pad_with_zeros(3, 1, 1)?;
+            let (weight, bias) = ((large + small)?, (bias + more)?);
+            let geometry = ConvGeometry::square(hidden, hidden, 3, 1, 1);
+            let (name, device) = (block.scope.name(), weights.device);
+            Conv2d::new(
+                name,
+                geometry,
+                &weight,
+                Some(&bias),
+                None,
+                activation,
+                device,
+            )
         };
         Ok(Self {
             first: conv("conv1", [inputs, hidden])?,

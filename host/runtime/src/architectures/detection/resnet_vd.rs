@@ -1,7 +1,7 @@
 //! The ResNets of RT-DETR, with a stem of three convolutions and shortcuts that average (ResNet-D of
 //! He et al., "Bag of Tricks for Image Classification", 2019), as transformers builds them.
 
-use modelzoo_kernels::{PoolKind, Window};
+use modelzoo_kernels::PoolKind;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ use crate::architectures::convnets::loader::LayerLoader;
 use crate::architectures::convnets::steps::{Step, max_pool};
 use crate::architectures::shared::config::ConfigChecker;
 use crate::error::Error;
-use crate::layers::{Activation, Conv2d, ConvGeometry, FeatureMap, Pool, PoolWindow};
+use crate::layers::{Activation, Conv2d, ConvGeometry, FeatureMap, Pool};
 
 /// The configuration of such a ResNet: `rt_detr_resnet`.
 #[derive(Clone, Debug, Deserialize)]
@@ -69,7 +69,7 @@ pub(super) fn given(
     };
     let found = found.unwrap_or_default();
     let known = |at: &usize| (1..=stages).contains(at);
-    if found.is_empty() || !found.iter().all(known) || !found.is_sorted() {
+    if found.is_empty() || !found.iter().all(known) || !found.is_sorted_by(|a, b| a < b) {
         let reason = "must name stages in their order, as `[2, 3, 4]`";
         return Err(checker.error("out_indices", reason));
     }
@@ -242,21 +242,10 @@ fn conv(
 
 /// Averages squares of two by two pixels, and what there is of them at the edges.
 fn average() -> Pool {
-    Pool {
-        name: "shortcut.0".to_owned(),
-        window: PoolWindow {
-            window: Window {
-                kernel: [2; 2],
-                stride: [2; 2],
-                padding: [0; 2],
-                dilation: [1; 2],
-            },
-            ceil: true,
-        },
-        kind: PoolKind::Average {
-            count_padding: true,
-        },
-    }
+    let kind = PoolKind::Average {
+        count_padding: true,
+    };
+    Pool::square("shortcut.0", [2, 2, 0], true, kind)
 }
 
 /// A built ResNet.

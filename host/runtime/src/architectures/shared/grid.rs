@@ -9,6 +9,7 @@
     reason = "grids of a few thousand places, whose sizes the constructor has checked"
 )]
 
+use modelzoo_kernels::cubic;
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::Error;
@@ -161,18 +162,6 @@ fn antialiased(centre: f64, scale: f64, from: usize) -> (usize, Vec<f64>) {
     let total: f64 = weights.iter().sum();
     let weights = weights.into_iter().map(|weight| weight / total).collect();
     (first + EDGE, weights)
-}
-
-/// The cubic convolution kernel with the parameter `a`.
-fn cubic(x: f64, a: f64) -> f64 {
-    let x = x.abs();
-    if x < 1.0 {
-        ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0
-    } else if x < 2.0 {
-        (((x - 5.0) * x + 8.0) * x - 4.0) * a
-    } else {
-        0.0
-    }
 }
 
 #[cfg(test)]

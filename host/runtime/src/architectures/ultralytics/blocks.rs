@@ -1,11 +1,11 @@
 //! Bottlenecks and the blocks that are made of them.
 
-use modelzoo_kernels::{PoolKind, Window};
+use modelzoo_kernels::PoolKind;
 
 use super::attention::PsaBlock;
 use super::loader::{Block, Conv, Loader, Measured, Walk};
 use crate::error::Error;
-use crate::layers::{Activation, FeatureMap, Pool, PoolWindow, concat};
+use crate::layers::{Activation, FeatureMap, Pool, concat};
 
 /// Blocks one after the other.
 pub(super) struct Chain(pub(super) Vec<Box<dyn Block>>);
@@ -258,29 +258,7 @@ impl Block for Pyramid {
 
 /// A max pool over windows of `kernel` pixels that keeps the size where the stride is 1.
 pub(super) fn max_pool(name: &str, kernel: usize, stride: usize) -> Pool {
-    pool(name, PoolKind::Max, kernel, stride, kernel / 2)
-}
-
-pub(super) fn pool(
-    name: &str,
-    kind: PoolKind,
-    kernel: usize,
-    stride: usize,
-    padding: usize,
-) -> Pool {
-    Pool {
-        name: name.to_owned(),
-        window: PoolWindow {
-            window: Window {
-                kernel: [kernel; 2],
-                stride: [stride; 2],
-                padding: [padding; 2],
-                dilation: [1; 2],
-            },
-            ceil: false,
-        },
-        kind,
-    }
+    Pool::square(name, [kernel, stride, kernel / 2], false, PoolKind::Max)
 }
 
 /// `SPPF` with the names of its first and last convolutions, those of `SPPELAN` too.

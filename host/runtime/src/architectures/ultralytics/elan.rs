@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use modelzoo_kernels::PoolKind;
 
-use super::blocks::{Chain, Gathered, Inner, c3, max_pool, pool};
+use super::blocks::{Chain, Gathered, Inner, c3, max_pool};
 use super::loader::{Block, Conv, Loader, Measured, Walk};
 use crate::error::Error;
 use crate::layers::{Activation, BatchNorm, FeatureMap, Pool, concat};
@@ -97,7 +97,7 @@ fn average(name: &str) -> Pool {
     let kind = PoolKind::Average {
         count_padding: true,
     };
-    pool(name, kind, 2, 1, 0)
+    Pool::square(name, [2, 1, 0], false, kind)
 }
 
 struct AConv {

@@ -49,18 +49,22 @@ pub(super) struct Fuse {
 }
 
 impl Fuse {
-    /// The numbers of the maps, one per input but the last.
+    /// The numbers of the maps, one for each of the `spreads`, the inputs but the last.
     pub(super) fn read(
         checker: &ConfigChecker,
         field: &str,
         picks: &serde_json::Value,
+        spreads: usize,
     ) -> Result<Self, Error> {
         let numbers = |value: &serde_json::Value| usize::try_from(value.as_u64()?).ok();
         let picks = picks
             .as_array()
             .and_then(|list| list.iter().map(numbers).collect());
-        let picks = picks.ok_or_else(|| checker.error(field, "must list numbers of maps"))?;
-        Ok(Self { picks })
+        let picks: Option<Vec<usize>> = picks;
+        match picks.filter(|picks| picks.len() == spreads) {
+            Some(picks) => Ok(Self { picks }),
+            None => Err(checker.error(field, "must list a number of a map for each input")),
+        }
     }
 
     pub(super) fn forward(
@@ -83,7 +87,7 @@ impl Fuse {
             if of_map.height * times != shape.height || of_map.width * times != shape.width {
                 return Err(bad("an input cannot be enlarged by a whole factor"));
             }
-            sum = sum.plus(&map.repeat_pixels(times)?)?;
+            sum = sum.plus(&map.repeated(times)?)?;
         }
         Ok(sum)
     }

@@ -105,7 +105,7 @@ impl Node {
         };
         Ok(match &self.layer {
             Layer::One(block) => vec![block.forward(one()?)?],
-            Layer::Repeat(times) => vec![one()?.repeat_pixels(*times)?],
+            Layer::Repeat(times) => vec![one()?.repeated(*times)?],
             Layer::Same => vec![one()?.clone()],
             Layer::Spread(spread) => spread.forward(one()?)?,
             Layer::Fuse(fuse) => vec![fuse.forward(&self.name, inputs)?],
@@ -225,7 +225,8 @@ fn layer(
         "CBFuse" => {
             let picks = line.arguments.first().unwrap_or(&serde_json::Value::Null);
             let last = line.from.last().map(|from| widths.of(*from).to_vec());
-            let fuse = Fuse::read(checker, "backbone", picks)?;
+            let spreads = line.from.len().saturating_sub(1);
+            let fuse = Fuse::read(checker, "backbone", picks, spreads)?;
             Ok((Layer::Fuse(fuse), last.unwrap_or_default()))
         }
         _ => {

@@ -340,7 +340,7 @@ impl Prototypes {
         for (conv, map) in self.refine.iter().zip(others) {
             let map = conv.forward(map)?;
             let times = x.shape()?.height / map.shape()?.height.max(1);
-            x = x.plus(&map.repeat_pixels(times)?)?;
+            x = x.plus(&map.repeated(times)?)?;
         }
         if let Some(fuse) = &self.fuse {
             x = fuse.forward(&x)?;

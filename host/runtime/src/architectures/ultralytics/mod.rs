@@ -1,5 +1,5 @@
 //! The networks of Ultralytics: YOLOv5u, YOLOv8, YOLOv9, YOLOv10, YOLO11, YOLO12 and YOLO26, for
-//! classes, boxes, masks, poses and turned boxes.
+//! classes, boxes, masks, poses and rotated boxes.
 //!
 //! A network is built from the description that its weights carry (the `yaml` of a `.pt` file), line
 //! by line; the sizes of the layers are those of the weights. The blocks are written from the papers

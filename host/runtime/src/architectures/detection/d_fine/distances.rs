@@ -10,14 +10,6 @@ pub(super) struct Distances {
     top: usize,
 }
 
-/// What a query's logits say.
-pub(super) struct Decoded {
-    /// The middle, the width and the height, relative to the image.
-    pub(super) edges: [f32; 4],
-    /// Of each edge its largest probabilities, and their mean.
-    pub(super) sureness: Vec<f32>,
-}
-
 impl Distances {
     /// `bins` is even and at least 4: there are as many values and one more.
     #[allow(
@@ -41,15 +33,33 @@ impl Distances {
     }
 
     /// The logits of one query, `[4, bins + 1]`, whose distances are counted from the edges of a
-    /// first box, in parts of its sides.
-    pub(super) fn decode(&self, logits: &[f32], [x, y, width, height]: [f32; 4]) -> Decoded {
+    /// first box, in parts of its sides; the center, the width and the height that follow, relative
+    /// to the image.
+    pub(super) fn decode(&self, logits: &[f32], [x, y, width, height]: [f32; 4]) -> [f32; 4] {
         let mut distances = [0.0; 4];
-        let mut sureness = Vec::with_capacity(4 * (self.top + 1));
         let edges = logits.chunks_exact(self.values.len().max(1));
         for (distance, logits) in distances.iter_mut().zip(edges) {
-            let mut shares = softmax(logits);
+            let shares = softmax(logits);
             let pairs = shares.iter().zip(&self.values);
             *distance = pairs.map(|(share, value)| share * value).sum();
+        }
+        let [left, top, right, bottom] = distances.map(|distance| 0.5 * self.scale + distance);
+        let (across, down) = (width / self.scale, height / self.scale);
+        let (left, right) = (x - left * across, x + right * across);
+        let (top, bottom) = (y - top * down, y + bottom * down);
+        [
+            left.midpoint(right),
+            top.midpoint(bottom),
+            right - left,
+            bottom - top,
+        ]
+    }
+
+    /// How sure the logits of one query are: of each edge its largest probabilities, and their mean.
+    pub(super) fn sureness(&self, logits: &[f32]) -> Vec<f32> {
+        let mut sureness = Vec::with_capacity(4 * (self.top + 1));
+        for logits in logits.chunks_exact(self.values.len().max(1)) {
+            let mut shares = softmax(logits);
             shares.sort_by(|a, b| b.total_cmp(a));
             shares.truncate(self.top);
             #[allow(clippy::cast_precision_loss, reason = "a few probabilities")]
@@ -57,19 +67,7 @@ impl Distances {
             sureness.extend(shares);
             sureness.push(mean);
         }
-        let [left, top, right, bottom] = distances.map(|distance| 0.5 * self.scale + distance);
-        let (across, down) = (width / self.scale, height / self.scale);
-        let (left, right) = (x - left * across, x + right * across);
-        let (top, bottom) = (y - top * down, y + bottom * down);
-        Decoded {
-            edges: [
-                left.midpoint(right),
-                top.midpoint(bottom),
-                right - left,
-                bottom - top,
-            ],
-            sureness,
-        }
+        sureness
     }
 }
 
@@ -104,13 +102,14 @@ mod tests {
         for (edge, bin) in [(0, 3), (1, 3), (2, 5), (3, 3)] {
             sure(&mut logits, edge, bin);
         }
-        let found = distances.decode(&logits, [0.5, 0.5, 0.4, 0.2]);
+        let edges = distances.decode(&logits, [0.5, 0.5, 0.4, 0.2]);
         let want = [0.6, 0.5, 0.6, 0.2];
-        for (got, want) in found.edges.iter().zip(want) {
-            assert!((got - want).abs() < 1e-5, "{:?}", found.edges);
+        for (got, want) in edges.iter().zip(want) {
+            assert!((got - want).abs() < 1e-5, "{edges:?}");
         }
-        assert_eq!(found.sureness.len(), 12);
-        assert!((found.sureness[0] - 1.0).abs() < 1e-6);
-        assert!((found.sureness[2] - 0.5).abs() < 1e-6);
+        let sureness = distances.sureness(&logits);
+        assert_eq!(sureness.len(), 12);
+        assert!((sureness[0] - 1.0).abs() < 1e-6);
+        assert!((sureness[2] - 0.5).abs() < 1e-6);
     }
 }

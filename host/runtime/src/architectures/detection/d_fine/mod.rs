@@ -15,7 +15,9 @@ use super::found::{self, Candidates, QueryTower, Scores};
 use super::hgnet::{HgNet, HgNetBackbone};
 use super::hybrid_encoder::{HybridConfig, HybridEncoder, Joining};
 use super::proposals::{Proposals, flattened, inverse_sigmoid, project};
-use super::rt_detr::{Heads, RtDetrConfig, check_fixed, check_multiple};
+use super::rt_detr::{
+    Heads, RtDetrConfig, check_fixed, check_multiple, ignore_unused, projections,
+};
 use crate::architectures::convnets::loader::LayerLoader;
 use crate::architectures::shared::config::ConfigChecker;
 use crate::architectures::shared::hugging_face::Labels;
@@ -23,8 +25,7 @@ use crate::architectures::shared::network::{ArchitectureConfig, Network};
 use crate::device::Device;
 use crate::error::Error;
 use crate::layers::{
-    Activation, Conv2d, ConvGeometry, DeformableAttention, FeatureMap, LayerNorm, Linear,
-    References,
+    Activation, Conv2d, DeformableAttention, FeatureMap, LayerNorm, Linear, References,
 };
 use crate::precision::full;
 use crate::trace::Trace;
@@ -147,29 +148,9 @@ impl ArchitectureConfig for DFine {
         let (hidden, blocks) = parsed.joining();
         checker.check_size("hidden_expansion", hidden)?;
         checker.check_range("depth_mult", blocks, 0..=1000)?;
-        let activation = |field, name: &str| checker.activation(field, name);
-        let encoder = HybridConfig {
-            width: common.encoder_hidden_dim,
-            maps,
-            attended: common.encode_proj_layers.clone(),
-            layers: common.encoder_layers,
-            heads: common.encoder_attention_heads,
-            inner: common.encoder_ffn_dim,
-            mlp_activation: activation(
-                "encoder_activation_function",
-                &common.encoder_activation_function,
-            )?,
-            activation: activation("activation_function", &common.activation_function)?,
-            joining: Joining::Chain,
-            hidden,
-            blocks,
-            temperature: common.positional_encoding_temperature,
-        };
+        let encoder = common.encoder(checker, maps, (Joining::Chain, hidden, blocks))?;
         Ok(Self {
-            activation: activation(
-                "decoder_activation_function",
-                &common.decoder_activation_function,
-            )?,
+            activation: common.decoder_activation(checker)?,
             labels: Labels::read(checker, config)?,
             config: parsed,
             backbone,
@@ -201,21 +182,9 @@ impl DFine {
     fn network(&self, weights: &Scope<'_>, device: &Device) -> Result<DFineTower, Error> {
         let (config, common) = (&self.config, &self.config.common);
         let model = weights.child("model");
-        // For training, or for one size of images.
-        for unused in ["denoising_class_embed.weight", "anchors", "valid_mask"] {
-            model.ignore(unused);
-        }
+        ignore_unused(&model);
         let loader = LayerLoader::new(&model, device);
         let (width, count) = (common.d_model, common.decoder_layers);
-        let projections = |name: &str, inputs: &[usize], outputs: usize| {
-            let own = loader.child(name);
-            let layers = inputs.iter().enumerate().map(|(index, &channels)| {
-                let geometry = ConvGeometry::square(channels, outputs, 1, 1, 0);
-                let layer = own.child(&index.to_string());
-                layer.normed(["0", "1"], geometry, Activation::Identity)
-            });
-            layers.collect::<Result<Vec<_>, Error>>()
-        };
         let encoded = vec![self.encoder.width; self.encoder.maps];
         let decoder = model.child("decoder");
         let layers = (0..count).map(|index| {
@@ -248,13 +217,13 @@ impl DFine {
         Ok(DFineTower {
             backbone: self.backbone.load(&loader.child("backbone.model"))?,
             into_encoder: projections(
-                "encoder_input_proj",
+                &loader.child("encoder_input_proj"),
                 &self.backbone.channels(),
                 self.encoder.width,
             )?,
             encoder: HybridEncoder::load(&loader.child("encoder"), &self.encoder)?,
             into_decoder: (width != self.encoder.width)
-                .then(|| projections("decoder_input_proj", &encoded, width))
+                .then(|| projections(&loader.child("decoder_input_proj"), &encoded, width))
                 .transpose()?,
             proposals: Proposals::load(
                 &model,
@@ -319,28 +288,33 @@ struct DFineTower {
 }
 
 impl DFineTower {
-    /// The boxes of all queries, `[batch, queries, 4]`, and how sure their edges are; `first` are the
-    /// boxes that distances are counted from.
-    fn decode(&self, corners: &Tensor, first: &Tensor) -> Result<[Tensor; 2], Error> {
+    /// The boxes of all queries, `[batch, queries, 4]`; `first` are the boxes that distances are
+    /// counted from.
+    fn decode(&self, corners: &Tensor, first: &Tensor) -> Result<Tensor, Error> {
         let (batch, count, _) = corners.dims3()?;
         let corners = corners.to_vec3::<f32>()?;
         let first = first.to_vec3::<f32>()?;
-        let (mut edges, mut sureness) = (Vec::new(), Vec::new());
+        let mut edges = Vec::with_capacity(4 * batch * count);
         let rows = corners.iter().flatten().zip(first.iter().flatten());
         for (logits, place) in rows {
             let [x, y, width, height] = place[..] else {
                 continue;
             };
-            let decoded = self.distances.decode(logits, [x, y, width, height]);
-            edges.extend(decoded.edges);
-            sureness.extend(decoded.sureness);
+            edges.extend(self.distances.decode(logits, [x, y, width, height]));
         }
         let device = self.device.candle();
-        let each = sureness.len() / (batch * count).max(1);
-        Ok([
-            Tensor::from_vec(edges, (batch, count, 4), device)?,
-            Tensor::from_vec(sureness, (batch, count, each), device)?,
-        ])
+        Ok(Tensor::from_vec(edges, (batch, count, 4), device)?)
+    }
+
+    /// How sure the edges of all queries are, `[batch, queries, of each]`.
+    fn sureness(&self, corners: &Tensor) -> Result<Tensor, Error> {
+        let (batch, count, _) = corners.dims3()?;
+        let rows = corners.to_vec3::<f32>()?;
+        let each = rows.iter().flatten();
+        let values: Vec<f32> = each.flat_map(|row| self.distances.sureness(row)).collect();
+        let each = values.len() / (batch * count).max(1);
+        let device = self.device.candle();
+        Ok(Tensor::from_vec(values, (batch, count, each), device)?)
     }
 }
 
@@ -357,7 +331,6 @@ impl QueryTower for DFineTower {
         let (mut x, mut boxes) = self.proposals.choose(&tokens, &levels)?;
         let mut before: Option<(Tensor, Tensor)> = None;
         let mut first = boxes.clone();
-        let mut sureness = boxes.clone();
         for (layer, heads) in self.decoder.iter().zip(&self.boxes) {
             let positions = self.positions.forward(&self.device.place(&boxes)?)?;
             let positions = positions.clamp(-10f32, 10f32)?;
@@ -371,9 +344,11 @@ impl QueryTower for DFineTower {
                 }
                 Some((queries, corners)) => (full(&heads.forward(&(&x + queries)?)?)? + corners)?,
             };
-            [boxes, sureness] = self.decode(&corners, &first)?;
+            boxes = self.decode(&corners, &first)?;
             before = Some((x.clone(), corners));
         }
+        let (_, corners) = before.ok_or_else(|| Error::bad_input("decoder", "has no layers"))?;
+        let sureness = self.sureness(&corners)?;
         trace.output("pred_boxes", &boxes)?;
         trace.input("logits", &x)?;
         let quality = self.quality.forward(&self.device.place(&sureness)?)?;

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use modelzoo_kernels::{Isa, PEAK, peaks};
 use modelzoo_model::output::{Boxes, OutputError, Points};
 
-use super::super::anchors::sigmoid;
+use super::super::anchors::{all_finite, sigmoid};
 use super::super::frame::Framed;
 use super::heads::Object;
 use crate::error::Error;
@@ -36,6 +36,10 @@ pub(super) fn places(
     let whole = |side: f32| side.ceil() as usize;
     let sizes: Vec<_> = sides.iter().map(|sides| sides.map(whole)).collect();
     let values = maps.flatten_all()?.to_vec1::<f32>()?;
+    if !all_finite(&values) {
+        // What is not a number has no peak; points refuse places that are none.
+        return Ok(vec![([f32::NAN; 2], f32::NAN); objects.len() * points]);
+    }
     let found = peaks(Isa::detect(), &values, [points, height, width], &sizes)
         .map_err(candle_core::Error::wrap)?;
     let mut places = Vec::with_capacity(objects.len() * points);

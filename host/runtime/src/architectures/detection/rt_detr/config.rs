@@ -3,8 +3,10 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::super::hybrid_encoder::{HybridConfig, Joining};
 use crate::architectures::shared::config::ConfigChecker;
 use crate::error::Error;
+use crate::layers::Activation;
 
 /// The configuration of `rt_detr` and `rt_detr_v2`: a repository's `config.json`, of an
 /// `RTDetrForObjectDetection` or `RTDetrV2ForObjectDetection`.
@@ -131,6 +133,45 @@ impl RtDetrConfig {
             Places::Each(points) => vec![*points; self.num_feature_levels.min(16)],
             Places::List(points) => points.clone(),
         }
+    }
+
+    /// The encoder, for a backbone of `maps` feature maps: how these are joined, with how many hidden
+    /// channels and blocks.
+    pub(in super::super) fn encoder(
+        &self,
+        checker: &ConfigChecker,
+        maps: usize,
+        (joining, hidden, blocks): (Joining, usize, usize),
+    ) -> Result<HybridConfig, Error> {
+        let activation = |field, name: &str| checker.activation(field, name);
+        Ok(HybridConfig {
+            width: self.encoder_hidden_dim,
+            maps,
+            attended: self.encode_proj_layers.clone(),
+            layers: self.encoder_layers,
+            heads: self.encoder_attention_heads,
+            inner: self.encoder_ffn_dim,
+            mlp_activation: activation(
+                "encoder_activation_function",
+                &self.encoder_activation_function,
+            )?,
+            activation: activation("activation_function", &self.activation_function)?,
+            joining,
+            hidden,
+            blocks,
+            temperature: self.positional_encoding_temperature,
+        })
+    }
+
+    /// The activation of the decoder's MLPs.
+    pub(in super::super) fn decoder_activation(
+        &self,
+        checker: &ConfigChecker,
+    ) -> Result<Activation, Error> {
+        checker.activation(
+            "decoder_activation_function",
+            &self.decoder_activation_function,
+        )
     }
 
     /// Checks the fields that are numbers, for a backbone of `maps` feature maps.

@@ -82,29 +82,9 @@ impl ArchitectureConfig for RtDetr {
         parsed.check(checker, maps)?;
         let hidden = expanded(parsed.encoder_hidden_dim, parsed.hidden_expansion);
         checker.check_size("hidden_expansion", hidden)?;
-        let activation = |field, name: &str| checker.activation(field, name);
-        let encoder = HybridConfig {
-            width: parsed.encoder_hidden_dim,
-            maps,
-            attended: parsed.encode_proj_layers.clone(),
-            layers: parsed.encoder_layers,
-            heads: parsed.encoder_attention_heads,
-            inner: parsed.encoder_ffn_dim,
-            mlp_activation: activation(
-                "encoder_activation_function",
-                &parsed.encoder_activation_function,
-            )?,
-            activation: activation("activation_function", &parsed.activation_function)?,
-            joining: Joining::Halves,
-            hidden,
-            blocks: BLOCKS,
-            temperature: parsed.positional_encoding_temperature,
-        };
+        let encoder = parsed.encoder(checker, maps, (Joining::Halves, hidden, BLOCKS))?;
         Ok(Self {
-            activation: activation(
-                "decoder_activation_function",
-                &parsed.decoder_activation_function,
-            )?,
+            activation: parsed.decoder_activation(checker)?,
             labels: Labels::read(checker, config)?,
             config: parsed,
             backbone,
@@ -136,20 +116,8 @@ impl RtDetr {
     fn network(&self, weights: &Scope<'_>, device: &Device) -> Result<RtDetrTower, Error> {
         let config = &self.config;
         let model = weights.child("model");
-        // For training, or for one size of images.
-        for unused in ["denoising_class_embed.weight", "anchors", "valid_mask"] {
-            model.ignore(unused);
-        }
+        ignore_unused(&model);
         let loader = LayerLoader::new(&model, device);
-        let projections = |name: &str, inputs: &[usize], width: usize| {
-            let own = loader.child(name);
-            let layers = inputs.iter().enumerate().map(|(index, &channels)| {
-                let geometry = ConvGeometry::square(channels, width, 1, 1, 0);
-                let layer = own.child(&index.to_string());
-                layer.normed(["0", "1"], geometry, Activation::Identity)
-            });
-            layers.collect::<Result<Vec<_>, Error>>()
-        };
         let encoded = vec![self.encoder.width; self.encoder.maps];
         let heads = Heads::scope(weights);
         let decoder = (0..config.decoder_layers).map(|index| {
@@ -168,12 +136,12 @@ impl RtDetr {
         Ok(RtDetrTower {
             backbone: self.backbone.load(&loader.child("backbone.model"))?,
             into_encoder: projections(
-                "encoder_input_proj",
+                &loader.child("encoder_input_proj"),
                 &self.backbone.channels(),
                 self.encoder.width,
             )?,
             encoder: HybridEncoder::load(&loader.child("encoder"), &self.encoder)?,
-            into_decoder: projections("decoder_input_proj", &encoded, width)?,
+            into_decoder: projections(&loader.child("decoder_input_proj"), &encoded, width)?,
             proposals: Proposals::load(
                 &model,
                 [width, self.labels.count, config.num_queries],
@@ -191,6 +159,27 @@ impl RtDetr {
             device: device.clone(),
         })
     }
+}
+
+/// Ignores tensors for training, or for one size of images.
+pub(super) fn ignore_unused(model: &Scope<'_>) {
+    for unused in ["denoising_class_embed.weight", "anchors", "valid_mask"] {
+        model.ignore(unused);
+    }
+}
+
+/// Convolutions that give each of several feature maps `width` channels.
+pub(super) fn projections(
+    loader: &LayerLoader<'_>,
+    inputs: &[usize],
+    width: usize,
+) -> Result<Vec<Conv2d>, Error> {
+    let layers = inputs.iter().enumerate().map(|(index, &channels)| {
+        let geometry = ConvGeometry::square(channels, width, 1, 1, 0);
+        let layer = loader.child(&index.to_string());
+        layer.normed(["0", "1"], geometry, Activation::Identity)
+    });
+    layers.collect()
 }
 
 /// A built RT-DETR.
