@@ -42,17 +42,17 @@ pub fn suppress(
     kept
 }
 
-/// The most turned boxes that are compared, the most confident ones: each is compared with all
+/// The most rotated boxes that are compared, the most confident ones: each is compared with all
 /// that are more confident.
-const MAX_TURNED: usize = 8192;
+const MAX_ROTATED: usize = 8192;
 
-/// The boxes `([left, top, right, bottom], angle in radians)`, turned around their middles, that
+/// The boxes `([left, top, right, bottom], angle in radians)`, rotated around their centers, that
 /// remain, as [`suppress`] has it; `groups` too.
 ///
 /// They are compared as Gaussian distributions (arXiv 2106.06072), and a box also goes because of
 /// one that goes itself (Fast NMS, arXiv 1904.02689), as Ultralytics does it.
 #[must_use]
-pub fn suppress_turned(
+pub fn suppress_rotated(
     boxes: &[([f32; 4], f32)],
     confidences: &[f32],
     groups: Option<&[u32]>,
@@ -63,7 +63,7 @@ pub fn suppress_turned(
     let mut kept = Vec::new();
     let mut before: HashMap<Option<&u32>, Vec<Gaussian>> = HashMap::new();
     let order = by_confidence(confidences, boxes.len());
-    for index in order.into_iter().take(MAX_TURNED) {
+    for index in order.into_iter().take(MAX_ROTATED) {
         if kept.len() >= most {
             break;
         }
@@ -105,7 +105,7 @@ fn overlap((a, area_a): ([f32; 4], f32), (b, area_b): ([f32; 4], f32)) -> f32 {
     both / (area_a + area_b - both)
 }
 
-/// A turned box as a normal distribution: its middle and its covariances.
+/// A rotated box as a normal distribution: its middle and its covariances.
 struct Gaussian {
     x: f32,
     y: f32,
@@ -194,11 +194,11 @@ mod tests {
     }
 
     #[test]
-    fn turned_boxes_are_compared_as_they_lie() {
+    fn rotated_boxes_are_compared_by_their_angles() {
         let long = [0.0, 4.0, 10.0, 6.0];
         let quarter = std::f32::consts::FRAC_PI_2;
         let boxes = [(long, 0.0), (long, quarter), (long, 0.01)];
-        let kept = suppress_turned(&boxes, &[0.9, 0.8, 0.7], None, 0.7, 10);
+        let kept = suppress_rotated(&boxes, &[0.9, 0.8, 0.7], None, 0.7, 10);
         assert_eq!(kept, [0, 1]);
     }
 }

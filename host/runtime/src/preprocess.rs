@@ -64,18 +64,13 @@ pub(crate) fn preprocess(image: &Image, plan: &Preprocessing) -> Result<ImageInp
 
 /// Runs one step.
 fn run(step: Step, pixels: Pixels<'_>) -> Result<Pixels<'_>, String> {
+    if let Step::Letterbox { to, multiple } = step {
+        return letterbox(&pixels, &Letterbox::new(pixels.size, to, multiple));
+    }
     let to = step.size_after(pixels.size);
-    match step {
-        Step::Resize { resampling, .. }
-        | Step::ResizeShortest { resampling, .. }
-        | Step::ResizeWithin { resampling, .. }
-        | Step::ResizeToMultiple { resampling, .. }
-        | Step::ResizeMin { resampling, .. }
-        | Step::ResizeMax { resampling, .. } => resize(pixels, to, resampling),
-        Step::CenterCrop(_) | Step::CropToMultiple(_) => center_crop(&pixels, to),
-        Step::Letterbox { to, multiple } => {
-            letterbox(&pixels, &Letterbox::new(pixels.size, to, multiple))
-        }
+    match step.resampling() {
+        Some(resampling) => resize(pixels, to, resampling),
+        None => center_crop(&pixels, to),
     }
 }
 

@@ -37,7 +37,7 @@ impl Boxes {
         })
     }
 
-    /// The same boxes, each turned around its middle by an angle in radians, clockwise as it is
+    /// The same boxes, each rotated around its center by an angle in radians, clockwise as it is
     /// seen: from the x axis, which points to the right, to the y axis, which points down.
     ///
     /// # Errors
@@ -105,7 +105,7 @@ impl Boxes {
         &self.classes
     }
 
-    /// The angle of each box, in radians, where boxes are turned.
+    /// The angle of each box, in radians, where boxes are rotated.
     #[must_use]
     pub fn angles(&self) -> Option<&[f32]> {
         self.angles.as_deref()

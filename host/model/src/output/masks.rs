@@ -80,15 +80,6 @@ impl Masks {
         Self { extent, ..self }
     }
 
-    /// The same masks, whose numbers are logits.
-    #[must_use]
-    pub fn of_logits(self) -> Self {
-        Self {
-            values: MaskValues::Logits,
-            ..self
-        }
-    }
-
     /// How many masks.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -19,8 +19,8 @@ pub(super) fn check(classes: &[String], most: usize) -> Result<(), PlanError> {
 }
 
 /// As [`check`], of a task whose classes the weights may name: there may be none.
-pub(super) fn check_or_none(classes: &[String], most: usize) -> Result<(), PlanError> {
-    check_names("classes", classes, "names", most)
+pub(super) fn check_or_none(classes: &[String]) -> Result<(), PlanError> {
+    check_names("classes", classes, "names", MAX_CLASSES)
 }
 
 /// Checks which classes are given as labels: the confidence that they need, and the filter, whose

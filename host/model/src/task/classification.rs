@@ -29,7 +29,7 @@ impl Definition for Classification {
     }
 
     fn validate(&self) -> Result<(), PlanError> {
-        classes::check_or_none(&self.classes, classes::MAX_CLASSES)?;
+        classes::check_or_none(&self.classes)?;
         classes::check_choice(&self.classes, self.confidence_thresh, &self.filter_classes)
     }
 

@@ -31,10 +31,13 @@ pub struct Detection {
     pub max_objects: Option<u32>,
 }
 
-impl Detection {
-    /// Checks it as a part of a task.
-    pub(super) fn check(&self) -> Result<(), PlanError> {
-        classes::check_or_none(&self.classes, classes::MAX_CLASSES)?;
+impl Definition for Detection {
+    fn name(&self) -> &'static str {
+        "detection"
+    }
+
+    fn validate(&self) -> Result<(), PlanError> {
+        classes::check_or_none(&self.classes)?;
         classes::check_choice(&self.classes, self.confidence_thresh, &self.filter_classes)?;
         if let Some(nms) = &self.nms {
             check::confidence("iou_thresh", nms.iou_thresh).map_err(|e| e.within("nms"))?;
@@ -46,16 +49,6 @@ impl Detection {
             }
             Some(_) | None => Ok(()),
         }
-    }
-}
-
-impl Definition for Detection {
-    fn name(&self) -> &'static str {
-        "detection"
-    }
-
-    fn validate(&self) -> Result<(), PlanError> {
-        self.check()
     }
 
     fn classes(&self) -> &[String] {

@@ -33,7 +33,9 @@ impl Definition for InstanceSegmentation {
     }
 
     fn validate(&self) -> Result<(), PlanError> {
-        self.detection.check().map_err(|e| e.within("detection"))?;
+        self.detection
+            .validate()
+            .map_err(|e| e.within("detection"))?;
         if self.mask_thresh > 0.0 && self.mask_thresh < 1.0 {
             return Ok(());
         }

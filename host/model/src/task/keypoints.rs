@@ -34,7 +34,9 @@ impl Definition for Keypoints {
     }
 
     fn validate(&self) -> Result<(), PlanError> {
-        self.detection.check().map_err(|e| e.within("detection"))?;
+        self.detection
+            .validate()
+            .map_err(|e| e.within("detection"))?;
         if self.points.is_empty() {
             return Err(PlanError::new("points", "is empty"));
         }

@@ -78,7 +78,7 @@ tasks! {
     InstanceSegmentation,
     /// Objects in an image: groups of points.
     Keypoints,
-    /// Objects in an image: turned boxes.
+    /// Objects in an image: rotated boxes.
     OrientedBoxes,
     /// A class for each pixel of an image.
     SemanticSegmentation,

@@ -26,18 +26,12 @@ pub struct Nms {
 
 /// The boxes of an output.
 pub(super) fn boxes(output: Output) -> Result<Boxes, DecodeError> {
-    match output {
-        Output::Boxes(boxes) => Ok(boxes),
-        Output::Scores(_)
-        | Output::Masks(_)
-        | Output::Points(_)
-        | Output::Map(_)
-        | Output::Texts(_)
-        | Output::Vectors(_) => Err(DecodeError::WrongOutput {
-            wanted: OutputKind::Boxes,
-            found: output.kind(),
-        }),
-    }
+    let found = output.kind();
+    let Output::Boxes(boxes) = output else {
+        let wanted = OutputKind::Boxes;
+        return Err(DecodeError::WrongOutput { wanted, found });
+    };
+    Ok(boxes)
 }
 
 /// A candidate that is an object.
@@ -50,7 +44,7 @@ pub(super) struct Object<'a> {
     pub(super) confidence: f32,
     /// `[left, top, right, bottom]` in pixels of the network's input.
     pub(super) edges: [f32; 4],
-    /// In radians; zero where boxes are not turned.
+    /// In radians; zero where boxes are not rotated.
     pub(super) angle: f32,
 }
 
@@ -132,8 +126,8 @@ fn suppressed(
     let groups: Vec<u32> = candidates.iter().filter_map(class).collect();
     let groups = (!nms.across_classes).then_some(groups.as_slice());
     if boxes.angles().is_some() {
-        let turned: Vec<_> = candidates.iter().map(|o| (o.edges, o.angle)).collect();
-        nms::suppress_turned(&turned, confidences, groups, nms.iou_thresh, most)
+        let rotated: Vec<_> = candidates.iter().map(|o| (o.edges, o.angle)).collect();
+        nms::suppress_rotated(&rotated, confidences, groups, nms.iou_thresh, most)
     } else {
         let edges: Vec<_> = candidates.iter().map(|object| object.edges).collect();
         nms::suppress(&edges, confidences, groups, nms.iou_thresh, most)

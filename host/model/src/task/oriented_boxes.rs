@@ -8,11 +8,11 @@ use crate::label::{self, Label, LabelType, Polylines};
 use crate::output::{Output, OutputKind};
 use crate::sample::Origin;
 
-/// Objects in an image, each a turned box with a class: a closed polyline of four points.
+/// Objects in an image, each a rotated box with a class: a closed polyline of four points.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OrientedBoxes {
-    /// Which boxes are objects. Turned ones are compared as normal distributions.
+    /// Which boxes are objects. Rotated ones are compared as normal distributions.
     pub detection: Detection,
 }
 
@@ -22,7 +22,7 @@ impl Definition for OrientedBoxes {
     }
 
     fn validate(&self) -> Result<(), PlanError> {
-        self.detection.check().map_err(|e| e.within("detection"))
+        self.detection.validate().map_err(|e| e.within("detection"))
     }
 
     fn classes(&self) -> &[String] {
@@ -45,18 +45,18 @@ impl Definition for OrientedBoxes {
         &'a self,
         options: &PredictOptions,
     ) -> Result<Box<dyn Decode + 'a>, OptionError> {
-        Ok(Box::new(Turned {
+        Ok(Box::new(Rotated {
             objects: Objects::new(&self.detection, options)?,
         }))
     }
 }
 
 /// Gives the corners of each object.
-struct Turned<'a> {
+struct Rotated<'a> {
     objects: Objects<'a>,
 }
 
-impl Decode for Turned<'_> {
+impl Decode for Rotated<'_> {
     fn decode(&self, output: Output, origin: &Origin) -> Result<Option<Label>, DecodeError> {
         let (boxes, transform) = (objects::boxes(output)?, transform(origin)?);
         if boxes.angles().is_none() {
@@ -115,7 +115,7 @@ mod tests {
     use crate::output::Boxes;
 
     #[test]
-    fn corners_are_turned_clockwise() {
+    fn corners_are_rotated_clockwise() {
         let task = OrientedBoxes {
             detection: Detection {
                 classes: vec!["ship".to_owned()],
@@ -137,8 +137,8 @@ mod tests {
         };
         let decoder = task.decoder(&PredictOptions::default()).unwrap();
         let quarter = std::f32::consts::FRAC_PI_2;
-        let turned = boxes(2).with_angles(vec![quarter; 2]).unwrap();
-        let label = decoder.decode(Output::Boxes(turned), &origin).unwrap();
+        let rotated = boxes(2).with_angles(vec![quarter; 2]).unwrap();
+        let label = decoder.decode(Output::Boxes(rotated), &origin).unwrap();
         let Some(Label::Polylines(label)) = label else {
             panic!("no polylines")
         };

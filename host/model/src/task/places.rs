@@ -12,18 +12,12 @@ pub(super) fn transform(origin: &Origin) -> Result<Transform, DecodeError> {
 
 /// The map of an output.
 pub(super) fn map(output: Output) -> Result<Map, DecodeError> {
-    match output {
-        Output::Map(map) => Ok(map),
-        Output::Scores(_)
-        | Output::Boxes(_)
-        | Output::Masks(_)
-        | Output::Points(_)
-        | Output::Texts(_)
-        | Output::Vectors(_) => Err(DecodeError::WrongOutput {
-            wanted: OutputKind::Map,
-            found: output.kind(),
-        }),
-    }
+    let found = output.kind();
+    let Output::Map(map) = output else {
+        let wanted = OutputKind::Map;
+        return Err(DecodeError::WrongOutput { wanted, found });
+    };
+    Ok(map)
 }
 
 /// The height and the width of a map.
@@ -110,9 +104,7 @@ pub(super) struct Sampler {
 impl Sampler {
     /// The pixels of a part of the original image, in a map of a shape `[height, width]`.
     pub(super) fn new(transform: &Transform, region: Region, [height, width]: [usize; 2]) -> Self {
-        let original = transform.original();
-        let scaled = Region::whole(original);
-        Self::scaled(transform, (region, scaled.size), [height, width])
+        Self::scaled(transform, (region, transform.original()), [height, width])
     }
 
     /// As [`new`](Self::new), for a region of the image after it is resized to `size`.
