@@ -69,8 +69,9 @@ pub fn shorten(text: &str, max: usize) -> String {
         }
     }
     let (mut at, mut end_bytes) = (text.len(), 0);
+    let mut one = String::new();
     for (start, c) in text.char_indices().rev() {
-        let mut one = String::new();
+        one.clear();
         push_escaped(&mut one, c, is_unsafe);
         end_bytes += one.len();
         if end_bytes > max / 4 {

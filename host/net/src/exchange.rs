@@ -209,14 +209,10 @@ impl<'a> Exchange<'a> {
                     recorder.not_sent();
                 }
             })?;
-        recorder.status(response.status().as_u16());
-        match response.status().as_u16() {
-            407 => match transport.proxy_wants_login(&target.url) {
-                Some(error) => Err(error),
-                None => Ok(response),
-            },
-            _ => Ok(response),
-        }
+        let status = response.status().as_u16();
+        recorder.status(status);
+        let refused = (status == 407).then(|| transport.proxy_wants_login(&target.url));
+        refused.flatten().map_or(Ok(response), Err)
     }
 
     /// Adds the credentials of exactly the origin that this hop goes to.

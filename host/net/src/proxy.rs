@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::ffi::OsString;
+use std::sync::LazyLock;
 
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use url::{Host, Url};
@@ -31,7 +32,7 @@ pub(crate) struct Proxies {
     http: Option<Setting>,
     except: NoProxy,
     /// The settings of the operating system, where the environment has none.
-    system: Option<Matcher>,
+    system: Option<LazyLock<Matcher>>,
 }
 
 /// A proxy, and which setting names it.
@@ -93,11 +94,13 @@ impl Proxies {
             None => NoProxy::default(),
         };
         let own = https.is_some() || http.is_some();
+        // Asked when the first connection is made, because not every command makes one.
+        let system: fn() -> Matcher = Matcher::from_system;
         Ok(Self {
             https,
             http,
             except,
-            system: (!own).then(Matcher::from_system),
+            system: (!own).then(|| LazyLock::new(system)),
         })
     }
 
@@ -163,10 +166,13 @@ impl Setting {
         let target = "https://host.invalid/".parse().ok();
         let matcher = Matcher::builder().all(url.as_str().to_owned()).build();
         let proxy = target.and_then(|target| matcher.intercept(&target));
-        let host = |proxy: &Intercept| proxy.uri().host().map(str::to_ascii_lowercase);
-        match proxy {
-            Some(proxy) if host(&proxy).as_deref() == url.host_str() => Ok(Self { name, proxy }),
-            Some(_) | None => Err(bad(name, NOT_A_PROXY)),
+        let agrees = |proxy: &Intercept| {
+            let hosts = proxy.uri().host().zip(url.host_str());
+            hosts.is_some_and(|(one, other)| one.eq_ignore_ascii_case(other))
+        };
+        match proxy.filter(agrees) {
+            Some(proxy) => Ok(Self { name, proxy }),
+            None => Err(bad(name, NOT_A_PROXY)),
         }
     }
 
@@ -307,6 +313,8 @@ mod tests {
             found("socks5h://b:2", "all_proxy")
         );
         assert_eq!(chosen(&both, "https://localhost/"), None);
+        let capital = [("HTTPS_PROXY", "socks5h://Proxy.LAN:1080")];
+        assert!(chosen(&capital, "https://x.test/").is_some());
         // An empty variable is not set.
         let lower = [("HTTPS_PROXY", " "), ("https_proxy", "c:3\n")];
         assert_eq!(

@@ -18,8 +18,6 @@ use crate::proxy::Environment;
 
 /// The most bytes of a file of certificates.
 const MAX_BUNDLE: u64 = 16 << 20;
-/// How a certificate begins in a PEM file.
-const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
 /// Reads the certificates of a PEM file.
 pub(crate) fn read_bundle(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
@@ -41,6 +39,8 @@ pub(crate) fn read_bundle(path: &Path) -> Result<Vec<CertificateDer<'static>>, E
 /// there would mean that nobody is trusted, and the error would be about the server.
 #[cfg(all(unix, not(target_vendor = "apple"), not(target_os = "android")))]
 pub(crate) fn check_environment(env: Environment<'_>) -> Result<(), Error> {
+    /// How a certificate begins in a PEM file.
+    const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
     let bad = |setting, path: &Path, reason: &str| Error::Setting {
         setting,
         reason: match path.as_os_str().is_empty() {

@@ -204,6 +204,10 @@ impl Transport {
 
     /// The error for the response 407, which a proxy gives, if the request goes through one.
     pub(crate) fn proxy_wants_login(&self, url: &Url) -> Option<Error> {
+        // What comes through a tunnel is the server's.
+        if url.scheme() == "https" {
+            return None;
+        }
         let chosen = self.proxies.choose(url).ok()??;
         let fault = chosen.login_fault();
         Some(chosen.error(origin_of(url), fault))

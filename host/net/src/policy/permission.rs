@@ -205,6 +205,12 @@ impl Permissions {
         self.0.iter()
     }
 
+    /// Whether a permission is one of these; one that a wildcard covers is not, by that alone.
+    #[must_use]
+    pub fn contains(&self, permission: &Permission) -> bool {
+        self.0.contains(permission)
+    }
+
     /// Adds one; `false` when it was there already.
     pub fn insert(&mut self, permission: Permission) -> bool {
         self.0.insert(permission)
