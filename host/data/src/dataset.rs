@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use modelzoo_model::label::{Label, LabelType};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::document::Document;
 use crate::error::{Error, MediaError};
@@ -182,8 +182,12 @@ impl Dataset {
     /// The list of samples can no longer be read.
     pub fn label_fields(&self) -> Result<Vec<String>, Error> {
         let mut fields = Vec::new();
-        for sample in self.samples() {
-            for (name, value) in self.values(&sample?)? {
+        for index in 0..self.len() {
+            let document = match self.reader.entry(index)? {
+                Some(Entry::File { document, .. }) => document,
+                Some(Entry::Row { .. }) | None => self.row(index)?,
+            };
+            for (name, value) in document.iter().flat_map(Document::values) {
                 let mut kinds = LabelType::ALL.iter().filter(|kind| kind.is_document());
                 if !fields.contains(&name) && kinds.any(|kind| kind.is_of(&value)) {
                     fields.push(name);
@@ -199,26 +203,24 @@ impl Dataset {
     /// # Errors
     /// The list of samples can no longer be read.
     pub fn labels(&self, sample: &Sample, fields: &[String]) -> Result<Vec<FieldLabel>, Error> {
-        let values = self.values(sample)?;
-        let read = |field: &String| match values.get(self.reader.member(field)) {
-            None | Some(Value::Null) => None,
-            Some(value) => {
-                let label = Label::from_json(value).map_err(|error| error.to_string());
-                Some((field.clone(), label))
-            }
+        let row = match &sample.document {
+            Some(_) => None,
+            None => self.row(sample.index)?,
+        };
+        let Some(document) = sample.document.as_ref().or(row.as_ref()) else {
+            return Ok(Vec::new());
+        };
+        let read = |field: &String| {
+            let label = label(document, self.reader.member(field)).transpose()?;
+            Some((field.clone(), label))
         };
         Ok(fields.iter().filter_map(read).collect())
     }
 
-    /// The members of a sample's document, or of its row in a file of texts.
-    fn values(&self, sample: &Sample) -> Result<Map<String, Value>, Error> {
-        Ok(match &sample.document {
-            Some(document) => document.values(),
-            None => match self.reader.row(sample.index)? {
-                Some(row) => text::parse(&row).unwrap_or_default(),
-                None => Map::new(),
-            },
-        })
+    /// A row of a file of texts as a document; none where samples are files.
+    fn row(&self, index: usize) -> Result<Option<Document>, Error> {
+        let row = self.reader.row(index)?;
+        Ok(row.and_then(|row| Document::parse(row).ok()))
     }
 
     /// The path that a sample stores as `stored`, absolute where the root is.

@@ -15,10 +15,10 @@
 //! let label = Classification { label: Some("cat".into()), confidence: Some(0.9), ..Default::default() };
 //! report.add(&Item {
 //!     name: "a.png",
-//!     thumbnail: Thumbnail::new([2, 1], &[0, 0, 0, 255, 255, 255], 160),
+//!     thumbnail: Thumbnail::new([2, 1], &[0, 0, 0, 255, 255, 255], 160).as_ref(),
 //!     text: None,
 //!     failure: None,
-//!     labels: vec![("predictions", Label::Classification(label))],
+//!     labels: &[("predictions".to_owned(), Label::Classification(label))],
 //! })?;
 //! let page = report.finish()?;
 //! assert!(page.starts_with(b"<!doctype html>"));
@@ -59,13 +59,13 @@ pub struct Item<'a> {
     /// What the sample is called: its path as stored.
     pub name: &'a str,
     /// The image, made small; absent for a text and where the image cannot be read.
-    pub thumbnail: Option<Thumbnail>,
+    pub thumbnail: Option<&'a Thumbnail>,
     /// The text, where the sample is one.
     pub text: Option<&'a str>,
     /// Why the sample or one of its labels cannot be shown.
-    pub failure: Option<String>,
+    pub failure: Option<&'a str>,
     /// The labels, each with its field.
-    pub labels: Vec<(&'a str, Label)>,
+    pub labels: &'a [(String, Label)],
 }
 
 /// A page that is being written.
@@ -122,22 +122,22 @@ impl<'a, W: Write> Report<'a, W> {
     /// # Errors
     /// The page cannot be written.
     pub fn add(&mut self, item: &Item<'_>) -> io::Result<()> {
-        let shown = item.thumbnail.as_ref().map(Thumbnail::shown);
+        let shown = item.thumbnail.map(Thumbnail::shown);
         let shapes = item.labels.iter().map(|(field, label)| {
             let shapes = shapes::of(label, shown.unwrap_or_default());
-            ((*field).to_owned(), Value::Array(shapes))
+            (field.clone(), Value::Array(shapes))
         });
         let sample = Sample {
             name: item.name,
-            image: item.thumbnail.as_ref().map(Thumbnail::data_url),
+            image: item.thumbnail.map(Thumbnail::data_url),
             size: shown,
-            original: item.thumbnail.as_ref().map(Thumbnail::original),
+            original: item.thumbnail.map(Thumbnail::original),
             text: item.text.map(|text| text.chars().take(MAX_TEXT).collect()),
-            failure: item.failure.as_deref(),
+            failure: item.failure,
             labels: shapes.collect(),
         };
         self.failed += usize::from(item.failure.is_some());
-        self.statistics.count(&item.labels);
+        self.statistics.count(item.labels);
         if self.samples > 0 {
             self.out.write_all(b",\n")?;
         }

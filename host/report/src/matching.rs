@@ -2,6 +2,8 @@
 
 use modelzoo_model::label::{Detection, Detections};
 
+/// The most objects of a sample that are compared, the first ones: as many as a model may give.
+const MAX_OBJECTS: usize = 10_000;
 /// The least intersection over union of a pair.
 const MIN_IOU: f64 = 0.5;
 
@@ -11,8 +13,13 @@ pub(crate) fn pairs<'a>(
     truth: &'a Detections,
     predicted: &'a Detections,
 ) -> Vec<(Option<&'a Detection>, Option<&'a Detection>)> {
-    let mut free: Vec<Option<&Detection>> = truth.detections.iter().map(Some).collect();
-    let mut order: Vec<&Detection> = predicted.detections.iter().collect();
+    let mut free: Vec<Option<&Detection>> = truth
+        .detections
+        .iter()
+        .take(MAX_OBJECTS)
+        .map(Some)
+        .collect();
+    let mut order: Vec<&Detection> = predicted.detections.iter().take(MAX_OBJECTS).collect();
     let confidence = |label: &Detection| label.confidence.unwrap_or(1.0);
     order.sort_by(|a, b| confidence(b).total_cmp(&confidence(a)));
     let mut pairs = Vec::with_capacity(order.len());

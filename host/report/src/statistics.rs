@@ -48,7 +48,7 @@ impl Statistics {
     }
 
     /// Counts the labels of one sample.
-    pub(crate) fn count(&mut self, labels: &[(&str, Label)]) {
+    pub(crate) fn count(&mut self, labels: &[(String, Label)]) {
         let truth = self.truth.as_deref().and_then(|truth| {
             let mut fields = labels.iter();
             fields
@@ -56,13 +56,13 @@ impl Statistics {
                 .map(|(_, label)| label)
         });
         for (field, label) in labels {
-            let counts = self.fields.entry((*field).to_owned()).or_default();
+            let counts = self.fields.entry(field.clone()).or_default();
             counts.samples += 1;
             for (class, confidence) in classes(label) {
                 counts.add(class, confidence);
             }
             if let Some(truth) = truth
-                && self.truth.as_deref() != Some(field)
+                && self.truth.as_deref() != Some(field.as_str())
             {
                 counts.compare(truth, label);
             }

@@ -22,7 +22,7 @@ use serde_json::Value;
 use crate::error::Error;
 
 /// The memory that image files may take that are read at the same time, in bytes.
-static FILES: Budget = Budget::new(1 << 30);
+pub(crate) static FILES: Budget = Budget::new(1 << 30);
 
 /// How many samples are computed at once when nothing else is said.
 const BATCH_SIZE: usize = 16;

@@ -1,6 +1,6 @@
 //! One page that shows a dataset and its labels.
 
-use std::io::{BufWriter, Write as _};
+use std::io::BufWriter;
 use std::path::Path;
 
 use modelzoo_base::Remedy;
@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::runs::run::{Watch, suggest};
+use crate::runs::run::{FILES, Watch, suggest};
 
 /// Samples that are decoded at the same time.
 const BATCH: usize = 64;
@@ -121,8 +121,7 @@ pub fn view(
         }
         watch.progress(viewed.samples, total);
     }
-    let mut out = report.finish().map_err(failed)?;
-    out.flush().map_err(failed)?;
+    let out = report.finish().map_err(failed)?;
     let file = out.into_inner().map_err(|e| failed(e.into_error()))?;
     viewed.bytes = file.as_file().metadata().map_err(failed)?.len();
     file.sync().map_err(failed)?;
@@ -130,7 +129,8 @@ pub fn view(
         true => file.replace().map_err(failed)?,
         false => file.publish().map_err(failed)?,
     }
-    sync_dir(directory(page)).map_err(failed)?;
+    // Where a directory cannot be flushed, the system does so in its own time.
+    let _ = sync_dir(directory(page));
     Ok(viewed)
 }
 
@@ -169,17 +169,13 @@ struct Shown {
 }
 
 impl Shown {
-    fn item(self: &Shown) -> Item<'_> {
+    fn item(&self) -> Item<'_> {
         Item {
             name: &self.name,
-            thumbnail: self.thumbnail.clone(),
+            thumbnail: self.thumbnail.as_ref(),
             text: self.text.as_deref(),
-            failure: self.failure.clone(),
-            labels: self
-                .labels
-                .iter()
-                .map(|(field, label)| (field.as_str(), label.clone()))
-                .collect(),
+            failure: self.failure.as_deref(),
+            labels: &self.labels,
         }
     }
 }
@@ -228,6 +224,8 @@ fn shown(
 }
 
 fn thumbnail(sample: Sample, side: u16) -> Result<Option<Thumbnail>, String> {
+    // Held until the thumbnail is there.
+    let _share = FILES.take(sample.file_bytes().min(MAX_IMAGE_BYTES));
     let bytes = sample.read(MAX_IMAGE_BYTES).map_err(|e| e.reason())?;
     let image = decode_image_bytes(&bytes, &DecodeLimits::default()).map_err(|e| e.to_string())?;
     let size = [image.width(), image.height()];
