@@ -44,11 +44,7 @@ pub(super) fn classes(settings: &Settings) -> Result<Option<Vec<String>>, Error>
                 .collect(),
         ));
     }
-    let Some(path) = path else {
-        return Ok(None);
-    };
-    let name = path.strip_prefix(RESOURCES).unwrap_or(path);
-    listed_in("labels_path", name).map(Some)
+    path.map(|path| listed_in("labels_path", path)).transpose()
 }
 
 /// The class names of a segmenter: as [`classes`], or those of `mask_targets_path`.
@@ -57,13 +53,13 @@ pub(super) fn mask_classes(settings: &Settings) -> Result<Option<Vec<String>>, E
     if let Some(classes) = classes(settings)? {
         return Ok(Some(classes));
     }
-    let name = path.map(|path| path.strip_prefix(RESOURCES).unwrap_or(path));
-    name.map(|name| listed_in("mask_targets_path", name))
+    path.map(|path| listed_in("mask_targets_path", path))
         .transpose()
 }
 
-/// The lines of the list that a field names.
-fn listed_in(field: &str, name: &str) -> Result<Vec<String>, Error> {
+/// The lines of the list that a field names by its path.
+fn listed_in(field: &str, path: &str) -> Result<Vec<String>, Error> {
+    let name = path.strip_prefix(RESOURCES).unwrap_or(path);
     match LISTS.iter().find(|(list, _)| *list == name) {
         Some((_, list)) => Ok(list.lines().map(str::to_owned).collect()),
         None => {

@@ -79,7 +79,7 @@ fn network(settings: &Settings) -> Result<(&'static str, &'static str), Error> {
             nearest: vec![LOADER.to_owned()],
         });
     }
-    let argument = |name| {
+    let argument = |name: &'static str| {
         settings
             .inner("entrypoint_args", name)
             .and_then(Value::as_str)

@@ -49,12 +49,25 @@ fn size(settings: &Settings, field: &'static str) -> Result<Option<Size>, Error>
         return Ok(None);
     };
     let bad = || Error::bad(field, "is not a height and a width");
+    sides(value).ok_or_else(bad).map(Some)
+}
+
+/// A list of a height and a width.
+pub(super) fn sides(value: &Value) -> Option<Size> {
     match value.as_array().map(Vec::as_slice) {
-        Some([height, width]) => Ok(Some(Size {
-            height: count(height).ok_or_else(bad)?,
-            width: count(width).ok_or_else(bad)?,
-        })),
-        _ => Err(bad()),
+        Some([height, width]) => Some(Size {
+            height: count(height)?,
+            width: count(width)?,
+        }),
+        _ => None,
+    }
+}
+
+/// A size with two equal sides.
+pub(super) fn square(side: u32) -> Size {
+    Size {
+        height: side,
+        width: side,
     }
 }
 
@@ -65,10 +78,6 @@ fn bound(
     to_dim: &'static str,
 ) -> Result<Option<Size>, Error> {
     let (size, dim) = (size(settings, to_size)?, settings.count(to_dim)?);
-    let square = |side| Size {
-        height: side,
-        width: side,
-    };
     Ok(size.or(dim.map(square)))
 }
 

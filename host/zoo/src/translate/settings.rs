@@ -24,16 +24,7 @@ const HARMLESS: [(&str, &[&str]); 4] = [
         "entrypoint_args",
         &["weights", "pretrained", "progress", "repo_or_dir", "model"],
     ),
-    (
-        "output_processor_args",
-        &[
-            "store_logits",
-            "logits_key",
-            "mask_thresh",
-            "no_background_cls",
-            "has_softmax_out",
-        ],
-    ),
+    ("output_processor_args", &["store_logits", "logits_key"]),
     (
         "transformers_processor_kwargs",
         &["return_tensors", "padding", "max_length", "truncation"],
@@ -56,6 +47,8 @@ const FETCHED_BY: [&str; 7] = [
 pub(super) struct Settings {
     fields: Map<String, Value>,
     asked: RefCell<BTreeSet<&'static str>>,
+    /// The members of objects that were asked for, each with its field.
+    members: RefCell<BTreeSet<(&'static str, &'static str)>>,
 }
 
 impl Settings {
@@ -74,6 +67,7 @@ impl Settings {
         Self {
             fields,
             asked: RefCell::default(),
+            members: RefCell::default(),
         }
     }
 
@@ -159,7 +153,8 @@ impl Settings {
     }
 
     /// The member of an object.
-    pub(super) fn inner(&self, field: &'static str, member: &str) -> Option<&Value> {
+    pub(super) fn inner(&self, field: &'static str, member: &'static str) -> Option<&Value> {
+        self.members.borrow_mut().insert((field, member));
         self.get(field)?
             .get(member)
             .filter(|value| !value.is_null())
@@ -168,12 +163,14 @@ impl Settings {
     /// Refuses fields that nobody asked for and that mean something.
     pub(super) fn finish(self) -> Result<(), Error> {
         let asked = self.asked.into_inner();
+        let read = self.members.into_inner();
         for (name, harmless) in HARMLESS {
             let members = self.fields.get(name).and_then(Value::as_object);
             let other = members.and_then(|members| {
-                members
-                    .keys()
-                    .find(|member| !harmless.contains(&member.as_str()))
+                members.keys().find(|member| {
+                    let member = member.as_str();
+                    !harmless.contains(&member) && !read.contains(&(name, member))
+                })
             });
             if let Some(other) = other {
                 return Err(Error::unknown(name, format!("`{other}` is not known")));

@@ -5,7 +5,7 @@
 //! and the most objects of an image.
 
 use modelzoo_model::plan::{
-    Architecture, Color, Embeddings, Plan, Preprocessing, Resampling, Size, Step,
+    Architecture, Color, Embeddings, Plan, Preprocessing, Resampling, Step,
 };
 use modelzoo_model::task::{
     Classification, Detection, InstanceSegmentation, Keypoints, Nms, OrientedBoxes, Task,
@@ -13,6 +13,7 @@ use modelzoo_model::task::{
 use serde_json::{Value, json};
 
 use super::error::TranslateError as Error;
+use super::images::{sides, square};
 use super::settings::{Settings, count};
 
 /// The output processors, by the ends of their names.
@@ -20,7 +21,7 @@ const PROCESSORS: [(&str, Finds); 5] = [
     ("UltralyticsDetectionOutputProcessor", Finds::Boxes),
     ("UltralyticsSegmentationOutputProcessor", Finds::Masks),
     ("UltralyticsPoseOutputProcessor", Finds::Points),
-    ("UltralyticsOBBOutputProcessor", Finds::TurnedBoxes),
+    ("UltralyticsOBBOutputProcessor", Finds::RotatedBoxes),
     ("UltralyticsClassificationOutputProcessor", Finds::Classes),
 ];
 
@@ -30,7 +31,7 @@ enum Finds {
     Boxes,
     Masks,
     Points,
-    TurnedBoxes,
+    RotatedBoxes,
     Classes,
 }
 
@@ -126,7 +127,7 @@ pub(super) fn plan(settings: &Settings, weights: String) -> Result<Plan, Error> 
             edges: LIMBS.map(|limb| limb.to_vec()).to_vec(),
             point_thresh: Some(SEEN),
         }),
-        Finds::TurnedBoxes => Task::OrientedBoxes(OrientedBoxes {
+        Finds::RotatedBoxes => Task::OrientedBoxes(OrientedBoxes {
             detection: detection(),
         }),
         Finds::Classes => Task::Classification(Classification {
@@ -186,32 +187,25 @@ fn finds(settings: &Settings) -> Result<Finds, Error> {
 }
 
 fn preprocessing(settings: &Settings, finds: Finds) -> Result<Preprocessing, Error> {
-    let size = match settings.get("image_size") {
-        None => None,
-        Some(size) => {
-            let sides = size.as_array().map(Vec::as_slice);
-            let sides = match sides {
-                Some([height, width]) => count(height).zip(count(width)),
-                _ => count(size).map(|side| (side, side)),
-            };
-            Some(sides.ok_or_else(|| Error::bad("image_size", "is not a height and a width"))?)
-        }
-    };
     let usual = match finds {
         Finds::Classes => CLASSIFIED,
-        Finds::Boxes | Finds::Masks | Finds::Points | Finds::TurnedBoxes => SIDE,
+        Finds::Boxes | Finds::Masks | Finds::Points | Finds::RotatedBoxes => SIDE,
     };
-    let (height, width) = size.unwrap_or((usual, usual));
-    let to = Size { height, width };
+    let to = match settings.get("image_size") {
+        None => square(usual),
+        Some(size) => sides(size)
+            .or_else(|| count(size).map(square))
+            .ok_or_else(|| Error::bad("image_size", "is not a height and a width"))?,
+    };
     let steps = match finds {
         Finds::Classes => vec![
             Step::ResizeShortest {
-                to: height.min(width),
+                to: to.height.min(to.width),
                 resampling: Resampling::Bilinear,
             },
             Step::CenterCrop(to),
         ],
-        Finds::Boxes | Finds::Masks | Finds::Points | Finds::TurnedBoxes => {
+        Finds::Boxes | Finds::Masks | Finds::Points | Finds::RotatedBoxes => {
             vec![Step::Letterbox {
                 to,
                 multiple: Some(MULTIPLE),
