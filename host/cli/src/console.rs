@@ -219,9 +219,7 @@ pub(crate) fn shown(text: &str) -> String {
 /// Prints what the parser of the command line says. Errors repeat what was typed.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
     let text = error.to_string();
-    let unsafe_or_long = text
-        .lines()
-        .any(|line| matches!(shown(line), same if same != line));
+    let unsafe_or_long = text.lines().any(|line| shown(line) != line);
     if error.use_stderr() && unsafe_or_long {
         let lines: Vec<_> = text.lines().take(MAX_LINES).map(shown).collect();
         let _ = writeln!(io::stderr(), "{}", lines.join("\n"));

@@ -54,7 +54,7 @@ pub(crate) async fn run(args: &DownloadArgs, console: &Console) -> Result<ExitCo
         })
         .await??;
     let name = downloaded.record.name();
-    let path = downloaded.record.path().unwrap_or_default();
+    let path = downloaded.record.place();
     if console.json() {
         console.print_json(&json!({
             "name": name,

@@ -19,7 +19,7 @@ pub(crate) struct FindArgs {
 pub(crate) fn run(args: &FindArgs, console: &Console) -> Result<ExitCode, Failure> {
     let record = console.zoo()?.model(&args.name, args.source.as_deref())?;
     record.require()?;
-    let path = record.path().unwrap_or_default();
+    let path = record.place();
     if console.json() {
         console.print_json(&serde_json::json!({ "name": record.name(), "path": path }))?;
     } else {

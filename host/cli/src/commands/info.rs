@@ -28,7 +28,7 @@ pub(crate) fn run(args: &InfoArgs, console: &Console) -> Result<ExitCode, Failur
         StoredModel::Complete(receipt) => Some(receipt),
         StoredModel::Nothing | StoredModel::Outdated | StoredModel::Damaged(_) => None,
     };
-    let path = record.path();
+    let path = receipt.as_ref().map(|_| record.place());
     if console.json() {
         console.print_json(&json!({
             "name": record.name(),

@@ -26,9 +26,10 @@ impl ModelEntry {
     /// digits.
     #[must_use]
     pub fn digest(&self) -> String {
-        let mut fields = self.raw().as_object().cloned().unwrap_or_default();
-        fields.retain(|key, _| !DESCRIPTIVE.contains(&key.as_str()));
-        let canonical = sorted(Value::Object(fields)).to_string();
+        let fields = self.raw().as_object().into_iter().flatten();
+        let fields = fields.filter(|(key, _)| !DESCRIPTIVE.contains(&key.as_str()));
+        let fields = fields.map(|(key, value)| (key.clone(), value.clone()));
+        let canonical = sorted(Value::Object(fields.collect())).to_string();
         hex::encode(Sha256::digest(canonical))
     }
 }

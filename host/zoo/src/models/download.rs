@@ -172,19 +172,15 @@ impl Models<'_> {
             });
         }
         let audit = self.audit_of(&record);
-        let refused = |error: &Error| {
-            audit.record(&Event::Refused {
-                reason: &error.to_string(),
-            });
-        };
         let pinning = self
             .pinning(&record, &stored, refetch)
-            .inspect_err(refused)?;
+            .inspect_err(|error| audit.refused(error))?;
         if let (Some(problem), Refetch::Never) = (stored.problem(), refetch) {
             tracing::warn!("{} is downloaded again: {problem}", record.name());
         }
         let staging = self.context.store.stage()?;
-        self.check_room(&record).inspect_err(refused)?;
+        self.check_room(&record)
+            .inspect_err(|error| audit.refused(error))?;
         let staged = staging.path().join("model");
         let receipt = self.fetch(&record, &staged, &audit).await?;
         sync_tree(&staged)?;
@@ -196,8 +192,8 @@ impl Models<'_> {
         }
         let (source, changes) = guard
             .pin(&record.source.tree, &receipt, pinning)
-            .inspect_err(refused)?;
-        record.source = source;
+            .inspect_err(|error| audit.refused(error))?;
+        record.source = Arc::new(source);
         // An incomplete model is replaced, and so is a complete one on request. Otherwise another
         // process has published its copy first, which is as good.
         let replace = refetch != Refetch::Never || record.receipt().is_none();
@@ -248,11 +244,6 @@ impl Models<'_> {
         staged: &Path,
         audit: &AuditLog,
     ) -> Result<Receipt, Error> {
-        let refused = |error: &Error| {
-            audit.record(&Event::Refused {
-                reason: &error.to_string(),
-            });
-        };
         let files = staged.join(FILES);
         create_dir_all(&files)?;
         let list = FetchList::of(&record.entry, record.component.is_some(), &record.source.id)?;
@@ -260,7 +251,7 @@ impl Models<'_> {
             Some(list) => self
                 .fetch_artifacts(record, &list, &files, audit)
                 .await
-                .inspect_err(refused)?,
+                .inspect_err(|error| audit.refused(error))?,
             None => {
                 let made = self.run_hook(record, &files, audit).await;
                 let made = made.inspect_err(|e| {
@@ -269,7 +260,8 @@ impl Models<'_> {
                         reason: &e.to_string(),
                     });
                 })?;
-                plausible::check_made(record, &made, &files).inspect_err(refused)?;
+                plausible::check_made(record, &made, &files)
+                    .inspect_err(|error| audit.refused(error))?;
                 made
             }
         };

@@ -105,9 +105,7 @@ impl Models<'_> {
             source_id: record.source.id.clone(),
             source: Box::new(source),
         };
-        self.audit_of(record).record(&Event::Refused {
-            reason: &error.to_string(),
-        });
+        self.audit_of(record).refused(&error);
         error
     }
 

@@ -65,6 +65,11 @@ impl SourceId {
         key.truncate(KEY_DIGITS);
         key
     }
+
+    /// Whether a text has the form of a [`key`](Self::key).
+    pub(crate) fn is_key(text: &str) -> bool {
+        text.len() == KEY_DIGITS && text.bytes().all(|b| b.is_ascii_hexdigit())
+    }
 }
 
 impl FromStr for SourceId {

@@ -97,7 +97,7 @@ fn choose(
     // what its earlier manifests did not ask for is new.
     let known = before.map(|b| b.asked.clone()).unwrap_or_default();
     let kept = before.map(|b| b.locked.granted.clone()).unwrap_or_default();
-    let still_asked = |p: &&Permission| asked.iter().any(|a| a == *p);
+    let still_asked = |p: &&Permission| asked.contains(p);
     let kept: Permissions = kept.iter().filter(still_asked).cloned().collect();
     let missing: Permissions = asked.missing_from(&known).into_iter().collect();
     match grant {

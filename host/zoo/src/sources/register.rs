@@ -96,9 +96,7 @@ impl Registry<'_> {
                 outcome: &done.outcome,
                 tree: &done.source.locked.tree,
             }),
-            Err(error) => audit.record(&Event::Refused {
-                reason: &error.to_string(),
-            }),
+            Err(error) => audit.refused(error),
         }
         registered
     }

@@ -1,5 +1,7 @@
 //! The models that the registered sources declare, and which one a name means.
 
+use std::sync::Arc;
+
 use modelzoo_base::nearest;
 
 use super::layout::Store;
@@ -32,16 +34,17 @@ impl Store {
     /// The models of one source, in the order of its manifests.
     pub(crate) fn models_of(&self, source: &LockedSource) -> Result<Vec<ModelRecord>, Error> {
         let snapshot = self.snapshot_dir(source);
+        let shared = Arc::new(source.clone());
         let mut records = Vec::new();
-        for (dir, manifest) in self.manifests(source)? {
+        for (dir, mut manifest) in self.manifests(source)? {
             let manifest_dir = snapshot.join(&dir);
             let component = component_file(&manifest_dir, &manifest).map(|(_, path)| path);
-            for entry in &manifest.models {
+            for entry in std::mem::take(&mut manifest.models) {
                 records.push(ModelRecord {
-                    source: source.clone(),
-                    dir: self.model_dir(&source.id, entry),
-                    maker: Maker::of(entry, &dir, &manifest, &source.digests),
-                    entry: entry.clone(),
+                    source: Arc::clone(&shared),
+                    dir: self.model_dir(&source.id, &entry),
+                    maker: Maker::of(&entry, &dir, &manifest, &source.digests),
+                    entry,
                     manifest_dir: manifest_dir.clone(),
                     component: component.clone(),
                     max_download_bytes: manifest.permissions.max_download_bytes,

@@ -13,6 +13,7 @@ use super::layout::{KEPT, Store, subdirs};
 use super::usage::{entries, size_of};
 use super::work::{Abandoned, LATELY, is_held};
 use crate::error::Error;
+use crate::reference::SourceId;
 
 /// A file or directory that can be removed.
 #[derive(Debug, Clone, Serialize)]
@@ -184,5 +185,5 @@ fn unreachable(key: PathBuf, keep: &BTreeSet<PathBuf>) -> Result<Vec<Garbage>, E
 /// Whether a directory has a name as the directories of sources have.
 fn is_key(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str());
-    name.is_some_and(|name| name.len() == 32 && name.bytes().all(|b| b.is_ascii_hexdigit()))
+    name.is_some_and(SourceId::is_key)
 }

@@ -152,10 +152,7 @@ pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 /// Flushes a directory tree to disk, files before the directories that name them, and lets nobody
 /// but its owner change it.
 pub(crate) fn sync_tree(dir: &Path) -> Result<(), Error> {
-    for entry in fs::read_dir(dir).map_err(|e| Error::io("read", dir, e))? {
-        let entry = entry.map_err(|e| Error::io("read", dir, e))?;
-        let path = entry.path();
-        let kind = entry.file_type().map_err(|e| Error::io("read", &path, e))?;
+    for (path, kind) in super::files::entries(dir)? {
         if kind.is_dir() {
             sync_tree(&path)?;
         } else {

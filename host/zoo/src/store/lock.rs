@@ -72,21 +72,18 @@ impl Lock {
         }
     }
 
-    /// Reads the lock without checking its digest: the user accepts it as it is.
-    fn read_changed(path: &Path) -> Result<Self, Error> {
-        match text_of(path)? {
-            Some(text) => Self::parse(path, &text),
-            None => Ok(Self::default()),
-        }
-    }
-
     fn parse(path: &Path, text: &str) -> Result<Self, Error> {
         let bad = |reason: String| Error::BadLock {
             path: path.to_owned(),
             reason,
         };
         let unreadable = |e: toml::de::Error| bad(toml_reason(&e, text));
-        let Version { format } = toml::from_str(text).map_err(unreadable)?;
+        let file = toml::from_str::<LockFile>(text);
+        // A lock of another version may lack these fields: only its number is looked for then.
+        let format = match &file {
+            Ok(file) => file.format,
+            Err(_) => toml::from_str::<Version>(text).map_err(unreadable)?.format,
+        };
         if format != FORMAT {
             return Err(Error::LockFormat {
                 path: path.to_owned(),
@@ -94,7 +91,7 @@ impl Lock {
                 reads: FORMAT,
             });
         }
-        let file: LockFile = toml::from_str(text).map_err(unreadable)?;
+        let file = file.map_err(unreadable)?;
         for source in &file.sources {
             source.check().map_err(|what| {
                 bad(format!(
@@ -213,7 +210,8 @@ impl Store {
         };
         match seal::problem(&text) {
             None => Ok(()),
-            Some(_) => Lock::read_changed(&path)?
+            // The user accepts it as it is.
+            Some(_) => Lock::parse(&path, &text)?
                 .prepare(&path)?
                 .replace()
                 .map_err(|e| Error::io("write", &path, e)),

@@ -101,15 +101,12 @@ impl Receipt {
 
     /// Whether it lists the files that a manifest declares for a model.
     pub(crate) fn satisfies(&self, entry: &ModelEntry) -> bool {
-        let declared = entry.artifacts.iter().filter(|a| !a.unpack);
-        declared.into_iter().all(|artifact| {
-            let file = self.files.iter().find(|file| file.name == artifact.path);
-            file.is_some_and(|file| {
-                artifact
-                    .sha256
-                    .as_ref()
-                    .is_none_or(|want| *want == file.sha256)
-            })
+        let files = self.files.iter().map(|file| (&file.name, &file.sha256));
+        let files: BTreeMap<_, _> = files.collect();
+        let mut declared = entry.artifacts.iter().filter(|a| !a.unpack);
+        declared.all(|artifact| {
+            let has = files.get(&artifact.path);
+            has.is_some_and(|has| artifact.sha256.as_ref().is_none_or(|want| want == *has))
         })
     }
 

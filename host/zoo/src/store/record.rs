@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::locked::LockedSource;
 use super::maker::Maker;
@@ -13,7 +14,7 @@ use crate::manifest::ModelEntry;
 #[derive(Debug, Clone)]
 pub struct ModelRecord {
     /// The source as the lock has it.
-    pub source: LockedSource,
+    pub source: Arc<LockedSource>,
     /// What its manifest says about the model.
     pub entry: ModelEntry,
     /// The directory of the source's snapshot that holds the manifest.
@@ -149,8 +150,9 @@ impl ModelRecord {
         Some(self.place())
     }
 
-    /// The path of a model that is downloaded.
-    pub(crate) fn place(&self) -> PathBuf {
+    /// The path of a model that is downloaded, which the caller knows already.
+    #[must_use]
+    pub fn place(&self) -> PathBuf {
         let files = self.files_dir();
         let named = self
             .entry

@@ -18,7 +18,7 @@ use crate::error::{BundleError, Error};
 use crate::name::ModelQuery;
 use crate::reference::SourceId;
 use crate::sources::registry::Registry;
-use crate::store::files::{FileDigests, hash_file, list_files, tree_of};
+use crate::store::files::{FileDigests, list_files, tree_of};
 use crate::store::receipt::{FILES, RECEIPT, Receipt};
 use crate::store::usage::size_of;
 use crate::store::{LockedSource, ModelRecord, StoredModel};
@@ -130,8 +130,8 @@ fn index(
     source.imported = false;
     source.imported_models.clear();
     let mut models = BTreeMap::new();
-    for (name, (record, _)) in chosen {
-        models.insert(name.clone(), hash_file(&record.dir.join(RECEIPT))?.1);
+    for (name, (_, receipt)) in chosen {
+        models.insert(name.clone(), receipt.sha256.clone());
     }
     let index = Index {
         format: FORMAT,
@@ -157,17 +157,20 @@ fn pack_snapshot(packer: &mut Packer, dir: &Path, locked: &LockedSource) -> Resu
 
 fn pack_model(packer: &mut Packer, record: &ModelRecord, receipt: &Receipt) -> Result<(), Error> {
     let dir = format!("{MODELS}/{}", record.entry.name().directory());
-    packer.file(&format!("{dir}/{RECEIPT}"), &record.dir.join(RECEIPT))?;
+    let changed = |file: &str| BundleError::ModelChanged {
+        model: receipt.model.clone(),
+        file: file.to_owned(),
+    };
+    let (_, sha256) = packer.file(&format!("{dir}/{RECEIPT}"), &record.dir.join(RECEIPT))?;
+    if sha256 != receipt.sha256 {
+        return Err(changed(RECEIPT).into());
+    }
     for file in &receipt.files {
         let name = &file.name;
         let path = name.under(&record.files_dir());
         let packed = packer.file(&format!("{dir}/{FILES}/{name}"), &path)?;
         if packed != (file.size, file.sha256.clone()) {
-            return Err(BundleError::ModelChanged {
-                model: receipt.model.clone(),
-                file: name.to_string(),
-            }
-            .into());
+            return Err(changed(name.as_ref()).into());
         }
     }
     Ok(())

@@ -54,12 +54,7 @@ impl Registry<'_> {
         let bundle = Bundle::open(file, self.context.store.stage()?)?;
         let id = bundle.source.id.clone();
         self.import_opened(bundle, options).inspect_err(|error| {
-            self.context
-                .store
-                .audit_log(&id, None)
-                .record(&Event::Refused {
-                    reason: &error.to_string(),
-                });
+            self.context.store.audit_log(&id, None).refused(error);
         })
     }
 

@@ -1,6 +1,6 @@
 //! Describing a source.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use modelzoo_net::policy::Permissions;
@@ -226,18 +226,19 @@ fn files(
     model: &str,
     receipt: Option<&Receipt>,
 ) -> Vec<InspectedFile> {
-    let declared: Vec<_> = entry.artifacts.iter().filter(|a| !a.unpack).collect();
+    // The first one of a name counts.
+    let declared = entry.artifacts.iter().rev().filter(|a| !a.unpack);
+    let declared: BTreeMap<&str, _> = declared.map(|a| (a.path.as_ref(), a)).collect();
     let pinned = locked.and_then(|locked| locked.artifacts.get(model));
     let received = receipt.map(Receipt::digests).unwrap_or_default();
-    let mut names: Vec<String> = declared.iter().map(|a| a.path.to_string()).collect();
+    let mut names: Vec<String> = declared.keys().map(|name| (*name).to_owned()).collect();
     names.extend(pinned.into_iter().flat_map(|files| files.keys().cloned()));
     names.extend(received.keys().cloned());
     names.sort();
     names.dedup();
     let file = |name: String| InspectedFile {
         declared: declared
-            .iter()
-            .find(|artifact| artifact.path.as_ref() == name)
+            .get(name.as_str())
             .and_then(|artifact| artifact.sha256.clone()),
         pinned: pinned.and_then(|files| files.get(&name).cloned()),
         received: received.get(&name).cloned(),

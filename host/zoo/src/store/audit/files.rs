@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use modelzoo_base::file;
 
 use super::record::{CUT, Record};
+use crate::reference::SourceId;
 use crate::store::layout::create_dir_all;
 
 /// The length in bytes at which a file is full.
@@ -146,7 +147,7 @@ fn own(log: &Path) -> io::Result<Vec<PathBuf>> {
             .to_str()
             .and_then(|name| name.strip_prefix("audit.")?.strip_suffix(".jsonl"))
             .map(|key| key.strip_suffix(".1").unwrap_or(key))
-            .filter(|key| key.len() == 32 && key.bytes().all(|b| b.is_ascii_hexdigit()));
+            .filter(|key| SourceId::is_key(key));
         keys.extend(key.map(str::to_owned));
     }
     let files = keys.into_iter().flat_map(|key| {

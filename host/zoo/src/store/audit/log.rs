@@ -118,6 +118,13 @@ impl AuditLog {
         }
     }
 
+    /// Records why an operation was refused.
+    pub(crate) fn refused(&self, error: &crate::error::Error) {
+        self.record(&Event::Refused {
+            reason: &error.to_string(),
+        });
+    }
+
     /// Records the files that were written for a model.
     pub(crate) fn record_files(&self, receipt: &Receipt) {
         for file in &receipt.files {
