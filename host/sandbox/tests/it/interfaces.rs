@@ -2,36 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use wasmparser::{Parser, Payload};
+use modelzoo_sandbox::{Limits, inspect};
 
 /// The interfaces of `modelzoo:source` that a component imports and exports, without the package
 /// and its version, each sorted.
 fn interfaces(wasm: &str) -> [BTreeSet<String>; 2] {
-    let bytes = std::fs::read(wasm).unwrap();
-    let [mut imports, mut exports] = [BTreeSet::new(), BTreeSet::new()];
-    let mut depth = 0;
-    for payload in Parser::new(0).parse_all(&bytes) {
-        match payload.unwrap() {
-            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
-            Payload::End(_) => depth -= 1,
-            Payload::ComponentImportSection(section) if depth == 0 => {
-                imports.extend(
-                    section
-                        .into_iter()
-                        .filter_map(|i| ours(i.unwrap().name.name)),
-                );
-            }
-            Payload::ComponentExportSection(section) if depth == 0 => {
-                exports.extend(
-                    section
-                        .into_iter()
-                        .filter_map(|e| ours(e.unwrap().name.name)),
-                );
-            }
-            _ => {}
-        }
-    }
-    [imports, exports]
+    let info = inspect(&std::fs::read(wasm).unwrap(), &Limits::default()).unwrap();
+    let imports = info.imports.iter().filter_map(|import| ours(&import.name));
+    let exports = info.exports.iter().filter_map(|name| ours(name));
+    [imports.collect(), exports.collect()]
 }
 
 fn ours(name: &str) -> Option<String> {
