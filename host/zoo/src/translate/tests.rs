@@ -396,6 +396,16 @@ fn yolo_becomes_a_plan_as_its_predictor_has_it() {
 }
 
 #[test]
+fn argument_that_an_output_processor_does_not_read_is_refused() {
+    let mut found = yolo("yolov8n-seg.pt", "UltralyticsSegmentationOutputProcessor");
+    let arguments = json!({"mask_thresh": 0.9});
+    found
+        .config
+        .insert("output_processor_args".into(), arguments);
+    assert!(refused(&found, json!({})).contains("`mask_thresh` is not known"));
+}
+
+#[test]
 fn yolo_of_another_kind_is_not_built() {
     let found = yolo("yolov8s-world.pt", "UltralyticsDetectionOutputProcessor");
     assert!(refused(&found, json!({})).contains("texts or examples"));
